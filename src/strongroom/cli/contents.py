@@ -1,0 +1,83 @@
+"""The table of contents: every verb, its module and its one line, in the order a newcomer meets them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One command: the words that select it, the module that runs it, and what it does in one line."""
+
+    words: str
+    module: str
+    summary: str
+
+
+CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
+    (
+        "See it work",
+        (Verb("demo", "demo", "run owner, platform, broker, two replicas and a client here, and attack them"),),
+    ),
+    (
+        "Own models and keys",
+        (
+            Verb("init", "init", "make a workspace: CA, signing key, key store, policy, ledger"),
+            Verb("model publish", "model_publish", "seal and sign a model version for machines you do not trust"),
+            Verb("certs one-way", "certs_one_way", "write a server's TLS set in the ssl_configure layout"),
+            Verb("certs two-way", "certs_two_way", "write server and client TLS sets in the ssl_configure layout"),
+            Verb("certs import", "certs_import", "check and take over an existing ssl_configure folder"),
+            Verb("policy trust", "policy_trust", "write the rule that releases a secret to a measured build"),
+            Verb("policy import", "policy_import", "turn a ra_config.json into rules, strictly"),
+            Verb("policy lint", "policy_lint", "check a policy file and say in sentences what it admits"),
+            Verb("broker serve", "broker_serve", "release keys to attested code, speaking Gramine's protocol"),
+            Verb("ledger show", "ledger_show", "print the broker's decisions with their reasons"),
+            Verb("ledger verify", "ledger_verify", "check that no line of the ledger was removed or changed"),
+        ),
+    ),
+    (
+        "Run replicas",
+        (
+            Verb("sim init", "sim_init", "create a simulated platform: its root, PCK chain and collateral"),
+            Verb("sim measure", "sim_measure", "print the measurement a manifest would launch with"),
+            Verb("sim run", "sim_run", "measure a program, start it, and quote for it (simulated platform)"),
+            Verb("sim collateral", "sim_collateral", "write the simulated platform's root and fresh collateral"),
+            Verb("serve", "serve", "serve models over TensorFlow Serving's gRPC and REST, with TLS"),
+        ),
+    ),
+    (
+        "Use a model",
+        (
+            Verb("predict", "predict", "ask a model, over TLS, and say what was proved"),
+            Verb("bench", "bench", "measure a server with the reference client's flags and lines"),
+        ),
+    ),
+    (
+        "Sealed files (Gramine's encrypted-file format)",
+        (
+            Verb("file encrypt", "file_encrypt", "seal a file under a 16-byte wrap key, path bound"),
+            Verb("file decrypt", "file_decrypt", "open a sealed file; nothing is left behind on failure"),
+            Verb("file inspect", "file_inspect", "show what a sealed file says about itself"),
+            Verb("file verify", "file_verify", "check every node without writing plaintext"),
+            Verb("file rekey", "file_rekey", "move a sealed file to another wrap key"),
+            Verb("file rename", "file_rename", "rewrite the path that a sealed file is bound to"),
+            Verb("file pin", "file_pin", "print the hash that identifies an exact file version"),
+        ),
+    ),
+    (
+        "Evidence",
+        (
+            Verb("quote verify", "quote_verify", "verify an SGX quote against collateral, at a given time"),
+            Verb("quote show", "quote_show", "print the fields of a quote without judging it"),
+        ),
+    ),
+    (
+        "Help",
+        (Verb("explain", "explain", "say what an error code means and what to do"),),
+    ),
+)
+
+
+def verbs() -> dict[str, Verb]:
+    """Return every verb by its words."""
+    return {verb.words: verb for _, chapter in CONTENTS for verb in chapter}

@@ -1,0 +1,151 @@
+"""The frame around every verb: find it, parse, run, and turn any failure into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol, cast
+
+from strongroom import __version__
+from strongroom.cli.contents import CONTENTS, Verb, verbs
+from strongroom.errors import BadInput, StrongroomError, Unreachable
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class Misuse(BadInput):
+    """The command line does not fit the command."""
+
+    code = "SR-MISUSE"
+    fix = "Run the command with --help."
+    exit_status = 1
+
+
+class FileTrouble(BadInput):
+    """A file cannot be read or written as asked."""
+
+    code = "SR-FILE"
+    fix = "Check the path and its permissions."
+
+
+class NetworkTrouble(Unreachable):
+    """A connection could not be made or broke."""
+
+    code = "SR-NETWORK"
+    fix = "Check that the other side runs and that the address is right, then try again."
+
+
+class Defect(StrongroomError):
+    """Strongroom itself failed: this is a bug, not your input."""
+
+    code = "SR-DEFECT"
+    fix = "Run again with STRONGROOM_TRACEBACK=1 and report what it prints."
+    family = "defect"
+    exit_status = 2
+
+
+class VerbModule(Protocol):
+    """What the module of a verb offers."""
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the verb's arguments."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Run the verb and return the exit status."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `Misuse` instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Misuse(message, fix=f"{self.format_usage().strip()}  (--help says more)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; return the exit status: 0 done, 1 misuse, 2 bad input, 3 refused, 4 unreachable."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: dispatch(words), as_json="--json" in words)
+
+
+def dispatch(words: list[str]) -> int:
+    """Select the verb by its leading words and run it."""
+    if not words or words[0] in {"-h", "--help", "help"}:
+        sys.stdout.write(table_of_contents())
+        return 0
+    if words[0] in {"-V", "--version"}:
+        sys.stdout.write(f"strongroom {__version__}\n")
+        return 0
+    verb, rest = find_verb(words)
+    module = cast("VerbModule", importlib.import_module(f"strongroom.cli.{verb.module}"))
+    parser = Parser(prog=f"strongroom {verb.words}", description=module.__doc__, allow_abbrev=False,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    module.arguments(parser)
+    return module.run(parser.parse_args(rest))
+
+
+def find_verb(words: list[str]) -> tuple[Verb, list[str]]:
+    """Return the verb that the leading one or two words name, and the words after it."""
+    known = verbs()
+    for count in (2, 1):
+        verb = known.get(" ".join(words[:count]))
+        if verb is not None and len(words) >= count:
+            return verb, words[count:]
+    siblings = [name for name in known if name.split()[0] == words[0]]
+    if siblings:
+        raise Misuse(f"'{words[0]}' needs one more word", fix=f"One of: {', '.join(siblings)}.")
+    raise Misuse(f"there is no command {words[0][:64]!r}", fix="Run strongroom --help for the table of contents.")
+
+
+def table_of_contents() -> str:
+    """Return what `strongroom --help` prints."""
+    lines = [f"strongroom {__version__}: confidential machine learning on machines nobody has to trust", ""]
+    lines += ["usage: strongroom COMMAND [options]     strongroom COMMAND --help says more", ""]
+    for title, chapter in CONTENTS:
+        lines.append(title)
+        lines += [f"  {verb.words:<16} {verb.summary}" for verb in chapter]
+        lines.append("")
+    lines.append("Exit status: 0 done, 1 misuse, 2 bad input, 3 refused or tampered, 4 unreachable.")
+    return "\n".join(lines) + "\n"
+
+
+def guarded(action: Callable[[], int], *, as_json: bool = False) -> int:
+    """Run `action`; print any failure as one catalogued error and return its exit status."""
+    try:
+        return action()
+    except SystemExit as leaving:  # argparse --help
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except KeyboardInterrupt:
+        sys.stderr.write("strongroom: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pager must not make a second error
+        return 0
+    except StrongroomError as error:
+        return report(error, as_json=as_json)
+    except (ConnectionError, TimeoutError) as problem:
+        return report(NetworkTrouble(str(problem) or type(problem).__name__), as_json=as_json)
+    except OSError as problem:
+        return report(FileTrouble(describe(problem)), as_json=as_json)
+    except Exception as problem:  # the last door: a user never sees a traceback unasked
+        if os.environ.get("STRONGROOM_TRACEBACK") == "1":
+            raise
+        return report(Defect(f"{type(problem).__name__}: {problem}"), as_json=as_json)
+
+
+def describe(problem: OSError) -> str:
+    """Return an operating-system error as a sentence with its path."""
+    reason = (problem.strerror or type(problem).__name__).lower()
+    return f"{problem.filename}: {reason}" if problem.filename else reason
+
+
+def report(error: StrongroomError, *, as_json: bool) -> int:
+    """Print an error to standard error and return its exit status."""
+    if as_json:
+        sys.stderr.write(json.dumps({"error": error.to_json_object()}) + "\n")
+    else:
+        sys.stderr.write(f"strongroom: {error.family}: {error.sentence}\n  what to do: {error.fix}\n  [{error.code}]\n")
+    return error.exit_status
