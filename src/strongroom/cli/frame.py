@@ -62,6 +62,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that raises `Misuse` instead of leaving the process."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise `Misuse` with the usage line as the fix."""
         raise Misuse(message, fix=f"{self.format_usage().strip()}  (--help says more)")
 
 
