@@ -1,0 +1,40 @@
+# Two targets are all a newcomer needs: `make demo` and `make test`. Both install what they need first.
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest -n 2 --dist worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench docs clean
+
+help:
+	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
+	@echo "make test   set up, then lint and all tests"
+	@echo "make lint   layering, ruff, mypy --strict"
+	@echo "make bench  measure speed; writes bench/results/*.json"
+	@echo "make docs   regenerate docs/errors.md"
+	@echo "make clean  remove what the other targets made"
+
+setup:
+	@tools/setup.sh
+
+demo: setup
+	@.venv/bin/strongroom demo $(DEMO)
+
+test: setup lint
+	$(PYTEST) tests/unit tests/properties tests/contracts
+	$(PYTEST) tests/e2e
+
+lint: setup
+	@.venv/bin/ruff check src tests bench tools
+	@.venv/bin/ruff format --check --quiet src tests bench tools
+	@.venv/bin/lint-imports --no-cache > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+	@.venv/bin/mypy
+
+bench: setup
+	@for each in bench/[a-z]*.py; do case $$each in bench/harness.py) ;; *) echo "== $$each"; $(PY) $$each || exit 1;; esac; done
+
+docs: setup
+	@$(PY) tools/write_error_docs.py
+
+clean:
+	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,89 @@
+"""The frame: contents, misuse, and every failure as one catalogued sentence."""
+
+import json
+
+import pytest
+
+from strongroom.cli import frame, main
+from strongroom.cli.contents import verbs
+from strongroom.errors import Refused
+
+
+def test_help_reads_like_a_table_of_contents(capsys):
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for verb in verbs().values():
+        assert verb.words in printed
+        assert verb.summary in printed
+
+
+@pytest.mark.parametrize("words", sorted(verbs()))
+def test_every_verb_exists_and_explains_itself(words, capsys):
+    assert main([*words.split(), "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert f"usage: strongroom {words}" in printed
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["nonsense"], "there is no command 'nonsense'"),
+        (["file"], "'file' needs one more word"),
+        (["explain", "--nonsense"], "unrecognized arguments"),
+        (["explain", "SR-NO-SUCH-CODE"], "there is no error code"),
+    ],
+)
+def test_misuse_is_one_sentence_and_status_1(argv, said, capsys):
+    assert main(argv) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert "[SR-MISUSE]" in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "code"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "key"), 2, "SR-FILE"),
+        (ConnectionRefusedError(111, "Connection refused"), 4, "SR-NETWORK"),
+        (TimeoutError("timed out"), 4, "SR-NETWORK"),
+        (KeyError("surprise"), 2, "SR-DEFECT"),
+    ],
+)
+def test_any_failure_ends_in_one_catalogued_error(problem, status, code, capsys):
+    def fail():
+        raise problem
+
+    assert frame.guarded(fail) == status
+    printed = capsys.readouterr().err
+    assert f"[{code}]" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_machine_reads_errors_as_json(capsys):
+    class Denied(Refused):
+        """A test refusal."""
+
+        fix = "Ask the owner."
+
+    def fail():
+        raise Denied("no")
+
+    assert frame.guarded(fail, as_json=True) == 3
+    assert json.loads(capsys.readouterr().err)["error"]["fix"] == "Ask the owner."
+
+
+def test_an_interrupt_is_said_and_nothing_else(capsys):
+    def fail():
+        raise KeyboardInterrupt
+
+    assert frame.guarded(fail) == frame.INTERRUPTED
+    assert capsys.readouterr().err == "strongroom: interrupted\n"
+
+
+def test_explain_prints_meaning_and_fix(capsys):
+    assert main(["explain", "SR-MALFORMED"]) == 0
+    assert "what to do:" in capsys.readouterr().out
+    assert main(["explain", "SR-MALFORMED", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["code"] == "SR-MALFORMED"

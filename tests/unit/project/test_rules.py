@@ -1,0 +1,108 @@
+"""The rules that a linter does not know: purity, sizes, the error catalogue, words that must not appear."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from strongroom.cli.error_catalogue import all_entries
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SOURCE = REPOSITORY / "src" / "strongroom"
+
+# Rooms of the floors that do no input or output, and the one file of sealing that may.
+PURE_ROOMS = ("attestation", "sealing", "gramine", "tfserving", "wire", "errors.py", "secret.py")
+PURE_MODULES_ABOVE = ("pki/ratls.py", "broker/release.py", "broker/policy_file.py", "bundles/manifest.py")
+WORLDLY = {"sealing/files.py"}
+WORLD = {"asyncio", "http", "logging", "multiprocessing", "os", "pathlib", "random", "requests", "select", "selectors",
+         "shutil", "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib"}  # fmt: skip
+CLOCKS = {"now", "utcnow", "today"}
+
+
+def pure_modules() -> list[Path]:
+    found = [SOURCE / name for name in PURE_MODULES_ABOVE]
+    for room in PURE_ROOMS:
+        path = SOURCE / room
+        found += [path] if path.suffix else sorted(path.rglob("*.py"))
+    return [path for path in found if path.relative_to(SOURCE).as_posix() not in WORLDLY]
+
+
+def sources() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+@pytest.mark.parametrize("path", pure_modules(), ids=relative)
+def test_a_pure_module_touches_no_world(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert not {alias.name.split(".")[0] for alias in node.names} & WORLD, f"line {node.lineno}"
+        if isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] not in WORLD, f"line {node.lineno}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            assert node.func.attr not in CLOCKS, f"line {node.lineno} reads the clock"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"open", "print", "input"}, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=relative)
+def test_a_module_is_a_sitting_long(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", sources(), ids=relative)
+def test_a_function_fits_a_screen(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} at line {node.lineno}"
+
+
+def test_the_trusted_core_depends_on_two_packages():
+    allowed = {"strongroom", "cryptography", "OpenSSL"} | set(sys.stdlib_module_names)
+    for room in ("errors.py", "secret.py", "wire", "attestation", "sealing", "gramine", "pki", "broker"):
+        path = SOURCE / room
+        for module in [path] if path.suffix else path.rglob("*.py"):
+            for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                assert {name.split(".")[0] for name in names} <= allowed, relative(module)
+
+
+def test_codes_are_unique():
+    codes = [entry.code for entry in all_entries()]
+    assert sorted({code for code in codes if codes.count(code) > 1}) == []
+
+
+@pytest.mark.parametrize("entry", all_entries(), ids=lambda entry: entry.code)
+def test_every_code_has_meaning_and_fix(entry):
+    assert entry.meaning.endswith((".", "?"))
+    assert entry.fix.endswith((".", ")"))
+
+
+def test_every_code_has_a_test_that_names_it():
+    tests = "\n".join(
+        path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("*.py") if path != Path(__file__)
+    )
+    untested = [entry.code for entry in all_entries() if entry.code not in tests and spelled(entry.code) not in tests]
+    assert untested == []
+
+
+def spelled(code: str) -> str:
+    """Evidence codes are asserted under the names of the specification: SR-PCK-REVOKED is PCK_REVOKED there."""
+    return code.removeprefix("SR-").replace("-", "_")
+
+
+def test_the_error_page_is_current():
+    subprocess.run([sys.executable, str(REPOSITORY / "tools" / "write_error_docs.py"), "--check"], check=True)
+
+
+def test_floors_are_kept():
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([program, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
