@@ -1,0 +1,68 @@
+"""Every command printed in the README and in docs/ runs as written.
+
+The `sh` blocks of a page are one session in an empty folder with an empty home. A line that starts a server ends in
+`&`; what a page leaves running is ended with its process group. `make` lines of the README are what CI itself runs, so
+here it is enough that make knows them.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGE_DEADLINE_S = 240
+
+
+def pages() -> list[Path]:
+    found = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+    return [page for page in found if BLOCK.search(page.read_text(encoding="utf-8"))]
+
+
+def script(page: Path) -> str:
+    blocks = "".join(BLOCK.findall(page.read_text(encoding="utf-8")))
+    return re.sub(r"^make ", f"make -C {REPOSITORY} --dry-run ", blocks, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_command_of_the_page_runs(page, tmp_path):
+    home = tmp_path / "home"
+    work = tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHON": sys.executable,
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        shell = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-x", "-c", script(page)],
+            cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+        try:
+            status = shell.wait(timeout=PAGE_DEADLINE_S)
+        finally:
+            end_group(shell.pid)
+    assert status == 0, log.read_text(encoding="utf-8", errors="replace")[-6000:]
+
+
+def end_group(group: int) -> None:
+    """End what the page left running: the servers it started with `&`."""
+    try:
+        os.killpg(group, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
