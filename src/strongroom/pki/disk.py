@@ -1,0 +1,150 @@
+"""Write files whole or not at all: public ones, and secrets that only their owner may read.
+
+World: the file system. Secrets are 0600 in 0700 folders, made under a temporary name that nobody else can open,
+synced, and moved into place; `move_new` never replaces what is there.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from strongroom.errors import BadInput, Refused
+from strongroom.secret import Secret
+
+SECRET_MODE: Final = 0o600
+SECRET_FOLDER_MODE: Final = 0o700
+PUBLIC_MODE: Final = 0o644
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class AlreadyThere(BadInput):
+    """Something is at the place where new files were to go; nothing is ever overwritten."""
+
+    code = "SR-ALREADY-THERE"
+    fix = "Choose another place, or move away what is there."
+
+
+class LoosePermissions(Refused):
+    """Other users of this machine can read a file or folder that holds secrets."""
+
+    code = "SR-LOOSE-PERMISSIONS"
+    fix = "Run chmod 0700 on the folder and chmod 0600 on the file."
+
+
+class FileTooLong(BadInput):
+    """A file is longer than anything of its kind."""
+
+    code = "SR-FILE-TOO-LONG"
+    fix = "Check that the path names the file you meant."
+
+
+def write_public(path: Path, data: bytes) -> None:
+    """Write `data` to the new file `path`, readable by all."""
+    _write_new(path, data, PUBLIC_MODE)
+
+
+def write_secret(path: Path, secret: Secret) -> None:
+    """Write the bytes of `secret` to the new file `path`, readable by its owner alone."""
+    with secret.reveal() as raw:
+        _write_new(path, raw, SECRET_MODE)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, SECRET_MODE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            os.fchmod(descriptor, mode)
+            file.flush()
+            os.fsync(descriptor)
+        move_new(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def move_new(source: Path, target: Path) -> None:
+    """Move the file `source` to `target` in one step; raise `AlreadyThere` if something is there."""
+    try:
+        os.link(source, target, follow_symlinks=False)  # unlike rename, link never replaces
+    except FileExistsError:
+        raise AlreadyThere(f"{target} is there already") from None
+    source.unlink()
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def new_folder(target: Path, *, mode: int = SECRET_FOLDER_MODE) -> Iterator[Path]:
+    """Lend an empty folder beside `target` to fill; at the end it becomes `target` in one step, or is removed."""
+    target = Path(os.path.abspath(target))  # noqa: PTH100  # resolve() would follow a link at the target
+    if target.is_symlink() or (target.exists() and not _is_empty_folder(target)):
+        raise AlreadyThere(f"{target} is there already")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
+    temporary.mkdir(mode=SECRET_FOLDER_MODE)
+    try:
+        yield temporary
+        temporary.chmod(mode)
+        sync_folder(temporary)
+        _rename_folder(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _rename_folder(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)  # replaces nothing but an empty folder
+    except OSError as problem:
+        if target.exists():
+            raise AlreadyThere(f"{target} is there already") from problem
+        raise
+    sync_folder(target.parent)
+
+
+def read_bounded(path: Path, *, limit: int) -> bytes:
+    """Return the content of the regular file `path`, which must not be longer than `limit` bytes."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not make us wait
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileTooLong(f"{path} is not a regular file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise FileTooLong(f"{path} is longer than {limit} bytes")
+    return data
+
+
+def read_secret(path: Path, *, limit: int) -> Secret:
+    """Return the content of a file that only its owner may read."""
+    check_private(path)
+    return Secret(read_bounded(path, limit=limit))
+
+
+def check_private(path: Path) -> None:
+    """Raise `LoosePermissions` if others than the owner may enter or read `path`."""
+    mode = path.stat().st_mode
+    if mode & OTHERS:
+        wanted = SECRET_FOLDER_MODE if stat.S_ISDIR(mode) else SECRET_MODE
+        raise LoosePermissions(
+            f"{path} has the mode {stat.S_IMODE(mode):04o}; other users of this machine can reach it",
+            fix=f"Run: chmod {wanted:04o} '{path}'",
+        )
