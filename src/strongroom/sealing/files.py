@@ -1,0 +1,398 @@
+"""Sealed files on disk: the one module of the room that touches the world (files, helper processes, entropy).
+
+Output gets its name only when it is whole: it is written to a file without a name (O_TMPFILE; where the file system
+has none, to a temporary name), fsynced, and moved into place. A failed or killed run leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import stat
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import BinaryIO, Final, Self, cast
+
+from strongroom.errors import BadInput
+from strongroom.sealing import workers as crew
+from strongroom.sealing.keys import NONCE_BYTES, WRAP_KEY_BYTES, check_wrap_key, wrap_key_of
+from strongroom.sealing.layout import GROUP_PLAIN_BYTES, HEAD_BYTES, NODE_BYTES
+from strongroom.sealing.node0 import parse_header, pin_of, seal_metadata
+from strongroom.sealing.paths import AsOpened, stored_form
+from strongroom.sealing.reader import SealedReader, Summary, open_source
+from strongroom.sealing.source import ChangedMeanwhile
+from strongroom.sealing.writer import Spine, copy_sealed, write_node0
+from strongroom.secret import Secret
+
+PARALLEL_BYTES: Final = 256 * 1024 * 1024  # below this, starting helpers costs more than they bring
+SEALED_MODE: Final = 0o644
+PLAIN_MODE: Final = 0o600
+NEW_FILE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+BOOT: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
+    "from strongroom.sealing.files import help_out; help_out()"
+)
+
+
+class BadOutput(BadInput):
+    """The output of a file command is the input, a symbolic link, a folder or a device."""
+
+    code = "SR-OUTPUT"
+    fix = "Name a file to be made (or an ordinary file to be replaced) in an existing folder."
+
+
+class NotAFile(BadInput):
+    """The input of a file command is a folder, a device or a pipe."""
+
+    code = "SR-NOT-A-FILE"
+    fix = "Name an ordinary file: its size must be known before the first byte is read."
+
+
+class Descriptor:
+    """An open file as `Source` and `Sink`."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd: Final = fd
+        self.stat: Final = os.fstat(fd)
+
+    @property
+    def size(self) -> int:
+        """The size in bytes when the file was opened."""
+        return self.stat.st_size
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        """Fill `room` with the bytes from `offset` on; return how many there were."""
+        filled = 0
+        while filled < len(room) and (got := os.preadv(self.fd, [room[filled:]], offset + filled)):
+            filled += got
+        return filled
+
+    def write_at(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write all of `data` at `offset`."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self.fd, view, offset)
+            view, offset = view[written:], offset + written
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.fd)
+
+
+class InputFile(Descriptor):
+    """An ordinary file to read from."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))  # a pipe must not hang us
+        self.path: Final = path
+        if not stat.S_ISREG(self.stat.st_mode):
+            self.close()
+            raise NotAFile(f"{os.fspath(path)} is not an ordinary file")
+
+    def check_unchanged(self) -> None:
+        """Raise `ChangedMeanwhile` if somebody wrote to the file since it was opened."""
+        now = os.fstat(self.fd)
+        if (now.st_size, now.st_mtime_ns) != (self.stat.st_size, self.stat.st_mtime_ns):
+            raise ChangedMeanwhile(f"{os.fspath(self.path)} was written to while it was being read")
+
+
+class OutputFile(Descriptor):
+    """A file that becomes `target` at `commit()` and vanishes without it; a context manager.
+
+    Raises `BadOutput` where `target` is anything but new or an ordinary file, or is `source` (unless `in_place`).
+    """
+
+    def __init__(self, target: Path, source: InputFile, *, mode: int, in_place: bool = False) -> None:
+        check_output(target, source, in_place=in_place)
+        self._target: Final = target.name
+        self._temporary = ""
+        self._folder: Final = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = open_nameless(self._folder, mode)
+            if fd is None:
+                self._temporary = fresh_name()
+                fd = os.open(self._temporary, NEW_FILE, mode, dir_fd=self._folder)
+        except BaseException:
+            os.close(self._folder)
+            raise
+        super().__init__(fd)
+
+    def commit(self) -> None:
+        """Make the file durable and give it its name, replacing an ordinary file of that name."""
+        os.fsync(self.fd)
+        if not self._temporary:
+            self._temporary = fresh_name()
+            nameless = f"/proc/self/fd/{self.fd}"
+            os.link(nameless, self._temporary, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=True)
+        os.replace(self._temporary, self._target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self._temporary = ""
+        os.fsync(self._folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        if self._temporary:
+            with suppress(FileNotFoundError):
+                os.unlink(self._temporary, dir_fd=self._folder)
+        os.close(self._folder)
+
+
+def fresh_name() -> str:
+    """Return a name for a file on its way."""
+    return f".strongroom-{secrets.token_hex(8)}.part"
+
+
+def open_nameless(folder: int, mode: int) -> int | None:
+    """Open a file that has no name yet; None where system or file system have no such thing."""
+    if not Path("/proc/self/fd").is_dir():  # the way to give it a name later
+        return None
+    try:
+        return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode, dir_fd=folder)
+    except OSError as problem:
+        if problem.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
+            return None
+        raise
+
+
+def check_output(target: Path, source: InputFile, *, in_place: bool) -> None:
+    """Raise `BadOutput` unless `target` is free or an ordinary file that may be replaced."""
+    if not target.parent.is_dir():
+        raise BadOutput(f"the folder of the output, {target.parent}, does not exist")
+    try:
+        there = target.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(there.st_mode):
+        what = "a symbolic link" if stat.S_ISLNK(there.st_mode) else "not an ordinary file"
+        raise BadOutput(f"the output {target} is {what}")
+    if os.path.samestat(there, source.stat) and not in_place:
+        raise BadOutput(f"the output {target} is the input itself")
+
+
+class Helpers:
+    """Processes that share a job by chunks. They hold no wrap key, get their job through a pipe, and end with us."""
+
+    def __init__(self, job: crew.Job, count: int, source: Descriptor, sink: Descriptor | None) -> None:
+        self._processes: list[subprocess.Popen[bytes]] = []
+        fds = [source.fd] if sink is None else [source.fd, sink.fd]
+        hello = json.dumps(sys.path).encode() + b"\n" + json.dumps(fds).encode() + b"\n" + job.to_line()
+        command = [sys.executable, "-I", "-S", "-c", BOOT]
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            for _ in range(count):
+                process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, pass_fds=fds)
+                self._processes.append(process)
+                crew.send(cast("BinaryIO", process.stdin), hello)
+        except BaseException:
+            self.end()
+            raise
+
+    def results(self, chunks: Iterator[range]) -> Iterator[tuple[range, bytes]]:
+        """Yield every chunk with its result, in the order in which helpers finish."""
+        pipes = {cast("BinaryIO", each.stdout): cast("BinaryIO", each.stdin) for each in self._processes}
+        return crew.share(pipes, chunks, wait)  # type: ignore[arg-type]  # `wait` takes and returns files, too
+
+    def end(self) -> None:
+        """End every helper, wait for it, and close its pipes."""
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(BrokenPipeError):
+                    cast("BinaryIO", pipe).close()
+
+
+def help_out() -> None:
+    """Be a helper: read the open files and the job from standard input, then answer requests until they end."""
+    fds = json.loads(sys.stdin.buffer.readline())
+    source, sink = Descriptor(fds[0]), Descriptor(fds[1]) if len(fds) > 1 else None
+    job = crew.Job.of_line(sys.stdin.buffer.readline())
+    with suppress(BrokenPipeError):  # nobody is left to answer to
+        crew.serve(sys.stdin.buffer, sys.stdout.buffer, job.work(source, sink, os.urandom))
+
+
+def do_groups(
+    job: crew.Job, source: InputFile, sink: OutputFile | None, *, workers: int, progress: crew.Progress | None
+) -> Iterator[tuple[range, bytes]]:
+    """Do all groups of a job, here or in `workers` helpers (0: one per core for large files), chunk by chunk."""
+    chunks, done = job.chunks(), 0
+    if workers == 0:
+        workers = len(os.sched_getaffinity(0)) if job.size >= PARALLEL_BYTES and sys.executable else 1
+    helpers = Helpers(job, workers, source, sink) if workers > 1 else None
+    try:
+        if helpers is None:
+            work = job.work(source, sink, os.urandom)
+            results: Iterator[tuple[range, bytes]] = ((chunk, work(chunk)) for chunk in chunks)
+        else:
+            results = helpers.results(chunks)
+        for chunk, result in results:
+            yield chunk, result
+            done += len(chunk)
+            if progress is not None:
+                progress(min(job.size, done * GROUP_PLAIN_BYTES), job.size)
+    finally:
+        if helpers is not None:
+            helpers.end()
+
+
+def read_wrap_key(path: str | os.PathLike[str]) -> Secret:
+    """Read a wrap key: exactly 16 raw bytes, else `WrapKeyLength`. A pipe will do: -w <(decrypt-my-key)."""
+    with Path(path).open("rb") as stream:
+        return wrap_key_of(stream.read(4 * WRAP_KEY_BYTES), what=os.fspath(path))
+
+
+def new_wrap_key(path: str | os.PathLike[str]) -> Secret:
+    """Make a fresh wrap key file, readable by its owner alone; never replaces a file (`FileExistsError`)."""
+    raw = secrets.token_bytes(WRAP_KEY_BYTES)
+    with closing(Descriptor(os.open(path, NEW_FILE, PLAIN_MODE))) as file:
+        file.write_at(raw, 0)
+        os.fsync(file.fd)
+    return Secret(raw)
+
+
+def open(  # noqa: A001 - the room's verb: sealing.open(path, key)
+    path: str | os.PathLike[str],
+    key: Secret,
+    *,
+    stored_path: str | AsOpened | None = AsOpened.PATH,
+    strict: bool = False,
+    pin: bytes | None = None,
+    weak_key: bool = False,
+) -> SealedReader:
+    """Open a sealed file for random access; raises as `reader.open_source`. Close it, or use it in a `with` block.
+
+    `stored_path` is what the file must be bound to: by default the path as given; None skips the check, by name.
+    """
+    expected = os.fspath(path) if isinstance(stored_path, AsOpened) else stored_path
+    source = InputFile(path)
+    try:
+        return open_source(
+            source, key, stored_path=expected, strict=strict, pin=pin, weak_key=weak_key, close=source.close
+        )
+    except BaseException:
+        source.close()
+        raise
+
+
+def encrypt_file(
+    source: Path,
+    target: Path,
+    key: Secret,
+    *,
+    stored_path: str,
+    version: int = 1,
+    workers: int = 0,
+    progress: crew.Progress | None = None,
+) -> Summary:
+    """Seal `source` as `target`, bound to the normalised `stored_path`, in format `version` (every Gramine reads 1).
+
+    Raises WeakKey, BadStoredPath, BadOutput, NotAFile, ChangedMeanwhile, OSError; then `target` is as it was.
+    """
+    check_wrap_key(key)
+    path = stored_form(stored_path)
+    with closing(InputFile(source)) as plain, OutputFile(target, plain, mode=SEALED_MODE) as output:
+        spine = Spine(plain.size)
+        for groups, results in do_groups(crew.Job(size=plain.size), plain, output, workers=workers, progress=progress):
+            crew.place_results(spine, groups, results, size=plain.size)
+        root = spine.finish(output, os.urandom)
+        summary = write_node0(plain, output, key, path=path, root=root, entropy=os.urandom, version=version)
+        plain.check_unchanged()
+        output.commit()
+        return summary
+
+
+def decrypt_file(
+    source: Path,
+    target: Path,
+    key: Secret,
+    *,
+    stored_path: str | None,
+    strict: bool = False,
+    weak_key: bool = False,
+    workers: int = 0,
+    progress: crew.Progress | None = None,
+) -> Summary:
+    """Open `source` into `target` (mode 0600); `stored_path=None` skips the path check, by name.
+
+    Raises as `reader.open_source` and RootTampered, TableTampered, DataTampered; then `target` is as it was.
+    """
+    with closing(InputFile(source)) as sealed, OutputFile(target, sealed, mode=PLAIN_MODE) as output:
+        reader = open_source(sealed, key, stored_path=stored_path, strict=strict, weak_key=weak_key)
+        output.write_at(reader.read(HEAD_BYTES), 0)
+        job = crew.Job(size=reader.size, root=reader.metadata.root)
+        deque(do_groups(job, sealed, output, workers=workers, progress=progress), maxlen=0)
+        output.commit()
+        return reader.summary
+
+
+def verify_file(
+    source: Path,
+    key: Secret,
+    *,
+    stored_path: str | None,
+    strict: bool = False,
+    weak_key: bool = False,
+    workers: int = 0,
+    progress: crew.Progress | None = None,
+) -> Summary:
+    """Verify every node of `source` without writing plaintext anywhere; raises as `decrypt_file`."""
+    with closing(InputFile(source)) as sealed:
+        reader = open_source(sealed, key, stored_path=stored_path, strict=strict, weak_key=weak_key)
+        job = crew.Job(size=reader.size, root=reader.metadata.root)
+        deque(do_groups(job, sealed, None, workers=workers, progress=progress), maxlen=0)
+        return reader.summary
+
+
+def rewrite_file(
+    source: Path,
+    target: Path,
+    key: Secret,
+    *,
+    new_key: Secret | None = None,
+    stored_path: str | None = None,
+    weak_key: bool = False,
+) -> Summary:
+    """Write `source` as `target` (which may be `source`) under another wrap key, or bound to another stored path.
+
+    Only node 0 changes; the data nodes keep their keys. So a new wrap key does not revoke: whoever had the old one may
+    have kept the node keys. Only sealing anew revokes. Refuses a file whose last write was cut off.
+    """
+    next_key = key if new_key is None else new_key
+    check_wrap_key(next_key)
+    with closing(InputFile(source)) as sealed:
+        reader = open_source(sealed, key, stored_path=None, strict=True, weak_key=weak_key)
+        metadata = reader.metadata
+        if stored_path is not None:
+            metadata = replace(metadata, path=stored_form(stored_path))
+        node0 = seal_metadata(metadata, next_key, nonce=os.urandom(NONCE_BYTES), version=reader.summary.version)
+        mode = stat.S_IMODE(sealed.stat.st_mode) & 0o777
+        with OutputFile(target, sealed, mode=mode, in_place=True) as output:
+            copy_sealed(sealed, output, size=reader.size, node0=node0)
+            sealed.check_unchanged()
+            output.commit()
+        return Summary.of(node0, metadata)
+
+
+def read_node0(path: str | os.PathLike[str]) -> tuple[bytes, int]:
+    """Return node 0 of a sealed file (or what there is of it) and the file's length in bytes."""
+    with closing(InputFile(path)) as source:
+        node0 = bytearray(NODE_BYTES)
+        return bytes(node0[: source.read_into(memoryview(node0), 0)]), source.size
+
+
+def pin_file(path: str | os.PathLike[str]) -> bytes:
+    """Return the pin (32 bytes) of a sealed file; no key is needed, and nothing is proved."""
+    node0, length = read_node0(path)
+    parse_header(node0, length=length)
+    return pin_of(node0)
