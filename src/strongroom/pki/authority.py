@@ -13,7 +13,6 @@ from enum import Enum
 from typing import Final, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -228,7 +227,7 @@ def _requested_key(request_pem: bytes) -> PublicKey:
     try:
         request = x509.load_pem_x509_csr(request_pem)
         key, signed = request.public_key(), request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as problem:
+    except keys.UNREADABLE as problem:
         raise BadRequest(f"the request cannot be read: {str(problem)[:160]}") from None
     if not signed:
         raise BadRequest("the request is not signed with its own key")

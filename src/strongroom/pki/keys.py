@@ -36,7 +36,15 @@ PUBLISHED_KEYS: Final = {
     "6703a04285f61bf2f79b143b1841435d503b448c3df1db998e9aebc7f05d3815": "the Mbed TLS sample server key",
 }
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9][A-Z0-9 ]{0,40})-----([A-Za-z0-9+/=\s]{0,262144}?)-----END \1-----")
-_UNREADABLE: Final = (UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+# What `cryptography` raises for X.509 that it cannot make sense of.
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 KEY_LABELS: Final = frozenset({b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY"})
 
 
@@ -105,7 +113,7 @@ def load_certificate_der(der: bytes) -> x509.Certificate:
             certificate = x509.load_der_x509_certificate(der)
             _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.extensions
             _ = certificate.subject, certificate.issuer, certificate.signature_hash_algorithm
-    except (ValueError, TypeError, Warning, *_UNREADABLE) as problem:
+    except (Warning, *UNREADABLE) as problem:
         raise BadCertificate(f"a certificate cannot be read: {str(problem)[:160]}") from None
     public_key(certificate)
     return certificate
@@ -115,7 +123,7 @@ def public_key(certificate: x509.Certificate) -> PublicKey:
     """Return the key of a certificate; raise `BadCertificate` unless it is RSA or on a NIST curve."""
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise BadCertificate("the certificate's key is of an unknown type") from None
     if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
         raise BadCertificate(f"the certificate's key is of the type {type(key).__name__}, not RSA or elliptic curve")
@@ -130,7 +138,7 @@ def load_private_key(pem: Secret) -> PrivateKey:
         raise BadPrivateKey(f"{len(found)} unencrypted private keys in PEM form are there, one was expected")
     try:
         key = load_der_private_key(found[0], password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise BadPrivateKey("the private key cannot be read") from None  # OpenSSL's text might quote the key
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise BadPrivateKey(f"the private key is of the type {type(key).__name__}, not RSA or elliptic curve")

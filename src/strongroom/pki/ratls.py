@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -26,6 +26,7 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from strongroom.errors import Tampered
 from strongroom.pki import tagged_evidence
+from strongroom.pki.keys import UNREADABLE
 from strongroom.pki.tagged_evidence import MIN_QUOTE_BYTES, TaggedEvidence
 
 LEGACY_OID: Final = ObjectIdentifier("0.6.9.42.840.113741.1337.6")  # malformed upstream, kept byte for byte
@@ -244,7 +245,7 @@ def _load(der: bytes) -> x509.Certificate:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # what `cryptography` only warns about is not strict DER
             certificate = x509.load_der_x509_certificate(der)
-    except (ValueError, Warning) as problem:
+    except (Warning, *UNREADABLE) as problem:
         raise RaTlsCertificateMalformed(f"the certificate cannot be read: {str(problem)[:160]}") from None
     return certificate
 
@@ -254,7 +255,7 @@ def _check_self_signature(certificate: x509.Certificate) -> None:
         if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None):
             raise SelfSignatureInvalid("the certificate is signed over an outdated hash")
         certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+    except (InvalidSignature, *UNREADABLE):
         raise SelfSignatureInvalid("the certificate's signature does not verify under its own key") from None
 
 
@@ -272,7 +273,7 @@ def _check_validity(certificate: x509.Certificate, at: datetime, skew: timedelta
 def _accepted_key(certificate: x509.Certificate, *, allow_rsa: bool) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise KeyTypeRefused("the certificate's key is of an unknown type") from None
     if isinstance(key, ec.EllipticCurvePublicKey):
         if isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
@@ -289,7 +290,7 @@ def _accepted_key(certificate: x509.Certificate, *, allow_rsa: bool) -> ec.Ellip
 def _evidence_extensions(certificate: x509.Certificate) -> dict[ObjectIdentifier, bytes]:
     try:
         extensions = certificate.extensions  # refuses any extension that comes twice
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as problem:
+    except UNREADABLE as problem:
         raise EvidenceAmbiguous(f"the certificate's extensions are refused: {str(problem)[:160]}") from None
     found: dict[ObjectIdentifier, bytes] = {}
     for extension in extensions:

@@ -65,7 +65,7 @@ class TaggedEvidence:
 
 
 def claims_for(spki: bytes, *, nonce: bytes | None = None) -> bytes:
-    """Return the claims that bind `spki` (SubjectPublicKeyInfo, DER); 50 bytes without a nonce, as Gramine writes."""
+    """Return the claims that bind `spki` (SubjectPublicKeyInfo, DER), byte for byte as Gramine writes them."""
     key_hash = cbor.encode((1, hashlib.sha256(spki).digest()))
     pairs: tuple[tuple[cbor.Item, cbor.Item], ...] = ((KEY_HASH, key_hash),)
     return cbor.encode(cbor.Map(pairs if nonce is None else (*pairs, (NONCE, nonce))))

@@ -1,0 +1,99 @@
+"""Files are written whole, for their owner alone, and never over something."""
+
+import os
+import stat
+
+import pytest
+
+from strongroom.errors import StrongroomError
+from strongroom.pki import disk
+from strongroom.secret import Secret
+
+
+def refused(action, code):
+    with pytest.raises(StrongroomError) as caught:
+        action()
+    assert caught.value.code == code
+    return caught.value
+
+
+def test_a_secret_is_its_owners_alone_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        disk.write_secret(tmp_path / "key", Secret(b"k" * 16))
+        disk.write_public(tmp_path / "cert", b"c")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "cert").stat().st_mode) == 0o644
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cert", "key"]
+
+
+def test_what_is_there_stays(tmp_path):
+    (tmp_path / "key").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("key", "link"):
+        refused(lambda name=name: disk.write_secret(tmp_path / name, Secret(b"new")), "SR-ALREADY-THERE")
+    assert (tmp_path / "key").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "link"]
+
+
+def fill(target, action):
+    with disk.new_folder(target) as new:
+        action(new)
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "deep" / "folder"
+    with disk.new_folder(target) as new:
+        (new / "a").write_text("a")
+        assert not target.exists()
+    assert (target / "a").read_text() == "a"
+    with pytest.raises(FileNotFoundError):
+        fill(tmp_path / "other", lambda new: (new / "a").write_text("a") and (new / "missing").read_text())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep"]
+
+
+def test_a_folder_replaces_an_empty_one_and_nothing_else(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with disk.new_folder(tmp_path / "empty") as new:
+        (new / "a").write_text("a")
+    for name in ("empty", "file", "link"):
+        if name == "file":
+            (tmp_path / name).write_text("x")
+        if name == "link":
+            (tmp_path / name).symlink_to(tmp_path / "nowhere")
+        refused(lambda name=name: fill(tmp_path / name, lambda _: None), "SR-ALREADY-THERE")
+
+
+def test_a_folder_filled_meanwhile_is_not_replaced(tmp_path):
+    target = tmp_path / "t"
+
+    def somebody_was_faster(_):
+        target.mkdir()
+        (target / "mine").write_text("x")
+
+    with pytest.raises(disk.AlreadyThere):
+        fill(target, somebody_was_faster)
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+    assert [path.name for path in target.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_kd_21_a_secret_that_others_can_read_is_refused_with_the_fix(mode, tmp_path):
+    path = tmp_path / "key"
+    path.write_bytes(b"k" * 16)
+    path.chmod(mode)
+    error = refused(lambda: disk.read_secret(path, limit=16), "SR-LOOSE-PERMISSIONS")
+    assert error.fix == f"Run: chmod 0600 '{path}'"
+    path.chmod(0o600)
+    assert disk.read_secret(path, limit=16) == Secret(b"k" * 16)
+
+
+def test_reading_is_bounded_and_wants_a_file(tmp_path):
+    path = tmp_path / "f"
+    path.write_bytes(b"12345")
+    assert disk.read_bounded(path, limit=5) == b"12345"
+    refused(lambda: disk.read_bounded(path, limit=4), "SR-FILE-TOO-LONG")
+    os.mkfifo(tmp_path / "pipe")
+    refused(lambda: disk.read_bounded(tmp_path / "pipe", limit=4), "SR-FILE-TOO-LONG")
