@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from strongroom.errors import StrongroomError
 from strongroom.pki import keys, ratls, ssl_cfg, tagged_evidence
-from strongroom.pki.authority import Authority, Role
+from strongroom.pki.authority import Authority, Role, request_for
 from strongroom.secret import Secret
 from strongroom.wire import cbor
 
@@ -124,6 +124,6 @@ def test_private_keys_of_any_bytes(data):
     only_catalogued(lambda: keys.load_private_key(Secret(data)))
 
 
-@given(mutations(LEAF.request_pem))
+@given(mutations(request_for(LEAF.key_pem, "client")))
 def test_requests_of_changed_bytes(data):
     only_catalogued(lambda: AUTHORITY.sign_request(data, role=Role.CLIENT, allowed_names=["c.example"], now=NOW))

@@ -63,11 +63,10 @@ class BadRequest(BadInput):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """A certificate with its private key and the request it answers, all PEM."""
+    """A certificate with its private key, both PEM."""
 
     certificate_pem: bytes
     key_pem: Secret
-    request_pem: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +109,17 @@ class Authority:
 
     def issue_server(self, server_names: Sequence[str], *, now: datetime, days: int = LEAF_DAYS) -> Leaf:
         """Make a key and a certificate for a server with these DNS names or addresses; EKU serverAuth alone."""
-        return self._issue(Role.SERVER, server_names, now, days)
+        return self._issue(Role.SERVER, ec.generate_private_key(ec.SECP256R1()), server_names, now=now, days=days)
 
     def issue_client(self, name: str, *, now: datetime, days: int = LEAF_DAYS) -> Leaf:
         """Make a key and a certificate for a client with this DNS name or mail address; EKU clientAuth alone."""
-        return self._issue(Role.CLIENT, [name], now, days)
+        return self._issue(Role.CLIENT, ec.generate_private_key(ec.SECP256R1()), [name], now=now, days=days)
+
+    def renew_server(
+        self, key_pem: Secret, server_names: Sequence[str], *, now: datetime, days: int = LEAF_DAYS
+    ) -> Leaf:
+        """As `issue_server`, for a key that is there already."""
+        return self._issue(Role.SERVER, keys.load_private_key(key_pem), server_names, now=now, days=days)
 
     def sign_request(
         self, request_pem: bytes, *, role: Role, allowed_names: Sequence[str], now: datetime, days: int = LEAF_DAYS
@@ -125,15 +130,9 @@ class Authority:
         """
         return self._sign(_requested_key(request_pem), role, allowed_names, now, days)
 
-    def _issue(self, role: Role, wanted: Sequence[str], now: datetime, days: int) -> Leaf:
-        key = ec.generate_private_key(ec.SECP256R1())
+    def _issue(self, role: Role, key: PrivateKey, wanted: Sequence[str], *, now: datetime, days: int) -> Leaf:
         certificate = self._sign(key.public_key(), role, wanted, now, days)
-        request = x509.CertificateSigningRequestBuilder().subject_name(_subject(wanted[0])).sign(key, hashes.SHA256())
-        return Leaf(
-            certificate_pem=certificate,
-            key_pem=keys.private_pem(key),
-            request_pem=request.public_bytes(Encoding.PEM),
-        )
+        return Leaf(certificate_pem=certificate, key_pem=keys.private_pem(key))
 
     def _sign(self, public: PublicKey, role: Role, wanted: Sequence[str], now: datetime, days: int) -> bytes:
         issuer = keys.load_certificates(self.certificate_pem)[0]
@@ -219,6 +218,12 @@ def _hash_for(issuer: PublicKey) -> hashes.SHA256 | hashes.SHA384:
     return (
         hashes.SHA384() if isinstance(issuer, ec.EllipticCurvePublicKey) and issuer.key_size > 256 else hashes.SHA256()
     )
+
+
+def request_for(key_pem: Secret, common_name: str) -> bytes:
+    """Return a certificate request (CSR, PEM) for a key."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(common_name))
+    return builder.sign(keys.load_private_key(key_pem), hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def _requested_key(request_pem: bytes) -> PublicKey:

@@ -56,7 +56,21 @@ def write_secret(path: Path, secret: Secret) -> None:
         _write_new(path, raw, SECRET_MODE)
 
 
+def replace_public(path: Path, data: bytes) -> None:
+    """Write `data` to `path` in one step, over what is there."""
+    with new_file(path, PUBLIC_MODE, data) as temporary:
+        temporary.replace(path)
+        sync_folder(path.parent)
+
+
 def _write_new(path: Path, data: bytes, mode: int) -> None:
+    with new_file(path, mode, data) as temporary:
+        move_new(temporary, path)
+
+
+@contextmanager
+def new_file(path: Path, mode: int, data: bytes) -> Iterator[Path]:
+    """Lend a synced temporary file beside `path` that holds `data`; gone at the end unless moved."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, SECRET_MODE)
     try:
@@ -65,7 +79,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
             os.fchmod(descriptor, mode)
             file.flush()
             os.fsync(descriptor)
-        move_new(temporary, path)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from strongroom.errors import BadInput
 from strongroom.pki import disk, keys, ssl_cfg
-from strongroom.pki.authority import LEAF_DAYS, Authority, Role
+from strongroom.pki.authority import LEAF_DAYS, Authority, Role, request_for
 from strongroom.pki.findings import Finding, Pair, TlsSet, judge
 from strongroom.pki.keys import PublishedKey
 from strongroom.secret import Secret
@@ -94,7 +94,8 @@ def _side(
         leaf = authority.issue_server(names, now=now, days=days)
     else:
         leaf = authority.issue_client(names[0], now=now, days=days)
-    return _Side(certificate_pem=leaf.certificate_pem, key_pem=leaf.key_pem, request_pem=leaf.request_pem)
+    answered = request_for(leaf.key_pem, names[0])
+    return _Side(certificate_pem=leaf.certificate_pem, key_pem=leaf.key_pem, request_pem=answered)
 
 
 def _write_side(folder: Path, side: _Side, *, with_request: bool) -> None:
