@@ -1,1 +1,60 @@
-"""Room under construction."""
+"""Evidence: read quotes, verify them against collateral, and appraise what they prove.
+
+Law of this room: pure. Bytes, collateral, anchors and a time come in; a verdict comes out, or one refusal with a code
+of the specification. Evidence is not policy: a sound quote always gets a `Verdict`, bad news included, and only
+`appraise` says whether it is enough. Trust starts at pinned root keys and nowhere else; the simulated platform takes
+the same path as Intel's. This release verifies SGX quotes of version 3.
+"""
+
+from strongroom.attestation.anchors import INTEL, Anchor, AnchorUnusable, TrustDomain
+from strongroom.attestation.binding import NonceTooShort, report_data_for
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
+from strongroom.attestation.collateral import Collateral, CollateralUnreadable
+from strongroom.attestation.pck import PckClaims
+from strongroom.attestation.policy import (
+    DEFAULT_MAX_COLLATERAL_AGE,
+    Decision,
+    KssFields,
+    Policy,
+    PolicyCode,
+    PolicyUnusable,
+    Reason,
+    appraise,
+)
+from strongroom.attestation.quote import CertificationType, Quote, Tee, parse_quote
+from strongroom.attestation.report import Attributes, SgxReport
+from strongroom.attestation.status import TcbStatus
+from strongroom.attestation.verdict import Verdict
+from strongroom.attestation.verify import fmspc_of, verify
+
+__all__ = [
+    "DEFAULT_MAX_COLLATERAL_AGE",
+    "INTEL",
+    "Anchor",
+    "AnchorUnusable",
+    "Attributes",
+    "CertificationType",
+    "Collateral",
+    "CollateralUnreadable",
+    "Decision",
+    "EvidenceCode",
+    "EvidenceRefused",
+    "KssFields",
+    "NonceTooShort",
+    "PckClaims",
+    "Policy",
+    "PolicyCode",
+    "PolicyUnusable",
+    "Quote",
+    "Reason",
+    "SgxReport",
+    "TcbStatus",
+    "Tee",
+    "TrustDomain",
+    "Verdict",
+    "appraise",
+    "fmspc_of",
+    "parse_quote",
+    "report_data_for",
+    "verify",
+]

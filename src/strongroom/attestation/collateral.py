@@ -1,0 +1,141 @@
+"""Collateral: the signed reference data that make a quote checkable, as nine strings, and read once (section 4).
+
+Collateral carries no trust: whoever hands it over may have made it. `read_collateral` takes it apart without judging;
+`reference.check_collateral` judges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Final
+
+from strongroom.attestation.certificates import Certificate, parse_pem_chain
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
+from strongroom.attestation.crl import Crl, parse_crl
+from strongroom.attestation.signatures import RAW_SIGNATURE_BYTES
+from strongroom.errors import BadInput
+from strongroom.wire import strict_json
+
+MAX_PART_BYTES: Final = 1024 * 1024
+MAX_COLLATERAL_FILE_BYTES: Final = 8 * MAX_PART_BYTES
+_CRLS: Final = ("root_ca_crl", "pck_crl")
+
+
+class CollateralUnreadable(BadInput):
+    """A collateral file is not a JSON object of the nine strings."""
+
+    code = "SR-COLLATERAL"
+    fix = "Pass collateral in the nine-string shape that `strongroom sim collateral` and dcap-qvl write."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collateral:
+    """Nine strings: signed JSON exactly as served, signatures and CRLs in hex, chains in PEM, leaf first."""
+
+    tcb_info: str
+    tcb_info_signature: str
+    tcb_info_issuer_chain: str
+    qe_identity: str
+    qe_identity_signature: str
+    qe_identity_issuer_chain: str
+    root_ca_crl: str
+    pck_crl: str
+    pck_crl_issuer_chain: str
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Collateral:
+        """Return the collateral in a JSON object; other members are ignored, an absent CRL is empty."""
+        value = strict_json.loads(
+            text, what="collateral", error=CollateralUnreadable, max_bytes=MAX_COLLATERAL_FILE_BYTES
+        )
+        if not isinstance(value, dict):
+            raise CollateralUnreadable("the collateral is not a JSON object")
+        parts: dict[str, str] = {}
+        for field in fields(cls):
+            part = value.get(field.name)
+            if part is None and field.name in _CRLS:
+                part = ""
+            if not isinstance(part, str):
+                raise CollateralUnreadable(f"the collateral's {field.name} is not a string")
+            parts[field.name] = part
+        return cls(**parts)
+
+    def to_json(self) -> str:
+        """Return the nine strings as one JSON object."""
+        return json.dumps(asdict(self), indent=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedDocument:
+    """A JSON text with its signature and the chain of its signer; nothing is checked yet."""
+
+    text: bytes
+    signature: bytes  # 64 bytes r‖s
+    chain: tuple[Certificate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedCollateral:
+    """Collateral, taken apart but not judged. `ids` are SHA-256 of the parts, by name."""
+
+    tcb_info: SignedDocument
+    qe_identity: SignedDocument
+    root_crl: Crl
+    pck_crl: Crl
+    pck_crl_chain: tuple[Certificate, ...]
+    ids: tuple[tuple[str, str], ...]
+
+
+def read_collateral(collateral: Collateral) -> ParsedCollateral:
+    """Take collateral apart; raise EvidenceRefused for a part that is missing, too large or malformed."""
+    parts = {field.name: _encode(field.name, getattr(collateral, field.name)) for field in fields(collateral)}
+    for name in _CRLS:
+        require(bool(parts[name]), EvidenceCode.CRL_MISSING, f"the collateral has no {name}")
+    return ParsedCollateral(
+        tcb_info=_document(parts, "tcb_info", EvidenceCode.TCB_INFO_INVALID_SIGNATURE),
+        qe_identity=_document(parts, "qe_identity", EvidenceCode.QE_IDENTITY_INVALID_SIGNATURE),
+        root_crl=_crl(parts, "root_ca_crl", "root CRL"),
+        pck_crl=_crl(parts, "pck_crl", "PCK CRL"),
+        pck_crl_chain=parse_pem_chain(
+            parts["pck_crl_issuer_chain"], what="issuer chain of the PCK CRL", error=refusal(EvidenceCode.MALFORMED)
+        ),
+        ids=tuple((name, hashlib.sha256(part).hexdigest()) for name, part in parts.items()),
+    )
+
+
+def _encode(name: str, text: str) -> bytes:
+    require(len(text) <= MAX_PART_BYTES, EvidenceCode.TOO_LARGE,
+            f"the collateral's {name} has {len(text)} characters, at most {MAX_PART_BYTES} are read")  # fmt: skip
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise EvidenceRefused(f"the collateral's {name} is not text", reason=EvidenceCode.MALFORMED) from None
+
+
+def _document(parts: dict[str, bytes], name: str, unsigned: EvidenceCode) -> SignedDocument:
+    return SignedDocument(
+        text=parts[name],
+        signature=_unhex(parts[f"{name}_signature"], f"{name}_signature", unsigned, size=RAW_SIGNATURE_BYTES),
+        chain=parse_pem_chain(
+            parts[f"{name}_issuer_chain"],
+            what=f"issuer chain of {name}",
+            error=refusal(EvidenceCode.TCB_SIGNING_CHAIN),
+        ),
+    )
+
+
+def _crl(parts: dict[str, bytes], name: str, what: str) -> Crl:
+    return parse_crl(
+        _unhex(parts[name], name, EvidenceCode.MALFORMED), what=what, error=refusal(EvidenceCode.MALFORMED)
+    )
+
+
+def _unhex(text: bytes, name: str, code: EvidenceCode, *, size: int | None = None) -> bytes:
+    try:
+        raw = bytes.fromhex(text.decode("ascii"))
+    except ValueError:  # UnicodeDecodeError is one
+        raise EvidenceRefused(f"the collateral's {name} is not hex", reason=code) from None
+    require(size is None or len(raw) == size, code, f"the collateral's {name} has {len(raw)} bytes, wanted {size}")
+    return raw

@@ -1,0 +1,95 @@
+"""Take typed fields out of signed JSON: a wrong type, a missing key, a wrong length is a refusal, never a guess."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from strongroom.attestation.validity import parse_timestamp
+from strongroom.errors import StrongroomError
+from strongroom.wire import strict_json
+
+_HEX: Final = re.compile(r"[0-9A-Fa-f]*")
+MAX_TEXT_LENGTH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """One JSON object and the words to complain with."""
+
+    value: dict[str, object]
+    what: str
+    error: Callable[[str], StrongroomError]
+
+    @classmethod
+    def parse(cls, text: bytes, *, what: str, error: Callable[[str], StrongroomError]) -> Fields:
+        """Return the object that `text` consists of."""
+        return cls.of(strict_json.loads(text, what=what, error=error), what=what, error=error)
+
+    @classmethod
+    def of(cls, value: object, *, what: str, error: Callable[[str], StrongroomError]) -> Fields:
+        """Return `value` as an object."""
+        if not isinstance(value, dict):
+            raise error(f"{what} is not a JSON object")
+        return cls(value, what, error)
+
+    def has(self, name: str) -> bool:
+        """Whether the object has this key."""
+        return name in self.value
+
+    def get(self, name: str) -> object:
+        """Return a value of any type."""
+        if name not in self.value:
+            raise self.error(f"{self.what} lacks {name}")
+        return self.value[name]
+
+    def number(self, name: str, *, limit: int) -> int:
+        """Return a whole number from 0 to `limit`."""
+        value = self.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limit:
+            raise self.error(f"{self.what}: {name} is not a whole number from 0 to {limit}")
+        return value
+
+    def text(self, name: str) -> str:
+        """Return a string of reasonable length."""
+        return self._text(self.get(name), name)
+
+    def hex(self, name: str, size: int) -> bytes:
+        """Return `size` bytes spelled in hex."""
+        text = self.text(name)
+        if len(text) != 2 * size or not _HEX.fullmatch(text):
+            raise self.error(f"{self.what}: {name} is not {2 * size} hex digits")
+        return bytes.fromhex(text)
+
+    def date(self, name: str) -> datetime:
+        """Return a time."""
+        return parse_timestamp(self.text(name), what=f"{self.what}: {name}", error=self.error)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of strings; an absent list is empty."""
+        if not self.has(name):
+            return ()
+        return tuple(self._text(item, name) for item in self.items(name))
+
+    def nested(self, name: str) -> Fields:
+        """Return an object inside this one."""
+        return Fields.of(self.get(name), what=f"{self.what}: {name}", error=self.error)
+
+    def objects(self, name: str) -> tuple[Fields, ...]:
+        """Return a list of objects."""
+        return tuple(Fields.of(item, what=f"{self.what}: {name}", error=self.error) for item in self.items(name))
+
+    def items(self, name: str) -> list[object]:
+        """Return a list."""
+        value = self.get(name)
+        if not isinstance(value, list):
+            raise self.error(f"{self.what}: {name} is not a list")
+        return value
+
+    def _text(self, value: object, name: str) -> str:
+        if not isinstance(value, str) or len(value) > MAX_TEXT_LENGTH:
+            raise self.error(f"{self.what}: {name} is not a string of at most {MAX_TEXT_LENGTH} characters")
+        return value

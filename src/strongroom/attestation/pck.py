@@ -1,0 +1,114 @@
+"""The SGX extension of a PCK certificate: which platform it is and which TCB it was made for (specification section 3).
+
+Read by hand from strict DER: every component is there, once, with its exact size, or the certificate is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from strongroom.attestation.certificates import SGX_EXTENSION, Certificate
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
+from strongroom.wire import der
+from strongroom.wire.der import DerReader, Element
+
+COMPONENTS: Final = 16
+_PPID, _TCB, _PCEID, _FMSPC, _SGX_TYPE, _INSTANCE, _CONFIGURATION = (f"{SGX_EXTENSION}.{arc}" for arc in range(1, 8))
+_PCESVN_ARC, _CPUSVN_ARC = 17, 18
+_error: Final = refusal(EvidenceCode.INVALID_PCK_CERT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PckClaims:
+    """What Intel (or a simulator) signed about one platform. None means undefined, which is not false."""
+
+    ppid: bytes  # 16 bytes
+    components: tuple[int, ...]  # 16 SVNs; these decide, not the CPUSVN bytes
+    pce_svn: int
+    cpu_svn: bytes  # 16 bytes
+    pce_id: bytes  # 2 bytes
+    fmspc: bytes  # 6 bytes
+    sgx_type: int  # 0 standard, 1 scalable, 2 scalable with integrity
+    platform_instance_id: bytes | None  # 16 bytes
+    dynamic_platform: bool | None
+    cached_keys: bool | None
+    smt_enabled: bool | None
+
+    def to_json_object(self) -> dict[str, object]:
+        """Return the claims under Intel's names for them; bytes as upper-case hex, as Intel writes them."""
+        return {
+            "pck_ppid": self.ppid.hex().upper(),
+            "tcb_cpusvn": self.cpu_svn.hex().upper(),
+            "tcb_components": list(self.components),
+            "pce_isvsvn": self.pce_svn,
+            "pce_id": self.pce_id.hex().upper(),
+            "fmspc": self.fmspc.hex().upper(),
+            "sgx_type": self.sgx_type,
+            "platform_instance_id": self.platform_instance_id.hex().upper() if self.platform_instance_id else None,
+            "dynamic_platform": self.dynamic_platform,
+            "cached_keys": self.cached_keys,
+            "smt_enabled": self.smt_enabled,
+        }
+
+
+def read_pck_claims(leaf: Certificate) -> PckClaims:
+    """Return the claims of a PCK certificate; raise EvidenceRefused (INVALID_PCK_CERT) for anything incomplete."""
+    require(len(leaf.sgx_extensions) == 1, EvidenceCode.INVALID_PCK_CERT,
+            f"the PCK certificate has {len(leaf.sgx_extensions)} SGX extensions, wanted 1")  # fmt: skip
+    extension = der.read_whole(leaf.sgx_extensions[0], der.SEQUENCE, what="SGX extension", error=_error)
+    members = _members(extension)
+    tcb = _members(_one(members, _TCB).enter(der.SEQUENCE, "TCB"))
+    svns = tuple(_number(tcb, f"{_TCB}.{arc}", limit=0xFF) for arc in range(1, COMPONENTS + 1))
+    sgx_type = _one(members, _SGX_TYPE).integer("SGX type", tag=der.ENUMERATED)
+    require(sgx_type in {0, 1, 2}, EvidenceCode.INVALID_PCK_CERT, f"the SGX type is {sgx_type}, wanted 0, 1 or 2")
+    configuration = _configuration(members)
+    return PckClaims(
+        ppid=_one(members, _PPID).octets("PPID", 16),
+        components=svns,
+        pce_svn=_number(tcb, f"{_TCB}.{_PCESVN_ARC}", limit=0xFFFF),
+        cpu_svn=_one(tcb, f"{_TCB}.{_CPUSVN_ARC}").octets("CPUSVN", 16),
+        pce_id=_one(members, _PCEID).octets("PCEID", 2),
+        fmspc=_one(members, _FMSPC).octets("FMSPC", 6),
+        sgx_type=sgx_type,
+        platform_instance_id=_one(members, _INSTANCE).octets("instance id", 16) if _INSTANCE in members else None,
+        dynamic_platform=_flag(configuration, 1),
+        cached_keys=_flag(configuration, 2),
+        smt_enabled=_flag(configuration, 3),
+    )
+
+
+def _members(sequence: DerReader) -> dict[str, Element]:
+    """Return SEQUENCE { OID, value } pairs by identifier; an identifier must not come twice."""
+    members: dict[str, Element] = {}
+    for pair in sequence.each(der.SEQUENCE, "member"):
+        kind, value = pair.oid("identifier"), pair.any("value")
+        pair.end()
+        require(kind not in members, EvidenceCode.INVALID_PCK_CERT, f"the SGX extension holds {kind[:64]} twice")
+        members[kind] = value
+    return members
+
+
+def _one(members: dict[str, Element], kind: str) -> DerReader:
+    """Return a reader over one member's value; it holds exactly one element, as `_members` saw."""
+    if kind not in members:
+        raise EvidenceRefused(f"the SGX extension lacks {kind}", reason=EvidenceCode.INVALID_PCK_CERT)
+    return DerReader(members[kind].encoded, what=f"SGX extension {kind}", error=_error)
+
+
+def _number(members: dict[str, Element], kind: str, *, limit: int) -> int:
+    number = _one(members, kind).integer("SVN")
+    require(0 <= number <= limit, EvidenceCode.INVALID_PCK_CERT,
+            f"the SGX extension says {number} for {kind}, wanted 0 to {limit}")  # fmt: skip
+    return number
+
+
+def _configuration(members: dict[str, Element]) -> dict[str, Element]:
+    if _CONFIGURATION not in members:
+        return {}
+    return _members(_one(members, _CONFIGURATION).enter(der.SEQUENCE, "configuration"))
+
+
+def _flag(configuration: dict[str, Element], arc: int) -> bool | None:
+    kind = f"{_CONFIGURATION}.{arc}"
+    return _one(configuration, kind).boolean("flag") if kind in configuration else None

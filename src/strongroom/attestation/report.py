@@ -1,0 +1,153 @@
+"""The SGX report: 384 bytes that say which code an enclave runs (specification section 2.2).
+
+The body of a quote is one, and so is the quoting enclave's own report inside the signature data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Final
+
+from strongroom.attestation.codes import EvidenceCode, refusal
+from strongroom.errors import BadInput
+from strongroom.wire import Reader
+
+REPORT_BYTES: Final = 384
+_KSS_FIELDS: Final = ("config_id", "config_svn", "isv_ext_prod_id", "isv_family_id")
+_SIZES: Final = {
+    "cpu_svn": 16, "isv_ext_prod_id": 16, "attributes": 16, "mr_enclave": 32, "mr_signer": 32, "config_id": 64,
+    "isv_family_id": 16, "report_data": 64,
+}  # fmt: skip
+_RESERVED: Final = (12, 32, 32, 42)
+
+
+class Attributes(IntFlag):
+    """The flags in the first eight bytes of `attributes`."""
+
+    INIT = 1 << 0
+    DEBUG = 1 << 1
+    MODE64BIT = 1 << 2
+    PROVISION_KEY = 1 << 4
+    EINITTOKEN_KEY = 1 << 5
+    KSS = 1 << 7
+
+
+class ReportFieldSize(BadInput):
+    """A field of a report that is to be written does not fit its place."""
+
+    code = "SR-REPORT-FIELD"
+    fix = "Give each field the size that the SGX report has for it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SgxReport:
+    """An SGX report, field by field; sizes in bytes as in `_SIZES`, numbers little-endian on the wire.
+
+    `reserved` are the four reserved areas in order; genuine reports have zeros there.
+    """
+
+    cpu_svn: bytes
+    misc_select: int
+    isv_ext_prod_id: bytes = bytes(16)
+    attributes: bytes
+    mr_enclave: bytes
+    mr_signer: bytes
+    config_id: bytes = bytes(64)
+    isv_prod_id: int
+    isv_svn: int
+    config_svn: int = 0
+    isv_family_id: bytes = bytes(16)
+    report_data: bytes
+    reserved: tuple[bytes, bytes, bytes, bytes] = (bytes(12), bytes(32), bytes(32), bytes(42))
+
+    def __post_init__(self) -> None:
+        sizes = [(name, len(getattr(self, name)), size) for name, size in _SIZES.items()]
+        sizes += [("reserved", len(area), size) for area, size in zip(self.reserved, _RESERVED, strict=True)]
+        numbers = (self.misc_select >> 16, self.isv_prod_id, self.isv_svn, self.config_svn)
+        for name, seen, wanted in sizes:
+            if seen != wanted:
+                raise ReportFieldSize(f"{name} has {seen} bytes, wanted {wanted}")
+        if not all(0 <= number <= 0xFFFF for number in numbers):
+            raise ReportFieldSize("misc_select wants 32 bits, the product id and the SVNs 16 bits")
+
+    @classmethod
+    def parse(cls, data: bytes) -> SgxReport:
+        """Return the report that exactly 384 bytes hold; raise EvidenceRefused (QUOTE_TRUNCATED) for another size."""
+        reader = Reader(data, what="SGX report", error=refusal(EvidenceCode.QUOTE_TRUNCATED))
+        take = reader.take
+        fields = {
+            "cpu_svn": take(16, "cpu_svn"),
+            "misc_select": reader.u32("misc_select"),
+            "reserved1": take(12, "reserved"),
+            "isv_ext_prod_id": take(16, "isv_ext_prod_id"),
+            "attributes": take(16, "attributes"),
+            "mr_enclave": take(32, "mr_enclave"),
+            "reserved2": take(32, "reserved"),
+            "mr_signer": take(32, "mr_signer"),
+            "reserved3": take(32, "reserved"),
+            "config_id": take(64, "config_id"),
+            "isv_prod_id": reader.u16("isv_prod_id"),
+            "isv_svn": reader.u16("isv_svn"),
+            "config_svn": reader.u16("config_svn"),
+            "reserved4": take(42, "reserved"),
+            "isv_family_id": take(16, "isv_family_id"),
+            "report_data": take(64, "report_data"),
+        }
+        reader.expect_end()
+        reserved = tuple(fields.pop(f"reserved{number}") for number in (1, 2, 3, 4))
+        return cls(**fields, reserved=reserved)  # type: ignore[arg-type]  # the table above gives each field its type
+
+    def to_bytes(self) -> bytes:
+        """Return the 384 bytes of the report."""
+        first, second, third, fourth = self.reserved
+        return b"".join(
+            (
+                self.cpu_svn,
+                self.misc_select.to_bytes(4, "little"),
+                first,
+                self.isv_ext_prod_id,
+                self.attributes,
+                self.mr_enclave,
+                second,
+                self.mr_signer,
+                third,
+                self.config_id,
+                self.isv_prod_id.to_bytes(2, "little"),
+                self.isv_svn.to_bytes(2, "little"),
+                self.config_svn.to_bytes(2, "little"),
+                fourth,
+                self.isv_family_id,
+                self.report_data,
+            )
+        )
+
+    @property
+    def flags(self) -> Attributes:
+        """The attribute flags, unknown bits included."""
+        return Attributes(int.from_bytes(self.attributes[:8], "little"))
+
+    @property
+    def debug(self) -> bool:
+        """Whether the host may read this enclave's memory."""
+        return Attributes.DEBUG in self.flags
+
+    @property
+    def reserved_clear(self) -> bool:
+        """Whether every reserved byte is zero."""
+        return not any(map(any, self.reserved))
+
+    @property
+    def kss_fields_set(self) -> tuple[str, ...]:
+        """Names of the key separation and sharing fields that are not zero: MRENCLAVE does not cover them."""
+        return tuple(name for name in _KSS_FIELDS if any(_as_bytes(getattr(self, name))))
+
+    def to_json_object(self) -> dict[str, object]:
+        """Return every field by its name: bytes as lower-case hex, numbers as numbers; reserved areas left out."""
+        names = [name for name in self.__dataclass_fields__ if name != "reserved"]
+        values = ((name, getattr(self, name)) for name in names)
+        return {name: value.hex() if isinstance(value, bytes) else value for name, value in values}
+
+
+def _as_bytes(value: bytes | int) -> bytes:
+    return value if isinstance(value, bytes) else value.to_bytes(2, "little")

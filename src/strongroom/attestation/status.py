@@ -1,0 +1,56 @@
+"""The words that say how current a platform is, and how two of them become one (specification sections 4.4 and 6.3)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
+
+
+class TcbStatus(StrEnum):
+    """Status words of signed reference data, in Intel's spelling."""
+
+    UP_TO_DATE = "UpToDate"
+    SW_HARDENING_NEEDED = "SWHardeningNeeded"
+    CONFIGURATION_NEEDED = "ConfigurationNeeded"
+    CONFIGURATION_AND_SW_HARDENING_NEEDED = "ConfigurationAndSWHardeningNeeded"
+    OUT_OF_DATE = "OutOfDate"
+    OUT_OF_DATE_CONFIGURATION_NEEDED = "OutOfDateConfigurationNeeded"
+    REVOKED = "Revoked"
+
+
+MEANINGS: Final = {
+    TcbStatus.UP_TO_DATE: "The platform has every security update that Intel lists.",
+    TcbStatus.SW_HARDENING_NEEDED: "The platform is current; the software in the enclave must mitigate the advisories.",
+    TcbStatus.CONFIGURATION_NEEDED: "The platform is current, but a setting (such as hyper-threading) needs a change.",
+    TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED: "A setting needs a change, and enclave software must mitigate.",
+    TcbStatus.OUT_OF_DATE: "The platform lacks security updates: known attacks may work.",
+    TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED: "The platform lacks security updates and a setting needs a change.",
+    TcbStatus.REVOKED: "Intel has revoked this level: the platform's keys may be out.",
+}
+
+_CONFIGURABLE: Final = frozenset(
+    {
+        TcbStatus.CONFIGURATION_NEEDED,
+        TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED,
+        TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
+    }
+)
+
+
+def parse_status(word: str) -> TcbStatus:
+    """Return the status of a word; raise EvidenceRefused (TCB_UNRECOGNIZED_STATUS) for any other word."""
+    try:
+        return TcbStatus(word)
+    except ValueError:
+        raise EvidenceRefused(f"{word[:64]!r} is no TCB status", reason=EvidenceCode.TCB_UNRECOGNIZED_STATUS) from None
+
+
+def converge(own: TcbStatus, other: TcbStatus) -> TcbStatus:
+    """Return the platform's status once the quoting enclave's is counted in: the table of section 6.3."""
+    if TcbStatus.REVOKED in (own, other):
+        return TcbStatus.REVOKED
+    if other is not TcbStatus.OUT_OF_DATE:
+        return own
+    return TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED if own in _CONFIGURABLE else TcbStatus.OUT_OF_DATE

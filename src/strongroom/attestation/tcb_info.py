@@ -1,0 +1,122 @@
+"""Read TCB info, Intel's table of what each platform generation should run (specification sections 4.1 and 4.4).
+
+Versions 2 and 3 are read. Levels are sorted here, once, so that nothing later can depend on the order in the file.
+The caller has checked the signature over exactly the bytes that come in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from strongroom.attestation.codes import EvidenceCode, refusal, require
+from strongroom.attestation.fields import Fields
+from strongroom.attestation.pck import COMPONENTS
+from strongroom.attestation.quote import Tee
+from strongroom.attestation.status import TcbStatus, parse_status
+from strongroom.attestation.validity import Window
+
+MAX_NUMBER: Final = 2**31 - 1
+_MAX_PCE_SVN: Final = 0xFFFF
+_MODULE_KEYS: Final = ("tdxModule", "tdxModuleIdentities")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcbLevel:
+    """One row: the SVNs a platform must reach, and what Intel says of one that does."""
+
+    components: tuple[int, ...]  # 16 SGX SVNs
+    pce_svn: int
+    tdx_components: tuple[int, ...]  # 16, or none in SGX info
+    date: datetime
+    status: TcbStatus
+    advisories: tuple[str, ...]
+
+    @property
+    def rank(self) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
+        """What levels are sorted by, higher first (section 6.1)."""
+        return self.components, self.pce_svn, self.tdx_components
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcbInfo:
+    """TCB info of one platform family; `levels` are in descending order and no two are equal."""
+
+    tee: Tee
+    version: int
+    issued: datetime
+    next_update: datetime
+    fmspc: bytes  # 6 bytes
+    pce_id: bytes  # 2 bytes
+    evaluation_number: int
+    levels: tuple[TcbLevel, ...]
+
+    @property
+    def window(self) -> Window:
+        """When it counts."""
+        return Window("TCB info", self.issued, self.next_update, EvidenceCode.TCB_INFO_EXPIRED)
+
+
+def parse_tcb_info(text: bytes) -> TcbInfo:
+    """Return the TCB info in `text`; raise EvidenceRefused (TCB_INFO_VERSION, TCB_TYPE, TCB_INFO_FORMAT, …)."""
+    info = Fields.parse(text, what="TCB info", error=refusal(EvidenceCode.TCB_INFO_FORMAT))
+    version = info.number("version", limit=MAX_NUMBER)
+    require(version in {2, 3}, EvidenceCode.TCB_INFO_VERSION, f"the TCB info has version {version}, wanted 2 or 3")
+    tcb_type = info.number("tcbType", limit=MAX_NUMBER)
+    require(tcb_type == 0, EvidenceCode.TCB_TYPE, f"the TCB type is {tcb_type}, wanted 0")
+    tee = _tee(info, version)
+    levels = [_level(level, version, tee) for level in info.objects("tcbLevels")]
+    levels.sort(key=lambda level: level.rank, reverse=True)
+    require(bool(levels), EvidenceCode.TCB_INFO_FORMAT, "the TCB info has no levels")
+    require(len({level.rank for level in levels}) == len(levels), EvidenceCode.TCB_INFO_FORMAT,
+            "the TCB info has two equal levels")  # fmt: skip
+    return TcbInfo(
+        tee=tee,
+        version=version,
+        issued=info.date("issueDate"),
+        next_update=info.date("nextUpdate"),
+        fmspc=info.hex("fmspc", 6),
+        pce_id=info.hex("pceId", 2),
+        evaluation_number=info.number("tcbEvaluationDataNumber", limit=MAX_NUMBER),
+        levels=tuple(levels),
+    )
+
+
+def _tee(info: Fields, version: int) -> Tee:
+    """Return what the info is for. Version 2 has no `id` and means SGX; TDX info, and it alone, has a module."""
+    if version == 2 and not info.has("id"):
+        tee = Tee.SGX
+    else:
+        word = info.text("id")
+        if word not in {Tee.SGX, Tee.TDX} or (version == 2 and word != Tee.SGX):
+            raise info.error(f"TCB info of version {version} is for {word[:64]!r}")
+        tee = Tee(word)
+    if tee is Tee.SGX and any(info.has(name) for name in _MODULE_KEYS):
+        raise info.error("SGX TCB info describes a TDX module")
+    if tee is Tee.TDX:
+        info.nested("tdxModule")
+    return tee
+
+
+def _level(level: Fields, version: int, tee: Tee) -> TcbLevel:
+    tcb = level.nested("tcb")
+    if version == 2:
+        components = tuple(tcb.number(f"sgxtcbcomp{index:02}svn", limit=0xFF) for index in range(1, COMPONENTS + 1))
+    else:
+        components = _components(tcb, "sgxtcbcomponents")
+    return TcbLevel(
+        components=components,
+        pce_svn=tcb.number("pcesvn", limit=_MAX_PCE_SVN),
+        tdx_components=_components(tcb, "tdxtcbcomponents") if tee is Tee.TDX else (),
+        date=level.date("tcbDate"),
+        status=parse_status(level.text("tcbStatus")),
+        advisories=level.texts("advisoryIDs"),
+    )
+
+
+def _components(tcb: Fields, name: str) -> tuple[int, ...]:
+    components = tcb.objects(name)
+    if len(components) != COMPONENTS:
+        raise tcb.error(f"{name} has {len(components)} entries, wanted {COMPONENTS}")
+    return tuple(component.number("svn", limit=0xFF) for component in components)
