@@ -1,1 +1,40 @@
-"""Room under construction."""
+"""A machine without a TEE that behaves like one: own root, PCK chain, collateral, and quotes in SGX's exact format.
+
+Law of this room: it replaces the quote generator and nothing else. The verifier has no branch for it; only the anchors
+differ, so every verdict on its evidence carries the trust domain `simulated`, and every certificate says so too. It
+vouches only for programs that it measured and started itself (`measure`, `run`), and not beside a real TEE unless told.
+It gives no secrecy: whoever can read its folder or the program's memory wins.
+"""
+
+from strongroom.platforms.simulated.certificates import MARK_OID, ORGANISATION
+from strongroom.platforms.simulated.hardware import Hardware, Rehearsal, Revocation
+from strongroom.platforms.simulated.launch import LaunchFailed, run
+from strongroom.platforms.simulated.measure import LaunchFileUnusable, Measurement, TrustedFileChanged, measure
+from strongroom.platforms.simulated.quoting import EnclaveIdentity, QuotingEnclave
+from strongroom.platforms.simulated.real_tee import BANNER, REAL_TEE_DEVICES, RealTeePresent, refuse_beside_real_tee
+from strongroom.platforms.simulated.world import World, default_folder
+from strongroom.platforms.simulated.world_folder import WorldMissing, WorldUnusable
+
+__all__ = [
+    "BANNER",
+    "MARK_OID",
+    "ORGANISATION",
+    "REAL_TEE_DEVICES",
+    "EnclaveIdentity",
+    "Hardware",
+    "LaunchFailed",
+    "LaunchFileUnusable",
+    "Measurement",
+    "QuotingEnclave",
+    "RealTeePresent",
+    "Rehearsal",
+    "Revocation",
+    "TrustedFileChanged",
+    "World",
+    "WorldMissing",
+    "WorldUnusable",
+    "default_folder",
+    "measure",
+    "refuse_beside_real_tee",
+    "run",
+]

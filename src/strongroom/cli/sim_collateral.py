@@ -1,0 +1,75 @@
+"""Write the simulated platform's root and fresh collateral into a workspace's trust folder.
+
+The files are anchors/simulated.der and collateral/<FMSPC>.json below --out. Collateral counts for 30 days: write it
+again before. The other options rehearse what a platform vendor may publish one day: a status, advisories, a
+revocation, collateral that has run out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from strongroom.cli.sim_world import world_argument
+
+STATUSES = ("UpToDate", "SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded", "OutOfDate",
+            "OutOfDateConfigurationNeeded", "Revoked")  # fmt: skip
+QE_STATUSES = ("UpToDate", "OutOfDate", "Revoked")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="the workspace's trust folder")
+    world_argument(parser)
+    rehearsal = parser.add_argument_group("rehearse")
+    rehearsal.add_argument("--status", choices=STATUSES, default="UpToDate", help="TCB status of the platform")
+    rehearsal.add_argument("--qe-status", choices=QE_STATUSES, default="UpToDate", help="of its quoting enclave")
+    rehearsal.add_argument("--advisory", metavar="ID", action="append", default=[], help="e.g. INTEL-SA-00615")
+    rehearsal.add_argument("--revoke", choices=("pck", "pck-ca", "tcb-signer"), action="append", default=[])
+    rehearsal.add_argument("--evaluation-number", metavar="N", type=int, default=17, help="of TCB info and QE identity")
+    rehearsal.add_argument("--age-days", metavar="N", type=int, default=1, help="issued N days ago; 31 has run out")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write both files and print their paths."""
+    from strongroom.attestation import TcbStatus
+    from strongroom.cli.sim_world import open_world
+    from strongroom.platforms import simulated
+
+    world = open_world(args)
+    rehearsal = simulated.Rehearsal(
+        status=TcbStatus(args.status),
+        qe_status=TcbStatus(args.qe_status),
+        advisories=tuple(args.advisory),
+        revoked=frozenset(simulated.Revocation(each) for each in args.revoke),
+        evaluation_number=args.evaluation_number,
+        qe_evaluation_number=args.evaluation_number,
+        age=timedelta(days=args.age_days),
+    )
+    collateral = world.collateral(datetime.now(UTC), rehearsal)
+    sys.stderr.write(f"{simulated.BANNER}\n")
+    for name, content in (
+        ("anchors/simulated.der", world.root_der),
+        (f"collateral/{world.fmspc}.json", collateral.to_json().encode("utf-8")),
+    ):
+        put(args.out / name, content)
+        sys.stdout.write(f"{args.out / name}\n")
+    return 0
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file under another name, then move it into place: a broker that reads meanwhile sees the old one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

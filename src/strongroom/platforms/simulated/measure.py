@@ -1,0 +1,165 @@
+"""Measure what a manifest would start: entrypoint, arguments, passed environment and trusted files.
+
+Reads files; nothing else. mr_enclave is SHA-256 over a domain-separated, length-framed listing, so that no two
+different launches share one. Relative paths start at the manifest's folder and enter the measurement as written: a
+folder may move without changing who its program is. Unlike hardware, this platform cannot stop a file from being
+changed between measuring and reading it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from strongroom.errors import BadInput, Tampered
+from strongroom.gramine.manifest import Manifest, TrustedFile
+from strongroom.platforms.simulated.quoting import EnclaveIdentity
+
+_DOMAIN: Final = b"strongroom simulated enclave v1"
+_LEFT_OUT: Final = "__pycache__"  # written by whoever ran the code last; run measured Python with -B
+
+
+class LaunchFileUnusable(BadInput):
+    """A file that the manifest names is missing, cannot be read, or is of a kind that cannot be measured."""
+
+    code = "SR-LAUNCH-FILE"
+    fix = "Correct the path in the manifest; relative paths start at the manifest's folder."
+
+
+class TrustedFileChanged(Tampered):
+    """A trusted file on this machine is not the one whose SHA-256 the manifest gives."""
+
+    code = "SR-TRUSTED-FILE-CHANGED"
+    fix = "Restore the file; if the change is wanted, put its new SHA-256 into the manifest and trust that."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What a launch would be known by, and the environment that was measured. Hashes have 32 bytes."""
+
+    mr_enclave: bytes
+    mr_signer: bytes
+    isv_prod_id: int
+    isv_svn: int
+    debug: bool
+    environment: Mapping[str, str]
+
+    @property
+    def identity(self) -> EnclaveIdentity:
+        """What quotes of this launch say about it."""
+        return EnclaveIdentity(
+            mr_enclave=self.mr_enclave,
+            mr_signer=self.mr_signer,
+            isv_prod_id=self.isv_prod_id,
+            isv_svn=self.isv_svn,
+            debug=self.debug,
+        )
+
+    def to_json_object(self) -> dict[str, object]:
+        """Return the measurement under the names that Gramine's tools print."""
+        return {
+            "mr_enclave": self.mr_enclave.hex(),
+            "mr_signer": self.mr_signer.hex(),
+            "isv_prod_id": self.isv_prod_id,
+            "isv_svn": self.isv_svn,
+            "debug": self.debug,
+        }
+
+
+def measure(manifest: Manifest, base: Path, environ: Mapping[str, str], *, mr_signer: bytes) -> Measurement:
+    """Measure `manifest`, whose folder is `base`, with pass-through variables taken from `environ`.
+
+    Raises LaunchFileUnusable or TrustedFileChanged.
+    """
+    environment = passed_environment(manifest, environ)
+    entrypoint = base / manifest.entrypoint
+    listing = [
+        *_section("entrypoint", [(manifest.entrypoint, _digest(entrypoint))]),
+        *_section("argv", [(each,) for each in manifest.argv]),
+        *_section("environment", sorted(environment.items())),
+        *_section("trusted files", sorted(_trusted(manifest.trusted_files, base))),
+    ]
+    state = hashlib.sha256(_DOMAIN)
+    for item in listing:
+        encoded = item if isinstance(item, bytes) else os.fsencode(item)
+        state.update(len(encoded).to_bytes(8, "little") + encoded)
+    return Measurement(
+        mr_enclave=state.digest(),
+        mr_signer=mr_signer,
+        isv_prod_id=manifest.isvprodid,
+        isv_svn=manifest.isvsvn,
+        debug=manifest.debug,
+        environment=environment,
+    )
+
+
+def passed_environment(manifest: Manifest, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return every variable that the program will see: those with values, and those passed through that exist."""
+    declared = {name: environ.get(name) if each.passthrough else each.value for name, each in manifest.env.items()}
+    return {name: value for name, value in declared.items() if value is not None}
+
+
+def _section(title: str, rows: Sequence[tuple[str | bytes, ...]]) -> Iterator[str | bytes]:
+    """Yield a section's title, its number of rows, and its fields; every row of a section has equally many."""
+    yield title
+    yield len(rows).to_bytes(8, "little")
+    for row in rows:
+        yield from row
+
+
+def _trusted(files: Iterable[TrustedFile], base: Path) -> set[tuple[str, bytes]]:
+    """Return (URI, SHA-256) of every trusted file, directories expanded; a file reached twice counts once."""
+    found: set[tuple[str, bytes]] = set()
+    for entry in files:
+        path = base / entry.path
+        if entry.is_directory:
+            found.update((entry.uri + name, digest) for name, digest in _below(path))
+            continue
+        digest = _digest(path)
+        if entry.sha256 is not None and digest.hex() != entry.sha256:
+            raise TrustedFileChanged(f"{path} has SHA-256 {digest.hex()}; the manifest wants {entry.sha256}")
+        found.add((entry.uri, digest))
+    return found
+
+
+def _below(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield (relative path, SHA-256) of all files below `folder`, in no particular order."""
+    if not folder.is_dir():
+        raise LaunchFileUnusable(f"{folder} is not a directory")
+    for parent, folders, names in os.walk(folder, onerror=_unreadable):
+        folders[:] = [name for name in folders if name != _LEFT_OUT]
+        for name in folders:
+            if (Path(parent) / name).is_symlink():
+                yield _linked_folder(folder, Path(parent) / name)
+        for name in names:
+            path = Path(parent) / name
+            yield path.relative_to(folder).as_posix(), _digest(path)
+
+
+def _linked_folder(folder: Path, link: Path) -> tuple[str, bytes]:
+    """Measure a link to a directory by where it points: below `folder`, whose files are measured, or not at all."""
+    if not link.resolve().is_relative_to(folder.resolve()):
+        raise LaunchFileUnusable(
+            f"{link} leads out of {folder}, so its files would not be measured",
+            fix="List the directory that the link leads to in sgx.trusted_files, and remove the link.",
+        )
+    target = os.fsencode(link.readlink())
+    return f"{link.relative_to(folder).as_posix()}/", hashlib.sha256(target).digest()  # no file's name ends so
+
+
+def _unreadable(problem: OSError) -> None:
+    raise LaunchFileUnusable(f"{problem.filename}: {problem.strerror}")
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise LaunchFileUnusable(f"{path} is not a regular file")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as problem:
+        raise LaunchFileUnusable(f"{path}: {problem.strerror}") from None
