@@ -179,9 +179,10 @@ def test_an_unknown_secret_is_said_to_be_unknown(name, store):
 
 BAD_NAMES = [
     "", "model", "model/a", "model/a/", "model/a/0", "model/a/01", "model/a/-1", "model/a/1.0",
-    "model/a/9223372036854775808", "model/a/99999999999999999999", "model/a/1/", "model/a/1/2", "model//1", "model/../1", "model/./1", "model/.a/1",
-    "model/a b/1", "model/a\0/1", "model/a/1\n", "model/ä/1", "model/a/١", "model/" + "a" * 129 + "/1", "secret/",
-    "secret/../model/a/1", "secret/a/b", "/secret/a", "../secret/a", "secret\\a", "MODEL/a/1", "secret/-a", "other/a",
+    "model/a/9223372036854775808", "model/a/99999999999999999999", "model/a/1/", "model/a/1/2", "model//1",
+    "model/../1", "model/./1", "model/.a/1", "model/a b/1", "model/a\0/1", "model/a/1\n", "model/ä/1", "model/a/١",
+    "model/" + "a" * 129 + "/1", "secret/", "secret/../model/a/1", "secret/a/b", "/secret/a", "../secret/a",
+    "secret\\a", "MODEL/a/1", "secret/-a", "other/a",
 ]  # fmt: skip
 
 
