@@ -12,14 +12,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from strongroom.cli.sim_world import beside_argument
+from strongroom.cli.sim_world import world_argument
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("folder", metavar="DIR", nargs="?", type=Path, help="where to create it; must not exist yet")
+    parser.add_argument("folder", metavar="DIR", nargs="?", type=Path, help="where to create it; like --world")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    beside_argument(parser)
+    world_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.platforms import simulated
 
     simulated.refuse_beside_real_tee(allowed=args.beside_real_tee)
-    folder = args.folder or simulated.default_folder(os.environ)
+    folder = args.folder or args.world or simulated.default_folder(os.environ)
     world = simulated.World.create(folder, now=datetime.now(UTC))
     facts = {"folder": str(folder), "fmspc": world.fmspc, "root_key_id": world.root_key_id,
              "mr_signer": world.mr_signer.hex()}  # fmt: skip

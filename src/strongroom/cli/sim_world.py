@@ -25,11 +25,6 @@ def world_argument(parser: argparse.ArgumentParser) -> None:
         "--world", metavar="DIR", type=Path, help="folder of the simulated platform (made on first use; default: "
         "$XDG_DATA_HOME/strongroom/simulated-platform or below ~/.local/share)"
     )  # fmt: skip
-    beside_argument(parser)
-
-
-def beside_argument(parser: argparse.ArgumentParser) -> None:
-    """Add --beside-real-tee."""
     parser.add_argument("--beside-real-tee", action="store_true", help="simulate although this machine has a real TEE")
 
 

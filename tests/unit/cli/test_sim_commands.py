@@ -49,6 +49,11 @@ def test_init_makes_a_world_and_says_how_to_name_it(folder, capsys):
     assert "NOT A TEE" in err
 
 
+def test_init_takes_the_folder_by_the_name_that_the_other_commands_use(folder, capsys):
+    assert main(["sim", "init", "--world", str(folder), BESIDE]) == 0
+    assert World.open(folder)
+
+
 def test_init_keeps_an_existing_world(folder, capsys):
     assert main(["sim", "init", str(folder), BESIDE]) == 0
     before = World.open(folder).root_key_id

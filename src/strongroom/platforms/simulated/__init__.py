@@ -9,7 +9,7 @@ It gives no secrecy: whoever can read its folder or the program's memory wins.
 from strongroom.platforms.simulated.certificates import MARK_OID, ORGANISATION
 from strongroom.platforms.simulated.hardware import Hardware, Rehearsal, Revocation
 from strongroom.platforms.simulated.launch import LaunchFailed, run
-from strongroom.platforms.simulated.measure import LaunchFileUnusable, Measurement, TrustedFileChanged, measure
+from strongroom.platforms.simulated.measurement import LaunchFileUnusable, Measurement, TrustedFileChanged, measure
 from strongroom.platforms.simulated.quoting import EnclaveIdentity, QuotingEnclave
 from strongroom.platforms.simulated.real_tee import BANNER, REAL_TEE_DEVICES, RealTeePresent, refuse_beside_real_tee
 from strongroom.platforms.simulated.world import World, default_folder

@@ -25,7 +25,7 @@ from strongroom.errors import BadInput
 from strongroom.gramine.manifest import RESERVED_VARIABLE, Manifest
 from strongroom.platforms.evidence import REPORT_DATA_BYTES
 from strongroom.platforms.quote_channel import ChannelBroken, Frames, frame
-from strongroom.platforms.simulated.measure import Measurement, measure
+from strongroom.platforms.simulated.measurement import Measurement, measure
 from strongroom.platforms.simulated.quoting import EnclaveIdentity, QuotingEnclave
 from strongroom.platforms.simulated.world import World
 
