@@ -15,7 +15,7 @@ class PlatformAbsent(Unreachable):
     """This process runs in no TEE and under no simulated platform, so there is nothing that could vouch for it."""
 
     code = "SR-PLATFORM-ABSENT"
-    fix = 'Start it under Gramine with sgx.remote_attestation = "dcap", or with: strongroom sim run MANIFEST.'
+    fix = 'Start it with strongroom sim run or under Gramine, and set sgx.remote_attestation = "dcap" in its manifest.'
 
 
 class QuoteUnavailable(Unreachable):
