@@ -7,25 +7,24 @@ has none, to a temporary name), fsynced, and moved into place. A failed or kille
 from __future__ import annotations
 
 import errno
-import json
 import os
 import secrets
 import stat
-import subprocess
 import sys
-from collections import deque
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from itertools import product
 from multiprocessing.connection import wait
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import BinaryIO, Final, Self, cast
 
 from strongroom.errors import BadInput
 from strongroom.sealing import workers as crew
 from strongroom.sealing.keys import NONCE_BYTES, WRAP_KEY_BYTES, check_wrap_key, wrap_key_of
-from strongroom.sealing.layout import GROUP_PLAIN_BYTES, HEAD_BYTES, NODE_BYTES
-from strongroom.sealing.node0 import parse_header, pin_of, seal_metadata
+from strongroom.sealing.layout import GROUP_PLAIN_BYTES, HEAD_BYTES, NODE_BYTES, group_start
+from strongroom.sealing.node0 import pin_of, seal_metadata
 from strongroom.sealing.paths import AsOpened, stored_form
 from strongroom.sealing.reader import SealedReader, Summary, open_source
 from strongroom.sealing.source import ChangedMeanwhile
@@ -36,10 +35,7 @@ PARALLEL_BYTES: Final = 256 * 1024 * 1024  # below this, starting helpers costs 
 SEALED_MODE: Final = 0o644
 PLAIN_MODE: Final = 0o600
 NEW_FILE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-BOOT: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
-    "from strongroom.sealing.files import help_out; help_out()"
-)
+CHUNKS_BEHIND: Final = 4  # 48 MiB: how much of a large file may stay in the page cache
 
 
 class BadOutput(BadInput):
@@ -62,11 +58,7 @@ class Descriptor:
     def __init__(self, fd: int) -> None:
         self.fd: Final = fd
         self.stat: Final = os.fstat(fd)
-
-    @property
-    def size(self) -> int:
-        """The size in bytes when the file was opened."""
-        return self.stat.st_size
+        self.size: Final = self.stat.st_size  # when it was opened
 
     def read_into(self, room: memoryview, offset: int) -> int:
         """Fill `room` with the bytes from `offset` on; return how many there were."""
@@ -113,13 +105,14 @@ class OutputFile(Descriptor):
     def __init__(self, target: Path, source: InputFile, *, mode: int, in_place: bool = False) -> None:
         check_output(target, source, in_place=in_place)
         self._target: Final = target.name
-        self._temporary = ""
+        self._on_its_way: Final = f".strongroom-{secrets.token_hex(8)}.part"
+        self._named = False
         self._folder: Final = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fd = open_nameless(self._folder, mode)
             if fd is None:
-                self._temporary = fresh_name()
-                fd = os.open(self._temporary, NEW_FILE, mode, dir_fd=self._folder)
+                fd = os.open(self._on_its_way, NEW_FILE, mode, dir_fd=self._folder)
+                self._named = True
         except BaseException:
             os.close(self._folder)
             raise
@@ -128,28 +121,23 @@ class OutputFile(Descriptor):
     def commit(self) -> None:
         """Make the file durable and give it its name, replacing an ordinary file of that name."""
         os.fsync(self.fd)
-        if not self._temporary:
-            self._temporary = fresh_name()
-            nameless = f"/proc/self/fd/{self.fd}"
-            os.link(nameless, self._temporary, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=True)
-        os.replace(self._temporary, self._target, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        self._temporary = ""
-        os.fsync(self._folder)
+        here = self._folder
+        if not self._named:
+            self_fd = f"/proc/self/fd/{self.fd}"
+            os.link(self_fd, self._on_its_way, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=True)
+            self._named = True
+        os.replace(self._on_its_way, self._target, src_dir_fd=here, dst_dir_fd=here)
+        self._named = False
+        os.fsync(here)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        if self._temporary:
-            with suppress(FileNotFoundError):
-                os.unlink(self._temporary, dir_fd=self._folder)
+        if self._named:
+            os.unlink(self._on_its_way, dir_fd=self._folder)
         os.close(self._folder)
-
-
-def fresh_name() -> str:
-    """Return a name for a file on its way."""
-    return f".strongroom-{secrets.token_hex(8)}.part"
 
 
 def open_nameless(folder: int, mode: int) -> int | None:
@@ -183,14 +171,13 @@ class Helpers:
     """Processes that share a job by chunks. They hold no wrap key, get their job through a pipe, and end with us."""
 
     def __init__(self, job: crew.Job, count: int, source: Descriptor, sink: Descriptor | None) -> None:
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[Popen[bytes]] = []
         fds = [source.fd] if sink is None else [source.fd, sink.fd]
-        hello = json.dumps(sys.path).encode() + b"\n" + json.dumps(fds).encode() + b"\n" + job.to_line()
-        command = [sys.executable, "-I", "-S", "-c", BOOT]
-        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        hello = job.to_lines(path=sys.path, fds=fds)
+        command = [sys.executable, "-I", "-S", "-c", crew.BOOT]
         try:
             for _ in range(count):
-                process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, pass_fds=fds)
+                process = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, bufsize=0, pass_fds=fds)
                 self._processes.append(process)
                 crew.send(cast("BinaryIO", process.stdin), hello)
         except BaseException:
@@ -215,35 +202,52 @@ class Helpers:
 
 def help_out() -> None:
     """Be a helper: read the open files and the job from standard input, then answer requests until they end."""
-    fds = json.loads(sys.stdin.buffer.readline())
+    job, fds = crew.Job.of_line(sys.stdin.buffer.readline())
     source, sink = Descriptor(fds[0]), Descriptor(fds[1]) if len(fds) > 1 else None
-    job = crew.Job.of_line(sys.stdin.buffer.readline())
     with suppress(BrokenPipeError):  # nobody is left to answer to
         crew.serve(sys.stdin.buffer, sys.stdout.buffer, job.work(source, sink, os.urandom))
 
 
 def do_groups(
-    job: crew.Job, source: InputFile, sink: OutputFile | None, *, workers: int, progress: crew.Progress | None
-) -> Iterator[tuple[range, bytes]]:
-    """Do all groups of a job, here or in `workers` helpers (0: one per core for large files), chunk by chunk."""
-    chunks, done = job.chunks(), 0
+    job: crew.Job,
+    source: InputFile,
+    sink: OutputFile | None,
+    *,
+    workers: int,
+    progress: crew.Progress | None,
+    take: Callable[[range, bytes], None] = lambda _groups, _result: None,
+) -> None:
+    """Do all groups of a job, here or in `workers` helpers (0: one per core for large files); `take` every result."""
+    chunks, done, behind = job.chunks(), 0, list[range]()
     if workers == 0:
         workers = len(os.sched_getaffinity(0)) if job.size >= PARALLEL_BYTES and sys.executable else 1
-    helpers = Helpers(job, workers, source, sink) if workers > 1 else None
-    try:
-        if helpers is None:
-            work = job.work(source, sink, os.urandom)
-            results: Iterator[tuple[range, bytes]] = ((chunk, work(chunk)) for chunk in chunks)
-        else:
+    with ExitStack() as stack:
+        if workers > 1:
+            helpers = Helpers(job, workers, source, sink)
+            stack.callback(helpers.end)
             results = helpers.results(chunks)
+        else:
+            work = job.work(source, sink, os.urandom)
+            results = ((chunk, work(chunk)) for chunk in chunks)
         for chunk, result in results:
-            yield chunk, result
-            done += len(chunk)
+            take(chunk, result)
+            done, behind = done + len(chunk), [*behind, chunk]
+            if len(behind) == CHUNKS_BEHIND:
+                leave_behind([source, *filter(None, [sink])], behind)
+                behind = []
             if progress is not None:
                 progress(min(job.size, done * GROUP_PLAIN_BYTES), job.size)
-    finally:
-        if helpers is not None:
-            helpers.end()
+
+
+def leave_behind(files: Sequence[Descriptor], behind: Iterable[range]) -> None:
+    """Let the page cache forget groups that are done with (offsets need only be about right).
+
+    A large file would fill it with pages nobody reads soon; on virtual machines fresh ones can cost more CPU than
+    encryption does (measured: 2.6 s per GiB written, recycled ones 0.3 s).
+    """
+    os.fdatasync(files[-1].fd)  # only what is written can be forgotten
+    for file, groups in product(files, behind):
+        os.posix_fadvise(file.fd, group_start(groups.start), len(groups) * GROUP_PLAIN_BYTES, os.POSIX_FADV_DONTNEED)
 
 
 def read_wrap_key(path: str | os.PathLike[str]) -> Secret:
@@ -303,8 +307,7 @@ def encrypt_file(
     path = stored_form(stored_path)
     with closing(InputFile(source)) as plain, OutputFile(target, plain, mode=SEALED_MODE) as output:
         spine = Spine(plain.size)
-        for groups, results in do_groups(crew.Job(size=plain.size), plain, output, workers=workers, progress=progress):
-            crew.place_results(spine, groups, results, size=plain.size)
+        do_groups(crew.Job(size=plain.size), plain, output, workers=workers, progress=progress, take=spine.place_all)
         root = spine.finish(output, os.urandom)
         summary = write_node0(plain, output, key, path=path, root=root, entropy=os.urandom, version=version)
         plain.check_unchanged()
@@ -331,7 +334,7 @@ def decrypt_file(
         reader = open_source(sealed, key, stored_path=stored_path, strict=strict, weak_key=weak_key)
         output.write_at(reader.read(HEAD_BYTES), 0)
         job = crew.Job(size=reader.size, root=reader.metadata.root)
-        deque(do_groups(job, sealed, output, workers=workers, progress=progress), maxlen=0)
+        do_groups(job, sealed, output, workers=workers, progress=progress)
         output.commit()
         return reader.summary
 
@@ -350,7 +353,7 @@ def verify_file(
     with closing(InputFile(source)) as sealed:
         reader = open_source(sealed, key, stored_path=stored_path, strict=strict, weak_key=weak_key)
         job = crew.Job(size=reader.size, root=reader.metadata.root)
-        deque(do_groups(job, sealed, None, workers=workers, progress=progress), maxlen=0)
+        do_groups(job, sealed, None, workers=workers, progress=progress)
         return reader.summary
 
 
@@ -394,5 +397,4 @@ def read_node0(path: str | os.PathLike[str]) -> tuple[bytes, int]:
 def pin_file(path: str | os.PathLike[str]) -> bytes:
     """Return the pin (32 bytes) of a sealed file; no key is needed, and nothing is proved."""
     node0, length = read_node0(path)
-    parse_header(node0, length=length)
-    return pin_of(node0)
+    return pin_of(node0, length=length)

@@ -156,13 +156,13 @@ def seal_metadata(metadata: Metadata, key: Secret, *, nonce: bytes, version: int
     return (clear + sealed[:METADATA_BYTES]).ljust(NODE_BYTES, b"\0")
 
 
-def pin_of(node0: bytes) -> bytes:
+def pin_of(node0: bytes, *, length: int | None = None) -> bytes:
     """Return the 32-byte pin of a file version: SHA-256 of its node 0 with feature flags and padding set to zero.
 
     Node 0 holds a fresh nonce, its tag and the root tag, so (for anyone without the wrap key) it stands for every byte
     of the file. Flags and padding are not authenticated and change without a change of content. Raises as
-    `parse_header` does.
+    `parse_header` does; `length` is that of the whole file.
     """
-    header = parse_header(node0, length=len(node0))
+    header = parse_header(node0, length=len(node0) if length is None else length)
     start = node0[: 10 + NONCE_BYTES + TAG_BYTES] + (b"\0" if header.major == 2 else b"")
     return hashlib.sha256((start + header.sealed).ljust(NODE_BYTES, b"\0")).digest()

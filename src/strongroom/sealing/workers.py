@@ -1,17 +1,19 @@
 """Work by groups, here or in helper processes: what a job is, how it is cut into chunks, and the talk over two pipes.
 
 Groups are independent: a helper seals its own and returns what the tree must remember, or opens its own from the root
-entry down. Talk: one JSON line with the job; then requests of two u64 (first group, end) and replies of one status
-byte, a u32 length and the payload. Pure: the pipes and files are handed in.
+entry down. Talk: two JSON lines (the second is the job); then requests of two u64 (first group, end) and replies of one
+status byte, a u32 length and the payload. Pure: the pipes and files are handed in.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import BinaryIO, Final
 
 from strongroom.errors import StrongroomError, Unreachable
@@ -19,9 +21,14 @@ from strongroom.sealing.layout import group_start, table_count
 from strongroom.sealing.nodes import DataTampered, RootTampered, TableTampered
 from strongroom.sealing.reader import SealedTree
 from strongroom.sealing.source import ChangedMeanwhile, Sink, Source
-from strongroom.sealing.writer import Entropy, GroupSealer, Spine, result_bytes
+from strongroom.sealing.writer import Entropy, GroupSealer
 
 GROUPS_PER_CHUNK: Final = 32  # 12 MiB: coarse enough for the talk to cost nothing, fine enough to share work evenly
+BOOT: Final = (  # what a helper runs: no site packages of its own, no environment, the modules of its parent
+    "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
+    "from strongroom.sealing.files import help_out; help_out()"
+)
+QUEUED: Final = 4  # requests a helper has at hand, so that it never waits for us while we wait for the disk
 REQUEST: Final = struct.Struct("<QQ")
 REPLY: Final = struct.Struct("<BI")
 DONE, FAILED, SYSTEM_ERROR = range(3)
@@ -45,16 +52,18 @@ class Job:
     size: int
     root: bytes | None = field(default=None, repr=False)  # None: seal
 
-    def to_line(self) -> bytes:
-        """Return the job as one JSON line."""
+    def to_lines(self, *, path: Sequence[str], fds: Sequence[int]) -> bytes:
+        """Return what a helper must know: one JSON line for `BOOT` (where modules lie), one for `of_line`."""
         root = None if self.root is None else self.root.hex()
-        return json.dumps({"size": self.size, "root": root}).encode() + b"\n"
+        job = {"size": self.size, "root": root, "fds": fds}
+        return json.dumps(path).encode() + b"\n" + json.dumps(job).encode() + b"\n"
 
     @classmethod
-    def of_line(cls, line: bytes) -> Job:
-        """Parse `to_line`'s line, which comes from our own parent process."""
+    def of_line(cls, line: bytes) -> tuple[Job, list[int]]:
+        """Parse the second line of `to_lines`, which comes from our own parent process: the job, and its open files."""
         words = json.loads(line)
-        return cls(size=words["size"], root=None if words["root"] is None else bytes.fromhex(words["root"]))
+        root = None if words["root"] is None else bytes.fromhex(words["root"])
+        return cls(size=words["size"], root=root), words["fds"]
 
     def work(self, source: Source, sink: Sink | None, entropy: Entropy) -> Work:
         """Return the function that does a range of groups and returns its results; `sink=None` only verifies."""
@@ -83,15 +92,6 @@ def open_groups(tree: SealedTree, sink: Sink | None, groups: range) -> bytes:
     return b""
 
 
-def place_results(spine: Spine, groups: range, results: bytes, *, size: int) -> None:
-    """Hand the joined results of sealing `groups` to the spine."""
-    tables, at = table_count(size), 0
-    for table in groups:
-        count = result_bytes(table, tables)
-        spine.place(table, results[at : at + count])
-        at += count
-
-
 def send(requests: BinaryIO, message: bytes) -> None:
     """Send a message to a helper; that a helper is dead is found out by `receive`."""
     with suppress(BrokenPipeError):
@@ -102,23 +102,26 @@ def send(requests: BinaryIO, message: bytes) -> None:
 def share(
     pipes: Mapping[BinaryIO, BinaryIO],
     chunks: Iterator[range],
-    wait: Callable[[Collection[BinaryIO]], Iterable[BinaryIO]],
+    wait: Callable[[Sequence[BinaryIO]], Iterable[BinaryIO]],
 ) -> Iterator[tuple[range, bytes]]:
     """Share `chunks` among helpers (replies pipe: requests pipe); yield each with its result, as they finish.
 
     `wait` returns those of the given pipes that have something to say.
     """
-    busy: dict[BinaryIO, range] = {}
-    for (replies, requests), chunk in zip(pipes.items(), chunks, strict=False):
-        send(requests, REQUEST.pack(chunk.start, chunk.stop))
-        busy[replies] = chunk
-    while busy:
-        for replies in wait(busy):
-            done, result = busy.pop(replies), receive(replies)
-            following = next(chunks, None)
-            if following is not None:
-                send(pipes[replies], REQUEST.pack(following.start, following.stop))
-                busy[replies] = following
+    busy: dict[BinaryIO, deque[range]] = {replies: deque() for replies in pipes}
+
+    def ask(replies: BinaryIO) -> None:
+        for chunk in islice(chunks, 1):
+            send(pipes[replies], REQUEST.pack(chunk.start, chunk.stop))
+            busy[replies].append(chunk)
+
+    for replies in [*pipes] * QUEUED:
+        ask(replies)
+    while waiting := [replies for replies, asked in busy.items() if asked]:
+        for replies in wait(waiting):
+            result = receive(replies)
+            done = busy[replies].popleft()
+            ask(replies)
             yield done, result
 
 
@@ -137,14 +140,23 @@ def serve(requests: BinaryIO, replies: BinaryIO, work: Work) -> None:
 
 def receive(replies: BinaryIO) -> bytes:
     """Return the payload of a helper's next reply, or raise what it raised; `HelperLost` if it is gone."""
-    head = replies.read(REPLY.size)
-    status, length = REPLY.unpack(head) if len(head) == REPLY.size else (DONE, 1)
-    payload = replies.read(length)
-    if len(head) < REPLY.size or len(payload) < length:
-        raise HelperLost("a helper process ended before it had done its part")
+    status, length = REPLY.unpack(read_all(replies, REPLY.size))
+    payload = read_all(replies, length)
     if status == SYSTEM_ERROR:
         raise OSError(*json.loads(payload))
     if status == FAILED:
         code, sentence = json.loads(payload)
         raise TRAVELLING[code](sentence) if code in TRAVELLING else HelperLost(f"a helper failed: {sentence}")
     return payload
+
+
+def read_all(replies: BinaryIO, count: int) -> bytes:
+    """Read exactly `count` bytes from an unbuffered pipe, or raise `HelperLost`."""
+    parts = []
+    while count:
+        part = replies.read(count)
+        if not part:
+            raise HelperLost("a helper process ended before it had done its part")
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)

@@ -70,11 +70,6 @@ class GroupSealer:
         return entry
 
 
-def result_bytes(table: int, tables: int) -> int:
-    """Return how many bytes `GroupSealer.seal(table)` returns."""
-    return DATA_ENTRIES_BYTES if has_children(table, tables) else ENTRY_BYTES
-
-
 class Spine:
     """The inner tables of a file that is being sealed; results may come in any order."""
 
@@ -89,6 +84,14 @@ class Spine:
             self._inner[table][:DATA_ENTRIES_BYTES] = result
         else:
             self._keep(table, result)
+
+    def place_all(self, groups: range, results: bytes) -> None:
+        """Take what sealing `groups` returned, joined."""
+        at = 0
+        for table in groups:
+            end = at + (DATA_ENTRIES_BYTES if has_children(table, self._tables) else ENTRY_BYTES)
+            self.place(table, results[at:end])
+            at = end
 
     def _keep(self, table: int, entry: bytes) -> None:
         if table == 0:
