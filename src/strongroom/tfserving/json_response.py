@@ -1,0 +1,112 @@
+"""Arrays to the REST interface's predict answers: `predictions` by row, or `outputs` by column.
+
+Source: spec `model-server.md` section 4.2, "Answer" and "Number text".
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from strongroom.tfserving.datatypes import Array, DataType, UnsupportedType
+from strongroom.tfserving.tensors import BadTensor
+
+_BARE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+_INTEGERS: Final = frozenset({
+    DataType.DT_INT8, DataType.DT_UINT8, DataType.DT_INT16, DataType.DT_INT32, DataType.DT_INT64, DataType.DT_UINT32,
+    DataType.DT_UINT64,
+})  # fmt: skip
+
+
+def rows_text(outputs: Mapping[str, tuple[DataType, Array]]) -> str:
+    """Return `{"predictions": [...]}`: a value a row for one output, an object a row for several.
+
+    Raises BadTensor where an output has no rows or they differ in number, UnsupportedType for a type JSON has not.
+    """
+    rows = -1
+    for name, (_, array) in outputs.items():
+        if array.ndim == 0:
+            raise BadTensor(f"Tensor name: {name} has no shape information ")
+        if rows not in (-1, array.shape[0]):
+            raise BadTensor(f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} expecting: {rows}")
+        rows = array.shape[0]
+    columns = [_cells(name, *value, depth=1) for name, value in outputs.items()]
+    if len(columns) == 1:
+        lines = columns[0]
+    else:
+        keys = [json.dumps(name) for name in outputs]
+        lines = [_object(zip(keys, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    return f'{{"predictions": [{", ".join(lines)}]}}'
+
+
+def columns_text(outputs: Mapping[str, tuple[DataType, Array]]) -> str:
+    """Return `{"outputs": ...}`: the bare value for one output, an object for several. Raises UnsupportedType."""
+    cells = {json.dumps(name): _cells(name, *value, depth=0)[0] for name, value in outputs.items()}
+    return f'{{"outputs": {next(iter(cells.values())) if len(cells) == 1 else _object(cells.items())}}}'
+
+
+def _object(pairs: object) -> str:
+    return "{" + ", ".join(f"{key}: {value}" for key, value in pairs) + "}"  # type: ignore[attr-defined]
+
+
+def _cells(name: str, dtype: DataType, array: Array, *, depth: int) -> list[str]:
+    """Return the texts of an array's parts below its first `depth` dimensions (0: one text, 1: one a row)."""
+    texts = _leaves(name, dtype, array)
+    for size in reversed(array.shape[depth:]):
+        count = len(texts) // size if size else math.prod(array.shape[: array.shape.index(0)])
+        texts = [f"[{', '.join(texts[at * size : (at + 1) * size])}]" for at in range(count)]
+    return texts
+
+
+def _leaves(name: str, dtype: DataType, array: Array) -> list[str]:
+    if dtype is DataType.DT_FLOAT:
+        return float_texts(array.ravel())
+    if dtype is DataType.DT_DOUBLE:
+        return [_number_text(each, 17) for each in array.ravel().tolist()]
+    if dtype in _INTEGERS:
+        return list(map(str, array.ravel().tolist()))
+    if dtype is DataType.DT_BOOL:
+        return ["true" if each else "false" for each in array.ravel().tolist()]
+    if dtype is DataType.DT_STRING:
+        return [_string_text(name, each) for each in array.ravel().tolist()]
+    raise UnsupportedType(f"Failed to write JSON value for tensor type: {dtype.word}")
+
+
+def float_texts(values: Array) -> list[str]:
+    """Return float32 numbers as TensorFlow Serving writes them: 6 digits if these read back equal, else 9."""
+    numbers = values.tolist()
+    short = [f"{number:.6g}" for number in numbers]
+    with np.errstate(over="ignore"):
+        same = np.array(short, np.float64).astype(np.float32) == values
+    return [
+        _decorated(text if equal else f"{number:.9g}")
+        for text, equal, number in zip(short, same.tolist(), numbers, strict=True)
+    ]
+
+
+def _number_text(number: float, digits: int) -> str:
+    short = f"{number:.6g}"
+    return _decorated(short if float(short) == number else f"{number:.{digits}g}")
+
+
+def _decorated(text: str) -> str:
+    if text in _BARE:
+        return _BARE[text]
+    return text if "." in text or "e" in text else f"{text}.0"
+
+
+def _string_text(name: str, value: object) -> str:
+    raw = value.encode() if isinstance(value, str) else value
+    if not isinstance(raw, bytes):
+        raise BadTensor(f"output {name} holds a {type(value).__name__} among its strings")
+    if name.endswith("_bytes"):
+        return f'{{"b64": "{base64.b64encode(raw).decode()}"}}'
+    try:
+        return json.dumps(raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise BadTensor(f"output {name} holds bytes that are not text; its name would have to end in _bytes") from None
