@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import select
 import socket
 import ssl
 import time
@@ -16,9 +17,10 @@ from typing import Any, Final, cast
 from strongroom.client.address import Address
 from strongroom.client.credentials import Credentials, ServerCertificate
 from strongroom.client.status import BadAnswer, ServerBusy
-from strongroom.errors import BadInput, Refused, Unreachable
+from strongroom.errors import BadInput, Refused, StrongroomError, Unreachable
 
 MAX_ANSWER_BYTES: Final = 1 << 30
+PROBE_TIMEOUT_S: Final = 1.0
 _CHUNK: Final = 1 << 16
 
 
@@ -51,7 +53,8 @@ class Connection:
 
     def __init__(self, address: Address, credentials: Credentials, *, timeout_s: float) -> None:
         self.address = address
-        self._timeout_s = timeout_s
+        self._credentials, self._timeout_s = credentials, timeout_s
+        self._used = False
         self._socket = _connect(address, credentials, timeout_s)
         self.certificate: ServerCertificate | None = None
         self.tls_version = self.cipher = ""
@@ -73,8 +76,11 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the next request can still go over the same socket."""
-        return self._http.sock is not None
+        """Whether the next request can still go over the same socket: neither side has closed it."""
+        if self._http.sock is None:
+            return False
+        # Between exchanges a server has nothing to say but goodbye. (Before the first, TLS tickets may lie there.)
+        return not self._used or not select.select([self._socket], [], [], 0)[0]
 
     def exchange(
         self, method: str, target: str, body: bytes | None = None, *, limit: int = MAX_ANSWER_BYTES
@@ -86,6 +92,7 @@ class Connection:
         """
         headers = {"Content-Type": "application/json"} if body is not None else {}
         self._timed.deadline = time.monotonic() + self._timeout_s
+        first, self._used = not self._used, True
         try:
             self._http.request(method, target, body=body, headers=headers)
             response = self._http.getresponse()
@@ -95,13 +102,42 @@ class Connection:
             raise
         except (http.client.HTTPException, OSError) as problem:
             self.close()
-            raise _broken(problem, self.address, self._timeout_s) from None
+            error = _broken(problem, self.address, self._timeout_s)
+            if first and isinstance(error, ServerUnreachable):
+                error = why_closed(self.address, self._credentials, timeout_s=self._timeout_s) or error
+            raise error from None
         return response.status, answer
 
     def close(self) -> None:
         """Close the socket; safe to call twice."""
         self._http.close()
         self._socket.close()
+
+
+def why_closed(address: Address, credentials: Credentials, *, timeout_s: float) -> StrongroomError | None:
+    """Connect once more, send nothing, and return why the server ends the connection; None if it does not.
+
+    In TLS 1.3 a server judges the client's certificate after the client believes the handshake done. Its verdict may
+    be lost when the client has already sent a request, so ask again and only listen.
+    """
+    if not address.secure:
+        return None
+    try:
+        with _connect(address, credentials, timeout_s) as listening:
+            listening.settimeout(min(PROBE_TIMEOUT_S, timeout_s))
+            if listening.recv(1):
+                return None
+    except TimeoutError:
+        return None
+    except StrongroomError as error:
+        return error
+    except OSError as problem:
+        meaning = _broken(problem, address, timeout_s)
+        if not isinstance(meaning, ServerUnreachable):
+            return meaning
+    return ClientNotAccepted(
+        f"{address} ends each connection right after the handshake, as servers do that refuse a client's certificate"
+    )
 
 
 def _connect(address: Address, credentials: Credentials, timeout_s: float) -> socket.socket:
@@ -132,7 +168,7 @@ def _bounded_body(response: http.client.HTTPResponse, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _broken(problem: Exception, address: Address, timeout_s: float) -> Exception:
+def _broken(problem: Exception, address: Address, timeout_s: float) -> StrongroomError:
     """Return what a failed handshake or exchange means for the caller."""
     if isinstance(problem, ssl.SSLCertVerificationError):
         return ServerNotTrusted(f"the certificate of {address} does not verify: {problem.verify_message}")

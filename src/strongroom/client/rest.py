@@ -32,42 +32,42 @@ _NUMPY_TYPES: Final[dict[str, type[np.generic]]] = {
 
 
 class RestTransport:
-    """Speaks REST over connections that `connect` makes; whoever passes `connect` decides what a peer must prove."""
+    """Speaks REST over connections that `lend` gives for a model: it decides what the peer must have proved."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
-        self._connect = connect
-        self._connection: Connection | None = None
+    def __init__(self, lend: Callable[[ModelSpec], Connection]) -> None:
+        self._lend = lend
         self._metadata: dict[ModelSpec, Metadata] = {}
 
     def predict(self, spec: ModelSpec, inputs: Mapping[str, Array], signature_name: str) -> Prediction:
         """Send a columnar request; outputs get the types that the model's metadata names."""
         metadata = self._metadata.get(spec) or self.metadata(spec)
         body = predict_body(inputs, signature_name)
-        answer = self._json("POST", f"{_path(spec)}:predict", body, limit=MAX_ANSWER_BYTES)
+        answer = self._json(spec, "POST", f"{_path(spec)}:predict", body, limit=MAX_ANSWER_BYTES)
         signature = metadata.signatures.get(signature_name or "serving_default")
         return Prediction(outputs_of(answer, signature), version=spec.version)
 
     def status(self, spec: ModelSpec) -> tuple[VersionStatus, ...]:
         """Return the versions of a model, in the server's order."""
-        return status_of(self._json("GET", _path(spec)))
+        return status_of(self._json(spec, "GET", _path(spec)))
 
     def metadata(self, spec: ModelSpec) -> Metadata:
         """Return the signatures of a model version."""
-        found = self._metadata[spec] = metadata_of(self._json("GET", f"{_path(spec)}/metadata"))
+        found = self._metadata[spec] = metadata_of(self._json(spec, "GET", f"{_path(spec)}/metadata"))
         return found
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._connection:
-            self._connection.close()
+        """Do nothing: the connections belong to whoever lends them."""
 
     def _json(
-        self, method: str, target: str, body: bytes | None = None, *, limit: int = MAX_DESCRIPTION_BYTES
+        self,
+        spec: ModelSpec,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        *,
+        limit: int = MAX_DESCRIPTION_BYTES,
     ) -> object:
-        if self._connection is None or not self._connection.is_open:
-            self.close()
-            self._connection = self._connect()
-        code, answer = self._connection.exchange(method, target, body, limit=limit)
+        code, answer = self._lend(spec).exchange(method, target, body, limit=limit)
         if code != 200:
             raise error_of_http(code, answer)
         return parse_json(answer)
