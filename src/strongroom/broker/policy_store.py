@@ -1,0 +1,90 @@
+"""The policy in force: read again for every decision, and never replaced by a file that cannot be enforced.
+
+World: one file. The content decides whether it changed, not its date: an edit within a clock tick counts too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from strongroom.broker import policy_file
+from strongroom.broker.policy_file import MAX_POLICY_BYTES, PolicyFileMalformed, ReleasePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """What an edit of the file led to: new rules, or the old ones kept because of `problem`."""
+
+    rules: int
+    digest: str  # SHA-256 of the file that is in force, hex
+    problem: str | None
+
+
+class PolicyStore:
+    """Holds the last good policy of one file. Threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the policy. Raises PolicyFileMalformed: a broker does not start without a good policy."""
+        self.path = path
+        self._lock = threading.Lock()
+        data = read_policy_bytes(path)
+        self._policy = parse_policy(data)
+        self._digest = hashlib.sha256(data).hexdigest()
+        self._state: bytes | str = data  # the content seen last, or why there was none
+
+    def current(self) -> tuple[ReleasePolicy, PolicyChange | None]:
+        """Return the policy in force, and once per edit what became of it."""
+        with self._lock:
+            state = self._look()
+            if state == self._state:
+                return self._policy, None
+            self._state = state
+            problem = state if isinstance(state, str) else self._take(state)
+            return self._policy, self._in_force(problem)
+
+    def in_force(self) -> PolicyChange:
+        """Return what the file said when it was read last."""
+        with self._lock:
+            return self._in_force(None)
+
+    def _in_force(self, problem: str | None) -> PolicyChange:
+        return PolicyChange(len(self._policy.rules), self._digest, problem)
+
+    def _look(self) -> bytes | str:
+        try:
+            return read_policy_bytes(self.path)
+        except PolicyFileMalformed as refusal:
+            return refusal.sentence
+
+    def _take(self, data: bytes) -> str | None:
+        """Put a new policy in force; return why not, and leave the last good one, if it is broken."""
+        try:
+            self._policy = parse_policy(data)
+        except PolicyFileMalformed as refusal:
+            return refusal.sentence
+        self._digest = hashlib.sha256(data).hexdigest()
+        return None
+
+
+def read_policy_bytes(path: Path) -> bytes:
+    """Return the bytes of a policy file. Raises PolicyFileMalformed if it is absent, unreadable or too long."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_POLICY_BYTES + 1)
+    except OSError as problem:
+        raise PolicyFileMalformed(f"{path} cannot be read: {(problem.strerror or 'error').lower()}") from None
+    if len(data) > MAX_POLICY_BYTES:
+        raise PolicyFileMalformed(f"{path} is longer than {MAX_POLICY_BYTES} bytes")
+    return data
+
+
+def parse_policy(data: bytes) -> ReleasePolicy:
+    """Return what the bytes of a policy file say. Raises PolicyFileMalformed."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise PolicyFileMalformed(f"the policy file is not UTF-8 at byte {problem.start}") from None
+    return policy_file.parse(text)

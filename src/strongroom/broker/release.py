@@ -1,0 +1,167 @@
+"""Decide which one secret a verdict earns under the owner's rules: a grant, or a denial that says why.
+
+Pure and deny by default (threat KD-11): no rule, no secret; and where two rules would give different secrets, none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final
+
+from strongroom.attestation import Policy, PolicyCode, Reason, Verdict, appraise
+from strongroom.errors import StrongroomError
+
+NEAREST_RULES: Final = 3  # a denial explains at most so many rules
+NO_RULES: Final = "NO_RULES"
+RULES_AMBIGUOUS: Final = "RULES_AMBIGUOUS"
+NOT_FRESH: Final = "EVIDENCE_NOT_FRESH"
+_RESIGN: Final = "Sign the enclave with the key, product and version that the rule names, or change the rule."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureCheck:
+    """Values of the enclave's signature that must hold besides the policy's identity; None is not compared."""
+
+    mrsigner: bytes | None = None  # 32 bytes
+    isvprodid: int | None = None
+    min_isvsvn: int | None = None
+    max_isvsvn: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRule:
+    """Who gets what: a policy on the evidence, and the name of the one secret that it releases."""
+
+    policy: Policy
+    release: str
+    require_fresh: bool
+    signature: SignatureCheck = SignatureCheck()
+
+    @property
+    def name(self) -> str:
+        """The rule's name in logs and in the ledger."""
+        return self.policy.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenialReason:
+    """Why nothing is released: a rule of the policy file (empty: no rule was reached), its word, seen, wanted, fix."""
+
+    code: str
+    rule: str
+    word: str
+    observed: str
+    expected: str
+    fix: str
+
+    @classmethod
+    def of_error(cls, problem: StrongroomError) -> DenialReason:
+        """Return the reason that an error is, where evidence or a request does not hold."""
+        return cls(
+            code=problem.code, rule="", word="", observed=problem.sentence, expected="nothing wrong", fix=problem.fix
+        )
+
+    def to_json_object(self) -> dict[str, str]:
+        """Return the reason as the ledger holds it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        place = f"rule {self.rule!r}, {self.word}: " if self.rule else ""
+        wanted = f"; expected {self.expected}" if self.word else ""
+        return f"[{self.code}] {place}{self.observed}{wanted}. {self.fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The evidence fulfils `rule`, which releases the secret of this name."""
+
+    secret_name: str
+    rule: ReleaseRule
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Nothing is released; the reasons are those of the rules that came nearest."""
+
+    reasons: tuple[DenialReason, ...]
+
+
+def decide(verdict: Verdict, rules: Sequence[ReleaseRule], *, fresh: bool, at: datetime) -> Grant | Denial:
+    """Return what `rules` give to `verdict`; `fresh` says whether the evidence answers a nonce of this broker."""
+    judged = [(rule, _reasons(verdict, rule, fresh=fresh, at=at)) for rule in rules]
+    fulfilled = [rule for rule, reasons in judged if not reasons]
+    if not judged:
+        return Denial((_no_rules(),))
+    if not fulfilled:
+        return Denial(_nearest(judged))
+    if len({rule.release for rule in fulfilled}) > 1:
+        return Denial((_ambiguous(fulfilled),))
+    return Grant(fulfilled[0].release, fulfilled[0])
+
+
+def _reasons(verdict: Verdict, rule: ReleaseRule, *, fresh: bool, at: datetime) -> tuple[DenialReason, ...]:
+    """Return everything that keeps `verdict` from fulfilling `rule`; nothing if it does."""
+    decision = appraise(verdict, rule.policy, at=at)
+    reasons = [_of_reason(rule, reason) for reason in decision.reasons]
+    reasons += _signature(verdict, rule)
+    if rule.require_fresh and not fresh:
+        reasons.append(
+            DenialReason(
+                code=NOT_FRESH, rule=rule.name, word="require_fresh",
+                observed="evidence that answers no nonce", expected="an answer to a nonce of this broker",
+                fix="Gramine's own protocol has no nonce; set require_fresh = false if the key's possession is enough.",
+            )
+        )  # fmt: skip
+    if not reasons and not decision.accepted:
+        raise ValueError("a policy refuses without a reason")  # never grant on a contradiction
+    return tuple(reasons)
+
+
+def _of_reason(rule: ReleaseRule, reason: Reason) -> DenialReason:
+    return DenialReason(
+        code=reason.code, rule=rule.name, word=reason.rule,
+        observed=reason.observed, expected=reason.expected, fix=reason.fix,
+    )  # fmt: skip
+
+
+def _signature(verdict: Verdict, rule: ReleaseRule) -> Iterator[DenialReason]:
+    check, body = rule.signature, verdict.body
+    if check.mrsigner is not None and body.mr_signer != check.mrsigner:
+        yield _resign(rule, PolicyCode.MRSIGNER, "mrsigner", body.mr_signer.hex(), check.mrsigner.hex())
+    if check.isvprodid is not None and body.isv_prod_id != check.isvprodid:
+        yield _resign(rule, PolicyCode.ISVPRODID, "isvprodid", body.isv_prod_id, check.isvprodid)
+    if check.min_isvsvn is not None and body.isv_svn < check.min_isvsvn:
+        yield _resign(rule, PolicyCode.ISVSVN, "min_isvsvn", body.isv_svn, f"at least {check.min_isvsvn}")
+    if check.max_isvsvn is not None and body.isv_svn > check.max_isvsvn:
+        yield _resign(rule, PolicyCode.ISVSVN, "max_isvsvn", body.isv_svn, f"at most {check.max_isvsvn}")
+
+
+def _resign(rule: ReleaseRule, code: str, word: str, observed: object, expected: object) -> DenialReason:
+    return DenialReason(
+        code=code, rule=rule.name, word=word, observed=str(observed), expected=str(expected), fix=_RESIGN
+    )  # fmt: skip
+
+
+def _nearest(judged: Sequence[tuple[ReleaseRule, tuple[DenialReason, ...]]]) -> tuple[DenialReason, ...]:
+    """Return the reasons of the rules with the fewest, in the order of the file."""
+    fewest = min(len(reasons) for _, reasons in judged)
+    nearest = [reasons for _, reasons in judged if len(reasons) == fewest][:NEAREST_RULES]
+    return tuple(reason for reasons in nearest for reason in reasons)
+
+
+def _no_rules() -> DenialReason:
+    return DenialReason(
+        code=NO_RULES, rule="", word="rule", observed="a policy file without rules", expected="a rule for this build",
+        fix="Add one with strongroom policy trust.",
+    )  # fmt: skip
+
+
+def _ambiguous(fulfilled: Sequence[ReleaseRule]) -> DenialReason:
+    names = ", ".join(f"{rule.name!r} ({rule.release})" for rule in fulfilled)
+    return DenialReason(
+        code=RULES_AMBIGUOUS, rule=fulfilled[0].name, word="release",
+        observed=f"rules that release different secrets: {names}", expected="one secret for one build",
+        fix="Gramine's protocol cannot ask for a secret by name: let one build fulfil the rules of one secret.",
+    )  # fmt: skip

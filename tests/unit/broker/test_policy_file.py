@@ -1,0 +1,214 @@
+"""policy.toml means what it says or is refused with its place."""
+
+import pytest
+
+from strongroom.attestation import TcbStatus, TrustDomain
+from strongroom.broker import policy_file
+from strongroom.broker.policy_file import PolicyFileMalformed
+
+HEX, SIGNER = "ab" * 32, "cd" * 32
+BY_ENCLAVE = f'mrenclave = "{HEX}"'
+BY_SIGNER = f'mrsigner = "{SIGNER}"\nisvprodid = 7\nmin_isvsvn = 3'
+
+
+def rule(identity=BY_ENCLAVE, *, name="one", release="model/m/1", extra=""):
+    return f'[[rule]]\nname = "{name}"\nrelease = "{release}"\n{identity}\n{extra}\n'
+
+
+def policy(*rules):
+    return "version = 1\n" + "".join(rules)
+
+
+def only(text):
+    [found] = policy_file.parse(text).rules
+    return found
+
+
+def refused(text):
+    with pytest.raises(PolicyFileMalformed) as refusal:
+        policy_file.parse(text)
+    assert refusal.value.code == "SR-POLICY-FILE"
+    return refusal.value.sentence
+
+
+def test_a_rule_without_extras_weakens_nothing():
+    found = only(policy(rule()))
+    assert (found.name, found.release, found.require_fresh) == ("one", "model/m/1", False)
+    assert found.policy.mrenclave == bytes.fromhex(HEX)
+    assert found.policy.accepted_tcb_status == {TcbStatus.UP_TO_DATE}
+    assert found.policy.trust_domains == {TrustDomain.INTEL}
+    assert found.policy.allow_debug is False
+    assert found.policy.max_collateral_age.days == 7
+
+
+def test_every_word_is_understood():
+    extra = """
+accepted_tcb_status = ["UpToDate", "SWHardeningNeeded"]
+accepted_advisory_ids = ["INTEL-SA-00615", "INTEL-DOC-00001"]
+rejected_advisory_ids = ["INTEL-SA-00334"]
+allow_debug = true
+trust_domains = ["simulated", "intel"]
+max_collateral_age_days = 30
+require_fresh = true
+"""
+    found = only(policy(rule(BY_SIGNER, release="secret/token", extra=extra)))
+    assert (found.policy.mrsigner, found.policy.isvprodid, found.policy.min_isvsvn) == (bytes.fromhex(SIGNER), 7, 3)
+    assert TcbStatus.SW_HARDENING_NEEDED in found.policy.accepted_tcb_status
+    assert found.policy.accepted_advisory_ids == {"INTEL-SA-00615", "INTEL-DOC-00001"}
+    assert found.policy.allow_debug
+    assert found.require_fresh
+
+
+def test_a_measurement_may_be_joined_by_values_of_the_signature():
+    found = only(policy(rule(f"{BY_ENCLAVE}\n{BY_SIGNER}\nmax_isvsvn = 3")))
+    assert found.policy.mrenclave == bytes.fromhex(HEX)
+    assert found.policy.mrsigner is None
+    assert (found.signature.mrsigner, found.signature.isvprodid) == (bytes.fromhex(SIGNER), 7)
+    assert (found.signature.min_isvsvn, found.signature.max_isvsvn) == (3, 3)
+
+
+def test_a_file_without_rules_releases_nothing():
+    assert policy_file.parse("version = 1\n").rules == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "version"),
+        ("version = 2", "version is 2"),
+        ("version = 1.0", "version is 1.0"),
+        ("version = true", "version is True"),
+        ("version = '1'", "version is '1'"),
+        ("version = 1\nrules = 1", "unknown word 'rules'"),
+        ("version = 1\nrule = 5", "[[rule]]"),
+        ("version = 1\n[rule]\nname = 'x'", "[[rule]]"),
+        ("version = 1\nrule = [5]", "rule 1"),
+        ("version = 1\nversion = 1", "not TOML"),
+        ("version = 1 [", "not TOML"),
+        ("version = " + "9" * 5000, "not TOML"),
+        ("x = " + "[" * 5000, "deeply"),
+        ("#" * (policy_file.MAX_POLICY_BYTES + 1), "longer"),
+        ("version = 1\n" + "[[rule]]\n" * 1001, "1000"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_id_04_a_file_that_is_not_a_policy_is_refused(text, said):
+    assert said in refused(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("mr_enclave = 'x'", "'mr_enclave' is an unknown word"),
+        ("allow_debug = 'no'", "'allow_debug' is 'no'; it takes true or false"),
+        ("allow_debug = 0", "'allow_debug'"),
+        ("allow_debug = false\nallow_debug = true", "not TOML"),
+        ("require_fresh = 1", "'require_fresh'"),
+        ("accepted_tcb_status = 'UpToDate'", "a list of texts"),
+        ("accepted_tcb_status = []", "is empty"),
+        ("accepted_tcb_status = ['UpToDate', 'Fine']", "'Fine'"),
+        ("accepted_tcb_status = ['UpToDate', 'UpToDate']", "twice"),
+        ("accepted_tcb_status = ['UpToDate', 5]", "texts"),
+        ("accepted_tcb_status = ['uptodate']", "'uptodate'"),
+        ("accepted_tcb_status = ['OutOfDate']", "must contain UpToDate"),
+        ("accepted_tcb_status = ['UpToDate', 'Revoked']", "Revoked cannot be accepted"),
+        ("accepted_tcb_status = ['UpToDate', 'SWHardeningNeeded']", "accepted_advisory_ids"),
+        ("accepted_advisory_ids = ['*']", "no advisory"),
+        ("accepted_advisory_ids = ['any']", "no advisory"),
+        ("accepted_advisory_ids = ['INTEL-SA-00001']\nrejected_advisory_ids = ['INTEL-SA-00001']", "both"),
+        ("trust_domains = []", "is empty"),
+        ("trust_domains = ['Intel']", "'Intel'"),
+        ("trust_domains = ['any']", "'any'"),
+        ("max_collateral_age_days = 0", "max_collateral_age"),
+        ("max_collateral_age_days = -1", "'max_collateral_age_days' is -1"),
+        ("max_collateral_age_days = 1e9", "whole number"),
+        ("max_collateral_age_days = 36500", "0 to 366"),
+        ("max_isvsvn = 65536", "0 to 65535"),
+        ("min_isvsvn = 5\nmax_isvsvn = 4", "below min_isvsvn"),
+        ("isvprodid = '7'", "whole number"),
+    ],
+)
+def test_id_04_a_wrong_word_or_value_is_refused_with_its_place(line, said):
+    sentence = refused(policy(rule(), rule(name="two", extra=line)))
+    assert said in sentence
+    assert "TOML" in sentence or "rule 2 ('two')" in sentence
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        "",
+        f'mrsigner = "{SIGNER}"',
+        f'mrsigner = "{SIGNER}"\nisvprodid = 7',
+        f'mrsigner = "{SIGNER}"\nmin_isvsvn = 1',
+        "isvprodid = 7\nmin_isvsvn = 3",
+        'mrenclave = "any"',
+        'mrenclave = "*"',
+        'mrenclave = ""',
+        f'mrenclave = "{HEX[:-2]}**"',
+        f'mrenclave = "{HEX}00"',
+        f'mrenclave = "{HEX[1:]}"',
+        f'mrenclave = "{"0" * 64}"',
+        f'mrenclave = ["{HEX}"]',
+        "mrenclave = 5",
+        f'mrsigner = "{"0" * 64}"\nisvprodid = 7\nmin_isvsvn = 3',
+        f'mrsigner = "any"\n{BY_ENCLAVE}',
+        f'mrsigner = "{SIGNER}"\nisvprodid = "any"\nmin_isvsvn = 3',
+    ],
+)
+def test_id_02_an_identity_is_exact(identity):
+    assert "rule 1 ('one')" in refused(policy(rule(identity)))
+
+
+@pytest.mark.parametrize("name", ["", "x" * 121, "a\\nb", "a\\u0000b", 'a\\"b', "a\\\\b", "a\\u2028b"])
+def test_a_name_is_printable_and_short(name):
+    assert "'name'" in refused(policy(rule(name=name)))
+
+
+@pytest.mark.parametrize(
+    "release",
+    ["", "m/1", "model/m", "model/m/0", "model/m/01", "model/../1", "model/a/b/1", "secret/", "secret/a/b", "any",
+     "model/m/1\\n", "model/.hidden/1", "Model/m/1"],
+)  # fmt: skip
+def test_what_is_released_is_one_name(release):
+    assert "'release'" in refused(policy(rule(release=release)))
+
+
+@pytest.mark.parametrize("word", ["name", "release"])
+def test_a_missing_word_is_refused(word):
+    text = "\n".join(line for line in policy(rule()).splitlines() if not line.startswith(word))
+    assert f"'{word}' is missing" in refused(text)
+
+
+def test_a_name_is_taken_once():
+    assert "taken by an earlier rule" in refused(policy(rule(), rule(BY_SIGNER)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (BY_ENCLAVE, BY_ENCLAVE),
+        (BY_ENCLAVE.upper().replace("MRENCLAVE", "mrenclave"), BY_ENCLAVE),
+        (BY_SIGNER, BY_SIGNER.replace("min_isvsvn = 3", "min_isvsvn = 9")),
+        (BY_ENCLAVE, f"{BY_ENCLAVE}\nisvprodid = 7"),
+        (f"{BY_SIGNER}\nmax_isvsvn = 5", BY_SIGNER.replace("min_isvsvn = 3", "min_isvsvn = 5")),
+    ],
+)
+def test_one_identity_does_not_earn_two_secrets(first, second):
+    text = policy(rule(first), rule(second, name="two", release="model/m/2"))
+    assert "the same identity different secrets: model/m/1 and model/m/2" in refused(text)
+    assert len(policy_file.parse(text.replace("model/m/2", "model/m/1")).rules) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (BY_ENCLAVE, BY_ENCLAVE.replace("ab", "ef")),
+        (BY_SIGNER, BY_SIGNER.replace("isvprodid = 7", "isvprodid = 8")),
+        (f"{BY_SIGNER}\nmax_isvsvn = 4", BY_SIGNER.replace("min_isvsvn = 3", "min_isvsvn = 5")),
+        (f"{BY_ENCLAVE}\nisvprodid = 7", f"{BY_ENCLAVE}\nisvprodid = 8"),
+        (BY_ENCLAVE, BY_ENCLAVE + "\ntrust_domains = ['simulated']"),
+    ],
+)
+def test_rules_that_no_enclave_fulfils_both_may_release_different_secrets(first, second):
+    assert len(policy_file.parse(policy(rule(first), rule(second, name="two", release="model/m/2"))).rules) == 2
