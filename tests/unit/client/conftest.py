@@ -1,14 +1,20 @@
-"""A real HTTPS server whose answers a test chooses, and certificates for both sides."""
+"""Real HTTPS and gRPC servers whose answers a test chooses, and certificates for both sides."""
 
+import concurrent.futures
 import http.server
 import ssl
 import threading
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import grpc
 import pytest
 
 from strongroom.pki.authority import Authority
+from strongroom.tfserving import messages
+from strongroom.tfserving.tensors import array_to_tensor, tensor_to_array
+
+UNKNOWN = "Servable not found for request: Latest(other)"
 
 
 def write(path, data):
@@ -106,3 +112,69 @@ def serve(tls):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class Model:
+    """Doubles `x`; answers for the name m alone."""
+
+    def predict(self, data, context):
+        request = messages.PredictRequest.FromString(data)
+        self.check(request.model_spec.name, context)
+        response = messages.PredictResponse()
+        response.model_spec.version.value = request.model_spec.version.value or 3
+        doubled = 2 * tensor_to_array(request.inputs["x"])
+        response.outputs["y"].CopyFrom(array_to_tensor(doubled))
+        return response.SerializeToString()
+
+    def metadata(self, data, context):
+        request = messages.GetModelMetadataRequest.FromString(data)
+        self.check(request.model_spec.name, context)
+        listed = messages.SignatureDefMap()
+        for side, alias in (("inputs", "x"), ("outputs", "y")):
+            info = getattr(listed.signature_def["serving_default"], side)[alias]
+            info.dtype = 1
+            info.tensor_shape.dim.add().size = -1
+        response = messages.GetModelMetadataResponse()
+        response.model_spec.name, response.model_spec.version.value = "m", 3
+        packed = response.metadata["signature_def"]
+        packed.type_url, packed.value = messages.SIGNATURE_DEF_TYPE_URL, listed.SerializeToString()
+        return response.SerializeToString()
+
+    def status(self, data, context):
+        self.check(messages.GetModelStatusRequest.FromString(data).model_spec.name, context)
+        response = messages.GetModelStatusResponse()
+        response.model_version_status.add(version=3, state=30)
+        return response.SerializeToString()
+
+    def check(self, name, context):
+        if name == "other":
+            context.abort(grpc.StatusCode.NOT_FOUND, UNKNOWN)
+
+
+@pytest.fixture
+def grpc_server(tls):
+    """Return a function that starts a gRPC server and gives its address."""
+    running = []
+
+    def start(*, mutual=False, plain=False, predict=None):
+        model = Model()
+        server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+        paths = {messages.PREDICT: predict or model.predict, messages.GET_MODEL_METADATA: model.metadata,
+                 messages.GET_MODEL_STATUS: model.status}  # fmt: skip
+        for path, handle in paths.items():
+            _, service, method = path.split("/")
+            methods = {method: grpc.unary_unary_rpc_method_handler(handle)}
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+        credentials = grpc.ssl_server_credentials(
+            [(tls.server_key.read_bytes(), tls.server.read_bytes())],
+            root_certificates=tls.ca.read_bytes() if mutual else None,
+            require_client_auth=mutual,
+        )
+        port = server.add_insecure_port("127.0.0.1:0") if plain else server.add_secure_port("127.0.0.1:0", credentials)
+        server.start()
+        running.append(server)
+        return SimpleNamespace(url=f"grpc{'' if plain else 's'}://localhost:{port}", port=port)
+
+    yield start
+    for server in running:
+        server.stop(0).wait()

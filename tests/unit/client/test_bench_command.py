@@ -1,0 +1,161 @@
+"""`strongroom bench` against a real gRPC server: the reference client's flags, lines and summary."""
+
+import ast
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from strongroom.cli import main
+from strongroom.tfserving import messages
+from strongroom.tfserving.tensors import array_to_tensor, tensor_to_array
+
+QUERY = r"query: secure channel, task \d+, batch 2, loop_idx \d+, latency\(ms\) \d+\.\d, tps: \d+\.\d"
+SUMMARY = r"summary: cnum 3, batch 2, e2e time\(s\) [\d.]+, average latency\(ms\) [\d.]+, tps: [\d.]+"
+ALONE = ["-cnum", "1", "-loop", "1"]
+
+
+class Classifier:
+    """Answers a batch of images with their mean; notes what it was sent and from where."""
+
+    def __init__(self, fail_every=0):
+        self.seen, self.peers, self.fail_every = [], set(), fail_every
+        self._lock = threading.Lock()
+
+    def predict(self, data, context):
+        request = messages.PredictRequest.FromString(data)
+        images = tensor_to_array(request.inputs["input"])
+        with self._lock:
+            self.seen.append((request.model_spec.name, request.model_spec.signature_name, images))
+            self.peers.add(context.peer())
+            count = len(self.seen)
+        if self.fail_every and count % self.fail_every == 0:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue full")
+        response = messages.PredictResponse()
+        response.outputs["predict"].CopyFrom(array_to_tensor(images.reshape(len(images), -1)[:, :2]))
+        return response.SerializeToString()
+
+
+@pytest.fixture
+def bench(grpc_server, tls, capsys):
+    """Return a function that runs the command against a classifier and gives (status, lines, classifier)."""
+
+    def run(*words, classifier=None, mutual=False, tls_words=None):
+        classifier = classifier or Classifier()
+        server = grpc_server(predict=classifier.predict, mutual=mutual)
+        shown = tls_words if tls_words is not None else ["-crt", str(tls.server)]
+        status = main(["bench", "-url", f"localhost:{server.port}", *shown, *words])
+        return status, capsys.readouterr().out.splitlines(), classifier
+
+    return run
+
+
+def test_the_lines_are_the_reference_client_s_and_a_warm_up_runs_first(bench):
+    status, lines, classifier = bench("-batch", "2", "-cnum", "3", "-loop", "4")
+    queries = [line for line in lines if line.startswith("query")]
+    assert status == 0
+    assert all(re.fullmatch(QUERY, line) for line in queries)
+    assert len(queries) == 3 * 5 + 3 * 4
+    assert sum(re.fullmatch(SUMMARY, line) is not None for line in lines) == 2
+    assert re.fullmatch(r"percentiles: (p\d\d\(ms\) [\d.]+, ){4}requests 12, errors 0", lines[-1])
+    assert classifier.seen[0][0] == "resnet50-v15-fp32"
+    assert classifier.seen[0][1] == "serving_default"
+
+
+def test_the_first_answer_is_printed_as_a_dictionary(bench):
+    _, lines, _ = bench(*ALONE)
+    printed = [ast.literal_eval(line) for line in lines if line.startswith("{")]
+    assert len(printed) == 2
+    tensor = printed[0]["outputs"]["predict"]
+    assert tensor["dtype"] == "DT_FLOAT"
+    assert tensor["tensorShape"] == {"dim": [{"size": "1"}, {"size": "2"}]}
+
+
+def test_each_task_has_a_channel_of_its_own(bench):
+    _, _, classifier = bench("-cnum", "3", "-loop", "2")
+    assert len(classifier.peers) == 2 * 3  # warm-up and run
+
+
+def test_random_images_are_whole_numbers_and_differ_from_task_to_task(bench):
+    _, _, classifier = bench("-cnum", "2", "-loop", "1", "-batch", "2")
+    first = classifier.seen[0][2]
+    assert (first.shape, first.dtype) == ((2, 224, 224, 3), np.float32)
+    assert (first == first.round()).all()
+    assert len({images.tobytes() for _, _, images in classifier.seen}) > 1
+
+
+def test_a_photograph_is_sent_when_given(bench, tmp_path):
+    path = tmp_path / "red.png"
+    Image.new("RGB", (300, 300), (255, 0, 0)).save(path)
+    _, _, classifier = bench(*ALONE, "-img", str(path), "-batch", "2")
+    assert classifier.seen[0][2].shape == (2, 224, 224, 3)
+    assert classifier.seen[0][2][1, 5, 5].tolist() == [255, 0, 0]
+
+
+def test_mutual_tls_takes_the_reference_s_three_files(bench, tls):
+    words = ["-ca", str(tls.ca), "-crt", str(tls.client), "-key", str(tls.client_key)]
+    assert bench(*ALONE, mutual=True, tls_words=words)[0] == 0
+
+
+def test_failures_are_counted_by_code_and_end_nothing(bench):
+    status, lines, _ = bench("-cnum", "1", "-loop", "10", classifier=Classifier(fail_every=3))
+    assert status == 4
+    assert sum(": queue full" in line for line in lines) == 5
+    assert lines[-1].endswith("requests 10, errors 4, RESOURCE_EXHAUSTED 4")
+
+
+def test_a_server_that_is_not_there_is_counted_too(tls, capsys):
+    status = main(["bench", "-url", "localhost:1", "-crt", str(tls.server), *ALONE])
+    assert status == 4
+    assert "errors 1, UNAVAILABLE 1" in capsys.readouterr().out
+
+
+def test_an_answer_without_the_output_is_an_error(bench):
+    status, lines, _ = bench(*ALONE, "--output", "probabilities")
+    assert status == 4
+    assert "errors 1, MISSING_OUTPUT 1" in lines[-1]
+
+
+def test_json_is_one_object(bench):
+    status, lines, _ = bench("-cnum", "2", "-loop", "3", "--json")
+    numbers = json.loads(lines[0])
+    assert (status, len(lines)) == (0, 1)
+    assert (numbers["requests"], numbers["errors"], numbers["channel"]) == (6, {}, "secure")
+    assert numbers["p50_ms"] <= numbers["p99_ms"]
+
+
+def test_sv_03_without_certificates_plaintext_is_refused_unless_told(grpc_server, capsys):
+    server = grpc_server(predict=Classifier().predict, plain=True)
+    words = ["bench", "-url", f"localhost:{server.port}", *ALONE]
+    assert main(words) == 3
+    assert "SR-PLAINTEXT" in capsys.readouterr().err
+    assert main([*words, "--insecure"]) == 0
+    assert "query: insecure channel, task 0, batch 1, loop_idx 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [["-batch", "0"], ["-cnum", "0"], ["-cnum", "99999"], ["-loop", "-1"]])
+def test_numbers_that_make_no_run_are_misuse(wrong, capsys):
+    assert main(["bench", "--insecure", *wrong]) == 1
+    assert "SR-MISUSE" in capsys.readouterr().err
+
+
+def test_a_run_without_end_ends_with_ctrl_c_and_still_sums_up(grpc_server, tls):
+    server = grpc_server(predict=Classifier().predict)
+    words = ["bench", "-url", f"localhost:{server.port}", "-crt", str(tls.server), "-cnum", "1", "-loop", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "strongroom", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        first = running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        rest, errors = running.communicate(timeout=20)
+    assert re.fullmatch(r"query: secure channel, task 0, batch 1, latency\(ms\) [\d.]+, tps: [\d.]+\n", first)
+    assert "percentiles: p50(ms)" in rest
+    assert errors == ""
+    assert running.returncode == 0
