@@ -25,7 +25,7 @@ SGX_EXTENSION: Final = "1.2.840.113741.1.13.1"
 SIMULATED_EXTENSION: Final = "1.3.6.1.4.1.32473.20.1"  # specification 14.2: marks every certificate of a simulator
 BASIC_CONSTRAINTS: Final = "2.5.29.19"
 KEY_USAGE: Final = "2.5.29.15"
-COMMON_NAME: Final = "2.5.4.3"
+_COMMON_NAME: Final = bytes.fromhex("550403")  # 2.5.4.3
 ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
 _P256_KEY: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")  # SPKI up to the point
 _TEXT_TAGS: Final = frozenset({der.UTF8_STRING, der.PRINTABLE_STRING})
@@ -91,7 +91,7 @@ def parse_certificate(data: bytes, *, what: str = "certificate", error: Fault = 
     _expect(outer, ECDSA_SHA256, "signature algorithm")
     signature = outer.bits("signature")
     outer.end()
-    tbs = outer.inside(signed, "signed part")
+    tbs = outer.inside(signed)
     if tbs.enter(der.context(0), "version").integer("version") != 2:
         raise tbs.fault("the certificate is not of version 3")
     serial = _serial(tbs)
@@ -109,7 +109,7 @@ def parse_certificate(data: bytes, *, what: str = "certificate", error: Fault = 
         serial=serial,
         issuer=issuer,
         subject=subject.encoded,
-        common_name=_common_name(tbs.inside(subject, "subject")),
+        common_name=_common_name(tbs.inside(subject)),
         since=since,
         until=until,
         point=point,
@@ -122,8 +122,14 @@ def parse_certificate(data: bytes, *, what: str = "certificate", error: Fault = 
     )
 
 
-def parse_pem_chain(text: bytes, *, what: str, error: Fault) -> tuple[Certificate, ...]:
-    """Return the certificates of a PEM text, leaf first; nothing but white space may stand between the blocks."""
+def parse_pem_chain(
+    text: bytes, *, what: str, error: Fault, known: dict[bytes, Certificate] | None = None
+) -> tuple[Certificate, ...]:
+    """Return the certificates of a PEM text, leaf first; nothing but white space may stand between the blocks.
+
+    `known` remembers certificates by their bytes, for texts that repeat each other's.
+    """
+    known = {} if known is None else known
     position = 0
     chain: list[Certificate] = []
     while position < len(text):
@@ -132,7 +138,10 @@ def parse_pem_chain(text: bytes, *, what: str, error: Fault) -> tuple[Certificat
             raise error(f"{what} holds something other than PEM certificates at offset {position}")
         if len(chain) == MAX_CHAIN_CERTIFICATES:
             raise error(f"{what} holds more than {MAX_CHAIN_CERTIFICATES} certificates")
-        chain.append(parse_certificate(_base64(block[1], what, error), what=what, error=error))
+        encoded = _base64(block[1], what, error)
+        if encoded not in known:
+            known[encoded] = parse_certificate(encoded, what=what, error=error)
+        chain.append(known[encoded])
         position = block.end()
     if not chain:
         raise error(f"{what} holds no certificate")
@@ -179,9 +188,9 @@ def _common_name(name: DerReader) -> str:
     found = []
     for entry in name.each(der.SET, "name entry"):
         for attribute in entry.each(der.SEQUENCE, "name attribute"):
-            kind, value = attribute.oid("attribute type"), attribute.any("attribute value")
+            kind, value = attribute.read(der.OID, "attribute type"), attribute.any("attribute value")
             attribute.end()
-            if kind == COMMON_NAME:
+            if kind.content == _COMMON_NAME:
                 text = value.content if value.tag in _TEXT_TAGS else b""
                 found.append(text.decode("utf-8", errors="replace"))
     return found[0] if len(found) == 1 else ""

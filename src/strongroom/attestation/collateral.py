@@ -93,13 +93,17 @@ def read_collateral(collateral: Collateral) -> ParsedCollateral:
     parts = {field.name: _encode(field.name, getattr(collateral, field.name)) for field in fields(collateral)}
     for name in _CRLS:
         require(bool(parts[name]), EvidenceCode.CRL_MISSING, f"the collateral has no {name}")
+    known: dict[bytes, Certificate] = {}  # the three chains share most of their certificates
     return ParsedCollateral(
-        tcb_info=_document(parts, "tcb_info", EvidenceCode.TCB_INFO_INVALID_SIGNATURE),
-        qe_identity=_document(parts, "qe_identity", EvidenceCode.QE_IDENTITY_INVALID_SIGNATURE),
+        tcb_info=_document(parts, "tcb_info", EvidenceCode.TCB_INFO_INVALID_SIGNATURE, known),
+        qe_identity=_document(parts, "qe_identity", EvidenceCode.QE_IDENTITY_INVALID_SIGNATURE, known),
         root_crl=_crl(parts, "root_ca_crl", "root CRL"),
         pck_crl=_crl(parts, "pck_crl", "PCK CRL"),
         pck_crl_chain=parse_pem_chain(
-            parts["pck_crl_issuer_chain"], what="issuer chain of the PCK CRL", error=refusal(EvidenceCode.MALFORMED)
+            parts["pck_crl_issuer_chain"],
+            what="issuer chain of the PCK CRL",
+            error=refusal(EvidenceCode.MALFORMED),
+            known=known,
         ),
         ids=tuple((name, hashlib.sha256(part).hexdigest()) for name, part in parts.items()),
     )
@@ -114,7 +118,9 @@ def _encode(name: str, text: str) -> bytes:
         raise EvidenceRefused(f"the collateral's {name} is not text", reason=EvidenceCode.MALFORMED) from None
 
 
-def _document(parts: dict[str, bytes], name: str, unsigned: EvidenceCode) -> SignedDocument:
+def _document(
+    parts: dict[str, bytes], name: str, unsigned: EvidenceCode, known: dict[bytes, Certificate]
+) -> SignedDocument:
     return SignedDocument(
         text=parts[name],
         signature=_unhex(parts[f"{name}_signature"], f"{name}_signature", unsigned, size=RAW_SIGNATURE_BYTES),
@@ -122,6 +128,7 @@ def _document(parts: dict[str, bytes], name: str, unsigned: EvidenceCode) -> Sig
             parts[f"{name}_issuer_chain"],
             what=f"issuer chain of {name}",
             error=refusal(EvidenceCode.TCB_SIGNING_CHAIN),
+            known=known,
         ),
     )
 

@@ -52,7 +52,7 @@ def parse_crl(data: bytes, *, what: str, error: Fault) -> Crl:
     _expect_algorithm(outer)
     signature = outer.bits("signature")
     outer.end()
-    tbs = outer.inside(signed, "signed part")
+    tbs = outer.inside(signed)
     if tbs.integer("version") != 1:
         raise tbs.fault("the revocation list is not of version 2")
     _expect_algorithm(tbs)

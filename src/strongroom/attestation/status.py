@@ -30,6 +30,16 @@ MEANINGS: Final = {
     TcbStatus.REVOKED: "Intel has revoked this level: the platform's keys may be out.",
 }
 
+ADVICE: Final = {
+    TcbStatus.UP_TO_DATE: "Nothing; compare the measurement with the build you trust.",
+    TcbStatus.SW_HARDENING_NEEDED: "Read the advisories; accept them by name if the enclave's software mitigates them.",
+    TcbStatus.CONFIGURATION_NEEDED: "Read the advisories and have the operator change the BIOS setting they name.",
+    TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED: "Have the setting changed; mitigate the advisories in software.",
+    TcbStatus.OUT_OF_DATE: "Have the operator update microcode, BIOS and SGX software, then attest again.",
+    TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED: "Have the operator update and change the setting, then attest again.",
+    TcbStatus.REVOKED: "Release nothing to this platform.",
+}
+
 _CONFIGURABLE: Final = frozenset(
     {
         TcbStatus.CONFIGURATION_NEEDED,

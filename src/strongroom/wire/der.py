@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from strongroom.errors import StrongroomError
 from strongroom.wire.reader import Malformed
@@ -40,8 +39,7 @@ def context(number: int, *, constructed: bool = True) -> int:
     return (0xA0 if constructed else 0x80) | number
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One TLV: its tag byte, its content, and both together as they were encoded."""
 
     tag: int
@@ -75,9 +73,8 @@ class DerReader:
 
     def read(self, tag: int, field: str) -> Element:
         """Return the next element, which must carry `tag`."""
-        seen = self.peek()
-        if seen != tag:
-            found = "nothing" if seen is None else f"tag {seen:02x}"
+        if self.peek() != tag:
+            found = "nothing" if self.at_end else f"tag {self._data[self._position]:02x}"
             raise self.fault(f"{field} wants tag {tag:02x} at offset {self._position}, found {found}")
         return self.any(field)
 
@@ -87,24 +84,23 @@ class DerReader:
 
     def any(self, field: str) -> Element:
         """Return the next element, whatever its tag."""
-        start = self._position
-        if len(self._data) - start < 2:
+        data, start = self._data, self._position
+        if len(data) - start < 2:
             raise self.fault(f"{field} is cut off at offset {start}")
-        tag = self._data[start]
+        tag, size, body = data[start], data[start + 1], start + 2
         if tag & 0x1F == 0x1F:
             raise self.fault(f"{field} uses a multi-byte tag at offset {start}")
-        body, size = self._length(start + 1, field)
-        if size > len(self._data) - body:
-            raise self.fault(f"{field} announces {size} bytes at offset {start}, {len(self._data) - body} are left")
-        self._position = body + size
-        return Element(tag, self._data[body : body + size], self._data[start : body + size])
+        if size >= 0x80:
+            body, size = self._length(start + 1, field)
+        end = body + size
+        if end > len(data):
+            raise self.fault(f"{field} announces {size} bytes at offset {start}, {len(data) - body} are left")
+        self._position = end
+        return Element(tag, data[body:end], data[start:end])
 
     def _length(self, at: int, field: str) -> tuple[int, int]:
         """Return where the content starts and how long it is (X.690 section 10.1: definite, shortest form)."""
-        first = self._data[at]
-        if first < 0x80:
-            return at + 1, first
-        count = first & 0x7F
+        count = self._data[at] & 0x7F
         octets = self._data[at + 1 : at + 1 + count]
         if count == 0:
             raise self.fault(f"{field} uses an indefinite length at offset {at}")
@@ -115,13 +111,13 @@ class DerReader:
             raise self.fault(f"{field} has a length that is not in its shortest form at offset {at}")
         return at + 1 + count, size
 
-    def inside(self, element: Element, field: str) -> DerReader:
+    def inside(self, element: Element) -> DerReader:
         """Return a reader over an element's content."""
-        return DerReader(element.content, what=f"{self._what}, {field}", error=self._error)
+        return DerReader(element.content, what=self._what, error=self._error)
 
     def enter(self, tag: int, field: str) -> DerReader:
         """Return a reader over the content of the next element, which must carry `tag`."""
-        return self.inside(self.read(tag, field), field)
+        return self.inside(self.read(tag, field))
 
     def each(self, tag: int, field: str) -> Iterator[DerReader]:
         """Yield a reader over the content of each remaining element; all must carry `tag`."""
