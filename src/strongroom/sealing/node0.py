@@ -84,7 +84,7 @@ class Header:
     tag: bytes = field(repr=False)
     flags: int
     sealed: bytes = field(repr=False)
-    padding_clear: bool
+    padding_zero: bool
 
     @property
     def pending_write(self) -> bool:
@@ -119,9 +119,9 @@ def parse_header(node0: bytes, *, length: int) -> Header:
     nonce, tag = reader.take(NONCE_BYTES, "nonce"), reader.take(TAG_BYTES, "tag")
     flags = reader.u8("feature flags") if major == 2 else 0
     sealed = reader.take(METADATA_BYTES, "metadata")
-    padding_clear = not any(reader.take(NODE_BYTES - reader.position, "padding"))
+    padding_zero = not any(reader.take(NODE_BYTES - reader.position, "padding"))
     return Header(magic=magic, major=major, minor=minor, nonce=nonce, tag=tag, flags=flags, sealed=sealed,
-                  padding_clear=padding_clear)  # fmt: skip
+                  padding_zero=padding_zero)  # fmt: skip
 
 
 def open_metadata(header: Header, key: Secret) -> Metadata:
