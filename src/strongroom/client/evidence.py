@@ -7,6 +7,7 @@ nor a quote for another key passes. Source: threats.md, FB-09 to FB-11.
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,9 +54,13 @@ class ServerNotAccepted(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Evidence that verified and is bound to one connection; whether anybody accepts it is another question."""
+    """Evidence that verified and is bound to one connection; whether anybody accepts it is another question.
+
+    quoted_by: SHA-256 of the attestation key that signed it, hex; two machines never share one.
+    """
 
     verdict: Verdict
+    quoted_by: str
     nonce: bytes
     verified_at: datetime
 
@@ -85,14 +90,16 @@ def verify_answer(answer: bytes, *, spki: bytes, nonce: bytes, trust: Trust, at:
     """
     # 1. The answer carries a quote.
     quote = _quote_of(answer)
+    parsed = parse_quote(quote)
     # 2. A genuine platform of an anchor we hold signed it, and we know its TCB.
-    collateral = trust.collateral.collateral_for(parse_quote(quote))
+    collateral = trust.collateral.collateral_for(parsed)
     verdict = verify(quote, collateral, anchors=trust.anchors, at=at)
     # 3. It was made for the key of this connection and for our nonce.
     wanted = report_data_for(PURPOSE, spki, nonce, "")
     if not hmac.compare_digest(verdict.body.report_data, wanted):
         raise EvidenceNotBound("the quote binds another key or another nonce than those of this connection")
-    return Evidence(verdict=verdict, nonce=nonce, verified_at=at)
+    quoted_by = hashlib.sha256(parsed.attestation_key).hexdigest()
+    return Evidence(verdict=verdict, quoted_by=quoted_by, nonce=nonce, verified_at=at)
 
 
 def accept(evidence: Evidence, *, trust: Trust, spec: ModelSpec, at: datetime) -> EvidenceProof:

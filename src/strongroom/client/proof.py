@@ -55,6 +55,7 @@ class Proof:
             "trust_domain": str(self.evidence.evidence.verdict.trust_domain) if self.evidence else None,
             "proved": [{"topic": topic, "says": says} for topic, says in self.proved()],
             "not_proved": [{"topic": topic, "says": says} for topic, says in self.not_proved()],
+            "quoted_by": self.evidence.evidence.quoted_by if self.evidence else None,
             "rule": self.evidence.rule if self.evidence else None,
             "verdict": self.evidence.evidence.verdict.to_json_object() if self.evidence else None,
         }

@@ -122,6 +122,7 @@ def test_the_proof_says_what_was_proved_and_what_was_not(replica, tls, trust):
     assert "trust domain simulated" in proved["platform"]
     assert "SIMULATED PLATFORM" in gaps["SECRECY"]
     assert proof.to_json_object()["trust_domain"] == "simulated"
+    assert len(proof.to_json_object()["quoted_by"]) == 64
     assert any("SIMULATED" in line for line in proof.card())
 
 
