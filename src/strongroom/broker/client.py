@@ -71,8 +71,9 @@ def provision(
     """
     check = broker_check(host, ca_pem)
     key = ratls.generate_key()
+    now = datetime.now(UTC)
     certificate = ratls.make_certificate(
-        key, platform.quote, not_before=ratls.GRAMINE_NOT_BEFORE, not_after=ratls.GRAMINE_NOT_AFTER
+        key, platform.quote, not_before=now - ratls.SKEW, not_after=now + ratls.DEFAULT_LIFETIME
     )
     tls = TlsPeer(
         client_context(certificate, key, check=check), server=False, name=_server_name(host),
@@ -130,9 +131,7 @@ class _Dialogue:
         self._deadline = deadline
 
     def run(self, protocol: provisioning.Client) -> Secret:
-        while not self._tls.handshake():
-            self._flush()
-            self._receive()
+        self._handshake()
         self._tls.write(protocol.request())
         self._flush()
         while True:
@@ -144,6 +143,14 @@ class _Dialogue:
                 raise BrokerRefused("the broker closed the connection without a secret")
             for event in protocol.receive(data):
                 return self._leave_with(event.secret)
+
+    def _handshake(self) -> None:
+        try:
+            while not self._tls.handshake():
+                self._flush()
+                self._receive()
+        except TlsFailed as problem:  # Gramine's own server refuses evidence with an alert
+            raise BrokerRefused(f"the broker ended the handshake: {problem.sentence}") from None
 
     def _leave_with(self, secret: Secret) -> Secret:
         try:

@@ -216,6 +216,7 @@ class _Connection:
         while not asked:
             data = self.tls.read()
             if data is None:
+                await self.flush()  # TLS itself may have to answer, for instance that it does not renegotiate
                 await self._receive()
             elif not data:
                 raise PeerLeft("the peer closed TLS before it had asked")

@@ -129,9 +129,8 @@ class ReleaseService:
             secret.wipe()
             _log.error("%s: NOT released: %s [%s]", case.id, problem.sentence, problem.code)
             return None
-        _log.info(
-            "%s: released %s to %s by rule %r", case.id, case.outcome.secret_name, case.peer, case.outcome.rule.name
-        )
+        grant, where = case.outcome, "" if case.verdict is None else f" on the platform {case.verdict.trust_domain}"
+        _log.info("%s: released %s to %s%s by rule %r", case.id, grant.secret_name, case.peer, where, grant.rule.name)
         return secret
 
     def refuse(self, case: Case, problem: StrongroomError | None = None) -> None:

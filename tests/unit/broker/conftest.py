@@ -1,14 +1,23 @@
 """A simulated world with real quotes, an owner's rules on disk, and a broker that listens on loopback."""
 
 import asyncio
+import base64
+import hashlib
+import itertools
 import logging
+import socket
+import ssl
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import NameOID
 
 from strongroom.attestation import INTEL, Anchor, parse_quote, verify
 from strongroom.broker import ledger as ledgers
@@ -18,9 +27,12 @@ from strongroom.broker.policy_store import PolicyStore
 from strongroom.broker.server import BrokerServer, ServerLimits
 from strongroom.broker.service import ReleaseService
 from strongroom.broker.tls import server_context
+from strongroom.gramine.provisioning import REQUEST
+from strongroom.pki import ratls
 from strongroom.pki.authority import Authority
 from strongroom.platforms.simulated import EnclaveIdentity, World
 from strongroom.secret import Secret
+from strongroom.workspace import UnknownSecret
 
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
 MODEL = "model/efficientnet-lite0/1"
@@ -46,6 +58,8 @@ class MemorySecrets:
     held: dict
 
     def get(self, name):
+        if name not in self.held:
+            raise UnknownSecret(f"there is no secret {name}")
         return Secret(self.held[name])
 
 
@@ -74,6 +88,7 @@ class Broker:
 
     folder: Path
     ca: Authority
+    secrets: MemorySecrets
     port: int = 0
     server: BrokerServer | None = None
 
@@ -144,7 +159,7 @@ def broker_with(tmp_path, owner, world, collateral, caplog):
     @contextmanager
     def run(policy=None, *, secrets=None, limits=None, tls13=False, anchors=None, source=None):
         authority, identity_of_broker = owner
-        broker = Broker(tmp_path, authority)
+        broker = Broker(tmp_path, authority, MemorySecrets({MODEL: KEY} if secrets is None else secrets))
         broker.policy.write_text(policy_text() if policy is None else policy)
         context = server_context(identity_of_broker.certificate_pem, identity_of_broker.key_pem, tls13=tls13)
         with Ledger(tmp_path / "ledger.jsonl") as book:
@@ -152,7 +167,7 @@ def broker_with(tmp_path, owner, world, collateral, caplog):
                 policies=PolicyStore(broker.policy),
                 source=source or MemoryCollateral(collateral),
                 anchors=anchors if anchors is not None else [INTEL, Anchor.from_certificate(world.root_der)],
-                secrets=MemorySecrets({MODEL: KEY} if secrets is None else secrets),
+                secrets=broker.secrets,
                 ledger=book,
             )
             service.begin()
@@ -196,6 +211,154 @@ def texts():
     return rule_text, policy_text
 
 
+@dataclass
+class Credentials:
+    """What a peer presents: files, since the standard library and openssl take nothing else."""
+
+    folder: Path
+    certificates: list
+    key: object
+
+    def __post_init__(self):
+        self.folder.mkdir(exist_ok=True)
+        self.certificate_path, self.key_path = self.folder / "peer.pem", self.folder / "peer.key"
+        ders = (der if isinstance(der, bytes) else der.public_bytes(Encoding.DER) for der in self.certificates)
+        self.certificate_path.write_text("".join(ssl.DER_cert_to_PEM_cert(der) for der in ders))
+        self.key_path.write_bytes(self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+class StdlibPeer:
+    """A client that shares no TLS code with the broker, and keeps every byte that it received after its handshake."""
+
+    def __init__(self, port, credentials, ca_pem, *, version=ssl.TLSVersion.TLSv1_2, ciphers=None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=ca_pem.decode())
+        context.minimum_version = context.maximum_version = version
+        if ciphers:
+            context.set_ciphers(ciphers)
+        if credentials:
+            context.load_cert_chain(credentials.certificate_path, credentials.key_path)
+        self.raw_after_handshake = b""
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+        self.socket = socket.create_connection(("localhost", port), timeout=30)
+
+    def handshake(self):
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.flush()
+                if not self._fill():
+                    raise ConnectionError("closed during the handshake") from None
+            else:
+                self.flush()
+                return self
+
+    def flush(self):
+        data = self._outgoing.read()
+        if data:
+            with suppress(ConnectionError):
+                self.socket.sendall(data)
+
+    def _fill(self):
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionError:
+            data = b""
+        self._incoming.write(data) if data else self._incoming.write_eof()
+        return data
+
+    def send(self, data):
+        self.tls.write(data)
+        self.flush()
+
+    def read_all(self):
+        """Return the plaintext up to the end, and whether it ended with close_notify."""
+        plain = b""
+        while True:
+            try:
+                piece = self.tls.read(65536)
+            except ssl.SSLWantReadError:
+                self.raw_after_handshake += self._fill()
+                continue
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError) as end:
+                return plain, isinstance(end, ssl.SSLZeroReturnError)
+            if not piece:
+                return plain, True
+            plain += piece
+
+    def close(self):
+        self.socket.close()
+
+
+def self_signed(key, quote, start, end):
+    """An RA-TLS certificate of the legacy form for a key that our own maker does not take."""
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "RATLS")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, end)
+    evidence = x509.UnrecognizedExtension(ratls.LEGACY_OID, quote(hashlib.sha256(spki).digest() + bytes(32)))
+    return builder.add_extension(evidence, critical=False).sign(key, None)
+
+
 @pytest.fixture
-def week():
-    return timedelta(days=7)
+def credentials_for(world, tmp_path):
+    """Make an RA-TLS certificate of any shape and the files of a peer that presents it."""
+    numbers = itertools.count()
+
+    def make(identity=ENCLAVE, *, key=None, quote=None, forms=("legacy", "dice"), days=(-1, 1), extra=()):
+        key = key or ratls.generate_key()
+        quote = quote or (lambda report_data: world.quote(identity, report_data))
+        start, end = (datetime.now(UTC) + timedelta(days=offset) for offset in days)
+        if isinstance(key, ed25519.Ed25519PrivateKey):
+            der = self_signed(key, quote, start, end)
+        else:
+            forms = [ratls.Form(form) for form in forms]
+            der = ratls.make_certificate(key, quote, forms=forms, not_before=start, not_after=end)
+        return Credentials(tmp_path / f"peer-{next(numbers)}", [der, *extra], key)
+
+    return make
+
+
+@pytest.fixture
+def connect(owner):
+    """Connect the standard library's TLS to a broker; every socket is closed at the end of the test."""
+    peers = []
+
+    def run(broker, credentials=None, **options):
+        peer = StdlibPeer(broker.port, credentials, owner[0].certificate_pem, **options)
+        peers.append(peer)
+        return peer
+
+    yield run
+    for peer in peers:
+        peer.close()
+
+
+@pytest.fixture
+def refusal(connect, caplog):
+    """Present credentials (and a request), and check what holds for every refusal; return the one code of it."""
+
+    def run(broker, credentials, request=REQUEST):
+        before = len(broker.decisions())
+        peer = connect(broker, credentials).handshake()
+        peer.send(request)
+        assert peer.read_all() == (b"", False)
+        assert peer.raw_after_handshake == b""  # not an alert, not a byte: a closed connection
+        [entry] = broker.decisions()[before:]
+        assert entry["decision"] == "denied"
+        assert entry["secret"] is None
+        assert entry["id"] in caplog.text
+        assert all(reason["fix"] for reason in entry["reasons"])
+        return [reason["code"] for reason in entry["reasons"]]
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def no_secret_anywhere(tmp_path, caplog):
+    """No test of this room leaves a byte of the released key in a log or in a file."""
+    yield
+    written = caplog.text.encode() + b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    for shape in (KEY, KEY.hex().encode(), KEY.hex().upper().encode(), base64.b64encode(KEY), repr(KEY).encode()):
+        assert shape not in written
