@@ -56,7 +56,7 @@ class ServerLimits:
     connections_per_address: int = 256
     linger_s: float = 1.0  # how long a closed connection waits for the peer's end
     drain_s: float = 10.0  # how long a stop waits for those who are being served
-    workers: int = 2  # threads that judge evidence
+    workers: int = 4  # threads that judge evidence
 
 
 class BrokerServer:
