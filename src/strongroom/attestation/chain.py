@@ -25,6 +25,7 @@ PCK_CAS: Final = {"PCK Platform CA": "platform", "PCK Processor CA": "processor"
 _CA_USAGE: Final = KeyUsage.KEY_CERT_SIGN | KeyUsage.CRL_SIGN
 
 Chain = tuple[Certificate, ...]
+Windows = tuple[Window, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class TrustedPck:
     leaf: Certificate
     ca: Certificate
     ca_type: str  # "platform" or "processor"
-    windows: tuple[Window, ...]
+    windows: Windows
 
 
 def find_root(chains: Sequence[Chain], anchors: Sequence[Anchor], *, at: datetime) -> TrustedRoot:
@@ -60,12 +61,12 @@ def find_root(chains: Sequence[Chain], anchors: Sequence[Anchor], *, at: datetim
     raise _untrusted(ends[0], anchors, EvidenceCode.ROOT_UNTRUSTED)
 
 
-def check_signer(chain: Chain, root: TrustedRoot, root_crl: Crl, *, at: datetime) -> tuple[Certificate, Window]:
-    """Return the TCB signer of a chain of exactly signer and root (steps 4 and 5)."""
+def check_signer(chain: Chain, root: TrustedRoot, root_crl: Crl, *, at: datetime) -> tuple[Certificate, Windows]:
+    """Return the TCB signer of a chain of exactly signer and root, and its windows (steps 4 and 5)."""
     require(len(chain) == 2, EvidenceCode.TCB_SIGNING_CHAIN,
             f"the TCB signer's chain has {len(chain)} certificates, wanted signer and root")  # fmt: skip
     signer = chain[0]
-    _check_end(chain, root, EvidenceCode.TCB_SIGNING_CHAIN_UNTRUSTED, EvidenceCode.TCB_SIGNING_EXPIRED, at=at)
+    windows = _check_end(chain, root, EvidenceCode.TCB_SIGNING_CHAIN_UNTRUSTED, EvidenceCode.TCB_SIGNING_EXPIRED, at=at)
     _check_name(signer, root, (TCB_SIGNING,), EvidenceCode.TCB_SIGNING_CERT_MISSING)
     _check_issued(signer, root.certificate, EvidenceCode.TCB_SIGNING_INVALID_ISSUER)
     require(not signer.is_ca, EvidenceCode.TCB_SIGNING_CERT_MISSING, "the TCB signer claims to be an authority")
@@ -73,7 +74,7 @@ def check_signer(chain: Chain, root: TrustedRoot, root_crl: Crl, *, at: datetime
     window = Window("TCB signer", signer.since, signer.until, EvidenceCode.TCB_SIGNING_EXPIRED)
     window.require(at)
     _check_listed(signer, root_crl, EvidenceCode.TCB_SIGNING_REVOKED)
-    return signer, window
+    return signer, (*windows, window)
 
 
 def check_pck_chain(chain: Chain, root: TrustedRoot, root_crl: Crl, pck_crl: Crl, *, at: datetime) -> TrustedPck:
@@ -82,7 +83,7 @@ def check_pck_chain(chain: Chain, root: TrustedRoot, root_crl: Crl, pck_crl: Crl
     require(len(chain) == 3, EvidenceCode.PCK_CHAIN,
             f"the PCK chain has {len(chain)} certificates, wanted leaf, PCK CA and root")  # fmt: skip
     leaf, ca, _ = chain
-    _check_end(chain, root, EvidenceCode.PCK_CERT_CHAIN_UNTRUSTED, EvidenceCode.PCK_CHAIN_EXPIRED, at=at)
+    end_windows = _check_end(chain, root, EvidenceCode.PCK_CERT_CHAIN_UNTRUSTED, EvidenceCode.PCK_CHAIN_EXPIRED, at=at)
     # 9. Names of the roles.
     _check_name(leaf, root, (PCK_CERTIFICATE,), EvidenceCode.SGX_PCK_MISSING)
     ca_name = _check_name(ca, root, tuple(PCK_CAS), EvidenceCode.INTERMEDIATE_CA)
@@ -104,7 +105,7 @@ def check_pck_chain(chain: Chain, root: TrustedRoot, root_crl: Crl, pck_crl: Crl
     # 12. Nobody in the chain is revoked.
     _check_listed(ca, root_crl, EvidenceCode.INTERMEDIATE_REVOKED)
     _check_listed(leaf, pck_crl, EvidenceCode.PCK_REVOKED)
-    return TrustedPck(leaf=leaf, ca=ca, ca_type=PCK_CAS[ca_name], windows=(*windows, crl_window))
+    return TrustedPck(leaf=leaf, ca=ca, ca_type=PCK_CAS[ca_name], windows=(*end_windows, *windows, crl_window))
 
 
 def _check_root(root: Certificate, anchor: Anchor, code: EvidenceCode) -> None:
@@ -116,15 +117,18 @@ def _check_root(root: Certificate, anchor: Anchor, code: EvidenceCode) -> None:
     _check_marker((root,), anchor)
 
 
-def _check_end(chain: Chain, root: TrustedRoot, code: EvidenceCode, expired: EvidenceCode, *, at: datetime) -> None:
-    """Check that a chain ends at the trusted root, or at another issue of it with the same key."""
+def _check_end(chain: Chain, root: TrustedRoot, code: EvidenceCode, expired: EvidenceCode, *, at: datetime) -> Windows:
+    """Check that a chain ends at the trusted root, or at another issue of it, whose window is returned."""
     end = chain[-1]
     if end.point != root.anchor.public_key:
         raise _untrusted(end, root.anchors, code)
-    if end.encoded != root.certificate.encoded:
-        _check_root(end, root.anchor, code)
-        Window("root certificate", end.since, end.until, expired).require(at)
     _check_marker(chain, root.anchor)
+    if end.encoded == root.certificate.encoded:
+        return ()
+    _check_root(end, root.anchor, code)
+    window = Window("root certificate", end.since, end.until, expired)
+    window.require(at)
+    return (window,)
 
 
 def _check_marker(chain: Chain, anchor: Anchor) -> None:
@@ -167,7 +171,7 @@ def _check_authority(certificate: Certificate, code: EvidenceCode, *, path_lengt
 
 
 def _check_usage(certificate: Certificate, wanted: KeyUsage, code: EvidenceCode) -> None:
-    require(wanted in certificate.key_usage, code, f"{certificate.common_name!r} may not be used for {wanted!r}")
+    require(wanted in certificate.key_usage, code, f"{certificate.common_name!r} may not be used for {wanted.name}")
     require(not certificate.unknown_critical, code,
             f"{certificate.common_name!r} has critical extensions that are not understood")  # fmt: skip
 

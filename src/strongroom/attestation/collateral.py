@@ -19,6 +19,7 @@ from strongroom.errors import BadInput
 from strongroom.wire import strict_json
 
 MAX_PART_BYTES: Final = 1024 * 1024
+MAX_CHAIN_BYTES: Final = 64 * 1024  # a genuine chain of three certificates has about 3 kB
 MAX_COLLATERAL_FILE_BYTES: Final = 8 * MAX_PART_BYTES
 _CRLS: Final = ("root_ca_crl", "pck_crl")
 
@@ -110,8 +111,9 @@ def read_collateral(collateral: Collateral) -> ParsedCollateral:
 
 
 def _encode(name: str, text: str) -> bytes:
-    require(len(text) <= MAX_PART_BYTES, EvidenceCode.TOO_LARGE,
-            f"the collateral's {name} has {len(text)} characters, at most {MAX_PART_BYTES} are read")  # fmt: skip
+    limit = MAX_CHAIN_BYTES if name.endswith("issuer_chain") else MAX_PART_BYTES
+    require(len(text) <= limit, EvidenceCode.TOO_LARGE,
+            f"the collateral's {name} has {len(text)} characters, at most {limit} are read")  # fmt: skip
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:

@@ -40,19 +40,23 @@ def check_collateral(parsed: ParsedCollateral, *, anchors: Sequence[Anchor], at:
     crl_window = root_crl.check(root.certificate, at=at)
     require(root.certificate.serial not in root_crl.revoked, EvidenceCode.ROOT_REVOKED, "the root lists itself")
     # 4 and 5. The signer of the TCB info.
-    signer, signer_window = check_signer(parsed.tcb_info.chain, root, root_crl, at=at)
+    signer, signer_windows = check_signer(parsed.tcb_info.chain, root, root_crl, at=at)
     # 6. The TCB info.
     _check_signed(parsed.tcb_info, signer, EvidenceCode.TCB_INFO_INVALID_SIGNATURE, "TCB info")
     tcb_info = parse_tcb_info(parsed.tcb_info.text)
     tcb_info.window.require(at)
     # 7. The QE identity, likewise.
-    qe_signer, qe_signer_window = signer, signer_window
+    qe_signer, qe_signer_windows = signer, signer_windows
     if parsed.qe_identity.chain != parsed.tcb_info.chain:
-        qe_signer, qe_signer_window = check_signer(parsed.qe_identity.chain, root, root_crl, at=at)
+        qe_signer, qe_signer_windows = check_signer(parsed.qe_identity.chain, root, root_crl, at=at)
     _check_signed(parsed.qe_identity, qe_signer, EvidenceCode.QE_IDENTITY_INVALID_SIGNATURE, "QE identity")
     qe_identity = parse_identity(parsed.qe_identity.text)
     qe_identity.window.require(at)
-    windows = (root.window, crl_window, signer_window, tcb_info.window, qe_signer_window, qe_identity.window)
+    windows = (
+        *(root.window, crl_window),
+        *(*signer_windows, tcb_info.window),
+        *(*qe_signer_windows, qe_identity.window),
+    )
     return Reference(root=root, tcb_info=tcb_info, qe_identity=qe_identity, windows=windows)
 
 

@@ -5,6 +5,7 @@ Each row: the expected code, what was broken, and the change. Tests are named af
 
 import base64
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -505,10 +506,30 @@ def text(document, old, new):
     ("MALFORMED", "lone surrogate", edit(tcb_info="\ud800")),
     ("TOO_LARGE", "TCB info", edit(tcb_info=" " * (1024 * 1024 + 1))),
     ("TOO_LARGE", "CRL", edit(pck_crl="0" * (1024 * 1024 + 1))),
+    ("TOO_LARGE", "chain", edit(tcb_info_issuer_chain=" " * (64 * 1024 + 1))),
 )
 def test_ev_08_signed_json_and_collateral_are_read_strictly(judge, world, code, broken):
     broken(world)
     refused(judge, world, code)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        change(tcb_info_text='{"a":' * 30 + "[" + "1," * 400_000 + "1]" + "}" * 30),
+        change(qe_identity_text="[" * 1_000_000),
+        change(tcb_info_text='{"version":' + "9" * 1_000_000 + "}"),
+        edit(root_ca_crl=(b"\x30\x83\x07\xa1\x1e" + b"\x31\x00" * 249_999).hex()),
+        edit(pck_crl_issuer_chain="-----BEGIN CERTIFICATE-----\n" + "MIIB" * 16_000),
+    ],
+    ids=["wide JSON", "deep JSON", "long number", "wide DER", "endless PEM"],
+)
+def test_ev_07_bombs_are_refused_within_a_second(judge, world, bomb):
+    bomb(world)
+    started = time.process_time()
+    with pytest.raises(EvidenceRefused):
+        judge(world)
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("document", ["tcb_info", "qe_identity"])

@@ -1,6 +1,7 @@
 """Levels and statuses: which row of Intel's table a platform reaches, and what two statuses make together."""
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
@@ -141,6 +142,20 @@ def test_the_dates_of_a_verdict_span_everything_that_was_checked(judge, world):
     assert verdict.earliest_expiration == world.now + 5 * day
     assert verdict.collateral_issued == world.now - 2 * day
     assert verdict.verified_at == world.now
+
+
+def test_another_issue_of_the_root_counts_with_its_own_dates(judge, world, lw):
+    """The PCK chain carries an older issue of the root, with the same key, which ends before everything else."""
+    older = lw.LittleWorld()
+    older.recipes["root"].until = world.now + timedelta(days=3)
+    current = lw.pem(world.certificate("root"))
+    chain = "".join(lw.pem(world.certificate(role)) for role in ("leaf", "ca"))
+    world.cert_data = (chain + lw.pem(older.certificate("root"))).encode()
+    world.collateral_edits["pck_crl_issuer_chain"] = lw.pem(world.certificate("ca")) + current
+    assert judge(world).earliest_expiration == world.now + timedelta(days=3)
+    with pytest.raises(EvidenceRefused) as caught:
+        judge(world, at=world.now + timedelta(days=4))
+    assert caught.value.reason == "PCK_CHAIN_EXPIRED"
 
 
 def test_a_verdict_names_its_parts_for_machines(judge, world):

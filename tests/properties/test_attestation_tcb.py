@@ -1,0 +1,163 @@
+"""Levels, statuses and policies under any numbers: what may never get better, and what may never matter."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strongroom.attestation import (
+    Anchor,
+    EvidenceRefused,
+    PckClaims,
+    Policy,
+    SgxReport,
+    TcbStatus,
+    Tee,
+    TrustDomain,
+    Verdict,
+    appraise,
+)
+from strongroom.attestation.anchors import INTEL_ROOT_KEY
+from strongroom.attestation.binding import report_data_for
+from strongroom.attestation.status import converge
+from strongroom.attestation.tcb import match_level
+from strongroom.attestation.tcb_info import parse_tcb_info
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+SVN = st.integers(0, 255)
+COMPONENTS = st.lists(st.integers(0, 4), min_size=16, max_size=16).map(tuple)  # small, so that levels are reached
+STATUS = st.sampled_from(list(TcbStatus))
+
+
+@st.composite
+def tables(draw):
+    """Draw levels as Intel writes them; no two are equal."""
+    keys = draw(st.lists(st.tuples(COMPONENTS, st.integers(0, 4)), min_size=1, max_size=6, unique=True))
+    return [
+        {
+            "tcb": {"sgxtcbcomponents": [{"svn": svn} for svn in components], "pcesvn": pce_svn},
+            "tcbDate": "2025-01-01T00:00:00Z",
+            "tcbStatus": draw(STATUS).value,
+        }
+        for components, pce_svn in keys
+    ]
+
+
+def parsed(levels):
+    head = {"id": "SGX", "version": 3, "issueDate": "2026-01-01T00:00:00Z", "nextUpdate": "2026-01-31T00:00:00Z",
+            "fmspc": "00" * 6, "pceId": "0000", "tcbType": 0, "tcbEvaluationDataNumber": 1}  # fmt: skip
+    return parse_tcb_info(json.dumps(head | {"tcbLevels": levels}).encode()).levels
+
+
+def matched(components, pce_svn, levels):
+    """Return the matched level; None if there is none."""
+    try:
+        return match_level(components, pce_svn, levels)
+    except EvidenceRefused as refused:
+        assert refused.reason == "TCB_NOT_SUPPORTED"
+        return None
+
+
+@given(tables(), st.randoms(use_true_random=False))
+def test_tcb_01_permuting_levels_changes_nothing(levels, random):
+    shuffled = levels.copy()
+    random.shuffle(shuffled)
+    assert parsed(shuffled) == parsed(levels)
+
+
+@given(tables(), COMPONENTS, st.integers(0, 4), st.integers(0, 16), st.integers(1, 4))
+def test_tcb_01_raising_an_svn_never_selects_a_lower_level(levels, components, pce_svn, index, more):
+    levels = parsed(levels)
+    before = matched(components, pce_svn, levels)
+    raised = tuple(svn + more * (at == index) for at, svn in enumerate(components))
+    after = matched(raised, pce_svn + more * (index == 16), levels)
+    if before is not None:
+        assert after is not None
+        assert after.rank >= before.rank
+
+
+@given(tables(), COMPONENTS, st.integers(0, 4))
+def test_tcb_01_the_matched_level_is_the_highest_that_is_reached(levels, components, pce_svn):
+    levels = parsed(levels)
+    reached = [level for level in levels if pce_svn >= level.pce_svn
+               and all(own >= wanted for own, wanted in zip(components, level.components, strict=True))]  # fmt: skip
+    assert matched(components, pce_svn, levels) == max(reached, key=lambda level: level.rank, default=None)
+
+
+@given(tables(), COMPONENTS, st.integers(0, 4))
+def test_tcb_01_a_level_below_the_matched_one_does_not_matter(levels, components, pce_svn):
+    levels = parsed(levels)
+    level = matched(components, pce_svn, levels)
+    if level is not None:
+        assert matched(components, pce_svn, [other for other in levels if other.rank >= level.rank]) == level
+
+
+@given(STATUS, STATUS)
+def test_tcb_02_a_quoting_enclave_never_makes_a_platform_better(own, other):
+    together = converge(own, other)
+    assert together is own or together in {
+        TcbStatus.OUT_OF_DATE,
+        TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
+        TcbStatus.REVOKED,
+    }
+    assert converge(together, other) is together
+
+
+SOUND = SgxReport(cpu_svn=bytes(16), misc_select=0, attributes=b"\x05" + bytes(15), mr_enclave=b"\xe1" * 32,
+                  mr_signer=b"\x51" * 32, isv_prod_id=1, isv_svn=5, report_data=bytes(64))  # fmt: skip
+PLATFORM = PckClaims(ppid=bytes(16), components=(1,) * 16, pce_svn=1, cpu_svn=bytes(16), pce_id=bytes(2),
+                     fmspc=bytes(6), sgx_type=1, platform_instance_id=None, dynamic_platform=None, cached_keys=None,
+                     smt_enabled=None)  # fmt: skip
+VERDICT = Verdict(
+    trust_domain=TrustDomain.INTEL,
+    root_key_id=Anchor(domain=TrustDomain.INTEL, public_key=INTEL_ROOT_KEY, cn_prefix="Intel SGX").root_key_id,
+    tee=Tee.SGX, quote_version=3, status=TcbStatus.UP_TO_DATE, platform_status=TcbStatus.UP_TO_DATE,
+    qe_status=TcbStatus.UP_TO_DATE, module_status=None, advisories=(), fmspc="000000000000", ca_type="platform",
+    tcb_date=NOW, tcb_eval=1, qe_eval=1, body=SOUND, pck=PLATFORM, earliest_issue=NOW - timedelta(days=9),
+    latest_issue=NOW, earliest_expiration=NOW + timedelta(days=30), collateral_issued=NOW, root_crl_number=1,
+    pck_crl_number=1, collateral_ids=(), verified_at=NOW, trailing_len=0,
+)  # fmt: skip
+POLICY = Policy(
+    name="strict", mrenclave=b"\xe1" * 32, mrsigner=None, isvprodid=None, min_isvsvn=None,
+    accepted_tcb_status=frozenset({TcbStatus.UP_TO_DATE}), accepted_advisory_ids=frozenset(),
+    rejected_advisory_ids=frozenset(), allow_debug=False, trust_domains=frozenset({TrustDomain.INTEL}),
+    max_collateral_age=timedelta(days=7),
+)  # fmt: skip
+
+
+@given(
+    status=STATUS,
+    domain=st.sampled_from(list(TrustDomain)),
+    flags=st.integers(0, 255),
+    measurement=st.sampled_from([b"\xe1" * 32, b"\xe2" * 32, bytes(32)]),
+    advisories=st.lists(st.sampled_from(["INTEL-SA-00615", "INTEL-DOC-10000"]), unique=True).map(tuple),
+    age=st.integers(-2, 40),
+)
+def test_only_the_one_sound_combination_is_accepted(*, status, domain, flags, measurement, advisories, age):
+    body = replace(SOUND, attributes=bytes([flags]) + bytes(15), mr_enclave=measurement)
+    verdict = replace(VERDICT, status=status, trust_domain=domain, body=body, advisories=advisories)
+    decision = appraise(verdict, POLICY, at=NOW + timedelta(days=age))
+    wanted = (
+        status is TcbStatus.UP_TO_DATE
+        and domain is TrustDomain.INTEL
+        and flags & 0b0011_0111 == 0b0000_0101
+        and measurement == POLICY.mrenclave
+        and not advisories
+        and 0 <= age <= 7
+    )
+    assert decision.accepted == wanted
+    assert bool(decision.reasons) != wanted
+    if domain is TrustDomain.SIMULATED:
+        assert decision.reasons[0].code == "SIMULATED_EVIDENCE"
+
+
+NONCE = st.binary(min_size=32, max_size=40)
+INPUTS = st.tuples(st.text(max_size=4), st.binary(max_size=4), NONCE, st.text(max_size=4))
+
+
+@given(INPUTS, INPUTS)
+def test_fb_02_different_inputs_bind_different_report_data(one, other):
+    assert (report_data_for(*one) == report_data_for(*other)) == (one == other)
+    assert len(report_data_for(*one)) == 64

@@ -1,0 +1,174 @@
+"""`strongroom quote verify`: the object it prints, the card a person reads, exit statuses."""
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from strongroom.cli.frame import main
+
+VECTORS = Path(
+    os.environ.get("STRONGROOM_VECTORS", Path(__file__).resolve().parents[4] / "shared" / "vectors")
+).joinpath("dcap")
+LITTLE_WORLD = Path(__file__).resolve().parents[1] / "attestation" / "little_world.py"
+
+
+def little_world():
+    """Load the attestation tests' helper: in importlib mode it cannot be imported by name."""
+    name = "strongroom_tests_little_world"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, LITTLE_WORLD)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture
+def world():
+    return little_world().LittleWorld(prefix="Simulated SGX")
+
+
+@pytest.fixture
+def command(world, tmp_path):
+    """Return a function that writes the world's files and makes the command line for them."""
+
+    def made(*more, root=True):
+        quote, collateral, anchor = tmp_path / "quote.bin", tmp_path / "collateral.json", tmp_path / "root.der"
+        quote.write_bytes(world.quote())
+        collateral.write_text(json.dumps(world.collateral()), encoding="utf-8")
+        anchor.write_bytes(world.root_der())
+        words = ["quote", "verify", "--quote", str(quote), "--collateral", str(collateral)]
+        words += ["--at", str(int(world.now.timestamp()))]
+        return [*words, *(["--root", str(anchor)] if root else []), *more]
+
+    return made
+
+
+def entries():
+    index = VECTORS / "index.json"
+    vectors = json.loads(index.read_text(encoding="utf-8"))["vectors"] if index.is_file() else []
+    return [entry for entry in vectors if entry["tee"] == "SGX" and entry["collateral"]]
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry["id"])
+def test_the_object_has_the_fields_of_the_vectors(entry, capsys):
+    if (VECTORS / entry["quote"]).read_bytes()[:2] in {b"\4\0", b"\5\0"}:
+        pytest.skip("quotes of versions 4 and 5 are verified from the next release on")
+    words = ["--quote", entry["quote"], "--collateral", entry["collateral"], "--root", entry["root"]]
+    words = [str(VECTORS / word) if "/" in word else word for word in words]
+    status = main(["quote", "verify", *words, "--at", str(entry["verification_time"]), "--json"])
+    out, err = capsys.readouterr()
+    seen, expected = json.loads(out), entry["expected"]
+    assert {name: seen[name] for name in expected} == expected
+    assert status == (0 if expected["verdict"] == "ok" else 3)
+    assert err == ""
+    assert seen["explanation"]
+    assert seen["fix"]
+    if expected["verdict"] == "ok":
+        real = entry["kind"] == "real"
+        assert seen["trust_domain"] == ("intel" if real else "simulated")
+        assert len(seen["root_key_id"]) == 96
+
+
+def test_a_verdict_is_printed_and_is_success(command, capsys):
+    assert main(command("--json")) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["verdict"], seen["status"], seen["trust_domain"]) == ("ok", "UpToDate", "simulated")
+    assert seen["body"]["debug"] is False
+
+
+def test_refused_evidence_is_printed_on_standard_output_and_is_status_3(command, world, capsys):
+    world.crls["pck"]["revoked"] = [1003]
+    assert main(command("--json")) == 3
+    out, err = capsys.readouterr()
+    seen = json.loads(out)
+    assert err == ""
+    assert (seen["verdict"], seen["error"], seen["code"]) == ("err", "PCK_REVOKED", "SR-PCK-REVOKED")
+    assert seen["trust_domain"] is None
+    assert seen["root_key_id"] is None
+    assert seen["body"]["mr_enclave"] == "e1" * 32
+    assert "3EB" in seen["observed"]
+
+
+def test_refused_evidence_that_cannot_be_read_has_no_body(command, world, capsys):
+    world.header = bytes(48)
+    assert main(command("--json")) == 3
+    seen = json.loads(capsys.readouterr().out)
+    assert seen["error"] == "UNSUPPORTED_QUOTE_VERSION"
+    assert "body" not in seen
+
+
+def test_refused_evidence_is_one_sentence_for_a_person(command, world, capsys):
+    world.crls["pck"]["revoked"] = [1003]
+    assert main(command()) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "[SR-PCK-REVOKED]" in err
+    assert "what to do" in err
+
+
+def test_the_card_says_what_a_person_needs(command, world, capsys):
+    world.body = little_world().report(
+        attributes=b"\x07" + bytes(15), mr_enclave=b"\xab" * 32, isv_prod_id=5, isv_svn=9
+    )
+    assert main(command()) == 0
+    card = capsys.readouterr().out
+    for part in ("SIMULATED", "DEBUG", "simulated", "UpToDate", "ab" * 32, "5, 9", "29 days left", "not a decision"):
+        assert part in card
+
+
+def test_the_card_of_a_production_enclave_does_not_warn_of_debug(command, capsys):
+    assert main(command()) == 0
+    assert "DEBUG" not in capsys.readouterr().out
+
+
+def test_without_a_root_intels_key_is_pinned(command, capsys):
+    assert main(command("--json", root=False)) == 3
+    assert json.loads(capsys.readouterr().out)["error"] == "ROOT_UNTRUSTED"
+
+
+def test_id_13_a_marked_root_under_intels_key_is_simulated_evidence(command, world, capsys):
+    world.recipes["root"].extensions = [("1.3.6.1.4.1.32473.20.1", b"\x0c\x09simulated", False)]
+    assert main(command("--json", root=False)) == 3
+    assert json.loads(capsys.readouterr().out)["error"] == "SIMULATED_EVIDENCE"
+
+
+def test_without_a_time_the_clock_is_read(command, world, capsys):
+    words = command("--json")
+    at = words.index("--at")
+    assert main(words[:at] + words[at + 2 :]) == 3
+    assert json.loads(capsys.readouterr().out)["error"].endswith("EXPIRED")
+
+
+@pytest.mark.parametrize("text", ["soon", "", "1e9", "99999999999999999999", "-99999999999999"])
+def test_a_time_that_is_none_is_misuse(command, text, capsys):
+    assert main([*command(), f"--at={text}"]) == 1
+    assert "SR-MISUSE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "code"),
+    [
+        ("quote.bin", b"", 3, "SR-QUOTE-TRUNCATED"),
+        ("quote.bin", bytes(70000), 3, "SR-EVIDENCE-TOO-LARGE"),
+        ("collateral.json", b"", 2, "SR-COLLATERAL"),
+        ("collateral.json", b"\xff\xfe", 2, "SR-COLLATERAL"),
+        ("root.der", b"", 2, "SR-ANCHOR"),
+        ("root.der", b"-----BEGIN NOTHING-----", 2, "SR-ANCHOR"),
+    ],
+)
+def test_hostile_files_end_in_one_catalogued_error(*, command, tmp_path, capsys, name, content, status, code):
+    words = command()
+    (tmp_path / name).write_bytes(content)
+    assert main(words) == status
+    assert f"[{code}]" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_is_bad_input(command, tmp_path, capsys):
+    words = command()
+    (tmp_path / "quote.bin").unlink()
+    assert main(words) == 2
+    assert "[SR-FILE]" in capsys.readouterr().err
