@@ -81,10 +81,14 @@ def read_policy_bytes(path: Path) -> bytes:
     return data
 
 
-def parse_policy(data: bytes) -> ReleasePolicy:
-    """Return what the bytes of a policy file say. Raises PolicyFileMalformed."""
+def decode_policy(data: bytes) -> str:
+    """Return the text of a policy file. Raises PolicyFileMalformed."""
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise PolicyFileMalformed(f"the policy file is not UTF-8 at byte {problem.start}") from None
-    return policy_file.parse(text)
+
+
+def parse_policy(data: bytes) -> ReleasePolicy:
+    """Return what the bytes of a policy file say. Raises PolicyFileMalformed."""
+    return policy_file.parse(decode_policy(data))

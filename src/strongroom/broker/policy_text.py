@@ -118,12 +118,19 @@ def describe(rule: ReleaseRule) -> list[str]:
     return lines
 
 
-def rules_of(config: RaConfig, *, release: str, svn_exact: bool = False) -> list[ReleaseRule]:
+def rules_of(
+    config: RaConfig,
+    *,
+    release: str,
+    svn_exact: bool = False,
+    trust_domains: Iterable[TrustDomain] = (TrustDomain.INTEL,),
+) -> list[ReleaseRule]:
     """Return one rule per entry, named import-1 to import-n, with nothing weakened. Raises PolicyUnusable."""
+    domains = tuple(trust_domains)
     return [
         strict_rule(
             f"import-{number}", release=release, mrenclave=entry.mr_enclave,
-            signature=_signature_of(entry, svn_exact=svn_exact),
+            signature=_signature_of(entry, svn_exact=svn_exact), trust_domains=domains,
         )
         for number, entry in enumerate(config.entries, 1)
     ]  # fmt: skip

@@ -1,0 +1,90 @@
+"""Release secrets to attested code, speaking Gramine's secret-provisioning protocol.
+
+A client gets the one secret that the policy grants to its quote, and everybody else a closed connection. The log says
+why: rule, observed, expected, fix; the ledger keeps it (strongroom ledger show). Editing the policy takes effect on the
+next connection; a broken edit keeps the last good policy. SIGTERM ends it.
+
+Works from a workspace, or without one from the files of Gramine's key server:
+  strongroom broker serve --policy policy.toml --key-file wrap_key --cert server.crt --key server.key
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from strongroom.cli.workspace_option import workspace_argument
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    workspace_argument(parser)
+    parser.add_argument("--address", default="127.0.0.1", help="listen here (default: 127.0.0.1; 0.0.0.0 for all)")
+    parser.add_argument("--port", type=_port, default=4433, help="listen on this port; 0: a free one (default: 4433)")
+    parser.add_argument("--tls13", action="store_true",
+                        help="also speak TLS 1.3: for clients of Gramine 1.9 and later only")  # fmt: skip
+    parser.add_argument("--deadline", type=_seconds, default=10.0, metavar="SECONDS",
+                        help="that a peer may take to connect and ask (default: 10)")  # fmt: skip
+    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write ADDRESS:PORT here once it listens")
+    files = parser.add_argument_group("files that take the place of the workspace's")
+    for option, what in (
+        ("--policy", "release policy; with it no workspace is needed"),
+        ("--key-file", "the one secret to release: 16 raw bytes"),
+        ("--cert", "the broker's certificate (chain), PEM"),
+        ("--key", "the broker's private key, PEM"),
+        ("--anchors", "folder of root certificates, or one of them; Intel's root is always there"),
+        ("--collateral", "folder with FMSPC.json files, or one such file"),
+        ("--ledger", "the ledger (default: ledger.jsonl beside the policy)"),
+    ):
+        files.add_argument(option, type=Path, metavar="PATH", help=what)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    from strongroom.broker import ServerLimits
+    from strongroom.broker.run import run as serve
+    from strongroom.broker.setup import BrokerFiles, assemble
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    files = BrokerFiles(
+        policy=args.policy, key_file=args.key_file, certificate=args.cert, private_key=args.key,
+        anchors=args.anchors, collateral=args.collateral, ledger=args.ledger,
+    )  # fmt: skip
+    setup = assemble(files, workspace=args.workspace, now=datetime.now(UTC))
+
+    def ready(port: int) -> None:
+        sys.stdout.write(f"broker listens on {args.address}:{port}\n")
+        sys.stdout.flush()
+        if args.ready_file:
+            announce(args.ready_file, f"{args.address}:{port}\n")
+
+    serve(
+        setup, address=args.address, port=args.port, tls13=args.tls13,
+        limits=ServerLimits(deadline_s=args.deadline), ready=ready,
+    )  # fmt: skip
+    return 0
+
+
+def announce(path: Path, text: str) -> None:
+    """Write a small file in one step: whoever waits for it never reads half of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="ascii")
+    draft.replace(path)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 3600:
+        raise ValueError
+    return seconds

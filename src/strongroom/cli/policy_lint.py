@@ -1,0 +1,46 @@
+"""Check a policy file and say in sentences what it admits.
+
+A file that cannot be enforced exactly as written is refused with the place. Whatever weakens a rule is marked with
+careful: the simulated platform, debug enclaves, platforms that are not up to date, accepted advisories, old collateral.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from strongroom.cli.workspace_option import open_workspace, workspace_argument
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("file", metavar="FILE", nargs="?", type=Path, help="the policy (default: the workspace's)")
+    workspace_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Parse and describe; return 0 for a policy that can be enforced."""
+    from strongroom.broker import policy_text
+    from strongroom.broker.policy_store import parse_policy, read_policy_bytes
+
+    workspace = None if args.file else open_workspace(args)
+    path = args.file or open_workspace(args).policy_path
+    rules = parse_policy(read_policy_bytes(path)).rules
+    present = workspace.secrets.names() if workspace else None
+    described = []
+    for rule in rules:
+        sentences = policy_text.describe(rule)
+        if present is not None and rule.release not in present:
+            sentences.append(f"careful: there is no secret {rule.release} in the workspace")
+        described.append({"name": rule.name, "release": rule.release, "admits": sentences})
+    if args.json:
+        sys.stdout.write(json.dumps({"policy": str(path), "rules": described}) + "\n")
+        return 0
+    lines = [f"{path}: {len(rules)} rules" if rules else f"{path}: no rules, so nothing is released"]
+    for rule_object in described:
+        lines += [f"rule {rule_object['name']!r}", *(f"  {sentence}" for sentence in rule_object["admits"])]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
