@@ -1,0 +1,57 @@
+"""`strongroom-model-server`: the model server under TensorFlow Serving's command line, flags and start errors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from strongroom import __version__
+from strongroom.cli import serve
+from strongroom.cli.frame import Misuse, Parser, guarded
+from strongroom.errors import BadInput, StrongroomError
+from strongroom.serving.options import PlaintextServer
+
+START_FAILED = 255  # what a shell sees of TensorFlow Serving's -1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve; return 0 when stopped, 255 for a bad start, 3 for a refused key, 4 for a broker that was not reached."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _serve(words))
+
+
+def _serve(words: list[str]) -> int:
+    if "--version" in words:
+        sys.stdout.write(version_text())
+        return 0
+    parser = Parser(prog="strongroom-model-server", description=serve.__doc__, allow_abbrev=False,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    serve.arguments(parser)
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        sys.stdout.write(f"unknown argument: {unknown[0]}\n{parser.format_usage()}")
+        raise Misuse(f"there is no flag {unknown[0][:80]!r}", fix="Run strongroom-model-server --help.")
+    try:
+        return serve.serve_flags(serve.given_flags(args))
+    except (BadInput, PlaintextServer) as problem:
+        _report_start(problem)
+        return START_FAILED
+
+
+def _report_start(problem: StrongroomError) -> None:
+    """Print a bad start as TensorFlow Serving does, and as we do."""
+    sys.stdout.write(f"Failed to start server. Error: INVALID_ARGUMENT: {problem.sentence}\n")
+    sys.stdout.flush()
+    sys.stderr.write(f"strongroom-model-server: {problem.fix} [{problem.code}]\n")
+
+
+def version_text() -> str:
+    """Return the two lines of `--version`: ourselves and the engine."""
+    import onnxruntime
+
+    return f"Strongroom ModelServer: {__version__}\nONNX Runtime Library: {onnxruntime.__version__}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

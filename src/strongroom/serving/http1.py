@@ -1,0 +1,171 @@
+"""HTTP/1.1 requests from bytes, with every limit checked while they arrive. Sans I/O.
+
+httptools (llhttp) reads the syntax; this decides sizes, body encodings and what ends a connection. A request that
+breaks a rule becomes a `Refusal` in its place, and nothing after it is read.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import httptools
+
+MAX_TARGET_BYTES: Final = 16 * 1024
+MAX_HEADER_BYTES: Final = 64 * 1024
+MAX_HEADERS: Final = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A whole request; header names are lower case, the body is as it was sent."""
+
+    method: str
+    target: bytes
+    headers: Mapping[str, str]
+    body: bytes
+    keep_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the connection ends here: an HTTP status and a sentence."""
+
+    status: int
+    sentence: str
+
+
+@dataclass(slots=True)
+class _Partial:
+    """The request that is arriving."""
+
+    target: bytearray = field(default_factory=bytearray)
+    headers: dict[str, str] = field(default_factory=dict)
+    header_bytes: int = 0
+    header_count: int = 0
+    body: list[bytes] = field(default_factory=list)
+    body_bytes: int = 0
+
+
+class RequestReader:
+    """Bytes in, requests out. `arriving` and `in_body` say what a deadline should wait for."""
+
+    def __init__(self, *, max_body_bytes: int) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._parser = httptools.HttpRequestParser(self)
+        self._partial = _Partial()
+        self._found: list[Request | Refusal] = []
+        self.arriving = False  # the first bytes of a request are here, the last are not
+        self.in_body = False
+        self.wants_continue = False  # the peer waits for "100 Continue" before it sends its body
+        self.ended = False
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of the arriving body so far."""
+        return self._partial.body_bytes
+
+    def receive(self, data: bytes) -> list[Request | Refusal]:
+        """Take bytes; return what is complete. After a Refusal nothing more is read."""
+        if self.ended:
+            return []
+        self._found = []
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "this server speaks HTTP/1.1 and upgrades to nothing else")
+        except httptools.HttpParserError:
+            self._refuse(400, "the request is not HTTP/1.1")
+        return self._found
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        if not self.ended:
+            self.ended = True
+            self._found.append(Refusal(status, sentence))
+
+    # What httptools calls. An exception here would be wrapped and lost, so refusals are noted.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._partial = _Partial()
+        self.arriving, self.in_body, self.wants_continue = True, False, False
+
+    def on_url(self, part: bytes) -> None:
+        """Collect the target."""
+        self._partial.target += part
+        if len(self._partial.target) > MAX_TARGET_BYTES:
+            self._refuse(414, f"the request's target is longer than {MAX_TARGET_BYTES} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header; a repeated one is joined by commas, as RFC 9110 section 5.3 reads it."""
+        partial = self._partial
+        partial.header_bytes += len(name) + len(value)
+        partial.header_count += 1
+        if partial.header_bytes > MAX_HEADER_BYTES or partial.header_count > MAX_HEADERS:
+            self._refuse(431, f"headers have more than {MAX_HEADER_BYTES} bytes or {MAX_HEADERS} lines")
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        partial.headers[key] = f"{partial.headers[key]}, {text}" if key in partial.headers else text
+
+    def on_headers_complete(self) -> None:
+        """Check the announced size before any of the body is kept."""
+        headers = self._partial.headers
+        announced = headers.get("content-length", "0")
+        if not announced.isdecimal() or int(announced) > self._max_body_bytes:
+            self._refuse(413, f"the body is longer than {self._max_body_bytes} bytes")
+            return
+        self.in_body = True
+        self.wants_continue = headers.get("expect", "").lower() == "100-continue"
+
+    def on_body(self, part: bytes) -> None:
+        """Keep a piece of the body, if it still fits."""
+        self._partial.body_bytes += len(part)
+        if self._partial.body_bytes > self._max_body_bytes:
+            self._partial.body.clear()
+            self._refuse(413, f"the body is longer than {self._max_body_bytes} bytes")
+        elif not self.ended:
+            self._partial.body.append(part)
+
+    def on_message_complete(self) -> None:
+        """Hand out the request."""
+        self.arriving = self.in_body = self.wants_continue = False
+        if self.ended:
+            return
+        partial = self._partial
+        self._found.append(
+            Request(
+                method=self._parser.get_method().decode("latin-1"),
+                target=bytes(partial.target),
+                headers=partial.headers,
+                body=b"".join(partial.body),
+                keep_alive=self._parser.should_keep_alive(),
+            )
+        )
+        self._partial = _Partial()
+
+
+def plain_body(request: Request, *, max_bytes: int) -> bytes | Refusal:
+    """Return the body without its content encoding; expansion stops at `max_bytes`."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in {"identity", ""}:
+        return request.body
+    if encoding not in {"gzip", "x-gzip"}:
+        return Refusal(415, "bodies are taken as they are or with Content-Encoding: gzip")
+    pieces: list[bytes] = []
+    size, rest = 0, request.body
+    while rest or not pieces:  # a gzip file may have several members, RFC 1952 section 2.2
+        expander = zlib.decompressobj(wbits=31)
+        try:
+            piece = expander.decompress(rest, max_bytes - size + 1)
+        except zlib.error:
+            return Refusal(400, "the body is not gzip")
+        size += len(piece)
+        if size > max_bytes:
+            return Refusal(413, f"the body expands to more than {max_bytes} bytes")
+        if not expander.eof:
+            return Refusal(400, "the gzip body is cut off")
+        pieces.append(piece)
+        rest = expander.unused_data
+    return b"".join(pieces)

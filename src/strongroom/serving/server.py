@@ -1,0 +1,207 @@
+"""The model server from start to stop: key, TLS, model, then listeners; on SIGTERM drain, then end.
+
+Nothing listens before it can answer (decision 4). World: everything that the other modules touch, signals, the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from strongroom.errors import Unreachable
+from strongroom.platforms import Platform
+from strongroom.secret import Secret
+from strongroom.serving.dataplane import Dataplane
+from strongroom.serving.engines import EngineOptions
+from strongroom.serving.evidence import Evidence
+from strongroom.serving.grpc_front import GrpcFront, GrpcSettings
+from strongroom.serving.identity import load_tls, obtain_key, platform_of, read_owner_key
+from strongroom.serving.loading import Loader, PlainLoader, SealedLoader
+from strongroom.serving.options import Options
+from strongroom.serving.registry import ModelVersions
+from strongroom.serving.rest_front import RestFront, RestSettings
+from strongroom.serving.rest_routes import RestRoutes
+from strongroom.serving.threads import in_thread
+from strongroom.serving.tls import ServerTls, client_check
+from strongroom.serving.versions import Listing, latest, list_versions
+from strongroom.tfserving.status import State
+
+_log: Final = logging.getLogger("strongroom.serving")
+
+
+class NothingToServe(Unreachable):
+    """No version of the model could be loaded."""
+
+    code = "SR-SERVE-NO-VERSION"
+    fix = "The log above says what is wrong with each version; correct it and start again."
+
+
+def serve(options: Options) -> int:
+    """Run the server until SIGTERM or SIGINT; return the exit status. Raises what keeps it from starting."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold keys and the model
+    return asyncio.run(_until_stopped(options))
+
+
+async def _until_stopped(options: Options) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Server(options).run(stop)
+    return 0
+
+
+@dataclass(slots=True)
+class Server:
+    """One server. `run` returns when `stop` is set and everything has been put away."""
+
+    options: Options
+    _warned: tuple[str, ...] = ()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start, serve, stop. Raises what keeps it from starting."""
+        startup = asyncio.create_task(self._prepare())
+        if not await _first(startup, stop):
+            return
+        prepared = startup.result()
+        try:
+            async with self._listening(prepared):
+                _announce(self.options, prepared)
+                await self._look_for_versions(prepared.model, stop)
+                _log.info("stopping: no new requests; running ones may take %g s", self.options.drain_s)
+                prepared.dataplane.accepting = False
+        finally:
+            await prepared.model.close()
+            if prepared.key is not None:
+                prepared.key.wipe()
+            _log.info("stopped")
+
+    async def _prepare(self) -> _Prepared:
+        options = self.options
+        platform = platform_of(os.environ)
+        # 1. The key, from the broker, if the model is sealed.
+        key = await obtain_key(options.broker, platform) if options.broker is not None else None
+        # 2. The TLS identity.
+        listing = await self._list()
+        tls = load_tls(options, key, [candidate.version for candidate in listing.candidates])
+        # 3. The model.
+        model = ModelVersions(options.model_name, self._loader(key))
+        await self._load_first(model, listing)
+        dataplane = Dataplane(models={options.model_name: model}, accepting=True)
+        return _Prepared(dataplane=dataplane, model=model, tls=tls, key=key, platform=platform)
+
+    def _loader(self, key: Secret | None) -> Loader:
+        options = self.options
+        engine = EngineOptions(intra_op_threads=options.intra_op_threads, inter_op_threads=options.inter_op_threads)
+        if key is None or options.broker is None:
+            return PlainLoader(engine)
+        return SealedLoader(model=options.model_name, key=key, owner=read_owner_key(options.broker), options=engine)
+
+    async def _list(self) -> Listing:
+        options = self.options
+        listing = await in_thread(
+            lambda: list_versions(options.model_base_path, model=options.model_name), name="look at versions"
+        )
+        if listing.warnings != self._warned:
+            self._warned = listing.warnings
+            for warning in listing.warnings:
+                _log.warning("%s", warning)
+        return listing
+
+    async def _load_first(self, model: ModelVersions, listing: Listing) -> None:
+        """Load what is there; where nothing is there yet, wait for it as TensorFlow Serving does."""
+        while True:
+            await model.settle(latest(listing.candidates))
+            if model.available:
+                return
+            ended = [status for status in model.statuses() if status.state is State.END]
+            if ended or self.options.poll_wait_s <= 0:
+                reason = ended[0].message if ended else f"{self.options.model_base_path} holds no version"
+                raise NothingToServe(f"1 servable(s) did not become available: {model.name}: {reason}")
+            await asyncio.sleep(self.options.poll_wait_s)
+            listing = await self._list()
+
+    @asynccontextmanager
+    async def _listening(self, prepared: _Prepared) -> AsyncIterator[None]:
+        options, dataplane, tls = self.options, prepared.dataplane, prepared.tls
+        rpc = GrpcFront(dataplane, _grpc_settings(options), tls)
+        accepts = client_check() if tls is not None and tls.mutual else None
+        evidence = Evidence(prepared.platform, tls.spki) if tls is not None and prepared.platform is not None else None
+        routes = RestRoutes(
+            dataplane=dataplane, timeout_s=options.rest_timeout_s, max_body_bytes=options.max_body_bytes,
+            cors=options.cors, evidence=evidence,
+        )  # fmt: skip
+        rest = RestFront(routes.answer, RestSettings(max_body_bytes=options.max_body_bytes), accepts=accepts)
+        try:
+            for address, port in zip(_grpc_settings(options).addresses, await rpc.start(), strict=True):
+                _log.info("Running gRPC ModelServer at %s ...", address if port <= 1 else f"{options.bind}:{port}")
+            if options.rest_port and options.rest_port == options.grpc_port:
+                _log.error("--rest_api_port is the gRPC port: REST is not served")
+            elif options.rest_port:
+                port = await rest.start(options.bind, options.rest_port, tls.context() if tls is not None else None)
+                _log.info("Exporting HTTP/REST API at:%s:%d ...", options.bind, port)
+            yield
+        finally:
+            await asyncio.gather(rpc.stop(options.drain_s), rest.stop(options.drain_s))
+
+    async def _look_for_versions(self, model: ModelVersions, stop: asyncio.Event) -> None:
+        """Until `stop`: follow the folder's versions, where polling is on."""
+        pause = self.options.poll_wait_s if self.options.poll_wait_s > 0 else None
+        while not stop.is_set():
+            try:
+                await asyncio.wait_for(stop.wait(), pause)
+            except TimeoutError:
+                await model.settle(latest((await self._list()).candidates))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What has to be there before a listener."""
+
+    dataplane: Dataplane
+    model: ModelVersions
+    tls: ServerTls | None
+    key: Secret | None
+    platform: Platform | None
+
+
+async def _first(task: asyncio.Task[_Prepared], stop: asyncio.Event) -> bool:
+    """Wait for a task or for `stop`; return whether the task ended first, and cancel it otherwise."""
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if task.done():
+        return True
+    task.cancel()
+    await asyncio.wait({task})
+    return False
+
+
+def _grpc_settings(options: Options) -> GrpcSettings:
+    host = f"[{options.bind}]" if ":" in options.bind else options.bind
+    addresses = [f"{host}:{options.grpc_port}"] if options.grpc_port else []
+    if options.grpc_socket:
+        addresses.append(f"unix:{options.grpc_socket}")
+    return GrpcSettings(
+        addresses=addresses,
+        max_message_bytes=options.max_message_bytes,
+        outputs_as_content=options.outputs_as_content,
+        channel_arguments=options.channel_arguments,
+    )
+
+
+def _announce(options: Options, prepared: _Prepared) -> None:
+    kind = "clear text, this machine only" if prepared.tls is None else "mutual TLS" if prepared.tls.mutual else "TLS"
+    version = prepared.model.available[0].version
+    sealed = "sealed" if prepared.key is not None else "plain"
+    vouched = f"platform {prepared.platform.name}" if prepared.platform is not None else "no platform vouches for it"
+    _log.info(
+        "Strongroom is ready: %s version %d (%s), %s, %s", options.model_name, version, sealed, kind, vouched
+    )  # fmt: skip
+    _log.info("Entering the event loop ...")

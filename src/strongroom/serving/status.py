@@ -1,0 +1,105 @@
+"""What a request can end in, and the one table from errors to gRPC and HTTP codes.
+
+Source: spec `model-server.md` sections 3 and 4; the sentences that requests meet are TensorFlow Serving's.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from strongroom.errors import BadInput, Refused, StrongroomError, Tampered, Unreachable
+from strongroom.tfserving.codes import Code
+from strongroom.tfserving.datatypes import UnsupportedType
+
+MAX_DETAILS: Final = 1024  # characters; what follows is replaced by the mark below
+_CUT: Final = "...TRUNCATED"
+
+
+class BadRequest(BadInput):
+    """A request contradicts the model's signature."""
+
+    code = "SR-SERVE-ARGUMENT"
+    fix = "Compare the request with the model's metadata."
+
+
+class NotServed(BadInput):
+    """The model or version of a request is not served here."""
+
+    code = "SR-SERVE-NOT-FOUND"
+    fix = "Ask for the status of the model: it lists the versions that are AVAILABLE."
+
+
+class SignatureNotFound(BadInput):
+    """A request names a signature that the model does not have."""
+
+    code = "SR-SERVE-SIGNATURE"
+    fix = "Use serving_default, or a signature that the model's metadata lists."
+
+
+class NotOffered(BadInput):
+    """A method of TensorFlow Serving that this server does not have."""
+
+    code = "SR-SERVE-UNIMPLEMENTED"
+    fix = "Use predict, model status or model metadata."
+
+
+class Overloaded(Unreachable):
+    """More requests wait for the model than the server holds."""
+
+    code = "SR-SERVE-BUSY"
+    fix = "Try again later, or add replicas."
+
+
+class TooSlow(Unreachable):
+    """The model did not answer before the deadline."""
+
+    code = "SR-SERVE-DEADLINE"
+    fix = "Send smaller batches, or start the server with a longer --rest_api_timeout_in_ms."
+
+
+class EngineFailed(Unreachable):
+    """The engine failed on a request that fits the signature."""
+
+    code = "SR-SERVE-ENGINE"
+    fix = "Try other inputs; the model itself may not accept these."
+
+
+class ClientNotAuthenticated(Refused):
+    """A client's certificate is not one for clients."""
+
+    code = "SR-SERVE-CLIENT"
+    fix = "Use a certificate with the extended key usage clientAuth, as strongroom certs two-way makes."
+
+
+_CODES: Final[dict[type[StrongroomError], Code]] = {
+    NotServed: Code.NOT_FOUND,
+    SignatureNotFound: Code.FAILED_PRECONDITION,
+    NotOffered: Code.UNIMPLEMENTED,
+    UnsupportedType: Code.UNIMPLEMENTED,
+    Overloaded: Code.RESOURCE_EXHAUSTED,
+    TooSlow: Code.DEADLINE_EXCEEDED,
+    EngineFailed: Code.INTERNAL,
+    ClientNotAuthenticated: Code.UNAUTHENTICATED,
+    BadInput: Code.INVALID_ARGUMENT,
+    Refused: Code.PERMISSION_DENIED,
+    Unreachable: Code.UNAVAILABLE,
+    Tampered: Code.DATA_LOSS,
+}
+
+
+def code_of(error: StrongroomError) -> Code:
+    """Return the code of the most exact class that the table has."""
+    return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), Code.INTERNAL)
+
+
+def details(text: str) -> str:
+    """Return an error text as peers get it: valid Unicode, at most 1024 characters and a mark."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= MAX_DETAILS else text[:MAX_DETAILS] + _CUT
+
+
+def peers_view(error: StrongroomError) -> str:
+    """Return what a peer is told: why policy refused or what was tampered with is the operator's to know (SV-10)."""
+    if isinstance(error, Refused | Tampered) and not isinstance(error, ClientNotAuthenticated):
+        return "refused"
+    return error.sentence
