@@ -57,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
     setup = assemble(files, workspace=args.workspace, now=datetime.now(UTC))
 
     def ready(port: int) -> None:
-        sys.stdout.write(f"broker listens on {args.address}:{port}\n")
-        sys.stdout.flush()
         if args.ready_file:
             announce(args.ready_file, f"{args.address}:{port}\n")
+        sys.stdout.write(f"broker listens on {args.address}:{port}\n")
+        sys.stdout.flush()
 
     serve(
         setup, address=args.address, port=args.port, tls13=args.tls13,
