@@ -1,0 +1,127 @@
+"""The engine's thread: order, errors, what was given up, what is too much, and its end."""
+
+import asyncio
+import threading
+
+import pytest
+
+from strongroom.serving.engines import EngineThread
+from strongroom.serving.status import BadRequest, EngineFailed, Overloaded
+
+
+class ScriptedEngine:
+    """Runs what a test hands in as the signature, and can be held up."""
+
+    signatures = {}  # noqa: RUF012  # not used
+
+    def __init__(self):
+        self.entered, self.free = threading.Event(), threading.Event()
+        self.ran, self.closed = [], False
+        self.thread = None
+
+    def run(self, signature, inputs, outputs):
+        self.thread = threading.current_thread()
+        self.ran.append(signature)
+        if signature == "hold":
+            self.entered.set()
+            assert self.free.wait(30)
+        if signature == "bad request":
+            raise BadRequest("no")
+        if signature == "defect":
+            raise ZeroDivisionError
+        return {name: len(self.ran) for name in outputs}
+
+    def close(self):
+        self.closed = True
+
+
+def test_runs_keep_their_order_and_stay_off_the_loop():
+    async def story():
+        engine = ScriptedEngine()
+        worker = EngineThread(engine, name="m")
+        answers = [worker.submit(str(number), {}, ["y"]) for number in range(20)]
+        assert [answer["y"] for answer in await asyncio.gather(*answers)] == list(range(1, 21))
+        assert engine.thread is not threading.current_thread()
+        await worker.close()
+        assert engine.closed
+
+    asyncio.run(story())
+
+
+def test_errors_reach_the_one_who_asked_and_the_thread_lives_on(caplog):
+    async def story():
+        worker = EngineThread(ScriptedEngine(), name="m")
+        with pytest.raises(BadRequest):
+            await worker.submit("bad request", {}, [])
+        with pytest.raises(EngineFailed, match="ZeroDivisionError"):
+            await worker.submit("defect", {}, [])
+        assert await worker.submit("fine", {}, ["y"]) == {"y": 3}
+        await worker.close()
+
+    asyncio.run(story())
+    assert "unforeseen" in caplog.text
+
+
+def test_what_was_given_up_is_not_run():
+    async def story():
+        engine = ScriptedEngine()
+        worker = EngineThread(engine, name="m")
+        holding = worker.submit("hold", {}, [])
+        given_up = worker.submit("given up", {}, [])
+        after = worker.submit("after", {}, ["y"])
+        assert await asyncio.to_thread(engine.entered.wait, 30)
+        given_up.cancel()
+        engine.free.set()
+        await asyncio.gather(holding, after)
+        assert engine.ran == ["hold", "after"]
+        await worker.close()
+
+    asyncio.run(story())
+
+
+def test_the_loop_goes_on_while_the_engine_is_busy():
+    async def story():
+        engine = ScriptedEngine()
+        worker = EngineThread(engine, name="m")
+        holding = worker.submit("hold", {}, [])
+        assert await asyncio.to_thread(engine.entered.wait, 30)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not holding.done()
+        engine.free.set()
+        await holding
+        await worker.close()
+
+    asyncio.run(story())
+
+
+def test_too_many_waiting_requests_are_refused_and_room_comes_back():
+    async def story():
+        engine = ScriptedEngine()
+        worker = EngineThread(engine, name="m", max_waiting=2)
+        first = worker.submit("hold", {}, [])
+        second = worker.submit("next", {}, [])
+        with pytest.raises(Overloaded) as caught:
+            worker.submit("too many", {}, [])
+        assert caught.value.code == "SR-SERVE-BUSY"
+        engine.free.set()
+        await asyncio.gather(first, second)
+        await worker.submit("again", {}, [])
+        await worker.close()
+
+    asyncio.run(story())
+
+
+def test_sv_17_closing_finishes_what_was_accepted():
+    async def story():
+        engine = ScriptedEngine()
+        worker = EngineThread(engine, name="m")
+        answers = [worker.submit(word, {}, ["y"]) for word in ("hold", "a", "b")]
+        closing = asyncio.create_task(worker.close())
+        await asyncio.sleep(0)
+        assert not closing.done()
+        engine.free.set()
+        assert [answer["y"] for answer in await asyncio.gather(*answers)] == [1, 2, 3]
+        await closing
+
+    asyncio.run(story())
