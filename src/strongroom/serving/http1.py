@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import httptools
@@ -75,10 +75,16 @@ class RequestReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "this server speaks HTTP/1.1 and upgrades to nothing else")
+            self._stay_with_http1()
         except httptools.HttpParserError:
             self._refuse(400, "the request is not HTTP/1.1")
         return self._found
+
+    def _stay_with_http1(self) -> None:
+        """Answer a request that asks for another protocol as if it had not, and read nothing after it (RFC 9110 7.8)."""
+        self.ended = True
+        if self._found and isinstance(asking := self._found[-1], Request):
+            self._found[-1] = replace(asking, keep_alive=False)
 
     def _refuse(self, status: int, sentence: str) -> None:
         if not self.ended:

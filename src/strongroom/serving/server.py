@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,7 +77,8 @@ class Server:
                 _log.info("stopping: no new requests; running ones may take %g s", self.options.drain_s)
                 prepared.dataplane.accepting = False
         finally:
-            await prepared.model.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(prepared.model.close(), self.options.drain_s)
             if prepared.key is not None:
                 prepared.key.wipe()
             _log.info("stopped")
