@@ -119,9 +119,7 @@ def accept(evidence: Evidence, *, trust: Trust, spec: ModelSpec, at: datetime) -
 def _not_accepted(verdict: Verdict, rules: Sequence[ReleaseRule], at: datetime) -> ServerNotAccepted:
     decision = decide(verdict, rules, fresh=True, at=at)
     reasons = decision.reasons if isinstance(decision, Denial) else ()
-    seen = "; ".join(
-        f"{each.rule}: observed {each.observed}, expected {each.expected} ({each.code})" for each in reasons
-    )
+    seen = "; ".join(f"{each.word} is {each.observed}, expected {each.expected} ({each.code})" for each in reasons)
     return ServerNotAccepted(f"the program behind this connection is not one you accept: {seen}")
 
 

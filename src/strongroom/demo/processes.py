@@ -82,13 +82,18 @@ class Child:
             self._ended = True
             self._changed.notify_all()
 
-    def wait_for(self, pattern: str, *, timeout_s: float = RUN_TIMEOUT_S) -> re.Match[str]:
-        """Return the first match in the output so far or to come. Raises StepFailed when it ends or time is up."""
-        deadline, seen = time.monotonic() + timeout_s, 0
+    def wait_for(self, pattern: str, *, count: int = 1, timeout_s: float = RUN_TIMEOUT_S) -> re.Match[str]:
+        """Return the `count`th match in the output so far or to come.
+
+        Raises StepFailed when the process ends before that, or time is up.
+        """
+        deadline, seen, missing = time.monotonic() + timeout_s, 0, count
         with self._changed:
             while True:
                 for line in self.lines[seen:]:
-                    if found := re.search(pattern, line):
+                    found = re.search(pattern, line)
+                    missing -= found is not None
+                    if found and not missing:
                         return found
                 seen = len(self.lines)
                 left = deadline - time.monotonic()

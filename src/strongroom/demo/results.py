@@ -17,15 +17,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """A step that happened: how long it took, in seconds, and what was seen."""
+    """A step that happened: when, and how long it took, in seconds from the beginning; and what was seen."""
 
     step: Step
+    at: float
     seconds: float
     seen: str
 
     def to_json_object(self) -> dict[str, object]:
         """Return the step as one flat object."""
-        return {**asdict(self.step), "seconds": round(self.seconds, 3), "seen": self.seen}
+        times = {"at": round(self.at, 3), "seconds": round(self.seconds, 3)}
+        return {**asdict(self.step), **times, "seen": self.seen}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
