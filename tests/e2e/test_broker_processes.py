@@ -42,11 +42,12 @@ class Serving:
     """A broker process that listens."""
 
     def __init__(self, *words, cwd):
-        self.ready = cwd / "ready"
-        self.process = subprocess.Popen(
-            [*STRONGROOM, "broker", "serve", "--port", "0", "--ready-file", str(self.ready), *words],
-            cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        self.ready, self._log = cwd / "ready", cwd / "broker.log"
+        with self._log.open("a") as log:  # not a pipe: a full one that nobody reads would stop the broker
+            self.process = subprocess.Popen(
+                [*STRONGROOM, "broker", "serve", "--port", "0", "--ready-file", str(self.ready), *words],
+                cwd=cwd, stdout=subprocess.PIPE, stderr=log, text=True,
+            )  # fmt: skip
         self.line = self.process.stdout.readline()
 
     @property
@@ -55,8 +56,8 @@ class Serving:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=60)
-        return self.process.returncode, self.line + out, err
+        out, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, self.line + out, self._log.read_text()
 
 
 @pytest.fixture
