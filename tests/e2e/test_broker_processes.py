@@ -71,7 +71,8 @@ def serve(tmp_path):
     yield start
     for serving in running:
         serving.process.kill()
-        serving.process.communicate()
+        serving.process.wait(60)
+        serving.process.stdout.close()
 
 
 @pytest.fixture
@@ -245,7 +246,7 @@ def test_sa_11_a_broker_that_is_killed_has_written_every_release_down(serve, tmp
         assert third.wait(60)
         os.kill(broker.process.pid, signal.SIGKILL)
         received = sum(each.result(60) for each in asking)
-    broker.process.communicate()
+    broker.process.wait(60)
     assert serve(*words).stop()[0] == 0  # the next one goes on with the same ledger
     capsys.readouterr()
     assert main(["ledger", "show", "--json", "--file", str(tmp_path / "ledger.jsonl")]) == 0

@@ -54,6 +54,13 @@ class CertificateAuthorityUnusable(BadInput):
     fix = "Give the workspace's ca_cert.pem."
 
 
+class BrokerNameInvalid(BadInput):
+    """The broker's name is neither an address nor a DNS name that a certificate could hold."""
+
+    code = "SR-BROKER-NAME"
+    fix = "Use a DNS name of letters, digits and hyphens (no underscore), as it stands in the broker's certificate."
+
+
 class Quoting(Protocol):
     """The part of a platform that is needed here."""
 
@@ -67,7 +74,8 @@ def provision(
 ) -> Secret:  # fmt: skip
     """Return the secret that the broker at `host` releases to this process, over one connection.
 
-    Raises BrokerUnreachable, BrokerUntrusted, BrokerRefused, ProvisioningAnswerMalformed, or what the platform raises.
+    Raises BrokerUnreachable, BrokerUntrusted, BrokerRefused, ProvisioningAnswerMalformed, an error of `broker_check`,
+    or what the platform raises.
     """
     check = broker_check(host, ca_pem)
     key = ratls.generate_key()
@@ -91,12 +99,19 @@ def provision(
 
 
 def broker_check(host: str, ca_pem: bytes) -> Callable[[list[x509.Certificate]], None]:
-    """Return the check of a server's chain, leaf first, against this CA and name. Raises BrokerUntrusted."""
+    """Return the check of a server's chain, leaf first, against this CA and name; it raises BrokerUntrusted.
+
+    Raises CertificateAuthorityUnusable or BrokerNameInvalid.
+    """
     try:
         store = verification.Store(x509.load_pem_x509_certificates(ca_pem))
     except ValueError:
         raise CertificateAuthorityUnusable("the broker's CA certificate is not PEM") from None
-    subject = _subject(host)
+    try:
+        subject = _subject(host)
+        verification.PolicyBuilder().store(store).build_server_verifier(subject)
+    except ValueError:
+        raise BrokerNameInvalid(f"{host[:100]!r} is not a name that a certificate could hold") from None
 
     def check(chain: list[x509.Certificate]) -> None:
         if not chain:

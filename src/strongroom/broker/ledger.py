@@ -164,6 +164,7 @@ class Ledger:
             if self._failed is None:
                 self._sync(self._head.seq)
         finally:
+            self._failed = "it was closed"  # a thread that comes late must not write to a reused descriptor
             os.close(self._head_file)
             os.close(self._file)
 

@@ -238,7 +238,7 @@ class StdlibPeer:
             context.set_ciphers(ciphers)
         if credentials:
             context.load_cert_chain(credentials.certificate_path, credentials.key_path)
-        self.raw_after_handshake = b""
+        self.raw_after_handshake, self.was_reset = b"", False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
         self.socket = socket.create_connection(("localhost", port), timeout=30)
@@ -265,7 +265,7 @@ class StdlibPeer:
         try:
             data = self.socket.recv(65536)
         except ConnectionError:
-            data = b""
+            data, self.was_reset = b"", True
         self._incoming.write(data) if data else self._incoming.write_eof()
         return data
 
@@ -344,7 +344,8 @@ def refusal(connect, caplog):
         peer = connect(broker, credentials).handshake()
         peer.send(request)
         assert peer.read_all() == (b"", False)
-        assert peer.raw_after_handshake == b""  # not an alert, not a byte: a closed connection
+        assert peer.raw_after_handshake == b""  # not an alert, not a byte: a closed connection,
+        assert not peer.was_reset  # and closed in one way, whatever the reason
         [entry] = broker.decisions()[before:]
         assert entry["decision"] == "denied"
         assert entry["secret"] is None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from strongroom.broker.client import (
+    BrokerNameInvalid,
     BrokerRefused,
     BrokerUnreachable,
     BrokerUntrusted,
@@ -202,6 +203,14 @@ def test_a_ca_that_cannot_be_read_is_named(ask, ca):
     with pytest.raises(CertificateAuthorityUnusable) as refused:
         ask(1, ca_pem=ca)
     assert refused.value.code == "SR-BROKER-CA"
+
+
+@pytest.mark.parametrize("host", ["", "my_broker", "ü.example", "localhost.", "a" * 64, "*.example", "a b"])
+def test_a_name_that_no_certificate_could_hold_is_refused(ask, replica, host):
+    with pytest.raises(BrokerNameInvalid) as refused:
+        ask(1, host)
+    assert refused.value.code == "SR-BROKER-NAME"
+    assert replica.asked == []
 
 
 def test_each_connection_has_a_key_of_its_own(broker, replica):

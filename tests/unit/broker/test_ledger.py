@@ -152,6 +152,13 @@ def test_a_line_that_had_reached_the_disk_is_not_repaired_away(path):
     assert path.read_bytes() == whole[:-9]
 
 
+def test_a_closed_ledger_takes_no_line(path):
+    with Ledger(path) as book:
+        pass
+    with pytest.raises(LedgerUnwritable):
+        book.append({"kind": "decision"}, at=AT)
+
+
 def test_lines_that_need_not_wait_reach_the_disk_with_the_next_that_must(path):
     with Ledger(path) as book:
         before = ledger.head_path(path).read_text()
