@@ -256,3 +256,20 @@ def test_a_key_file_is_16_raw_bytes(tmp_path):
 
 def test_two_new_keys_differ(tmp_path):
     assert sealing.new_wrap_key(tmp_path / "a") != sealing.new_wrap_key(tmp_path / "b")
+
+
+def test_memory_stays_flat(tmp_path):
+    """Sixteen times the size must not take more memory: the file is sparse, the nodes are not."""
+    program = (
+        "import os, sys; from pathlib import Path; from strongroom import sealing\n"
+        "from strongroom.secret import Secret\n"
+        "Path('in').touch(); os.truncate('in', int(sys.argv[1])); key = Secret(bytes(range(16)))\n"
+        "sealing.encrypt_file(Path('in'), Path('sealed'), key, stored_path='x', workers=1)\n"
+        "sealing.decrypt_file(Path('sealed'), Path('out'), key, stored_path='x', workers=1)\n"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
+    )
+    peaks_kib = []
+    for size in (8 * 1024 * 1024, 128 * 1024 * 1024):
+        command = [sys.executable, "-c", program, str(size)]
+        peaks_kib.append(int(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout))
+    assert peaks_kib[1] - peaks_kib[0] < 2048
