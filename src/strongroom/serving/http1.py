@@ -81,7 +81,7 @@ class RequestReader:
         return self._found
 
     def _stay_with_http1(self) -> None:
-        """Answer a request that asks for another protocol as if it had not, and read nothing after it (RFC 9110 7.8)."""
+        """Answer a request that asks for another protocol as if it had not; read nothing after it (RFC 9110 7.8)."""
         self.ended = True
         if self._found and isinstance(asking := self._found[-1], Request):
             self._found[-1] = replace(asking, keep_alive=False)

@@ -60,12 +60,12 @@ class ServerTls:
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
         context.set_alpn_protocols(["http/1.1"])
         try:
-            with self.config.server_key.reveal() as key, as_path(Secret(self.config.server_cert + key)) as path:
-                context.load_cert_chain(path, password=_no_passphrase)
+            with as_path(Secret(self.config.server_cert)) as chain, as_path(self.config.server_key) as key:
+                context.load_cert_chain(chain, key, password=_no_passphrase)
             if self.mutual:
                 context.verify_mode = ssl.CERT_REQUIRED
                 context.load_verify_locations(cadata=self.config.custom_ca.decode("ascii"))
-        except (ssl.SSLError, ValueError) as problem:
+        except (OSError, ValueError) as problem:  # SSLError is an OSError
             reason = getattr(problem, "reason", None) or type(problem).__name__
             raise TlsUnusable(f"OpenSSL refuses ssl.cfg: {reason}") from None
         return context

@@ -5,12 +5,17 @@ import os
 import ssl
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
 from onnx import TensorProto, helper
 
 from strongroom import bundles
@@ -168,3 +173,27 @@ def on_loop():
 @pytest.fixture
 def repository():
     return Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="session")
+def roleless(tls_files):
+    """A certificate from the owner's CA without any extended key usage, as the reference scripts make them."""
+    now = datetime.now(UTC)
+    with tls_files.authority.key_pem.reveal() as raw:
+        signer = load_pem_private_key(raw, None)
+    issuer = x509.load_pem_x509_certificate(tls_files.authority.certificate_pem)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "roleless")]))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(signer, hashes.SHA384())
+    )
+    path, key_path = tls_files.folder / "roleless.pem", tls_files.folder / "roleless.key"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    key_path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path, key_path
