@@ -47,7 +47,7 @@ def signatures_of(folder: Path, engine: str) -> dict[str, Signature]:
 
 def onnx_signature(path: Path) -> Signature:
     """Return the inputs and outputs of an ONNX model; raise `NotAModel` if ONNX Runtime cannot load it."""
-    import onnxruntime
+    from strongroom.bundles.onnx_runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # the error says it

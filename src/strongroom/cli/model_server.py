@@ -48,7 +48,7 @@ def _report_start(problem: StrongroomError) -> None:
 
 def version_text() -> str:
     """Return the two lines of `--version`: ourselves and the engine."""
-    import onnxruntime
+    from strongroom.bundles.onnx_runtime import onnxruntime
 
     return f"Strongroom ModelServer: {__version__}\nONNX Runtime Library: {onnxruntime.__version__}\n"
 

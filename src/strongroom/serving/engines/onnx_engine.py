@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as states
 
+from strongroom.bundles.onnx_runtime import onnxruntime, states
 from strongroom.serving.engines.base import EngineOptions, ModelNotLoadable
 from strongroom.serving.engines.onnx_model import inspect
 from strongroom.serving.status import BadRequest, EngineFailed
