@@ -194,10 +194,8 @@ class _Connection(asyncio.Protocol):
 
     async def _taken(self) -> bool:
         """Wait until a slow reader has taken most of what was written; cut it off otherwise."""
-        if not self._writable.is_set():
-            size = self._transport.get_write_buffer_size()
-            patience = self._settings.write_s + size / self._settings.bytes_per_second
-            self._until(self._loop.time() + patience, self.abort)
+        if not self._writable.is_set() and not self._transport.is_closing():
+            self._until(self._loop.time() + self._patience_with_reader(), self.abort)
             await self._writable.wait()
             self._cancel_timer()
         return not self._transport.is_closing()
@@ -216,6 +214,8 @@ class _Connection(asyncio.Protocol):
 
     def _end_with(self, refusal: Refusal) -> None:
         """Say why the connection ends here, and end it."""
+        if self._transport.is_closing():
+            return
         self._reader.ended = self._last = True
         body = json.dumps({"error": refusal.sentence}).encode()
         self._send(Answer(refusal.status, body), goes_on=False)
@@ -223,12 +223,15 @@ class _Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         """Close when what was written is gone, or when a peer that does not read has had its time."""
+        if self.closed.done() or self._transport.is_closing():
+            return
+        self._until(self._loop.time() + self._patience_with_reader(), self.abort)
         self._transport.close()
-        size = self._transport.get_write_buffer_size()
-        patience = self._settings.write_s + size / self._settings.bytes_per_second
-        self._until(self._loop.time() + patience, self.abort)
 
     # Deadlines.
+
+    def _patience_with_reader(self) -> float:
+        return self._settings.write_s + self._transport.get_write_buffer_size() / self._settings.bytes_per_second
 
     def _await_more(self) -> None:
         """Set the deadline for what the peer does next."""
