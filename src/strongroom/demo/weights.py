@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle  # only through `_TorchUnpickler`, which resolves four harmless names
+import pickletools
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,6 +88,15 @@ _KNOWN: Final[dict[tuple[str, str], Any]] = {
 }
 
 
+# What pickles of protocol 2 need for numbers, text, tuples, lists and dictionaries, and to call one of the four names.
+_OPCODES: Final = frozenset(
+    {"PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE",
+     "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM",
+     "SETITEMS", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "GLOBAL", "REDUCE", "BINPERSID", "BUILD"}
+)  # fmt: skip
+_MAX_MEMO: Final = 1 << 16  # the unpickler's memo grows to the largest index that is named
+
+
 class _TorchUnpickler(pickle.Unpickler):
     """Unpickles the four names a state dict needs and nothing else."""
 
@@ -132,12 +142,22 @@ def parse_state_dict(data: bytes) -> dict[str, Array]:
 
 def _parse(data: bytes) -> dict[str, Array]:
     stream = io.BytesIO(data)
-    magic, protocol, _sizes, tensors, keys = (_TorchUnpickler(stream).load() for _ in range(5))
+    magic, protocol, _sizes, tensors, keys = (_load(stream) for _ in range(5))
     if (magic, protocol) != (_MAGIC, _PROTOCOL) or stream.tell() > _MAX_PICKLE_BYTES:
         raise BadWeights("the weights do not begin as torch's old format does")
     wanted = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     storages = _read_storages(data[stream.tell() :], keys, wanted)
     return {str(name): tensor.array(storages) for name, tensor in tensors.items()}
+
+
+def _load(stream: io.BytesIO) -> Any:  # noqa: ANN401  # a pickle may hold anything; the caller takes it apart
+    """Return the next pickle, whose opcodes have been looked at before they run."""
+    start = stream.tell()
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name not in _OPCODES or (opcode.name == "LONG_BINPUT" and int(argument or 0) > _MAX_MEMO):
+            raise BadWeights(f"the weights use the pickle opcode {opcode.name}, which no weights need")
+    stream.seek(start)
+    return _TorchUnpickler(stream).load()
 
 
 def _read_storages(data: bytes, keys: list[str], wanted: Mapping[str, _Storage]) -> dict[str, Array]:

@@ -1,9 +1,9 @@
 """The demo's model: what it answers for known photographs, and how it is cached."""
 
 import numpy as np
-import onnxruntime
 import pytest
 
+from strongroom.bundles.onnx_runtime import onnxruntime
 from strongroom.client.extras import MissingExtra, locate
 from strongroom.client.images import read_image
 from strongroom.client.labels import read_labels, top_classes
