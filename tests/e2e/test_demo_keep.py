@@ -76,11 +76,21 @@ def test_what_keep_prints_works_and_ctrl_c_ends_everything(demo, tmp_path):
     for command in commands:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, (command, done.stderr)
+    assert "not proved: SECRECY" in run_example(commands[0], folder, photo)
     assert len(processes_in(scratch)) >= 5  # broker, two launchers, two replicas
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
     assert processes_in(scratch) == []
     assert list(scratch.iterdir()) == []
+
+
+def run_example(predict, folder, photo):
+    """Run the SDK's example against the replicas that `predict` names."""
+    example = Path(__file__).resolve().parents[2] / "examples" / "classify_photo.py"
+    url = predict[predict.index("--url") + 1]
+    return subprocess.run(
+        [sys.executable, example, url, photo], cwd=folder, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -142,7 +142,10 @@ class Attacker:
 
     def insist_on_plaintext(self) -> Refusal:
         """Have a client leave out TLS against its own advice: the replica's port has no clear-text side."""
-        return _refused_by("the replica", self._scene.children.run(*self._plain_words(), "--insecure"))
+        refusal = _refused_by("the replica", self._scene.children.run(*self._plain_words(), "--insecure"))
+        if "closed the connection" not in refusal.sentence:  # nobody listening would have the same code
+            return Refusal("nobody", NOT_REFUSED, refusal.sentence)
+        return refusal
 
     def _client_words(self, **files: str) -> list[str]:
         words = [*self._scene.predict_words(self._scene.rest_url, self._scene.photos[0]), "--json"]
