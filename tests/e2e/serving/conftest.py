@@ -183,13 +183,16 @@ def launcher(tls):
         def start(base, *words, command=("-m", "strongroom", "serve"), with_tls=True, ports=None, cwd=None):
             ports = ports or stack.enter_context(two_ports())
             secure = [f"--ssl_config_file={tls.config}"] if with_tls else []
-            listed = [sys.executable, *command, f"--port={ports[0]}", f"--rest_api_port={ports[1]}",
-                      f"--model_base_path={base}", *secure, *words]  # fmt: skip
+            flags = [f"--port={ports[0]}", f"--rest_api_port={ports[1]}", f"--model_base_path={base}", *secure, *words]
+            return run([sys.executable, *command, *flags], ports=ports, cwd=cwd, files=tls)
+
+        def run(words, *, ports, cwd, files):
             environment = {key: value for key, value in os.environ.items() if key != "STRONGROOM_QUOTE_FD"}
-            server = ServerProcess(listed, cwd=cwd, tls=tls, ports=ports, environment=environment)
+            server = ServerProcess(words, cwd=cwd, tls=files, ports=ports, environment=environment)
             stack.callback(put_away, server)
             return server
 
+        start.run = run
         yield start
 
 

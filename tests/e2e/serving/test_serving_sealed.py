@@ -1,0 +1,180 @@
+"""A sealed model from the owner's machine to a client: broker, simulated platform and replica as processes."""
+
+import base64
+import contextlib
+import json
+import shutil
+import ssl
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+import strongroom
+from strongroom.attestation import Anchor, parse_quote, verify
+from strongroom.attestation.binding import report_data_for
+from strongroom.cli import main
+from strongroom.collateral import Folder
+from strongroom.platforms.simulated import World
+
+STRONGROOM = [sys.executable, "-m", "strongroom"]
+NAME, OTHER = "sealed-model", "model/sealed-model/1"
+
+
+@pytest.fixture(scope="module")
+def owner(tmp_path_factory, models):
+    """A workspace, a sealed version 1, a simulated world whose quotes the owner can check, TLS files for a client."""
+    folder = tmp_path_factory.mktemp("owner")
+    source = folder / "plain" / "1"
+    source.mkdir(parents=True)
+    (source / "model.onnx").write_bytes(models.half_plus(2))
+    workspace, world = (
+        ["--workspace", str(folder / "workspace")],
+        ["--world", str(folder / "world"), "--beside-real-tee"],
+    )
+    ssl_folder, out = str(folder / "ssl"), str(folder / "models")
+    for words in (
+        ["init", workspace[1]],
+        ["sim", "init", *world],
+        ["sim", "collateral", *world, "--out", str(folder / "workspace" / "trust")],
+        ["certs", "two-way", "--server", "localhost", "--client", "client.example", "--out", ssl_folder, *workspace],
+        ["model", "publish", str(source), "--name", NAME, "--version", "1", "--out", out, *workspace,
+         "--ssl-config", f"{ssl_folder}/ssl.cfg"],
+    ):  # fmt: skip
+        assert main(words) == 0, words
+    client = folder / "ssl" / "client"
+    ca = client.parent / "ca_cert.pem"
+    context = ssl.create_default_context(cafile=ca)
+    context.load_cert_chain(client / "cert.pem", client / "key.pem")
+    pems = [path.read_bytes() for path in (ca, client / "key.pem", client / "cert.pem")]
+    files = SimpleNamespace(context=context, credentials=grpc.ssl_channel_credentials(*pems))
+    return SimpleNamespace(folder=folder, workspace=workspace, world=world, source=source, files=files)
+
+
+@pytest.fixture(scope="module")
+def broker(owner):
+    """A broker process; its port."""
+    log = (owner.folder / "broker.log").open("w")
+    with log, subprocess.Popen(
+        [*STRONGROOM, "broker", "serve", "--port", "0", *owner.workspace], stdout=subprocess.PIPE, stderr=log, text=True
+    ) as process:  # fmt: skip
+        line = process.stdout.readline()
+        try:
+            yield int(line.rpartition(":")[2])
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@pytest.fixture
+def replica(owner, tmp_path, ports, launcher):
+    """Launch a replica on the simulated platform, from a folder that an operator holds."""
+    shutil.copytree(owner.folder / "models", tmp_path / "models")
+    shutil.copy(owner.folder / "workspace" / "ca" / "ca_cert.pem", tmp_path)
+    shutil.copy(owner.folder / "workspace" / "signing" / "owner_public.pem", tmp_path)
+
+    def manifest(port, *words):
+        flags = [
+            f"--port={ports[0]}", f"--rest_api_port={ports[1]}", f"--model_name={NAME}",
+            f"--model_base_path=models/{NAME}", "--ssl_config_file=models/ssl.cfg", f"--broker=localhost:{port}",
+            "--broker_ca=ca_cert.pem", "--owner_key=owner_public.pem", "--broker_wait_seconds=10", *words,
+        ]  # fmt: skip
+        argv = [sys.executable, "-I", "-B", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom", "serve", *flags]
+        trusted = ["file:ca_cert.pem", "file:owner_public.pem", f"file:{Path(strongroom.__file__).parent}/"]
+        path = tmp_path / "replica.manifest"
+        path.write_text(
+            f"libos.entrypoint = {json.dumps(sys.executable)}\nloader.argv = {json.dumps(argv)}\n"
+            f'sgx.trusted_files = {json.dumps(trusted)}\nsgx.remote_attestation = "dcap"\n'
+        )
+        return path
+
+    def launch(port, *words):
+        path = manifest(port, *words)
+        run = [*STRONGROOM, "sim", "run", *owner.world, str(path)]
+        return launcher.run(run, ports=ports, cwd=tmp_path, files=owner.files)
+
+    def trust(port, *words):
+        measurement = tmp_path / "measurement.json"
+        with measurement.open("w") as file, contextlib.redirect_stdout(file):
+            assert main(["sim", "measure", str(manifest(port, *words)), "--json", *owner.world]) == 0
+        assert main(["policy", "trust", "--measurement", str(measurement), "--release", OTHER, "--trust-domain",
+                     "simulated", *owner.workspace]) == 0  # fmt: skip
+
+    return SimpleNamespace(launch=launch, trust=trust, folder=tmp_path)
+
+
+def predict(server, value):
+    status, _, body = server.rest("POST", f"/v1/models/{NAME}:predict", json.dumps({"inputs": [value]}))
+    assert status == 200, body
+    return json.loads(body)["outputs"]
+
+
+def test_a_trusted_replica_serves_a_sealed_model_and_proves_itself(owner, broker, replica):
+    replica.trust(broker)
+    before = {path: path.read_bytes() for path in replica.folder.rglob("*") if path.is_file()}
+    server = replica.launch(broker).wait_ready()
+    assert predict(server, 2.0) == [3.0]
+    assert "(sealed), mutual TLS, platform simulated" in server.log
+
+    # It proves what it is: a fresh quote over the key of this very TLS connection.
+    nonce = bytes(range(32))
+    connection = server.connection()
+    connection.request("GET", f"/strongroom/v1/evidence?nonce={nonce.hex()}")
+    answer = json.loads(connection.getresponse().read())
+    certificate = x509.load_der_x509_certificate(connection.sock.getpeercert(binary_form=True))
+    connection.close()
+    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert answer["form"] == "serve-v1"
+    quote = base64.b64decode(answer["quote"])
+    anchor = Anchor.from_certificate(World.open(owner.folder / "world").root_der)
+    source = Folder(owner.folder / "workspace" / "trust" / "collateral")
+    verdict = verify(quote, source.collateral_for(parse_quote(quote)), anchors=[anchor], at=datetime.now(UTC))
+    assert verdict.body.report_data == report_data_for("serve", spki, nonce, "")
+    assert verdict.trust_domain == "simulated"
+
+    # Nothing readable reached a disk, and a version under another key changes nothing.
+    after = {path: path.read_bytes() for path in replica.folder.rglob("*") if path.is_file()}
+    assert {path: data for path, data in after.items() if path.name != "measurement.json"} == {
+        path: data for path, data in before.items() if path.name != "measurement.json"
+    }
+    assert not [path for path, data in after.items() if b"half" in data and path.suffix != ".manifest"]
+    assert main(["model", "publish", str(owner.source), "--name", NAME, "--version", "2", "--out",
+                 str(replica.folder / "new"), *owner.workspace]) == 0  # fmt: skip
+    (replica.folder / "new" / NAME / "2").rename(replica.folder / "models" / NAME / "2")
+    server.wait_for("version 2 is not served")
+    assert "SR-BUNDLE-KEY" in server.log
+    _status, _, body = server.rest("GET", f"/v1/models/{NAME}")
+    rows = {row["version"]: row for row in json.loads(body)["model_version_status"]}
+    assert (rows["2"]["state"], rows["1"]["state"]) == ("END", "AVAILABLE")
+    assert predict(server, 2.0) == [3.0]
+    assert server.end()[0] == 0
+
+
+def test_a_replica_that_nobody_trusts_ends_with_status_3_and_never_listens(broker, replica, ports):
+    server = replica.launch(broker, "--drain_seconds=29")
+    status, _, log = server.end(0)
+    assert status == 3
+    assert "SR-KEY-NOT-RELEASED" in log
+    assert "Running gRPC" not in log
+    assert "Traceback" not in log
+
+
+def test_a_broker_that_is_not_there_ends_with_status_4(replica):
+    status, _, log = replica.launch(1, "--broker_wait_seconds=0.5").end(0)
+    assert status == 4
+    assert "SR-KEY-NO-BROKER" in log
+    assert "Traceback" not in log
+
+
+def test_a_replica_that_waits_for_its_broker_stops_when_told(replica):
+    server = replica.launch(1, "--broker_wait_seconds=600")
+    server.wait_for("waiting for key")
+    status, _, log = server.end()
+    assert status == 0
+    assert "Traceback" not in log
