@@ -2,11 +2,11 @@
 
 import os
 import re
-import select
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,15 +54,18 @@ def demo(tmp_path):
 
 
 def read_until(process, text):
-    """Return the lines up to the one with `text`."""
+    """Return the lines up to the one with `text`; a demo that does not come that far in time is ended."""
     lines = []
-    while select.select([process.stdout], [], [], DEADLINE_S)[0]:
-        line = process.stdout.readline()
-        lines.append(line.rstrip("\n"))
-        if text in line:
-            return lines
-        assert line, f"the demo ended before it said {text!r}: {lines[-5:]} {process.stderr.read()}"
-    raise AssertionError(f"the demo did not say {text!r} in time")
+    watchdog = threading.Timer(DEADLINE_S, process.terminate)
+    watchdog.start()
+    try:
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if text in line:
+                return lines
+    finally:
+        watchdog.cancel()
+    raise AssertionError(f"the demo ended before it said {text!r}: {lines[-5:]} {process.stderr.read()}")
 
 
 def test_what_keep_prints_works_and_ctrl_c_ends_everything(demo, tmp_path):
