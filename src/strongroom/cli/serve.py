@@ -15,8 +15,16 @@ import logging
 import sys
 from collections.abc import Mapping
 
-from strongroom.serving.flags import FLAGS, STRONGROOM, TENSORFLOW_SERVING, Effect, Flag, Value, without_effect
-from strongroom.serving.flags import options_of as options_of
+from strongroom.serving.flags import (
+    FLAGS,
+    STRONGROOM,
+    TENSORFLOW_SERVING,
+    Effect,
+    Flag,
+    Value,
+    options_of,
+    without_effect,
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +47,8 @@ def _add(group: argparse._ArgumentGroup, flag: Flag) -> None:
         about = f"not offered: {about}"
     if flag.effect is Effect.NO_EFFECT:
         about = f"no effect: {about}"
-    shown = "" if flag.default in {"", False} and not isinstance(flag.default, int) else f" (default {flag.default})"
     is_switch = isinstance(flag.default, bool)
+    shown = f" (default {flag.default})" if flag.effect is Effect.WORKS and flag.default != "" and not is_switch else ""
     group.add_argument(
         f"--{flag.name}",
         type=flag.parse,

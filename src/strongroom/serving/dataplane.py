@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from strongroom.serving.engines.worker import Outputs
 from strongroom.serving.registry import ModelVersions, Served
 from strongroom.serving.status import BadRequest, NotServed, SignatureNotFound, TooSlow
 from strongroom.tfserving.datatypes import Array, DataType
@@ -112,10 +113,10 @@ class Dataplane:
     ) -> Prediction:
         """Run a signature on arrays of its types; wait at most `timeout_s` seconds."""
         answer = served.worker.submit(signature_name, inputs, outputs)
-        try:
-            arrays = await asyncio.wait_for(answer, timeout_s)
-        except TimeoutError:
-            raise TooSlow(f"the model did not answer within {timeout_s:g} s") from None
+        if timeout_s is not None:
+            timer = asyncio.get_running_loop().call_later(timeout_s, _give_up, answer, timeout_s)
+            answer.add_done_callback(lambda _: timer.cancel())
+        arrays = await answer
         specs = served.signatures[signature_name].outputs
         results = {name: (specs[name].dtype, arrays[name]) for name in outputs}
         return Prediction(outputs=results, served=served, signature_name=signature_name)
@@ -126,6 +127,12 @@ class Dataplane:
                 sent = dtype_word(tensors[name].dtype)
                 raise BadRequest(f"Expects arg[{index}] to be {spec.dtype.word} but {sent} is provided")
         return {name: tensors[name].array(self.limits) for name in signature.inputs}
+
+
+def _give_up(answer: asyncio.Future[Outputs], timeout_s: float) -> None:
+    """End a wait; a run that has not begun is not begun."""
+    if not answer.done():
+        answer.set_exception(TooSlow(f"the model did not answer within {timeout_s:g} s"))
 
 
 def missing_spec() -> BadRequest:

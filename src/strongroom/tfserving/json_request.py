@@ -153,10 +153,10 @@ def array_of(value: Json, dtype: DataType) -> Array:
     shape = _shape_by_first(value)
     flat: list[Json] = [value]
     for size in shape:
-        if not all(isinstance(each, list) and len(each) == size for each in flat):
+        if set(map(type, flat)) - {list} or set(map(len, flat)) - {size}:  # type: ignore[arg-type]  # lists by then
             _refuse(value, shape, dtype)
         flat = list(chain.from_iterable(flat))  # type: ignore[arg-type]  # all are lists: checked above
-    if any(isinstance(each, list) for each in flat):
+    if list in set(map(type, flat)):
         _refuse(value, shape, dtype)
     return _typed(flat, dtype).reshape(shape)
 

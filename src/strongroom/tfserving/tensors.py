@@ -102,6 +102,12 @@ def shape_of(message: ProtoMessage) -> tuple[int, ...]:
     return shape
 
 
+def dtype_word(number: int) -> str:
+    """Return any of TensorFlow's type numbers as its messages spell it, also of types that cannot be sent."""
+    value = TensorProto.DESCRIPTOR.fields_by_name["dtype"].enum_type.values_by_number.get(number)
+    return str(value.name).removeprefix("DT_").lower() if value is not None else f"unknown type {number}"
+
+
 def varint(number: int) -> bytes:
     """Return a non-negative number as a protobuf varint."""
     out = bytearray()

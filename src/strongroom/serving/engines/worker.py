@@ -10,7 +10,8 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -40,6 +41,8 @@ class EngineThread:
         self.engine = engine
         self._max_waiting = max_waiting
         self._waiting = 0
+        self._results: deque[tuple[asyncio.Future[Outputs], Outputs | StrongroomError | None]] = deque()
+        self._told = False  # the loop was woken and has not looked at the results yet
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._ended = asyncio.Event()
@@ -62,11 +65,11 @@ class EngineThread:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            result: Outputs | StrongroomError | None = None
-            if not job.answer.cancelled():
-                result = self._run(job)
-            self._tell(self._done, job.answer, result)
-            del job, result  # an idle thread keeps no request alive
+            self._results.append((job.answer, None if job.answer.done() else self._run(job)))
+            del job  # an idle thread keeps no request alive
+            if not self._told:  # results that follow soon share one wake-up of the loop
+                self._told = True
+                self._tell(self._hand_out)
         self.engine.close()
         self._tell(self._ended.set)
 
@@ -79,17 +82,20 @@ class EngineThread:
             _log.exception("the engine failed in an unforeseen way")
             return EngineFailed(f"the engine failed ({type(problem).__name__})")
 
-    def _tell(self, callback: object, *arguments: object) -> None:
+    def _tell(self, callback: Callable[[], None]) -> None:
         try:
-            self._loop.call_soon_threadsafe(callback, *arguments)  # type: ignore[arg-type]  # callbacks of this class
+            self._loop.call_soon_threadsafe(callback)
         except RuntimeError:
             return  # the loop is closed: nobody waits any more
 
-    def _done(self, answer: asyncio.Future[Outputs], result: Outputs | StrongroomError | None) -> None:
-        self._waiting -= 1
-        if answer.done() or result is None:
-            return
-        if isinstance(result, StrongroomError):
-            answer.set_exception(result)
-        else:
-            answer.set_result(result)
+    def _hand_out(self) -> None:
+        self._told = False  # before looking: what comes after this look wakes the loop again
+        while self._results:
+            answer, result = self._results.popleft()
+            self._waiting -= 1
+            if answer.done() or result is None:
+                continue
+            if isinstance(result, StrongroomError):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
