@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Mapping
 
@@ -76,6 +77,7 @@ def serve_flags(given: Mapping[str, Value]) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s] %(message)s", force=True
     )
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its core would log every refused handshake
     for sentence in without_effect(given):
         logging.getLogger("strongroom.serving").info("%s", sentence)
     from strongroom.serving.server import serve

@@ -76,7 +76,7 @@ class RestRoutes:
             if path == "/readyz":
                 return Answer(200, b"ready\n", _TEXT) if self.dataplane.ready else Answer(503, b"not ready\n", _TEXT)
             if path == "/strongroom/v1/evidence" and self.evidence is not None:
-                return _json(await self.evidence.answer(query.removeprefix("nonce=")))
+                return _json(await self.evidence.answer(query[6:] if query.startswith("nonce=") else ""))
         return Answer(404, b"Not Found\n", _TEXT)
 
     async def _serving(self, request: Request, path: str) -> Answer:

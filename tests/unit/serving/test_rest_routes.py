@@ -202,7 +202,7 @@ def test_evidence_binds_key_and_nonce(ask):
 
 @pytest.mark.parametrize(
     "query",
-    ["", "?nonce=", "?nonce=ab", f"?nonce={NONCE}ab", f"?nonce={'zz' * 32}", f"?n={NONCE}",
+    ["", "?nonce=", "?nonce=ab", f"?{NONCE}", f"?nonce={NONCE}ab", f"?nonce={'zz' * 32}", f"?n={NONCE}",
      f"?nonce={NONCE}&nonce={NONCE}"],
 )  # fmt: skip
 def test_evidence_needs_one_nonce_of_32_bytes(ask, query):

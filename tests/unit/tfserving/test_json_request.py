@@ -110,10 +110,11 @@ def test_both_forms_at_once_are_refused():
 
 
 def test_neither_form_is_refused():
-    with pytest.raises(BadJson, match="^Missing 'inputs' or 'instances' key$"):
+    with pytest.raises(BadJson, match=r"^Missing 'inputs' or 'instances' key$"):
         is_row_form({})
 
 
+ROW_1 = "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: "
 REFUSED_ROWS = [
     ("rows are no list", 1, ONE, "JSON Value: 1 Expecting 'instances' to be an list/array"),
     ("no rows", [], ONE, "JSON Value: [] No values in 'instances' array"),
@@ -132,13 +133,13 @@ REFUSED_ROWS = [
         "another size",
         [[1, 2], [3]],
         ONE,
-        "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: Expecting tensor size: 2 but got: 1",
+        f"{ROW_1}Expecting tensor size: 2 but got: 1",
     ),
     (
         "another shape",
         [[1, 2], [[3], [4]]],
         ONE,
-        "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: Expecting shape [2] but got: [2,1]",
+        f"{ROW_1}Expecting shape [2] but got: [2,1]",
     ),
     (
         "another type",
@@ -232,7 +233,7 @@ def test_half_a_character_is_no_text():
 
 @pytest.mark.parametrize("body", [b"", b"  \n\t"])
 def test_an_empty_body_has_its_own_text(body):
-    with pytest.raises(BadJson, match="^JSON Parse error: The document is empty$"):
+    with pytest.raises(BadJson, match=r"^JSON Parse error: The document is empty$"):
         parse_body(body)
 
 

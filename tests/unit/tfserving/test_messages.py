@@ -66,7 +66,7 @@ def test_other_bytes_are_one_clean_error(data):
 
 @pytest.mark.parametrize("table", ["package p\nmessage M\n  1 a nosuch\n", "package p\nmessage M\n  a string\n"])
 def test_a_wrong_table_does_not_build(table):
-    with pytest.raises(ValueError, match="types of the table|not a field"):
+    with pytest.raises(ValueError, match=r"types of the table|not a field"):
         descriptor_set(table)
 
 
