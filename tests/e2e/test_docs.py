@@ -2,21 +2,25 @@
 
 The `sh` blocks of a page are one session in an empty folder with an empty home. A line that starts a server ends in
 `&`; what a page leaves running is ended with its process group. `make` lines of the README are what CI itself runs, so
-here it is enough that make knows them.
+here it is enough that make knows them. The printed port numbers are replaced by free ones; all else is as written.
 """
 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PORT = re.compile(r"\b(4433|8500|8501)\b")
 PAGE_DEADLINE_S = 240
+END_DEADLINE_S = 20
 
 
 def pages() -> list[Path]:
@@ -26,7 +30,17 @@ def pages() -> list[Path]:
 
 def script(page: Path) -> str:
     blocks = "".join(BLOCK.findall(page.read_text(encoding="utf-8")))
-    return re.sub(r"^make ", f"make -C {REPOSITORY} --dry-run ", blocks, flags=re.MULTILINE)
+    blocks = re.sub(r"^make ", f"make -C {REPOSITORY} --dry-run ", blocks, flags=re.MULTILINE)
+    free = dict(zip(("4433", "8500", "8501"), free_ports(3), strict=True))
+    return PORT.sub(lambda found: free[found[0]], blocks)
+
+
+def free_ports(count: int) -> list[str]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [str(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
@@ -55,11 +69,17 @@ def test_every_command_of_the_page_runs(page, tmp_path):
 
 
 def end_group(group: int) -> None:
-    """End what the page left running: the servers it started with `&`."""
+    """End what the page left running: the servers it started with `&`; wait until they are gone."""
+    deadline = time.monotonic() + END_DEADLINE_S
     try:
         os.killpg(group, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.05)
+        os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         return
+    pytest.fail("a server of the page did not end on SIGTERM")
 
 
 def test_links_between_pages_lead_somewhere():

@@ -32,11 +32,12 @@ class BadImage(BadInput):
     fix = f"Give a JPEG, PNG or WEBP file of at most {MAX_PIXELS // 2**20} megapixels."
 
 
-def read_image(path: Path) -> FloatArray:
+def read_image(path: str | Path) -> FloatArray:
     """Return a photograph as one batch row, float32 [1, 224, 224, 3]. Raises BadImage, or OSError for no file."""
-    with path.open("rb") as file:
+    photograph = Path(path)
+    with photograph.open("rb") as file:
         data = file.read(MAX_IMAGE_BYTES + 1)
-    return decode_image(data, name=path.name)
+    return decode_image(data, name=photograph.name)
 
 
 def decode_image(data: bytes, *, name: str = "image") -> FloatArray:
