@@ -167,7 +167,10 @@ class Story:
         wanted = {"mr_enclave": self.mr_enclave, "trust_domain": "simulated", "status": "UpToDate", "debug": False}
         wrong = [f"{name} {seen.get(name)}" for name, value in wanted.items() if seen.get(name) != value]
         if wrong:
-            raise StepFailed(f"the broker saw other evidence than it should: {', '.join(wrong)}")
+            raise StepFailed(
+                f"the broker saw other evidence than it should: {', '.join(wrong)}",
+                fix="If a file of the program was edited meanwhile, that is why: run it again.",
+            )
 
     def _watch_opening(self, replicas: list[Child]) -> None:
         self._begin(7)
