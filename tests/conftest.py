@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No timed assertions: a slow machine is not a defect.
+settings.register_profile("strongroom", deadline=None, print_blob=True)
+settings.load_profile("strongroom")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
