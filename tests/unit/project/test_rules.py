@@ -60,7 +60,7 @@ def test_a_module_is_a_sitting_long(path):
 def test_a_function_fits_a_screen(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} at line {node.lineno}"
+            assert (node.end_lineno or 0) - node.lineno < 50, f"{node.name} at line {node.lineno}"
 
 
 def test_the_trusted_core_depends_on_two_packages():
