@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,15 +17,15 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from strongroom.errors import Tampered
-from strongroom.pki import tagged_evidence
+from strongroom.pki import self_signed, tagged_evidence
 from strongroom.pki.keys import UNREADABLE
+from strongroom.pki.self_signed import PublicKey, SelfSigned
 from strongroom.pki.tagged_evidence import MIN_QUOTE_BYTES, TaggedEvidence
 
 LEGACY_OID: Final = ObjectIdentifier("0.6.9.42.840.113741.1337.6")  # malformed upstream, kept byte for byte
@@ -197,14 +196,15 @@ def open_certificate(
     """
     # 1. One strict DER certificate, signed with its own key, valid now.
     certificate = _load(der)
-    _check_self_signature(certificate)
+    public = _public_key(certificate)
+    _check_self_signature(certificate, public)
     _check_validity(certificate, at, skew)
     # 2. The key is of an accepted type.
-    public = _accepted_key(certificate, allow_rsa=allow_rsa)
-    spki = spki_of(public)
+    _check_accepted(public, allow_rsa=allow_rsa)
+    spki = certificate.spki
     # 3. Evidence is found by parsing, once per kind, and has the size of a quote.
     evidence = _evidence_extensions(certificate)
-    dates = {"not_before": certificate.not_valid_before_utc, "not_after": certificate.not_valid_after_utc}
+    dates = {"not_before": certificate.not_before, "not_after": certificate.not_after}
     # 4. If the DICE form is there it must verify; otherwise the legacy form.
     if DICE_OID in evidence:
         if isinstance(public, rsa.RSAPublicKey):
@@ -238,68 +238,57 @@ def _open_dice(
     )  # fmt: skip
 
 
-def _load(der: bytes) -> x509.Certificate:
+def _load(der: bytes) -> SelfSigned:
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise RaTlsCertificateMalformed(f"the certificate is longer than {MAX_CERTIFICATE_BYTES} bytes")
+    return self_signed.parse(der, error=RaTlsCertificateMalformed)
+
+
+def _public_key(certificate: SelfSigned) -> PublicKey:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # what `cryptography` only warns about is not strict DER
-            certificate = x509.load_der_x509_certificate(der)
-    except (Warning, *UNREADABLE) as problem:
-        raise RaTlsCertificateMalformed(f"the certificate cannot be read: {str(problem)[:160]}") from None
-    return certificate
-
-
-def _check_self_signature(certificate: x509.Certificate) -> None:
-    try:
-        if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None):
-            raise SelfSignatureInvalid("the certificate is signed over an outdated hash")
-        certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, *UNREADABLE):
-        raise SelfSignatureInvalid("the certificate's signature does not verify under its own key") from None
-
-
-def _check_validity(certificate: x509.Certificate, at: datetime, skew: timedelta) -> None:
-    try:
-        not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except ValueError as problem:
-        raise RaTlsCertificateMalformed(f"the certificate's dates cannot be read: {problem}") from None
-    if at + skew < not_before:
-        raise OutsideValidity(f"the certificate is valid from {not_before.isoformat()}, now is {at.isoformat()}")
-    if at - skew > not_after:
-        raise OutsideValidity(f"the certificate ended at {not_after.isoformat()}, now is {at.isoformat()}")
-
-
-def _accepted_key(certificate: x509.Certificate, *, allow_rsa: bool) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
-    try:
-        key = certificate.public_key()
+        key = load_der_public_key(certificate.spki)
     except UNREADABLE:
         raise KeyTypeRefused("the certificate's key is of an unknown type") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
+        raise KeyTypeRefused(f"the key is of the type {type(key).__name__.removesuffix('PublicKey')}")
+    if spki_of(key) != certificate.spki:
+        raise KeyTypeRefused("the key is not written in its usual form")
+    return key
+
+
+def _check_self_signature(certificate: SelfSigned, key: PublicKey) -> None:
+    if certificate.has_outdated_hash:
+        raise SelfSignatureInvalid("the certificate is signed over an outdated hash, or by an unknown algorithm")
+    if certificate.issuer != certificate.subject or not certificate.is_signed_with(key):
+        raise SelfSignatureInvalid("the certificate's signature does not verify under its own key")
+
+
+def _check_validity(certificate: SelfSigned, at: datetime, skew: timedelta) -> None:
+    if certificate.not_before - at > skew:
+        raise OutsideValidity(
+            f"the certificate is valid from {certificate.not_before.isoformat()}, now is {at.isoformat()}"
+        )
+    if at - certificate.not_after > skew:
+        raise OutsideValidity(f"the certificate ended at {certificate.not_after.isoformat()}, now is {at.isoformat()}")
+
+
+def _check_accepted(key: PublicKey, *, allow_rsa: bool) -> None:
     if isinstance(key, ec.EllipticCurvePublicKey):
-        if isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
-            return key
-        raise KeyTypeRefused(f"the key is on the curve {key.curve.name}")
-    if isinstance(key, rsa.RSAPublicKey):
-        exponent = key.public_numbers().e
-        if key.key_size == 3072 and exponent == 65537 and allow_rsa:
-            return key
+        if not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+            raise KeyTypeRefused(f"the key is on the curve {key.curve.name}")
+        return
+    exponent = key.public_numbers().e
+    if key.key_size != 3072 or exponent != 65537 or not allow_rsa:
         raise KeyTypeRefused(f"the key is RSA-{key.key_size} with exponent {exponent}")
-    raise KeyTypeRefused(f"the key is of the type {type(key).__name__.removesuffix('PublicKey')}")
 
 
-def _evidence_extensions(certificate: x509.Certificate) -> dict[ObjectIdentifier, bytes]:
-    try:
-        extensions = certificate.extensions  # refuses any extension that comes twice
-    except UNREADABLE as problem:
-        raise EvidenceAmbiguous(f"the certificate's extensions are refused: {str(problem)[:160]}") from None
-    found: dict[ObjectIdentifier, bytes] = {}
-    for extension in extensions:
-        if extension.oid in (LEGACY_OID, DICE_OID) and isinstance(extension.value, x509.UnrecognizedExtension):
-            value = extension.value.value
-            if not MIN_EVIDENCE_BYTES <= len(value) <= MAX_EVIDENCE_BYTES:
-                limits = f"{MIN_EVIDENCE_BYTES} to {MAX_EVIDENCE_BYTES}"
-                raise EvidenceSizeRefused(f"the evidence has {len(value)} bytes, allowed are {limits}")
-            found[extension.oid] = value
+def _evidence_extensions(certificate: SelfSigned) -> dict[ObjectIdentifier, bytes]:
+    extensions = self_signed.extensions_of(certificate.extensions, error=EvidenceAmbiguous)
+    found = {oid: extensions[oid.dotted_string] for oid in (LEGACY_OID, DICE_OID) if oid.dotted_string in extensions}
+    for value in found.values():
+        if not MIN_EVIDENCE_BYTES <= len(value) <= MAX_EVIDENCE_BYTES:
+            limits = f"{MIN_EVIDENCE_BYTES} to {MAX_EVIDENCE_BYTES}"
+            raise EvidenceSizeRefused(f"the evidence has {len(value)} bytes, allowed are {limits}")
     return found
 
 

@@ -60,11 +60,11 @@ class Forge:
             builder = builder.add_extension(x509.UnrecognizedExtension(oid, value), critical=False)
         return builder.sign(key, None).public_bytes(ratls.Encoding.DER)
 
-    def resigned(self, der, key, change):
-        """The same certificate with `change` applied to its signed part, and a fresh signature."""
+    def resigned(self, der, key, change, *, algorithm=bytes.fromhex("300a06082a8648ce3d040302")):
+        """The same certificate with `change` applied to its signed part, and a fresh ECDSA signature with SHA-256."""
         certificate = x509.load_der_x509_certificate(der)
-        signed_part = change(certificate.tbs_certificate_bytes)
-        algorithm = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
+        tbs = change(certificate.tbs_certificate_bytes)
+        signed_part = _der(0x30, tbs[4:])  # the change may have another length
         signature = key.sign(signed_part, ec.ECDSA(hashes.SHA256()))
         return _der(0x30, signed_part + algorithm + _der(0x03, b"\x00" + signature))
 

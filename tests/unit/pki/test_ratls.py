@@ -1,6 +1,7 @@
 """RA-TLS certificates: what Gramine writes is accepted, and every rule that is broken is named."""
 
 import hashlib
+import warnings
 from datetime import timedelta
 
 import pytest
@@ -321,3 +322,44 @@ def test_the_first_broken_rule_decides(p384, forge, legacy, refuse, now):
     refuse(forge.certificate(p384, [legacy(other)], **past), "SR-RATLS-EXPIRED")
     p521 = ec.generate_private_key(ec.SECP521R1())
     refuse(forge.certificate(p521, []), "SR-RATLS-KEY-TYPE")
+
+
+ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+WITH_NULL = bytes.fromhex("300c06082a8648ce3d0403020500")  # as Mbed TLS before 3.5 writes it: Gramine 1.4 and 1.5
+
+
+def test_the_null_that_older_mbed_tls_writes_behind_ecdsa_is_accepted(p384, forge, legacy, refuse):
+    der = forge.certificate(p384, [legacy(p384)])
+    older = forge.resigned(der, p384, lambda part: part.replace(ECDSA_WITH_SHA256, WITH_NULL, 1), algorithm=WITH_NULL)
+    assert WITH_NULL in older
+    assert open_certificate(older, at=forge.now).form is Form.LEGACY
+    refuse(forge.resigned(der, p384, lambda part: part, algorithm=WITH_NULL), "SR-RATLS-CERTIFICATE")
+    odd = bytes.fromhex("300d06082a8648ce3d040302") + bytes.fromhex("020105")
+    refuse(
+        forge.resigned(der, p384, lambda part: part.replace(ECDSA_WITH_SHA256, odd, 1), algorithm=odd),
+        "SR-RATLS-SELF-SIGNATURE",
+    )
+
+
+@pytest.mark.parametrize("serial", ["020100", "0201ff"])
+def test_a_serial_that_is_not_positive_is_refused_however_warnings_are_filtered(serial, p384, forge, legacy, refuse):
+    der = forge.certificate(p384, [legacy(p384)])
+    changed = forge.resigned(
+        der, p384, lambda part: part.replace(bytes.fromhex("a003020102020101"), bytes.fromhex("a003020102" + serial), 1)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        refuse(changed, "SR-RATLS-CERTIFICATE")
+
+
+def test_judging_a_certificate_leaves_the_processs_warning_filters_alone(p384, quoting, now, monkeypatch):
+    der, _ = made(p384, quoting, now)
+    monkeypatch.setattr(warnings, "catch_warnings", None)  # it is not for threads, and the broker judges in several
+    assert open_certificate(der, at=now)
+
+
+def test_a_key_that_is_not_in_its_usual_form_is_refused(p384, forge, legacy, refuse):
+    der = forge.certificate(p384, [legacy(p384)])
+    point = p384.public_key().public_bytes(ratls.Encoding.X962, ratls.PublicFormat.CompressedPoint)
+    spki = bytes.fromhex("304630100607 2a8648ce3d0201 0605 2b81040022 033200") + point
+    refuse(forge.resigned(der, p384, lambda part: part.replace(spki_of(p384), spki, 1)), "SR-RATLS-KEY-TYPE")
