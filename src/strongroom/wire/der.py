@@ -28,6 +28,8 @@ SEQUENCE: Final = 0x30
 SET: Final = 0x31
 
 _MAX_LENGTH_OCTETS: Final = 4
+_MAX_INTEGER_OCTETS: Final = 1024  # twice the RSA moduli in use; Python refuses to print numbers of 1800
+_MAX_OID_OCTETS: Final = 128
 _UTC_TIME: Final = re.compile(rb"[0-9]{12}Z")
 _GENERALIZED_TIME: Final = re.compile(rb"[0-9]{14}Z")
 
@@ -130,8 +132,10 @@ class DerReader:
             raise self.fault(f"{len(self._data) - self._position} bytes are left over")
 
     def integer(self, field: str, *, tag: int = INTEGER) -> int:
-        """Return an INTEGER (or ENUMERATED) of any size, in its shortest form."""
+        """Return an INTEGER (or ENUMERATED) of up to 1024 bytes, in its shortest form."""
         content = self.read(tag, field).content
+        if len(content) > _MAX_INTEGER_OCTETS:
+            raise self.fault(f"{field} is an integer of {len(content)} bytes, at most {_MAX_INTEGER_OCTETS} are read")
         if not content or (len(content) > 1 and (content[0], content[1] >> 7) in {(0x00, 0), (0xFF, 1)}):
             raise self.fault(f"{field} is an integer that is not in its shortest form")
         return int.from_bytes(content, "big", signed=True)
@@ -165,6 +169,8 @@ class DerReader:
         content = self.read(OID, field).content
         if not content or content[-1] & 0x80:
             raise self.fault(f"{field} is not an object identifier")
+        if len(content) > _MAX_OID_OCTETS:
+            raise self.fault(f"{field} is an identifier of {len(content)} bytes, at most {_MAX_OID_OCTETS} are read")
         arcs: list[int] = []
         arc, fresh = 0, True
         for octet in content:

@@ -12,7 +12,9 @@ from strongroom.wire.reader import Malformed
 
 MAX_JSON_BYTES: Final = 1024 * 1024
 MAX_JSON_DEPTH: Final = 32
-_STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_TWICE: Final = object()
+# A string that never ends is taken whole: tried again at each of its quotes, it would cost quadratic time.
+_STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 def loads(
@@ -37,8 +39,7 @@ def loads(
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen = dict(pairs)
         if len(seen) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
+            twice, _ = next(pair for pair in pairs if seen.pop(pair[0], _TWICE) is _TWICE)
             raise error(f"{what} names the key {twice[:64]!r} twice")
         return seen
 

@@ -1,6 +1,7 @@
 """Strict JSON refuses whatever two readers could understand differently."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,22 @@ from strongroom.wire.strict_json import loads
 def test_ev_08_what_a_strict_reader_refuses(text, said):
     with pytest.raises(Malformed, match=said):
         loads(text)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        '"' + '\\"' * 500_000,
+        '[{"' + '\\\\\\"' * 250_000,
+        "{" + ",".join(f'"{number}":0' for number in range(90_000)) + ',"89999":1}',
+    ],
+    ids=["open string of quotes", "open string of escapes", "many keys, the last one twice"],
+)
+def test_ev_07_no_text_takes_more_than_linear_time(bomb):
+    started = time.process_time()
+    with pytest.raises(Malformed):
+        loads(bomb)
+    assert time.process_time() - started < 5  # quadratic: minutes
 
 
 def test_brackets_in_strings_do_not_count_as_depth():

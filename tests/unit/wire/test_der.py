@@ -32,6 +32,15 @@ def test_ev_09_other_integers_are_refused(text):
         reader(text).integer("n")
 
 
+@pytest.mark.parametrize("size", [1025, 2000, 60_000])
+def test_ev_07_numbers_and_identifiers_too_long_to_print_are_refused(size):
+    length = b"\x82" + size.to_bytes(2, "big")
+    with pytest.raises(Malformed, match="integer"):
+        DerReader(b"\x02" + length + b"\x7f" * size).integer("n")
+    with pytest.raises(Malformed, match="identifier"):
+        DerReader(b"\x06" + length + b"\xff" * (size - 1) + b"\x7f").oid("oid")
+
+
 @pytest.mark.parametrize(
     ("why", "text"),
     [
