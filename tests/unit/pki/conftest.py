@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from strongroom.pki import ratls
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ class Forge:
             builder = builder.add_extension(x509.UnrecognizedExtension(oid, value), critical=False)
         return builder.sign(key, None).public_bytes(ratls.Encoding.DER)
 
-    def resigned(self, der, key, change, *, algorithm=bytes.fromhex("300a06082a8648ce3d040302")):
+    def resigned(self, der, key, change, *, algorithm=ECDSA_WITH_SHA256):
         """The same certificate with `change` applied to its signed part, and a fresh ECDSA signature with SHA-256."""
         certificate = x509.load_der_x509_certificate(der)
         tbs = change(certificate.tbs_certificate_bytes)
