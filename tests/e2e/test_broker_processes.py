@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -41,12 +44,12 @@ with secret.reveal() as raw:
 class Serving:
     """A broker process that listens."""
 
-    def __init__(self, *words, cwd):
+    def __init__(self, *words, cwd, before=None):
         self.ready, self._log = cwd / "ready", cwd / "broker.log"
         with self._log.open("a") as log:  # not a pipe: a full one that nobody reads would stop the broker
             self.process = subprocess.Popen(
                 [*STRONGROOM, "broker", "serve", "--port", "0", "--ready-file", str(self.ready), *words],
-                cwd=cwd, stdout=subprocess.PIPE, stderr=log, text=True,
+                cwd=cwd, stdout=subprocess.PIPE, stderr=log, text=True, preexec_fn=before,
             )  # fmt: skip
         self.line = self.process.stdout.readline()
 
@@ -64,8 +67,8 @@ class Serving:
 def serve(tmp_path):
     running = []
 
-    def start(*words):
-        running.append(Serving(*words, cwd=tmp_path))
+    def start(*words, before=None):
+        running.append(Serving(*words, cwd=tmp_path, before=before))
         return running[-1]
 
     yield start
@@ -253,3 +256,36 @@ def test_sa_11_a_broker_that_is_killed_has_written_every_release_down(serve, tmp
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert sum(entry.get("decision") == "granted" for entry in entries) >= received >= 3
     assert main(["ledger", "verify", "--file", str(tmp_path / "ledger.jsonl")]) == 0
+
+
+def test_fb_16_a_flood_of_connections_does_not_take_the_brokers_file_descriptors(serve, tmp_path):
+    ca, world, words = loose_files(tmp_path)
+    broker = serve(*words, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
+    with ExitStack() as idle:
+        for _ in range(600):
+            idle.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=30))
+    secret = provision("localhost", broker.port, ca_pem=ca.certificate_pem, platform=Platform(world, svn=3))
+    assert secret == Secret(KEY)
+    status, _, log = broker.stop()
+    assert status == 0
+    assert "too many connections" in log
+    assert "Traceback" not in log
+    assert len(log.splitlines()) < 20
+
+
+def test_kd_22_the_broker_leaves_no_core_dump_and_lets_nobody_look_into_it(tmp_path):
+    code = (
+        "import ctypes, resource\n"
+        "from strongroom.broker.run import keep_memory_private\n"
+        "keep_memory_private()\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "(0, 0) 0\n"
+
+
+def test_kd_22_the_running_broker_may_leave_no_core_dump(serve, tmp_path):
+    _, _, words = loose_files(tmp_path)
+    broker = serve(*words)
+    assert resource.prlimit(broker.process.pid, resource.RLIMIT_CORE) == (0, 0)
+    assert broker.stop()[0] == 0

@@ -6,8 +6,11 @@ World: the event loop, signals, the ledger's lock.
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import resource
 import signal
 from collections.abc import Callable
+from typing import Final
 
 from strongroom.broker.ledger import Ledger
 from strongroom.broker.server import BrokerServer, ServerLimits
@@ -15,11 +18,15 @@ from strongroom.broker.service import ReleaseService
 from strongroom.broker.setup import BrokerSetup
 from strongroom.broker.tls import server_context
 
+_PR_SET_DUMPABLE: Final = 4
+
 
 def run(
     setup: BrokerSetup, *, address: str, port: int, tls13: bool, limits: ServerLimits, ready: Callable[[int], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT; `ready` gets the port once it listens. Raises what keeps it from starting."""
+    keep_memory_private()
+    _raise_descriptor_limit()
     context = server_context(setup.certificate_pem, setup.key_pem, tls13=tls13)
     with Ledger(setup.ledger) as ledger:
         service = ReleaseService(
@@ -27,6 +34,18 @@ def run(
         )
         service.begin()
         asyncio.run(_serve(BrokerServer(service, context, limits=limits), address, port, ready))
+
+
+def keep_memory_private() -> None:
+    """No core dump, and no look into this process for others of the same user (threat KD-22)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # also where the kernel pipes core dumps to a program
+
+
+def _raise_descriptor_limit() -> None:
+    """Take as many file descriptors as this process may have: each connection needs one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(server: BrokerServer, address: str, port: int, ready: Callable[[int], None]) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -29,6 +30,8 @@ PROTOCOL_NAME: Final = "gramine-v1"
 _READ_BYTES: Final = 4096
 _LINGER_BYTES: Final = 256 * 1024
 _BUSY_LOG_S: Final = 10.0
+_BACKLOG: Final = 128  # asyncio accepts as many at once before one of them is looked at
+_OTHER_DESCRIPTORS: Final = 64  # for the ledger, policy, collateral and keys: a flood must not take these
 _log = logging.getLogger("strongroom.broker")
 _T = TypeVar("_T")
 
@@ -65,7 +68,7 @@ class BrokerServer:
     def __init__(self, service: ReleaseService, context: SSL.Context, *, limits: ServerLimits | None = None) -> None:
         self._service = service
         self._context = context
-        self._limits = limits or ServerLimits()
+        self._limits = _within_descriptors(limits or ServerLimits())
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._per_address: Counter[str] = Counter()
@@ -76,9 +79,7 @@ class BrokerServer:
     async def start(self, address: str, port: int) -> int:
         """Listen; return the port, which the system chooses where `port` is 0."""
         self._pool = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="appraise")
-        self._server = await asyncio.start_server(
-            self._connected, address, port, limit=_READ_BYTES, backlog=self._limits.connections
-        )
+        self._server = await asyncio.start_server(self._connected, address, port, limit=_READ_BYTES, backlog=_BACKLOG)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -193,6 +194,14 @@ class BrokerServer:
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _within_descriptors(limits: ServerLimits) -> ServerLimits:
+    """Return limits that leave file descriptors to the rest of the process."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return limits
+    return replace(limits, connections=max(1, min(limits.connections, most - _BACKLOG - _OTHER_DESCRIPTORS)))
 
 
 class _Connection:
