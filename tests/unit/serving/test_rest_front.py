@@ -298,7 +298,7 @@ def test_sv_15_others_are_refused(front_with, tls_files, client_context, who):
     echo = Echo()
     front = front_with(context=ServerTls(tls_files.mutual).context(), accepts=client_check(), echo=echo)
     shown = {"nobody": None, "stranger": tls_files.stranger, "server": tls_files.server}[who]
-    with contextlib.suppress(OSError)  # an alert, or a connection that is simply gone:
+    with contextlib.suppress(OSError):  # an alert, or a connection that is simply gone
         assert b"/x" not in over_tls(front, client_context(shown))
     assert echo.seen == []
     assert over_tls(front, client_context(tls_files.client)).endswith(b"/x|")
