@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with sealing.open(args.input, key, stored_path=old) as reader:
         before = reader.stored_path
     stored = str(target) if args.path is None else common.manifest_path(args.path)
-    summary = sealing.rewrite_file(Path(args.input), target, key, stored_path=stored)
+    summary = sealing.rewrite_file(Path(args.input), target, key, stored_path=stored, old_path=before)
     sentence = f"{target} was bound to {common.shown(before)}, now to {common.shown(summary.stored_path)}"
     common.print_result(args, summary, sentence, output=str(target), old_path=before)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import os
 import sys
@@ -115,6 +116,8 @@ def table_of_contents() -> str:
 
 def guarded(action: Callable[[], int], *, as_json: bool = False) -> int:
     """Run `action`; print any failure as one catalogued error and return its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal has no letters for is no failure
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return action()
     except SystemExit as leaving:  # argparse --help

@@ -5,8 +5,9 @@
   strongroom-pf-crypt decrypt -w WRAPKEYFILE -i IN -o OUT [-V]
 
 What differs, on purpose: output appears only when it is whole; decrypted files are readable by their owner alone;
-gen-key never replaces a file; publicly known keys are refused; files are written in format v1, which every Gramine
-reads (--format v2 for Gramine 1.9 and later). Exit status: 0 done, 255 for any failure (the original returns -1).
+gen-key never replaces a file; nothing is encrypted under a publicly known key; files are written in format v1, which
+every Gramine reads (--format v2 for Gramine 1.9 and later). Exit status: 0 done, 255 for any failure (the original
+returns -1).
 """
 
 from __future__ import annotations
@@ -135,8 +136,9 @@ def files(source: str, target: str) -> Iterator[tuple[str, str]]:
     if not Path(source).is_dir():
         yield source, target
         return
+    inside = sorted(Path(source).iterdir())  # listed before `target` is made, which may lie inside
     Path(target).mkdir(exist_ok=True)
-    for below in sorted(Path(source).iterdir()):
+    for below in inside:
         if below.is_dir() or below.is_file():
             yield from files(f"{source}/{below.name}", f"{target}/{below.name}")
         else:
@@ -158,10 +160,14 @@ def encrypt(source: str, target: str, key: Secret, options: Options) -> None:
 def decrypt(source: str, target: str, key: Secret, options: Options) -> None:
     """Decrypt one file; the path inside is checked only with --verify, as in the original."""
     say(f"Decrypting: {source} -> {target}")
-    expected = sealing.normalise(source) if options.verify else None
+    expected = source if options.verify else None  # as given, or normalised: tools before 1.4 stored `./e` as it was
+    try:
+        sealing.check_wrap_key(key)
+    except sealing.WeakKey as weak:  # a file of the seeds must open, if only to be sealed under another key
+        sys.stderr.write(f"strongroom: notice: {weak.sentence}: anyone can read {source!a}; {weak.fix}\n")
     attempt(
         "pf_decrypt_file: Opening protected input file failed",
-        lambda: sealing.decrypt_file(Path(source), Path(target), key, stored_path=expected),
+        lambda: sealing.decrypt_file(Path(source), Path(target), key, stored_path=expected, weak_key=True),
         options,
     )
 
@@ -180,4 +186,4 @@ def attempt(failing: str, action: Callable[[], sealing.Summary], options: Option
 
 def say(sentence: str) -> None:
     """Print one line of progress, as the original does on standard output."""
-    sys.stdout.write(sentence.encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stdout.write(sentence + "\n")

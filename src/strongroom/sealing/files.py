@@ -105,8 +105,7 @@ class OutputFile(Descriptor):
     def __init__(self, target: Path, source: InputFile, *, mode: int, in_place: bool = False) -> None:
         check_output(target, source, in_place=in_place)
         self._target: Final = target.name
-        self._on_its_way: Final = f".strongroom-{secrets.token_hex(8)}.part"
-        self._named = False
+        self._on_its_way, self._named = f".strongroom-{secrets.token_hex(8)}.part", False
         self._folder: Final = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fd = open_nameless(self._folder, mode)
@@ -123,9 +122,8 @@ class OutputFile(Descriptor):
         os.fsync(self.fd)
         here = self._folder
         if not self._named:
-            self_fd = f"/proc/self/fd/{self.fd}"
-            os.link(self_fd, self._on_its_way, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=True)
-            self._named = True
+            self._named = True  # said first: an interrupt in between must not leave it behind
+            os.link(f"/proc/self/fd/{self.fd}", self._on_its_way, dst_dir_fd=here, follow_symlinks=True)
         os.replace(self._on_its_way, self._target, src_dir_fd=here, dst_dir_fd=here)
         self._named = False
         os.fsync(here)
@@ -134,9 +132,10 @@ class OutputFile(Descriptor):
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(FileNotFoundError):  # first of all: closing may fail where the disk did
+            if self._named:
+                os.unlink(self._on_its_way, dir_fd=self._folder)
         self.close()
-        if self._named:
-            os.unlink(self._on_its_way, dir_fd=self._folder)
         os.close(self._folder)
 
 
@@ -364,17 +363,18 @@ def rewrite_file(
     *,
     new_key: Secret | None = None,
     stored_path: str | None = None,
+    old_path: str | None = None,
     weak_key: bool = False,
 ) -> Summary:
     """Write `source` as `target` (which may be `source`) under another wrap key, or bound to another stored path.
 
     Only node 0 changes; the data nodes keep their keys. So a new wrap key does not revoke: whoever had the old one may
-    have kept the node keys. Only sealing anew revokes. Refuses a file whose last write was cut off.
+    have kept the node keys. Only sealing anew revokes. Refuses a file whose last write was cut off, and one that is
+    not bound to `old_path` now (None skips that check, by name).
     """
-    next_key = key if new_key is None else new_key
-    check_wrap_key(next_key)
+    check_wrap_key(next_key := key if new_key is None else new_key)
     with closing(InputFile(source)) as sealed:
-        reader = open_source(sealed, key, stored_path=None, strict=True, weak_key=weak_key)
+        reader = open_source(sealed, key, stored_path=old_path, strict=True, weak_key=weak_key)
         metadata = reader.metadata
         if stored_path is not None:
             metadata = replace(metadata, path=stored_form(stored_path))

@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -44,6 +46,24 @@ def test_a_file_is_sealed_under_its_output_path_and_opened_by_its_input_path(her
     assert (here / "back").read_bytes() == b"content" * 1000
     assert stat.S_IMODE((here / "back").stat().st_mode) == 0o600
     assert (here / "models" / "m").read_bytes()[8] == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_a_name_that_cannot_be_printed_is_no_failure(here, encoding):
+    """File names are bytes; whatever the terminal can show, the work is done and said."""
+    sealed = os.fsencode(here / "models") + b"/\xff \xc3\xbc"
+    for command in (
+        [b"file", b"encrypt", b"-w", b"key", b"-i", b"plain", b"-o", sealed],
+        [b"file", b"decrypt", b"-w", b"key", b"-i", sealed, b"-o", b"\xfe"],
+        [b"file", b"pin", sealed],
+        [b"file", b"inspect", b"-w", b"key", b"-i", sealed],
+    ):
+        program = [sys.executable, "-c", "import sys; from strongroom.cli import main; sys.exit(main())", *command]
+        environ = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run(program, cwd=here, env=environ, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"\\udcff" in done.stdout
+    assert (here / os.fsdecode(b"\xfe")).read_bytes() == b"content" * 1000
 
 
 def test_the_path_is_normalised_and_can_be_stated(here, run):

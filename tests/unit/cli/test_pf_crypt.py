@@ -123,6 +123,53 @@ def test_any_failure_is_255_and_leaves_nothing(here, run, line, said):
     assert not (here / "e").exists()
 
 
+@pytest.mark.parametrize("given", ["./e", ".//e", "e"])
+def test_verify_takes_a_path_that_an_older_tool_stored_as_it_was_given(here, run, seal_raw, given):
+    """gramine-sgx-pf-crypt 1.3 stores `./e` as it is, later ones store `e`."""
+    (here / "e").write_bytes(seal_raw(given))
+    status, _, err = run(f"decrypt -V -w key -i {given} -o out")
+    assert (status, err) == (0, "")
+    assert run("decrypt -V -w key -i ../e -o out2")[0] == 255
+
+
+@pytest.fixture
+def seal_raw():
+    """Return a function that seals a file with a stored path as it stands, not normalised."""
+    from strongroom.sealing.node0 import NO_ROOT, Metadata, seal_metadata
+
+    def seal(path):
+        metadata = Metadata(path=path.encode(), size=7, root=NO_ROOT, head=b"content")
+        return seal_metadata(metadata, Secret(KEY), nonce=bytes(range(32)), version=1)
+
+    return seal
+
+
+def test_kd_02_a_file_under_a_public_key_opens_with_a_notice_and_none_is_made(here, run):
+    public = bytes.fromhex("dda09c7c52359c9bc4e51982b97dd7fe")
+    (here / "public").write_bytes(public)
+    run("encrypt -w key -i plain -o e")
+    old = Secret(KEY)
+    sealed = bytearray((here / "e").read_bytes())
+    from strongroom.sealing.node0 import open_metadata, parse_header, seal_metadata
+
+    metadata = open_metadata(parse_header(bytes(sealed[:4096]), length=len(sealed)), old)
+    sealed[:4096] = seal_metadata(metadata, Secret(public), nonce=bytes(range(32)), version=1)
+    (here / "e").write_bytes(sealed)
+    status, _, err = run("decrypt -w public -i e -o out")
+    assert status == 0
+    assert "notice: the wrap key is the sample key" in err
+    assert (here / "out").read_bytes() == b"content" * 1000
+    assert run("encrypt -w public -i plain -o made")[0] == 255
+    assert not (here / "made").exists()
+
+
+def test_a_folder_is_converted_once_even_into_itself(here, run):
+    (here / "models").mkdir()
+    (here / "models" / "m").write_bytes(b"content")
+    assert run("encrypt -w key -i models -o models/sealed")[0] == 0
+    assert sorted(path.name for path in (here / "models").rglob("*")) == ["m", "m", "sealed"]
+
+
 def test_help_is_help(run):
     for line in ("-h", "--help", "encrypt --help"):
         status, out, err = run(line)

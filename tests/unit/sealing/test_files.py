@@ -206,6 +206,30 @@ def test_renaming_binds_to_the_new_path(tmp_path, key, seal):
     assert sealing.unseal_bytes(source.read_bytes(), key, stored_path="d") == b"x" * 5000
 
 
+def test_a_file_that_is_exchanged_before_it_is_renamed_keeps_its_path(tmp_path, key, seal, names):
+    source = tmp_path / "sealed"
+    source.write_bytes(seal(b"x" * 5000))
+    before = source.read_bytes()
+    with pytest.raises(sealing.WrongPath):
+        sealing.rewrite_file(source, source, key, stored_path="d", old_path="the path that was asked for")
+    assert source.read_bytes() == before
+    assert names() == ["sealed"]
+    assert sealing.rewrite_file(source, source, key, stored_path="d", old_path="a/b").stored_path == "d"
+
+
+def test_an_interrupt_while_the_name_is_given_leaves_nothing(tmp_path, key, names, monkeypatch):
+    (tmp_path / "plain").write_bytes(b"abc")
+
+    def interrupted(*linked, link=os.link, **where):
+        link(*linked, **where)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sealing.files.os, "link", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sealing.encrypt_file(tmp_path / "plain", tmp_path / "out", key, stored_path="p")
+    assert names() == ["plain"]
+
+
 def test_a_file_with_an_unfinished_write_is_not_rewritten(tmp_path, key, other_key, seal):
     sealed = bytearray(seal(b"x" * 5000, version=2))
     sealed[58] |= 1
