@@ -13,6 +13,7 @@ from typing import Final
 from strongroom import sealing
 from strongroom.errors import BadInput
 from strongroom.sealing.paths import printable, to_bytes
+from strongroom.secret import Secret
 
 LONG_BYTES: Final = 64 * 1024 * 1024  # below this nobody waits long enough to read a progress bar
 
@@ -52,7 +53,6 @@ def add_expected_path(parser: argparse.ArgumentParser) -> None:
 def add_opening(parser: argparse.ArgumentParser) -> None:
     """Add the options of verbs that open a whole file."""
     parser.add_argument("--strict", action="store_true", help="refuse a file whose last write was cut off")
-    parser.add_argument("--weak-key", action="store_true", help="admit a publicly known wrap key, to get away from it")
     add_workers(parser)
     add_json(parser)
 
@@ -89,6 +89,16 @@ def expected_path(args: argparse.Namespace) -> str | None:
         notice("the stored path is not checked (--any-path): a file moved here from elsewhere would pass")
         return None
     return str(args.input) if args.path is None else manifest_path(args.path)
+
+
+def opening_key(key_file: Path) -> Secret:
+    """Return the key that a file is opened with; a weak one opens too, loudly: its owner has to get away from it."""
+    key = sealing.read_wrap_key(key_file)
+    try:
+        sealing.check_wrap_key(key)
+    except sealing.WeakKey as weak:
+        notice(f"{weak.sentence}: anyone can read what is sealed with it; {weak.fix} [{weak.code}]")
+    return key
 
 
 def notice(sentence: str) -> None:

@@ -28,11 +28,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     common.refuse_key_as_output(args.output, args.wrap_key)
-    key = sealing.read_wrap_key(args.wrap_key)
+    key = common.opening_key(args.wrap_key)
     expected = common.expected_path(args)
     with common.progress_bar("opening", args.input) as progress:
         summary = sealing.decrypt_file(
-            Path(args.input), args.output, key, stored_path=expected, strict=args.strict, weak_key=args.weak_key,
+            Path(args.input), args.output, key, stored_path=expected, strict=args.strict, weak_key=True,
             workers=args.workers, progress=progress,
         )  # fmt: skip
     sentence = f"opened {args.input} as {args.output}: {common.describe(summary)}"

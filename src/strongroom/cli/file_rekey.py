@@ -25,7 +25,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     keys.add_argument("--new-key", metavar="KEYFILE", type=Path, help="make a fresh key file and move to that")
     common.add_input(parser, "the sealed file")
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, help="write here (default: replace IN)")
-    parser.add_argument("--weak-key", action="store_true", help="admit a publicly known old key, to get away from it")
     common.add_json(parser)
 
 
@@ -34,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
     target = args.output or Path(args.input)
     for path in (args.wrap_key, args.to):
         common.refuse_key_as_output(target, path)
-    key = sealing.read_wrap_key(args.wrap_key)
+    key = common.opening_key(args.wrap_key)
     new_key = sealing.new_wrap_key(args.new_key) if args.new_key else sealing.read_wrap_key(args.to)
     try:
-        summary = sealing.rewrite_file(Path(args.input), target, key, new_key=new_key, weak_key=args.weak_key)
+        summary = sealing.rewrite_file(Path(args.input), target, key, new_key=new_key, weak_key=True)
     except BaseException:
         if args.new_key:  # a failed run leaves nothing behind
             args.new_key.unlink()

@@ -25,11 +25,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    key = sealing.read_wrap_key(args.wrap_key)
+    key = common.opening_key(args.wrap_key)
     expected = common.expected_path(args)
     with common.progress_bar("verifying", args.input) as progress:
         summary = sealing.verify_file(
-            Path(args.input), key, stored_path=expected, strict=args.strict, weak_key=args.weak_key,
+            Path(args.input), key, stored_path=expected, strict=args.strict, weak_key=True,
             workers=args.workers, progress=progress,
         )  # fmt: skip
     common.print_result(args, summary, f"{args.input} is whole: {common.describe(summary)}")
