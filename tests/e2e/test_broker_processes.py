@@ -49,7 +49,8 @@ class Serving:
         with self._log.open("a") as log:  # not a pipe: a full one that nobody reads would stop the broker
             self.process = subprocess.Popen(
                 [*STRONGROOM, "broker", "serve", "--port", "0", "--ready-file", str(self.ready), *words],
-                cwd=cwd, stdout=subprocess.PIPE, stderr=log, text=True, preexec_fn=before,
+                cwd=cwd, stdout=subprocess.PIPE, stderr=log, text=True,
+                preexec_fn=before,  # noqa: PLW1509  # it sets a limit and takes no lock
             )  # fmt: skip
         self.line = self.process.stdout.readline()
 

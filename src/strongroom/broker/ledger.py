@@ -231,14 +231,22 @@ def _tail(path: Path, start: int) -> bytes:
 
 
 def _remembered(path: Path, size: int) -> Head | None:
-    """Return the head beside the ledger; only an empty ledger may be without one."""
+    """Return the head beside the ledger; only a ledger that holds no decision yet may be without one."""
     try:
         text = head_path(path).read_bytes().decode("ascii", "replace")
     except FileNotFoundError:
         text = ""
-    if text or not size:
-        return Head.from_text(text) if text else None
+    if text:
+        return Head.from_text(text)
+    if not size or _has_only_begun(path, size):
+        return None
     raise LedgerBroken(f"{head_path(path)} is missing or empty, so lines cut off the end would not be noticed")
+
+
+def _has_only_begun(path: Path, size: int) -> bool:
+    """Return whether the first line is all there is: a full disk or a crash came before its head was written."""
+    with path.open("rb") as file:
+        return file.readline(chain.MAX_LINE_BYTES + 1).endswith(b"\n") and file.tell() == size
 
 
 def _salt_of(path: Path) -> bytes:

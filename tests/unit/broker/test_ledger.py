@@ -278,3 +278,15 @@ def test_a_file_that_does_not_begin_as_a_ledger_is_not_continued(path):
     ledger.head_path(path).write_text(head.to_text())
     with pytest.raises(LedgerBroken, match="begin"):
         Ledger(path)
+
+
+def test_a_ledger_whose_disk_was_full_at_its_very_beginning_goes_on_once_there_is_room(path):
+    Ledger(path).close()
+    ledger.head_path(path).write_text("")  # the first line found room, the head beside it did not
+    with Ledger(path) as book:
+        book.append({"kind": "decision"}, at=AT)
+    assert ledger.verify(path).seq == 1
+    ledger.head_path(path).write_text("")  # from the first decision on a missing head is somebody's doing
+    with pytest.raises(LedgerBroken) as caught:
+        Ledger(path)
+    assert caught.value.code == "SR-LEDGER-BROKEN"
