@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -259,14 +259,21 @@ def test_sa_11_a_broker_that_is_killed_has_written_every_release_down(serve, tmp
     assert main(["ledger", "verify", "--file", str(tmp_path / "ledger.jsonl")]) == 0
 
 
+def first_answer(port, ca, platform):
+    """Ask until the broker has taken leave of those who came before, and return what it then releases."""
+    for _ in range(1000):
+        with suppress(BrokerRefused, BrokerUnreachable):
+            return provision("localhost", port, ca_pem=ca.certificate_pem, platform=platform)
+    raise AssertionError("the broker never answered")
+
+
 def test_fb_16_a_flood_of_connections_does_not_take_the_brokers_file_descriptors(serve, tmp_path):
     ca, world, words = loose_files(tmp_path)
     broker = serve(*words, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
     with ExitStack() as idle:
         for _ in range(600):
             idle.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=30))
-    secret = provision("localhost", broker.port, ca_pem=ca.certificate_pem, platform=Platform(world, svn=3))
-    assert secret == Secret(KEY)
+    assert first_answer(broker.port, ca, Platform(world, svn=3)) == Secret(KEY)
     status, _, log = broker.stop()
     assert status == 0
     assert "too many connections" in log
