@@ -12,6 +12,7 @@ import asyncio
 import logging
 import resource
 import secrets
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +31,8 @@ PROTOCOL_NAME: Final = "gramine-v1"
 _READ_BYTES: Final = 4096
 _LINGER_BYTES: Final = 256 * 1024
 _BUSY_LOG_S: Final = 10.0
-_BACKLOG: Final = 128  # asyncio accepts as many at once before one of them is looked at
-_OTHER_DESCRIPTORS: Final = 64  # for the ledger, policy, collateral and keys: a flood must not take these
+_ACCEPT_AT_ONCE: Final = 16  # asyncio takes as many in each of the few rounds that pass before one is looked at
+_OTHER_DESCRIPTORS: Final = 128  # for these, the ledger, policy, collateral and keys: a flood must not take them
 _log = logging.getLogger("strongroom.broker")
 _T = TypeVar("_T")
 
@@ -79,7 +80,12 @@ class BrokerServer:
     async def start(self, address: str, port: int) -> int:
         """Listen; return the port, which the system chooses where `port` is 0."""
         self._pool = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="appraise")
-        self._server = await asyncio.start_server(self._connected, address, port, limit=_READ_BYTES, backlog=_BACKLOG)
+        self._server = await asyncio.start_server(
+            self._connected, address, port, limit=_READ_BYTES, backlog=_ACCEPT_AT_ONCE
+        )
+        for listening in self._server.sockets:
+            with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
+                same.listen(self._limits.connections)  # the queue may be longer than what is accepted at once
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
@@ -201,7 +207,7 @@ def _within_descriptors(limits: ServerLimits) -> ServerLimits:
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most == resource.RLIM_INFINITY:
         return limits
-    return replace(limits, connections=max(1, min(limits.connections, most - _BACKLOG - _OTHER_DESCRIPTORS)))
+    return replace(limits, connections=max(1, min(limits.connections, most - _OTHER_DESCRIPTORS)))
 
 
 class _Connection:
