@@ -7,7 +7,6 @@ import binascii
 import hashlib
 import hmac
 import re
-import warnings
 from collections.abc import Iterator
 from typing import Final
 
@@ -108,11 +107,11 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
 def load_certificate_der(der: bytes) -> x509.Certificate:
     """Return one certificate whose key, dates and extensions can be read."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            certificate = x509.load_der_x509_certificate(der)
-            _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.extensions
-            _ = certificate.subject, certificate.issuer, certificate.signature_hash_algorithm
+        certificate = x509.load_der_x509_certificate(der)
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.extensions
+        _ = certificate.subject, certificate.issuer, certificate.signature_hash_algorithm
+        if certificate.serial_number <= 0:  # `cryptography` only warns, and warning filters are not for threads
+            raise ValueError("its serial number is not positive")
     except (Warning, *UNREADABLE) as problem:
         raise BadCertificate(f"a certificate cannot be read: {str(problem)[:160]}") from None
     public_key(certificate)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -51,10 +49,8 @@ def load_signer(pem: Secret) -> Ed25519PrivateKey:
 def load_owner_public(pem: bytes) -> Ed25519PublicKey:
     """Read the public key that a replica checks bundles with; raise `BadSigningKey`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            key = load_pem_public_key(pem[: MAX_PEM_BYTES + 1])
-    except (Warning, *UNREADABLE):
+        key = load_pem_public_key(pem[: MAX_PEM_BYTES + 1])
+    except UNREADABLE:
         raise BadSigningKey("the owner's public signing key cannot be read") from None
     if not isinstance(key, Ed25519PublicKey):
         raise BadSigningKey("the owner's public signing key is not Ed25519")

@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from strongroom import platforms, sealing
 from strongroom.broker import client as broker
 from strongroom.bundles import BadModelName, open_ssl_config
-from strongroom.errors import BadInput, Refused, Unreachable
-from strongroom.pki import SslConfig, disk, ssl_cfg
+from strongroom.errors import Refused, Unreachable
+from strongroom.pki import SslConfig, disk, signing, ssl_cfg
 from strongroom.platforms import Platform
 from strongroom.secret import Secret
 from strongroom.serving.options import BrokerOptions, Options
@@ -32,13 +31,6 @@ ATTEMPT_S: Final = 15.0
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 10.0
 _log: Final = logging.getLogger(__name__)
-
-
-class OwnerKeyUnreadable(BadInput):
-    """The owner's public key cannot be read."""
-
-    code = "SR-OWNER-KEY"
-    fix = "Give the workspace's signing/owner_public.pem."
 
 
 class KeyNotReleased(Refused):
@@ -64,14 +56,8 @@ def platform_of(environ: Mapping[str, str]) -> Platform | None:
 
 
 def read_owner_key(options: BrokerOptions) -> Ed25519PublicKey:
-    """Return the key that bundles are signed with. Raises OwnerKeyUnreadable or OSError."""
-    try:
-        key = load_pem_public_key(disk.read_bounded(options.owner_key, limit=MAX_PEM_BYTES))
-    except ValueError:
-        raise OwnerKeyUnreadable(f"{options.owner_key} is not a public key in PEM form") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise OwnerKeyUnreadable(f"{options.owner_key} is not an Ed25519 public key")
-    return key
+    """Return the key that bundles are signed with. Raises BadSigningKey or OSError."""
+    return signing.load_owner_public(disk.read_bounded(options.owner_key, limit=MAX_PEM_BYTES))
 
 
 async def obtain_key(options: BrokerOptions, platform: Platform | None) -> Secret:

@@ -15,13 +15,13 @@ from strongroom import sealing
 from strongroom.broker import client as broker
 from strongroom.bundles import BadModelName, seal_ssl_config
 from strongroom.errors import BadInput, StrongroomError
+from strongroom.pki.signing import BadSigningKey
 from strongroom.platforms import PlatformAbsent
 from strongroom.secret import Secret
 from strongroom.serving.flags import options_of
 from strongroom.serving.identity import (
     BrokerNotReached,
     KeyNotReleased,
-    OwnerKeyUnreadable,
     load_tls,
     obtain_key,
     platform_of,
@@ -110,9 +110,9 @@ def test_the_owners_key_is_an_ed25519_key(options, tmp_path):
     other = ec.generate_private_key(ec.SECP256R1()).public_key()
     for junk in (b"junk", other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)):
         (tmp_path / "owner.pem").write_bytes(junk)
-        with pytest.raises(OwnerKeyUnreadable) as caught:
+        with pytest.raises(BadSigningKey) as caught:
             read_owner_key(options.broker)
-        assert caught.value.code == "SR-OWNER-KEY"
+        assert caught.value.code == "SR-SIGNING-KEY"
 
 
 def seal(options, config, key, version=1, name="m"):
