@@ -28,6 +28,12 @@ find_python() {
     done
 }
 
+# A copied or renamed folder: the programs in its .venv would still run the code of the old place, or nothing.
+if [ -f .venv/bin/strongroom ] && ! head -n 2 .venv/bin/strongroom | grep -qF "$(pwd -P)/.venv/bin/"; then
+    say "this folder was copied or renamed; making .venv anew"
+    rm -rf .venv
+fi
+
 wanted=$(cat uv.lock pyproject.toml tools/setup.sh | cksum)
 stamp=.venv/strongroom-setup
 [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
@@ -47,6 +53,7 @@ if [ -z "$uv" ]; then
         say "fetching uv"
         rm -rf .tools
         if ! "$python" -m venv .tools >/dev/null 2>&1; then
+            [ "$(id -u)" = 0 ] || say "to fetch uv, pip is needed; or put uv (https://docs.astral.sh/uv) on your PATH and run this again."
             apt_install python3-venv
             rm -rf .tools
             "$python" -m venv .tools >/dev/null || stop "cannot make a virtual environment with $python"
