@@ -28,4 +28,6 @@ def main(url: str, photo: str, model: str = "efficientnet-lite0") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in {3, 4}:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

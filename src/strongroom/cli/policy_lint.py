@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps({"policy": str(path), "rules": described}) + "\n")
         return 0
-    lines = [f"{path}: {len(rules)} rules" if rules else f"{path}: no rules, so nothing is released"]
+    count = {0: "no rules, so nothing is released", 1: "1 rule"}.get(len(rules), f"{len(rules)} rules")
+    lines = [f"{path}: {count}"]
     for rule_object in described:
         lines += [f"rule {rule_object['name']!r}", *(f"  {sentence}" for sentence in rule_object["admits"])]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def open_world(args: argparse.Namespace) -> simulated.World:
     """Return the world that the arguments name, made if absent; raise RealTeePresent beside a real TEE."""
     simulated.refuse_beside_real_tee(allowed=args.beside_real_tee)
     folder = args.world or simulated.default_folder(os.environ)
+    if not folder.exists():
+        sys.stderr.write(f"strongroom: notice: there is no simulated platform in {folder}: making a new one\n")
     return simulated.World.open_or_create(folder, now=datetime.now(UTC))
 
 

@@ -42,7 +42,7 @@ class ClientNotAccepted(BadInput):
     """The server wants a client certificate and did not accept what it got."""
 
     code = "SR-CLIENT-NOT-ACCEPTED"
-    fix = "Give --crt and --key with a client certificate from the CA that the server trusts."
+    fix = "Give --crt and --key from the CA that the server trusts, and the REST port (8501), not the gRPC port (8500)."
 
 
 class Connection:

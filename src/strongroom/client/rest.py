@@ -131,8 +131,9 @@ def _from_json(name: str, value: object, info: TensorInfo | None) -> Array:
     try:
         if info and info.dtype == "DT_STRING":
             return np.array(_bytes_in(value), dtype=object)
-        return np.array(value, dtype=kind)
-    except (ValueError, TypeError, OverflowError):
+        with np.errstate(over="raise"):  # a number beyond its type is no answer, not infinity
+            return np.array(value, dtype=kind)
+    except (ValueError, TypeError, OverflowError, FloatingPointError):
         raise BadAnswer(f"output {name[:64]!r} is not a tensor") from None
 
 

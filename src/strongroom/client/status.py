@@ -46,7 +46,9 @@ class ServerBusy(ServerSaid, Unreachable):
     """The server cannot answer at the moment."""
 
     code = "SR-SERVER-BUSY"
-    fix = "Try again later; allow more time with --timeout if the model is slow."
+    fix = (
+        "Check that this is the gRPC port (8500), then try again; allow more time with --timeout if the model is slow."
+    )
 
 
 class ServerFailed(ServerSaid, Unreachable):

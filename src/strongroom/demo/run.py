@@ -135,7 +135,7 @@ def _keep(scene: Scene, console: Console) -> None:
     """Print what to try by hand, then wait for Ctrl-C."""
     program = Path(sys.executable).with_name("strongroom")
     ours = str(program) if program.exists() else f"{sys.executable} -m strongroom"
-    load = ["bench", "-url", f"{HOST}:{scene.ports.grpc}", "--model", MODEL_NAME, "-cnum", "2", "-loop", "20"]
+    load = ["bench", "-url", f"{HOST}:{scene.ports.grpc}", "--model", MODEL_NAME, "-cnum", "2", "-loop", "20", "--json"]
     load += [word.replace("--", "-") for word in scene.credentials()]
     tries = (
         scene.predict_words(scene.rest_url, *scene.photos),
@@ -162,8 +162,12 @@ def _keep(scene: Scene, console: Console) -> None:
 
 @contextmanager
 def _signals_end_it() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that no process is left behind."""
+    """Let SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that no process is left behind.
+
+    SIGINT is set too: a shell starts what ends in `&` with SIGINT ignored.
+    """
     before = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:

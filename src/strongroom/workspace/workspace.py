@@ -56,6 +56,11 @@ class Workspace:
     def create(cls, folder: Path, *, now: datetime, settings: Settings | None = None) -> Self:
         """Make a workspace that works as it is, in one step; raise `AlreadyThere` if the folder is in use."""
         settings = settings or Settings()
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / "strongroom.toml").exists():
+            raise disk.AlreadyThere(
+                f"{folder} holds files but no workspace",
+                fix="Move it away, run strongroom init, then put what it held (such as trust/) into the workspace.",
+            )
         authority = Authority.create("Strongroom owner CA", now=now)
         broker = authority.issue_server(settings.broker_names, now=now)
         signer = Ed25519PrivateKey.generate()

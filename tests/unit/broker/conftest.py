@@ -232,6 +232,7 @@ class StdlibPeer:
 
     def __init__(self, port, credentials, ca_pem, *, version=ssl.TLSVersion.TLSv1_2, ciphers=None):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python before 3.11.4 sets it
         context.load_verify_locations(cadata=ca_pem.decode())
         context.minimum_version = context.maximum_version = version
         if ciphers:
@@ -282,8 +283,12 @@ class StdlibPeer:
             except ssl.SSLWantReadError:
                 self.raw_after_handshake += self._fill()
                 continue
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError) as end:
-                return plain, isinstance(end, ssl.SSLZeroReturnError)
+            except ssl.SSLZeroReturnError:
+                return plain, True
+            except ssl.SSLError as end:
+                if not isinstance(end, ssl.SSLEOFError) and end.reason != "UNEXPECTED_EOF_WHILE_READING":
+                    raise
+                return plain, False
             if not piece:
                 return plain, True
             plain += piece

@@ -66,7 +66,7 @@ def test_outputs_of_an_unknown_signature_keep_what_json_says():
         ({"outputs": {"a": [1]}}, TWO), ({"outputs": {"a": [1.5, "x"], "b": []}}, TWO),
         ({"outputs": {"a": [1], "b": [1]}}, TWO),
         ({"outputs": {"a": [2**70], "b": []}}, TWO), ({"outputs": {"a": [1], "b": [{"b64": "!"}]}}, TWO),
-        ({"outputs": 1}, None),
+        ({"outputs": 1}, None), ({"outputs": 3.4028235677973366e38}, ONE),
     ],
 )  # fmt: skip
 def test_an_answer_that_does_not_fit_its_signature_is_refused(answer, signature):

@@ -312,3 +312,11 @@ def test_signing_keys_of_another_kind_are_refused():
     refused(lambda: signing.load_owner_public(public), "SR-SIGNING-KEY")
     mine = ed25519.Ed25519PrivateKey.generate()
     assert signing.load_signer(signing.signer_pem(mine)).public_key() == mine.public_key()
+
+
+def test_a_folder_with_other_files_is_not_taken_over_and_says_what_to_do(tmp_path):
+    (tmp_path / "w/trust").mkdir(parents=True)
+    with pytest.raises(AlreadyThere, match="holds files but no workspace") as caught:
+        Workspace.create(tmp_path / "w", now=datetime.now(UTC))
+    assert "run strongroom init" in caught.value.fix
+    assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["trust"]
