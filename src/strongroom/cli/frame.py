@@ -7,8 +7,11 @@ import importlib
 import io
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn, Protocol, cast
 
 from strongroom import __version__
@@ -119,7 +122,8 @@ def guarded(action: Callable[[], int], *, as_json: bool = False) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal has no letters for is no failure
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return action()
+        with terminations_unwind():
+            return action()
     except SystemExit as leaving:  # argparse --help
         return leaving.code if isinstance(leaving.code, int) else 1
     except KeyboardInterrupt:
@@ -138,6 +142,28 @@ def guarded(action: Callable[[], int], *, as_json: bool = False) -> int:
         if os.environ.get("STRONGROOM_TRACEBACK") == "1":
             raise
         return report(Defect(f"{type(problem).__name__}: {problem}"), as_json=as_json)
+
+
+@contextmanager
+def terminations_unwind() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that half-written files are put away.
+
+    A signal that is ignored (nohup) or handled already stays as it is; servers set handlers of their own.
+    """
+    wanted = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    ours = [number for number in wanted if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def leave(number: int, _frame: object) -> NoReturn:
+    """Leave with the status by which shells name a signal."""
+    raise SystemExit(128 + number)
 
 
 def describe(problem: OSError) -> str:

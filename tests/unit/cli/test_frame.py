@@ -1,6 +1,8 @@
 """The frame: contents, misuse, and every failure as one catalogued sentence."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -87,3 +89,31 @@ def test_explain_prints_meaning_and_fix(capsys):
     assert "what to do:" in capsys.readouterr().out
     assert main(["explain", "SR-MALFORMED", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["code"] == "SR-MALFORMED"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_termination_unwinds_what_is_half_done_and_names_the_signal(number):
+    put_away = []
+
+    def work():
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        finally:
+            put_away.append(number)
+
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        assert frame.guarded(work) == 128 + number
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert put_away == [number]
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert frame.guarded(lambda: int(signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN)) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
