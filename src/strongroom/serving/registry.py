@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.errors import StrongroomError
+from strongroom.errors import Refused, StrongroomError, Tampered
 from strongroom.serving.engines import EngineThread
 from strongroom.serving.loading import Loader
 from strongroom.serving.status import code_of
@@ -43,6 +43,7 @@ class _Life:
     status: VersionStatus
     served: Served | None = None
     failed_with: Fingerprint | None = None
+    refusal: StrongroomError | None = None
 
 
 class ModelVersions:
@@ -65,6 +66,11 @@ class ModelVersions:
             return next(iter(self.available), None)
         life = self._lives.get(version)
         return life.served if life else None
+
+    def refusals(self) -> list[StrongroomError]:
+        """Return why versions were refused, not merely unloadable: tampered, or not under this key; highest first."""
+        lives = (self._lives[version] for version in sorted(self._lives, reverse=True))
+        return [life.refusal for life in lives if life.refusal is not None]
 
     def statuses(self) -> tuple[VersionStatus, ...]:
         """Return every version that is known, highest first."""
@@ -104,6 +110,7 @@ class ModelVersions:
             engine = await in_thread(lambda: self._loader.load(candidate), name=f"load {self.name} {version}")
         except Exception as problem:  # noqa: BLE001  # whatever a version is like, the others go on serving
             life.failed_with = seen
+            life.refusal = problem if isinstance(problem, Tampered | Refused) else None
             life.status = _ended_by(version, problem)
             _log.error("%s version %d is not served: %s", self.name, version, _operators_view(problem))
             return

@@ -121,6 +121,8 @@ class Server:
             await model.settle(latest(listing.candidates))
             if model.available:
                 return
+            if refusals := model.refusals():
+                raise refusals[0]  # stop: waiting or asking again makes a changed model no better
             ended = [status for status in model.statuses() if status.state is State.END]
             if ended or self.options.poll_wait_s <= 0:
                 reason = ended[0].message if ended else f"{self.options.model_base_path} holds no version"

@@ -165,6 +165,19 @@ def test_a_replica_that_nobody_trusts_ends_with_status_3_and_never_listens(broke
     assert "Traceback" not in log
 
 
+def test_kd_07_one_changed_byte_in_the_bundle_ends_with_status_3(broker, replica):
+    replica.trust(broker)
+    sealed = replica.folder / "models" / NAME / "1" / "model.onnx"
+    data = bytearray(sealed.read_bytes())
+    data[100] ^= 1
+    sealed.write_bytes(data)
+    status, _, log = replica.launch(broker).end(0)
+    assert status == 3
+    assert "tampered" in log
+    assert "Running gRPC" not in log
+    assert "Traceback" not in log
+
+
 def test_a_broker_that_is_not_there_ends_with_status_4(replica):
     status, _, log = replica.launch(1, "--broker_wait_seconds=0.5").end(0)
     assert status == 4

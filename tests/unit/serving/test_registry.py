@@ -148,6 +148,7 @@ def test_sv_10_clients_see_the_kind_of_failure_and_the_log_the_rest(base, caplog
         assert status.code is Code.DATA_LOSS
         assert "path" not in status.message
         assert "SR-BUNDLE-INCOMPLETE" in status.message
+        assert [refusal.code for refusal in versions.refusals()] == ["SR-BUNDLE-INCOMPLETE"]
 
     asyncio.run(story())
     assert "/the/operators/path is short" in caplog.text
