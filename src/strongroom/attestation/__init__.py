@@ -21,9 +21,10 @@ from strongroom.attestation.policy import (
     Reason,
     appraise,
 )
-from strongroom.attestation.quote import CertificationType, Quote, Tee, parse_quote
+from strongroom.attestation.quote import Body, BodyType, CertificationType, Quote, Tee, parse_quote
 from strongroom.attestation.report import Attributes, SgxReport
 from strongroom.attestation.status import TcbStatus
+from strongroom.attestation.td_report import TdAttributes, TdReport
 from strongroom.attestation.verdict import Verdict
 from strongroom.attestation.verify import fmspc_of, verify
 
@@ -33,6 +34,8 @@ __all__ = [
     "Anchor",
     "AnchorUnusable",
     "Attributes",
+    "Body",
+    "BodyType",
     "CertificationType",
     "Collateral",
     "CollateralUnreadable",
@@ -49,6 +52,8 @@ __all__ = [
     "Reason",
     "SgxReport",
     "TcbStatus",
+    "TdAttributes",
+    "TdReport",
     "Tee",
     "TrustDomain",
     "Verdict",

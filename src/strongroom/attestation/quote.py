@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
 from strongroom.attestation.report import REPORT_BYTES, SgxReport
+from strongroom.attestation.td_report import TdReport
 from strongroom.wire import Reader
 
 MAX_QUOTE_BYTES: Final = 64 * 1024  # a v3 quote with its PCK chain is about 4.6 kB
@@ -29,7 +30,15 @@ class Tee(StrEnum):
     TDX = "TDX"
 
 
-Body: TypeAlias = SgxReport  # TD reports will join here
+class BodyType(IntEnum):
+    """What the body of a quote is: the numbers of version 5, used for all versions."""
+
+    SGX = 1
+    TD_1_0 = 2
+    TD_1_5 = 3
+
+
+Body: TypeAlias = SgxReport | TdReport
 
 
 class CertificationType(IntEnum):
@@ -66,6 +75,7 @@ class Quote:
 
     version: int
     tee: Tee
+    body_type: BodyType
     qe_svn: int
     pce_svn: int
     user_data: bytes  # 20 bytes; the first 16 are the QE ID
@@ -105,6 +115,7 @@ class Quote:
         return {
             "quote_version": self.version,
             "tee": self.tee.value,
+            "body_type": self.body_type.value,
             "qe_svn": self.qe_svn,
             "pce_svn": self.pce_svn,
             "user_data": self.user_data.hex(),
@@ -144,6 +155,7 @@ def parse_quote(data: bytes) -> Quote:
     return Quote(
         version=3,
         tee=Tee.SGX,
+        body_type=BodyType.SGX,
         qe_svn=qe_svn,
         pce_svn=pce_svn,
         user_data=user_data,

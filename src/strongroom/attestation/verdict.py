@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from strongroom.attestation.anchors import TrustDomain
 from strongroom.attestation.pck import PckClaims
-from strongroom.attestation.quote import Body, Tee, body_object
+from strongroom.attestation.quote import Body, BodyType, Tee, body_object
 from strongroom.attestation.status import TcbStatus
 from strongroom.attestation.validity import timestamp
 
@@ -24,6 +24,7 @@ class Verdict:
     root_key_id: str  # SHA-384 of the root point, hex
     tee: Tee
     quote_version: int
+    body_type: BodyType
     status: TcbStatus
     platform_status: TcbStatus
     qe_status: TcbStatus
@@ -45,10 +46,11 @@ class Verdict:
     collateral_ids: tuple[tuple[str, str], ...]  # SHA-256 of each part, hex, by name
     verified_at: datetime
     trailing_len: int
+    in_grace: tuple[str, ...] = ()  # collateral whose expiry was excused, by name; empty unless a grace was given
 
     @property
     def debug(self) -> bool:
-        """Whether the host may read this enclave's memory."""
+        """Whether the host may read this enclave's or trust domain's memory."""
         return self.body.debug
 
     @property
@@ -66,6 +68,7 @@ class Verdict:
             "trust_domain": self.trust_domain.value,
             "root_key_id": self.root_key_id,
             "tee": self.tee.value,
+            "body_type": self.body_type.value,
             "status": self.status.value,
             "advisories": list(self.advisories),
             "platform_status": self.platform_status.value,
@@ -87,4 +90,5 @@ class Verdict:
             "pck_crl_num": self.pck_crl_number,
             "collateral_ids": dict(self.collateral_ids),
             "verified_at": timestamp(self.verified_at),
+            "in_grace": list(self.in_grace),
         }

@@ -121,6 +121,7 @@ def _verdict(
         root_key_id=anchor.root_key_id,
         tee=quote.tee,
         quote_version=quote.version,
+        body_type=quote.body_type,
         status=tcb.status,
         platform_status=tcb.platform_status,
         qe_status=tcb.qe_status,
