@@ -3,11 +3,13 @@
 Law of this room: pure. Bytes, collateral, anchors and a time come in; a verdict comes out, or one refusal with a code
 of the specification. Evidence is not policy: a sound quote always gets a `Verdict`, bad news included, and only
 `appraise` says whether it is enough. Trust starts at pinned root keys and nowhere else; the simulated platform takes
-the same path as Intel's. This release verifies SGX quotes of version 3.
+the same path as Intel's. Quotes of SGX and TDX are verified, versions 3, 4 and 5.
 """
 
 from strongroom.attestation.anchors import INTEL, Anchor, AnchorUnusable, TrustDomain
 from strongroom.attestation.binding import NonceTooShort, report_data_for
+from strongroom.attestation.claims import Claims, EvidenceSource, claims_of
+from strongroom.attestation.certification import CertificationType, PckLookup
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
 from strongroom.attestation.collateral import Collateral, CollateralUnreadable
 from strongroom.attestation.pck import PckClaims
@@ -21,7 +23,7 @@ from strongroom.attestation.policy import (
     Reason,
     appraise,
 )
-from strongroom.attestation.quote import Body, BodyType, CertificationType, Quote, Tee, parse_quote
+from strongroom.attestation.quote import Body, BodyType, Quote, Tee, parse_quote, pck_lookup_of
 from strongroom.attestation.report import Attributes, SgxReport
 from strongroom.attestation.status import TcbStatus
 from strongroom.attestation.td_report import TdAttributes, TdReport
@@ -37,14 +39,17 @@ __all__ = [
     "Body",
     "BodyType",
     "CertificationType",
+    "Claims",
     "Collateral",
     "CollateralUnreadable",
     "Decision",
     "EvidenceCode",
     "EvidenceRefused",
+    "EvidenceSource",
     "KssFields",
     "NonceTooShort",
     "PckClaims",
+    "PckLookup",
     "Policy",
     "PolicyCode",
     "PolicyUnusable",
@@ -58,8 +63,10 @@ __all__ = [
     "TrustDomain",
     "Verdict",
     "appraise",
+    "claims_of",
     "fmspc_of",
     "parse_quote",
+    "pck_lookup_of",
     "report_data_for",
     "verify",
 ]
