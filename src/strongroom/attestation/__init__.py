@@ -8,8 +8,8 @@ the same path as Intel's. Quotes of SGX and TDX are verified, versions 3, 4 and 
 
 from strongroom.attestation.anchors import INTEL, Anchor, AnchorUnusable, TrustDomain
 from strongroom.attestation.binding import NonceTooShort, report_data_for
-from strongroom.attestation.claims import Claims, EvidenceSource, claims_of
 from strongroom.attestation.certification import CertificationType, PckLookup
+from strongroom.attestation.claims import Claims, EvidenceSource, claims_of
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
 from strongroom.attestation.collateral import Collateral, CollateralUnreadable
 from strongroom.attestation.pck import PckClaims

@@ -25,9 +25,13 @@ class EvidenceCode(StrEnum):
     QUOTE_TRUNCATED = auto()
     UNSUPPORTED_QUOTE_VERSION = auto()
     UNSUPPORTED_TEE = auto()
+    UNSUPPORTED_BODY_TYPE = auto()
+    BODY_TEE_MISMATCH = auto()
+    BODY_SIZE = auto()
     UNSUPPORTED_AK_TYPE = auto()
     V3_NOT_SGX = auto()
     UNKNOWN_QE_VENDOR = auto()
+    V4_CERT_TYPE = auto()
     AUTH_TRAILING = auto()
     CERT_TYPE = auto()
     TRAILING_DATA = auto()
@@ -66,6 +70,7 @@ class EvidenceCode(StrEnum):
     PCK_REVOKED = auto()
     INVALID_PCK_CERT = auto()
     TCB_INFO_MISMATCH = auto()
+    TDX_MODULE_MISMATCH = auto()
     INVALID_QE_REPORT_SIGNATURE = auto()
     INVALID_QE_REPORT_DATA = auto()
     QE_IDENTITY_MISMATCH = auto()
@@ -92,15 +97,19 @@ _CATALOGUE: Final[dict[EvidenceCode, tuple[str, str]]] = {
     EvidenceCode.QUOTE_TRUNCATED: ("The quote ends before a length it declares.", _WHOLE),
     EvidenceCode.UNSUPPORTED_QUOTE_VERSION: ("The quote is of a version that is not verified here.", _OTHER_PLATFORM),
     EvidenceCode.UNSUPPORTED_TEE: ("The quote comes from a kind of TEE that is not verified here.", _OTHER_PLATFORM),
+    EvidenceCode.UNSUPPORTED_BODY_TYPE: ("The quote's body is of a type that is not verified here.", _OTHER_PLATFORM),
+    EvidenceCode.BODY_TEE_MISMATCH: ("The quote's body is of another kind of TEE than its header says.", _TAMPERED),
+    EvidenceCode.BODY_SIZE: ("The quote declares another size for its body than bodies of that type have.", _TAMPERED),
     EvidenceCode.UNSUPPORTED_AK_TYPE: ("The attestation key is not ECDSA on P-256.", _OTHER_PLATFORM),
     EvidenceCode.V3_NOT_SGX: ("A version 3 quote claims a TEE other than SGX.", _TAMPERED),
     EvidenceCode.UNKNOWN_QE_VENDOR: ("The quoting enclave is not of the one vendor that is known.", _TAMPERED),
+    EvidenceCode.V4_CERT_TYPE: ("The quote's signature data do not start with the QE report.", _TAMPERED),
     EvidenceCode.AUTH_TRAILING: ("The quote's signature data hold more bytes than their parts need.", _TAMPERED),
     EvidenceCode.CERT_TYPE: ("The quote's certification data are of a type that has no place there.", _CHAIN),
     EvidenceCode.TRAILING_DATA: ("Bytes that are not zero padding follow the quote.", _WHOLE),
     EvidenceCode.CERT_TYPE_UNSUPPORTED: (
         "The quote names its platform without carrying the PCK certificate chain.",
-        "Configure the platform's quote provider with a PCCS, so that quotes carry their PCK chain (type 5).",
+        "Hand over the PCK chain and its SGX-TCBm with the collateral, or have quotes carry their chain (type 5).",
     ),
     EvidenceCode.CRL_MISSING: ("A certificate revocation list is missing from the collateral.", _REFRESH),
     EvidenceCode.ROOT_UNTRUSTED: ("The collateral ends at no root key that is trusted here.", _ANCHOR),
@@ -139,6 +148,7 @@ _CATALOGUE: Final[dict[EvidenceCode, tuple[str, str]]] = {
     EvidenceCode.PCK_REVOKED: ("The platform's PCK certificate was revoked.", _DISTRUST),
     EvidenceCode.INVALID_PCK_CERT: ("The PCK certificate does not describe an SGX platform completely.", _DISTRUST),
     EvidenceCode.TCB_INFO_MISMATCH: ("The TCB info is for another platform than the quote's.", _MATCH),
+    EvidenceCode.TDX_MODULE_MISMATCH: ("The TDX module is not one that the TCB info describes.", _DISTRUST),
     EvidenceCode.INVALID_QE_REPORT_SIGNATURE: ("The platform did not sign the quoting enclave's report.", _TAMPERED),
     EvidenceCode.INVALID_QE_REPORT_DATA: ("The quoting enclave did not vouch for this attestation key.", _TAMPERED),
     EvidenceCode.QE_IDENTITY_MISMATCH: ("The quoting enclave is not the one described.", _DISTRUST),
@@ -149,11 +159,15 @@ _CATALOGUE: Final[dict[EvidenceCode, tuple[str, str]]] = {
 
 
 class EvidenceRefused(Tampered):
-    """Evidence or collateral does not hold; `reason` says which check failed, `code` is its spelling as an error."""
+    """Evidence or collateral does not hold; `reason` says which check failed, `code` is its spelling as an error.
 
-    def __init__(self, sentence: str, *, reason: EvidenceCode, fix: str | None = None) -> None:
+    `step` is the number of the verification step that failed (1 to 21), None outside of a verification.
+    """
+
+    def __init__(self, sentence: str, *, reason: EvidenceCode, fix: str | None = None, step: int | None = None) -> None:
         super().__init__(sentence, fix=fix or fix_of(reason))
         self.reason = reason
+        self.step = step
         self.code = error_code(reason)  # type: ignore[misc]  # one class, one code for each reason
 
     @classmethod

@@ -22,6 +22,7 @@ MAX_PART_BYTES: Final = 1024 * 1024
 MAX_CHAIN_BYTES: Final = 64 * 1024  # a genuine chain of three certificates has about 3 kB
 MAX_COLLATERAL_FILE_BYTES: Final = 8 * MAX_PART_BYTES
 _CRLS: Final = ("root_ca_crl", "pck_crl")
+_OPTIONAL: Final = ("pck_certificate_chain", "pck_tcbm")
 
 
 class CollateralUnreadable(BadInput):
@@ -44,6 +45,8 @@ class Collateral:
     root_ca_crl: str
     pck_crl: str
     pck_crl_issuer_chain: str
+    pck_certificate_chain: str | None = None  # only for quotes without their chain: PEM, leaf, PCK CA, root
+    pck_tcbm: str | None = None  # what the answer with that chain said in SGX-TCBm: 36 hex digits
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Collateral:
@@ -56,6 +59,8 @@ class Collateral:
         parts: dict[str, str] = {}
         for field in fields(cls):
             part = value.get(field.name)
+            if part is None and field.name in _OPTIONAL:
+                continue
             if part is None and field.name in _CRLS:
                 part = ""
             if not isinstance(part, str):
@@ -64,8 +69,8 @@ class Collateral:
         return cls(**parts)
 
     def to_json(self) -> str:
-        """Return the nine strings as one JSON object."""
-        return json.dumps(asdict(self), indent=1)
+        """Return the strings as one JSON object; what only some quotes need is left out where it is not there."""
+        return json.dumps({name: part for name, part in asdict(self).items() if part is not None}, indent=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +96,8 @@ class ParsedCollateral:
 
 def read_collateral(collateral: Collateral) -> ParsedCollateral:
     """Take collateral apart; raise EvidenceRefused for a part that is missing, too large or malformed."""
-    parts = {field.name: _encode(field.name, getattr(collateral, field.name)) for field in fields(collateral)}
+    given = ((field.name, getattr(collateral, field.name)) for field in fields(collateral))
+    parts = {name: _encode(name, text) for name, text in given if text is not None}
     for name in _CRLS:
         require(bool(parts[name]), EvidenceCode.CRL_MISSING, f"the collateral has no {name}")
     known: dict[bytes, Certificate] = {}  # the three chains share most of their certificates
@@ -111,7 +117,7 @@ def read_collateral(collateral: Collateral) -> ParsedCollateral:
 
 
 def _encode(name: str, text: str) -> bytes:
-    limit = MAX_CHAIN_BYTES if name.endswith("issuer_chain") else MAX_PART_BYTES
+    limit = MAX_CHAIN_BYTES if name.endswith("_chain") else MAX_PART_BYTES
     require(len(text) <= limit, EvidenceCode.TOO_LARGE,
             f"the collateral's {name} has {len(text)} characters, at most {limit} are read")  # fmt: skip
     try:

@@ -1,7 +1,6 @@
-"""Read a quote: structure only, no trust (specification section 2).
+"""Read a quote of version 3, 4 or 5, of SGX or TDX: structure only, no trust (specification section 2).
 
-This release reads SGX quotes of version 3. Versions 4 and 5 and TDX have their own refusals; `Tee` and `Body` are
-where they will join.
+Every declared length is compared with the bytes that are left before anything is taken, and consumed exactly.
 """
 
 from __future__ import annotations
@@ -10,21 +9,29 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final, TypeAlias
 
+from strongroom.attestation.certification import (
+    CertificationType,
+    PckLookup,
+    PlatformIds,
+    certification_type,
+    read_platform_ids,
+)
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
 from strongroom.attestation.report import REPORT_BYTES, SgxReport
-from strongroom.attestation.td_report import TdReport
+from strongroom.attestation.td_report import TD_1_0_BYTES, TD_1_5_BYTES, TdReport
 from strongroom.wire import Reader
 
-MAX_QUOTE_BYTES: Final = 64 * 1024  # a v3 quote with its PCK chain is about 4.6 kB
+MAX_QUOTE_BYTES: Final = 64 * 1024  # a quote with its PCK chain is about 5 kB
 MAX_PADDING_BYTES: Final = 8 * 1024  # 3065 zero bytes were seen behind a genuine quote
 HEADER_BYTES: Final = 48
 QE_VENDOR_ID: Final = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
+QE_ID_BYTES: Final = 16
 ECDSA_P256: Final = 2
-SCOPE: Final = "this release verifies SGX quotes of version 3"
+QE_REPORT_CERTIFICATION: Final = 6  # the one outer type of versions 4 and 5
 
 
 class Tee(StrEnum):
-    """The kinds of TEE that reference data speak of; quotes of SGX alone are read so far."""
+    """The kinds of TEE that quotes and reference data speak of."""
 
     SGX = "SGX"
     TDX = "TDX"
@@ -40,33 +47,9 @@ class BodyType(IntEnum):
 
 Body: TypeAlias = SgxReport | TdReport
 
-
-class CertificationType(IntEnum):
-    """How the signature data name the platform (specification section 2.3)."""
-
-    PLAIN_PPID = 1
-    RSA_2048_PPID = 2
-    RSA_3072_PPID = 3
-    PCK_LEAF = 4
-    PCK_CHAIN = 5
-
-
-_PPID_BYTES: Final = {
-    CertificationType.PLAIN_PPID: 16,
-    CertificationType.RSA_2048_PPID: 256,
-    CertificationType.RSA_3072_PPID: 384,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlatformIds:
-    """What certification data of types 1 to 3 say of a platform. Nobody signed it: it serves to fetch a PCK chain."""
-
-    ppid: bytes  # 16 bytes, or encrypted: 256 or 384 bytes
-    encrypted: bool
-    cpu_svn: bytes  # 16 bytes
-    pce_svn: int
-    pce_id: bytes  # 2 bytes as on the wire
+_TEES: Final = {0x00: Tee.SGX, 0x81: Tee.TDX}
+_BODY_BYTES: Final = {BodyType.SGX: REPORT_BYTES, BodyType.TD_1_0: TD_1_0_BYTES, BodyType.TD_1_5: TD_1_5_BYTES}
+_BEFORE_VERSION_5: Final = {Tee.SGX: BodyType.SGX, Tee.TDX: BodyType.TD_1_0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +63,7 @@ class Quote:
     pce_svn: int
     user_data: bytes  # 20 bytes; the first 16 are the QE ID
     body: Body
-    signed: bytes  # header and body, as the attestation key signed them
+    signed: bytes  # header and body (in version 5 with the 6 bytes between), as the attestation key signed them
     signature: bytes  # 64 bytes r‖s
     attestation_key: bytes  # 64 bytes x‖y
     qe_report: SgxReport
@@ -93,22 +76,7 @@ class Quote:
 
     def platform_ids(self) -> PlatformIds:
         """Return certification data of types 1 to 3, taken apart; refuse other types and other sizes."""
-        size = _PPID_BYTES.get(self.certification_type)
-        if size is None:
-            raise EvidenceRefused(
-                f"certification data of type {self.certification_type.value} hold no platform ids",
-                reason=EvidenceCode.CERT_TYPE_UNSUPPORTED,
-            )
-        reader = Reader(self.certification_data, what="certification data", error=refusal(EvidenceCode.QUOTE_TRUNCATED))
-        ids = PlatformIds(
-            ppid=reader.take(size, "PPID"),
-            encrypted=self.certification_type is not CertificationType.PLAIN_PPID,
-            cpu_svn=reader.take(16, "CPUSVN"),
-            pce_svn=reader.u16("PCESVN"),
-            pce_id=reader.take(2, "PCEID"),
-        )
-        _expect_end(reader)
-        return ids
+        return read_platform_ids(self.certification_type, self.certification_data)
 
     def to_json_object(self) -> dict[str, object]:
         """Return what the quote says of itself, unverified; names as in the vectors."""
@@ -127,9 +95,48 @@ class Quote:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    version: int
+    tee: Tee
+    qe_svn: int
+    pce_svn: int
+    user_data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Authentication:
+    """The signature data: who vouches for header and body, and how."""
+
+    signature: bytes
+    attestation_key: bytes
+    qe_report_bytes: bytes
+    qe_report_signature: bytes
+    qe_auth_data: bytes
+    certification_type: CertificationType
+    certification_data: bytes
+
+
 def body_object(body: Body, quote_version: int) -> dict[str, object]:
     """Return a body's fields with the two that readers look for first: the quote's version and the debug bit."""
     return {**body.to_json_object(), "quote_version": quote_version, "debug": body.debug}
+
+
+def pck_lookup_of(quote: Quote) -> PckLookup | None:
+    """Return what to ask a provisioning service for, where a quote names its platform by an encrypted PPID.
+
+    None for the other types: 4 and 5 carry a certificate, and nothing can be looked up by the plain PPID of type 1.
+    """
+    if quote.certification_type not in {CertificationType.RSA_2048_PPID, CertificationType.RSA_3072_PPID}:
+        return None
+    ids = quote.platform_ids()
+    return PckLookup(
+        encrypted_ppid=ids.ppid,
+        cpu_svn=ids.cpu_svn,
+        pce_svn=ids.pce_svn,
+        pce_id=ids.pce_id,
+        qe_id=quote.user_data[:QE_ID_BYTES],
+    )
 
 
 def parse_quote(data: bytes) -> Quote:
@@ -137,73 +144,111 @@ def parse_quote(data: bytes) -> Quote:
     require(len(data) <= MAX_QUOTE_BYTES, EvidenceCode.TOO_LARGE,
             f"the evidence has {len(data)} bytes, at most {MAX_QUOTE_BYTES} are read")  # fmt: skip
     reader = Reader(data, what="quote", error=refusal(EvidenceCode.QUOTE_TRUNCATED))
-    qe_svn, pce_svn, user_data = _read_header(reader)
-    body = reader.take(REPORT_BYTES, "SGX report")
+    header = _read_header(reader)
+    body_type = _BEFORE_VERSION_5[header.tee] if header.version < 5 else _read_body_type(reader, header.tee)
+    body = reader.take(_BODY_BYTES[body_type], "body")
+    signed = bytes(data[: reader.position])
     auth = Reader(
         reader.take(reader.u32("signature data length"), "signature data"),
         what="signature data",
         error=refusal(EvidenceCode.QUOTE_TRUNCATED),
     )
-    signature = auth.take(64, "signature")
-    attestation_key = auth.take(64, "attestation key")
-    qe_report = auth.take(REPORT_BYTES, "QE report")
-    qe_report_signature = auth.take(64, "QE report signature")
-    qe_auth_data = auth.take(auth.u16("QE authentication data length"), "QE authentication data")
-    certification_type = auth.u16("certification data type")
-    certification_data = auth.take(auth.u32("certification data length"), "certification data")
-    _expect_end(auth)
+    found = _read_authentication(auth, nested=header.version > 3)
     return Quote(
-        version=3,
-        tee=Tee.SGX,
-        body_type=BodyType.SGX,
-        qe_svn=qe_svn,
-        pce_svn=pce_svn,
-        user_data=user_data,
-        body=SgxReport.parse(body),
-        signed=bytes(data[: HEADER_BYTES + REPORT_BYTES]),
-        signature=signature,
-        attestation_key=attestation_key,
-        qe_report=SgxReport.parse(qe_report),
-        qe_report_bytes=qe_report,
-        qe_report_signature=qe_report_signature,
-        qe_auth_data=qe_auth_data,
-        certification_type=_certification_type(certification_type),
-        certification_data=certification_data,
+        version=header.version,
+        tee=header.tee,
+        body_type=body_type,
+        qe_svn=header.qe_svn,
+        pce_svn=header.pce_svn,
+        user_data=header.user_data,
+        body=SgxReport.parse(body) if body_type is BodyType.SGX else TdReport.parse(body),
+        signed=signed,
+        signature=found.signature,
+        attestation_key=found.attestation_key,
+        qe_report=SgxReport.parse(found.qe_report_bytes),
+        qe_report_bytes=found.qe_report_bytes,
+        qe_report_signature=found.qe_report_signature,
+        qe_auth_data=found.qe_auth_data,
+        certification_type=found.certification_type,
+        certification_data=found.certification_data,
         trailing_len=_padding(reader.rest()),
     )
 
 
-def _read_header(reader: Reader) -> tuple[int, int, bytes]:
-    """Check the 48 header bytes (section 2.1) and return QE SVN, PCE SVN and user data."""
+def _read_header(reader: Reader) -> _Header:
+    """Check and return the 48 header bytes (section 2.1)."""
     version, key_type, tee_type = reader.u16("version"), reader.u16("key type"), reader.u32("TEE type")
-    _check_scope(version, tee_type)
+    require(version in {3, 4, 5}, EvidenceCode.UNSUPPORTED_QUOTE_VERSION,
+            f"the quote has version {version}, wanted 3, 4 or 5")  # fmt: skip
+    require(version > 3 or tee_type == 0, EvidenceCode.V3_NOT_SGX,
+            f"a version 3 quote claims TEE type {tee_type:#x}, wanted 0")  # fmt: skip
+    require(tee_type in _TEES, EvidenceCode.UNSUPPORTED_TEE,
+            f"the quote has TEE type {tee_type:#x}, wanted 0 (SGX) or 0x81 (TDX)")  # fmt: skip
     require(key_type == ECDSA_P256, EvidenceCode.UNSUPPORTED_AK_TYPE,
             f"the attestation key is of type {key_type}, wanted {ECDSA_P256} (ECDSA P-256)")  # fmt: skip
     qe_svn, pce_svn = reader.u16("QE SVN"), reader.u16("PCE SVN")
     vendor = reader.take(16, "QE vendor id")
     require(vendor == QE_VENDOR_ID, EvidenceCode.UNKNOWN_QE_VENDOR,
             f"the QE vendor id is {vendor.hex()}, wanted {QE_VENDOR_ID.hex()}")  # fmt: skip
-    return qe_svn, pce_svn, reader.take(20, "user data")
+    return _Header(
+        version=version,
+        tee=_TEES[tee_type],
+        qe_svn=qe_svn,
+        pce_svn=pce_svn,
+        user_data=reader.take(20, "user data"),
+    )
 
 
-def _check_scope(version: int, tee_type: int) -> None:
-    """Refuse what this release does not verify, each kind under its own code."""
-    require(version in {3, 4, 5}, EvidenceCode.UNSUPPORTED_QUOTE_VERSION,
-            f"the quote has version {version}; {SCOPE}")  # fmt: skip
-    if version == 3:
-        require(tee_type == 0, EvidenceCode.V3_NOT_SGX, f"a version 3 quote claims TEE type {tee_type:#x}, wanted 0")
-        return
-    require(tee_type == 0, EvidenceCode.UNSUPPORTED_TEE, f"the quote has TEE type {tee_type:#x}; {SCOPE}")
-    raise EvidenceRefused(f"the quote has version {version}; {SCOPE}", reason=EvidenceCode.UNSUPPORTED_QUOTE_VERSION)
-
-
-def _certification_type(number: int) -> CertificationType:
+def _read_body_type(reader: Reader, tee: Tee) -> BodyType:
+    """Check and return what version 5 says of its body: a type that fits the header, a size that fits the type."""
+    number, size = reader.u16("body type"), reader.u32("body size")
     try:
-        return CertificationType(number)
+        body_type = BodyType(number)
     except ValueError:
         raise EvidenceRefused(
-            f"the certification data are of type {number}, wanted 1 to 5", reason=EvidenceCode.CERT_TYPE
+            f"the body is of type {number}, wanted 1 (SGX), 2 (TD 1.0) or 3 (TD 1.5)",
+            reason=EvidenceCode.UNSUPPORTED_BODY_TYPE,
         ) from None
+    require((body_type is BodyType.SGX) == (tee is Tee.SGX), EvidenceCode.BODY_TEE_MISMATCH,
+            f"the header says {tee.value}, the body is of type {number} ({body_type.name})")  # fmt: skip
+    require(size == _BODY_BYTES[body_type], EvidenceCode.BODY_SIZE,
+            f"a body of type {number} declares {size} bytes, wanted {_BODY_BYTES[body_type]}")  # fmt: skip
+    return body_type
+
+
+def _read_authentication(auth: Reader, *, nested: bool) -> _Authentication:
+    """Take the signature data apart; in versions 4 and 5 all but two fields are nested in certification data."""
+    signature, attestation_key = auth.take(64, "signature"), auth.take(64, "attestation key")
+    inner = _read_nested(auth) if nested else auth
+    qe_report = inner.take(REPORT_BYTES, "QE report")
+    qe_report_signature = inner.take(64, "QE report signature")
+    qe_auth_data = inner.take(inner.u16("QE authentication data length"), "QE authentication data")
+    kind = inner.u16("certification data type")
+    data = inner.take(inner.u32("certification data length"), "certification data")
+    _expect_end(inner)
+    return _Authentication(
+        signature=signature,
+        attestation_key=attestation_key,
+        qe_report_bytes=qe_report,
+        qe_report_signature=qe_report_signature,
+        qe_auth_data=qe_auth_data,
+        certification_type=certification_type(kind),
+        certification_data=data,
+    )
+
+
+def _read_nested(auth: Reader) -> Reader:
+    """Return a reader over the certification data of versions 4 and 5, which must fill the signature data."""
+    kind = auth.u16("outer certification data type")
+    require(kind == QE_REPORT_CERTIFICATION, EvidenceCode.V4_CERT_TYPE,
+            f"the outer certification data are of type {kind}, wanted {QE_REPORT_CERTIFICATION}")  # fmt: skip
+    inner = Reader(
+        auth.take(auth.u32("outer certification data length"), "outer certification data"),
+        what="outer certification data",
+        error=refusal(EvidenceCode.QUOTE_TRUNCATED),
+    )
+    _expect_end(auth)
+    return inner
 
 
 def _expect_end(reader: Reader) -> None:

@@ -17,6 +17,8 @@ class TcbStatus(StrEnum):
     CONFIGURATION_AND_SW_HARDENING_NEEDED = "ConfigurationAndSWHardeningNeeded"
     OUT_OF_DATE = "OutOfDate"
     OUT_OF_DATE_CONFIGURATION_NEEDED = "OutOfDateConfigurationNeeded"
+    TD_RELAUNCH_ADVISED = "TDRelaunchAdvised"  # ours to conclude (section 6.4): reference data never use these two
+    TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED = "TDRelaunchAdvisedConfigurationNeeded"
     REVOKED = "Revoked"
 
 
@@ -27,6 +29,10 @@ MEANINGS: Final = {
     TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED: "A setting needs a change, and enclave software must mitigate.",
     TcbStatus.OUT_OF_DATE: "The platform lacks security updates: known attacks may work.",
     TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED: "The platform lacks security updates and a setting needs a change.",
+    TcbStatus.TD_RELAUNCH_ADVISED: "The TDX module is current, but this trust domain started under an older one.",
+    TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED: (
+        "The TDX module is current, but this trust domain started under an older one; a setting needs a change."
+    ),
     TcbStatus.REVOKED: "Intel has revoked this level: the platform's keys may be out.",
 }
 
@@ -37,30 +43,37 @@ ADVICE: Final = {
     TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED: "Have the setting changed; mitigate the advisories in software.",
     TcbStatus.OUT_OF_DATE: "Have the operator update microcode, BIOS and SGX software, then attest again.",
     TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED: "Have the operator update and change the setting, then attest again.",
+    TcbStatus.TD_RELAUNCH_ADVISED: "Have the operator start the trust domain anew, then attest again.",
+    TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED: (
+        "Have the operator change the setting and start the trust domain anew, then attest again."
+    ),
     TcbStatus.REVOKED: "Release nothing to this platform.",
 }
 
-_CONFIGURABLE: Final = frozenset(
+NAMES_CONFIGURATION: Final = frozenset(
     {
         TcbStatus.CONFIGURATION_NEEDED,
         TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED,
         TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
+        TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED,
     }
 )
+_RELAUNCH: Final = frozenset({TcbStatus.TD_RELAUNCH_ADVISED, TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED})
+_WORDS: Final = {status.value: status for status in TcbStatus if status not in _RELAUNCH}
 
 
 def parse_status(word: str) -> TcbStatus:
-    """Return the status of a word; raise EvidenceRefused (TCB_UNRECOGNIZED_STATUS) for any other word."""
-    try:
-        return TcbStatus(word)
-    except ValueError:
-        raise EvidenceRefused(f"{word[:64]!r} is no TCB status", reason=EvidenceCode.TCB_UNRECOGNIZED_STATUS) from None
+    """Return the status that reference data name; raise EvidenceRefused (TCB_UNRECOGNIZED_STATUS) for other words."""
+    status = _WORDS.get(word)
+    if status is None:
+        raise EvidenceRefused(f"{word[:64]!r} is no TCB status", reason=EvidenceCode.TCB_UNRECOGNIZED_STATUS)
+    return status
 
 
 def converge(own: TcbStatus, other: TcbStatus) -> TcbStatus:
-    """Return the platform's status once the quoting enclave's is counted in: the table of section 6.3."""
+    """Return a status once another part's is counted in, the TDX module's or the QE's: the table of section 6.3."""
     if TcbStatus.REVOKED in (own, other):
         return TcbStatus.REVOKED
     if other is not TcbStatus.OUT_OF_DATE:
         return own
-    return TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED if own in _CONFIGURABLE else TcbStatus.OUT_OF_DATE
+    return TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED if own in NAMES_CONFIGURATION else TcbStatus.OUT_OF_DATE

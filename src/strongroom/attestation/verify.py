@@ -9,11 +9,12 @@ from typing import Final
 
 from strongroom.attestation.anchors import Anchor
 from strongroom.attestation.certificates import Certificate, parse_pem_chain
+from strongroom.attestation.certification import CertificationType
 from strongroom.attestation.chain import TrustedPck, check_pck_chain
-from strongroom.attestation.codes import EvidenceCode, refusal, require
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
 from strongroom.attestation.collateral import Collateral, ParsedCollateral, read_collateral
 from strongroom.attestation.pck import PckClaims, read_pck_claims
-from strongroom.attestation.quote import CertificationType, Quote, parse_quote
+from strongroom.attestation.quote import Quote, parse_quote
 from strongroom.attestation.reference import Reference, check_collateral
 from strongroom.attestation.signatures import is_point, signed_raw
 from strongroom.attestation.tcb import TcbResult, evaluate
@@ -56,18 +57,27 @@ def verify(evidence: bytes, collateral: Collateral, *, anchors: Sequence[Anchor]
     return _verdict(quote, parsed, reference, pck=pck, platform=platform, tcb=tcb, at=at)
 
 
-def fmspc_of(quote: Quote) -> str:
-    """Return the platform family (12 hex digits, upper case) that the quote's PCK certificate names, unverified."""
-    return read_pck_claims(pck_chain_of(quote)[0]).fmspc.hex().upper()
+def fmspc_of(quote: Quote, chain: str | None = None) -> str:
+    """Return the platform family (12 hex digits, upper case) that the PCK certificate names, unverified.
+
+    `chain` is the PCK chain (PEM, leaf first) for quotes that do not carry theirs.
+    """
+    return read_pck_claims(pck_chain_of(quote, chain)[0]).fmspc.hex().upper()
 
 
-def pck_chain_of(quote: Quote) -> tuple[Certificate, ...]:
-    """Return the certificates that the quote carries, leaf first, unverified."""
+def pck_chain_of(quote: Quote, chain: str | None = None) -> tuple[Certificate, ...]:
+    """Return the PCK chain, leaf first, unverified: the quote's own, or `chain` where the quote carries none."""
     kind = quote.certification_type
-    require(kind is CertificationType.PCK_CHAIN, EvidenceCode.CERT_TYPE_UNSUPPORTED,
+    if kind is CertificationType.PCK_CHAIN:
+        text = quote.certification_data.rstrip(b"\0")  # genuine chains often end in one NUL
+    elif chain is not None:
+        text = chain.encode("utf-8", errors="replace")
+    else:
+        raise EvidenceRefused(
             f"the certification data are of type {kind.value}, wanted {CertificationType.PCK_CHAIN.value}"
-            " (the PCK chain itself)")  # fmt: skip
-    text = quote.certification_data.rstrip(b"\0")  # genuine chains often end in one NUL
+            " (the PCK chain itself), or the chain beside the quote",
+            reason=EvidenceCode.CERT_TYPE_UNSUPPORTED,
+        )
     return parse_pem_chain(text, what="PCK chain", error=refusal(EvidenceCode.PCK_CHAIN))
 
 
