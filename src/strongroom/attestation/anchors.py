@@ -33,10 +33,12 @@ class AnchorUnusable(BadInput):
 
 
 class TrustDomain(StrEnum):
-    """Whose word a verdict rests on."""
+    """Whose word a verdict or a token rests on."""
 
     INTEL = "intel"
     SIMULATED = "simulated"
+    AZURE_ATTESTATION = "azure-attestation"  # a token of Microsoft Azure Attestation: Microsoft checked the quote
+    INTEL_TRUST_AUTHORITY = "intel-trust-authority"  # a token of Intel Trust Authority: Intel's service checked it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Anchor:
     def __post_init__(self) -> None:
         if not is_point(self.public_key):
             raise AnchorUnusable("the anchor's key is not an uncompressed point on P-256")
+        if self.domain not in {TrustDomain.INTEL, TrustDomain.SIMULATED}:
+            raise AnchorUnusable(f"no root key speaks for {self.domain.value}: its evidence are tokens")
         if (self.domain is TrustDomain.INTEL) != (self.public_key == INTEL_ROOT_KEY):
             raise AnchorUnusable(f"the domain {self.domain.value} and this root key do not belong together")
         allowed = {INTEL_PREFIX} if self.domain is TrustDomain.INTEL else {INTEL_PREFIX, SIMULATED_PREFIX}

@@ -39,6 +39,8 @@ def test_a_root_certificate_makes_a_simulated_anchor_with_its_prefix(lw, prefix,
         (TrustDomain.SIMULATED, OTHER_POINT[:-1] + b"\x00", "Simulated SGX"),
         (TrustDomain.SIMULATED, OTHER_POINT[:33], "Simulated SGX"),
         (TrustDomain.SIMULATED, b"", "Simulated SGX"),
+        (TrustDomain.AZURE_ATTESTATION, OTHER_POINT, "Intel SGX"),
+        (TrustDomain.INTEL_TRUST_AUTHORITY, OTHER_POINT, "Simulated SGX"),
     ],
 )
 def test_sc_02_domain_key_and_names_belong_together(domain, key, prefix):
