@@ -6,9 +6,9 @@ key; names are compared whole, as bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from strongroom.attestation.anchors import Anchor, TrustDomain
@@ -16,7 +16,8 @@ from strongroom.attestation.certificates import Certificate, KeyUsage
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, require
 from strongroom.attestation.crl import Crl
 from strongroom.attestation.signatures import signed_der
-from strongroom.attestation.validity import Window
+from strongroom.attestation.steps import at_step
+from strongroom.attestation.validity import NO_GRACE, Window
 
 ROOT: Final = "Root CA"
 TCB_SIGNING: Final = "TCB Signing"
@@ -45,6 +46,7 @@ class TrustedPck:
     leaf: Certificate
     ca: Certificate
     ca_type: str  # "platform" or "processor"
+    crl: Crl
     windows: Windows
 
 
@@ -61,33 +63,76 @@ def find_root(chains: Sequence[Chain], anchors: Sequence[Anchor], *, at: datetim
     raise _untrusted(ends[0], anchors, EvidenceCode.ROOT_UNTRUSTED)
 
 
-def check_signer(chain: Chain, root: TrustedRoot, root_crl: Crl, *, at: datetime) -> tuple[Certificate, Windows]:
-    """Return the TCB signer of a chain of exactly signer and root, and its windows (steps 4 and 5)."""
-    require(len(chain) == 2, EvidenceCode.TCB_SIGNING_CHAIN,
-            f"the TCB signer's chain has {len(chain)} certificates, wanted signer and root")  # fmt: skip
-    signer = chain[0]
-    windows = _check_end(chain, root, EvidenceCode.TCB_SIGNING_CHAIN_UNTRUSTED, EvidenceCode.TCB_SIGNING_EXPIRED, at=at)
-    _check_name(signer, root, (TCB_SIGNING,), EvidenceCode.TCB_SIGNING_CERT_MISSING)
-    _check_issued(signer, root.certificate, EvidenceCode.TCB_SIGNING_INVALID_ISSUER)
-    require(not signer.is_ca, EvidenceCode.TCB_SIGNING_CERT_MISSING, "the TCB signer claims to be an authority")
-    _check_usage(signer, KeyUsage.DIGITAL_SIGNATURE, EvidenceCode.TCB_SIGNING_CERT_MISSING)
-    window = Window("TCB signer", signer.since, signer.until, EvidenceCode.TCB_SIGNING_EXPIRED)
-    window.require(at)
-    _check_listed(signer, root_crl, EvidenceCode.TCB_SIGNING_REVOKED)
-    return signer, (*windows, window)
+def check_signer(
+    chain: Chain, root: TrustedRoot, root_crl: Crl, *, at: datetime, steps: tuple[int, int] = (4, 5)
+) -> tuple[Certificate, Windows]:
+    """Return the TCB signer of a chain of exactly signer and root, and its windows.
+
+    Chain and signer are steps 4 and 5, or, for the QE identity, both step 7.
+    """
+    with at_step(steps[0]):
+        require(len(chain) == 2, EvidenceCode.TCB_SIGNING_CHAIN,
+                f"the TCB signer's chain has {len(chain)} certificates, wanted signer and root")  # fmt: skip
+        untrusted, expired = EvidenceCode.TCB_SIGNING_CHAIN_UNTRUSTED, EvidenceCode.TCB_SIGNING_EXPIRED
+        end_windows = _check_end(chain, root, untrusted, expired, at=at)
+    with at_step(steps[1]):
+        signer = chain[0]
+        _check_name(signer, root, (TCB_SIGNING,), EvidenceCode.TCB_SIGNING_CERT_MISSING)
+        _check_issued(signer, root.certificate, EvidenceCode.TCB_SIGNING_INVALID_ISSUER)
+        require(not signer.is_ca, EvidenceCode.TCB_SIGNING_CERT_MISSING, "the TCB signer claims to be an authority")
+        _check_usage(signer, KeyUsage.DIGITAL_SIGNATURE, EvidenceCode.TCB_SIGNING_CERT_MISSING)
+        window = Window("TCB signer", signer.since, signer.until, expired)
+        window.require(at)
+        _check_listed(signer, root_crl, EvidenceCode.TCB_SIGNING_REVOKED)
+    return signer, (*numbered(steps[0], *end_windows), *numbered(steps[1], window))
 
 
-def check_pck_chain(chain: Chain, root: TrustedRoot, root_crl: Crl, pck_crl: Crl, *, at: datetime) -> TrustedPck:
-    """Return the PCK certificate of a chain of exactly leaf, PCK CA and root (steps 8 to 12)."""
+def check_pck_chain(
+    chain: Callable[[], Chain],
+    root: TrustedRoot,
+    root_crl: Crl,
+    pck_crl: Callable[[], Crl],
+    *,
+    at: datetime,
+    grace: timedelta = NO_GRACE,
+) -> TrustedPck:
+    """Return the PCK certificate of a chain of exactly leaf, PCK CA and root (steps 8 to 12).
+
+    Chain and revocation list are read when their step comes, so that refusals keep the order of the steps.
+    """
     # 8. Exactly three certificates, and the same root.
-    require(len(chain) == 3, EvidenceCode.PCK_CHAIN,
-            f"the PCK chain has {len(chain)} certificates, wanted leaf, PCK CA and root")  # fmt: skip
-    leaf, ca, _ = chain
-    end_windows = _check_end(chain, root, EvidenceCode.PCK_CERT_CHAIN_UNTRUSTED, EvidenceCode.PCK_CHAIN_EXPIRED, at=at)
+    with at_step(8):
+        certificates = chain()
+        require(len(certificates) == 3, EvidenceCode.PCK_CHAIN,
+                f"the PCK chain has {len(certificates)} certificates, wanted leaf, PCK CA and root")  # fmt: skip
+        leaf, ca, _ = certificates
+        untrusted, expired = EvidenceCode.PCK_CERT_CHAIN_UNTRUSTED, EvidenceCode.PCK_CHAIN_EXPIRED
+        end_windows = _check_end(certificates, root, untrusted, expired, at=at)
     # 9. Names of the roles.
-    _check_name(leaf, root, (PCK_CERTIFICATE,), EvidenceCode.SGX_PCK_MISSING)
-    ca_name = _check_name(ca, root, tuple(PCK_CAS), EvidenceCode.INTERMEDIATE_CA)
+    with at_step(9):
+        _check_name(leaf, root, (PCK_CERTIFICATE,), EvidenceCode.SGX_PCK_MISSING)
+        ca_name = _check_name(ca, root, tuple(PCK_CAS), EvidenceCode.INTERMEDIATE_CA)
     # 10. Signatures downwards, both ends of each validity, and what each may do.
+    with at_step(10):
+        windows = _check_issuance(leaf, ca, root, at=at)
+    # 11. The CA's revocation list.
+    with at_step(11):
+        listed = pck_crl()
+        crl_window = listed.check(ca, at=at, grace=grace)
+    # 12. Nobody in the chain is revoked.
+    with at_step(12):
+        _check_listed(ca, root_crl, EvidenceCode.INTERMEDIATE_REVOKED)
+        _check_listed(leaf, listed, EvidenceCode.PCK_REVOKED)
+    windows = (*numbered(8, *end_windows), *numbered(10, *windows), *numbered(11, crl_window))
+    return TrustedPck(leaf=leaf, ca=ca, ca_type=PCK_CAS[ca_name], crl=listed, windows=windows)
+
+
+def numbered(step: int, *windows: Window) -> Windows:
+    """Return windows that know their step, for refusals at a later time."""
+    return tuple(replace(window, step=step) for window in windows)
+
+
+def _check_issuance(leaf: Certificate, ca: Certificate, root: TrustedRoot, *, at: datetime) -> Windows:
     _check_issued(ca, root.certificate, EvidenceCode.INTERMEDIATE_INVALID_ISSUER)
     _check_issued(leaf, ca, EvidenceCode.PCK_INVALID_ISSUER)
     windows = tuple(
@@ -100,12 +145,7 @@ def check_pck_chain(chain: Chain, root: TrustedRoot, root_crl: Crl, pck_crl: Crl
     require(not leaf.is_ca and KeyUsage.KEY_CERT_SIGN not in leaf.key_usage, EvidenceCode.PCK_IS_CA,
             "the PCK certificate claims to be an authority")  # fmt: skip
     _check_usage(leaf, KeyUsage.DIGITAL_SIGNATURE, EvidenceCode.INVALID_PCK_CERT)
-    # 11. The CA's revocation list.
-    crl_window = pck_crl.check(ca, at=at)
-    # 12. Nobody in the chain is revoked.
-    _check_listed(ca, root_crl, EvidenceCode.INTERMEDIATE_REVOKED)
-    _check_listed(leaf, pck_crl, EvidenceCode.PCK_REVOKED)
-    return TrustedPck(leaf=leaf, ca=ca, ca_type=PCK_CAS[ca_name], windows=(*end_windows, *windows, crl_window))
+    return windows
 
 
 def _check_root(root: Certificate, anchor: Anchor, code: EvidenceCode) -> None:

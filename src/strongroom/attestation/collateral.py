@@ -1,6 +1,6 @@
 """Collateral: the signed reference data that make a quote checkable, as nine strings, and read once (section 4).
 
-Collateral carries no trust: whoever hands it over may have made it. `read_collateral` takes it apart without judging;
+Collateral carries no trust: whoever hands it over may have made it. `CollateralParts` takes it apart without judging;
 `reference.check_collateral` judges.
 """
 
@@ -73,47 +73,41 @@ class Collateral:
         return json.dumps({name: part for name, part in asdict(self).items() if part is not None}, indent=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedDocument:
-    """A JSON text with its signature and the chain of its signer; nothing is checked yet."""
+class CollateralParts:
+    """The strings as bytes, each within its limit and not judged.
 
-    text: bytes
-    signature: bytes  # 64 bytes r‖s
-    chain: tuple[Certificate, ...]
+    A part is taken apart when the step of verification comes that needs it, so that of several faults the first in
+    the order of the steps is reported.
+    """
 
+    __slots__ = ("_known", "_parts")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedCollateral:
-    """Collateral, taken apart but not judged. `ids` are SHA-256 of the parts, by name."""
+    def __init__(self, collateral: Collateral) -> None:
+        given = ((field.name, getattr(collateral, field.name)) for field in fields(collateral))
+        self._parts = {name: _encode(name, text) for name, text in given if text is not None}
+        self._known: dict[bytes, Certificate] = {}  # the chains share most of their certificates
 
-    tcb_info: SignedDocument
-    qe_identity: SignedDocument
-    root_crl: Crl
-    pck_crl: Crl
-    pck_crl_chain: tuple[Certificate, ...]
-    ids: tuple[tuple[str, str], ...]
+    def ids(self) -> tuple[tuple[str, str], ...]:
+        """Return SHA-256 of each part, hex, by name."""
+        return tuple((name, hashlib.sha256(part).hexdigest()) for name, part in self._parts.items())
 
+    def text(self, name: str) -> bytes:
+        """Return a part as it is; empty where an optional one is absent."""
+        return self._parts.get(name, b"")
 
-def read_collateral(collateral: Collateral) -> ParsedCollateral:
-    """Take collateral apart; raise EvidenceRefused for a part that is missing, too large or malformed."""
-    given = ((field.name, getattr(collateral, field.name)) for field in fields(collateral))
-    parts = {name: _encode(name, text) for name, text in given if text is not None}
-    for name in _CRLS:
-        require(bool(parts[name]), EvidenceCode.CRL_MISSING, f"the collateral has no {name}")
-    known: dict[bytes, Certificate] = {}  # the three chains share most of their certificates
-    return ParsedCollateral(
-        tcb_info=_document(parts, "tcb_info", EvidenceCode.TCB_INFO_INVALID_SIGNATURE, known),
-        qe_identity=_document(parts, "qe_identity", EvidenceCode.QE_IDENTITY_INVALID_SIGNATURE, known),
-        root_crl=_crl(parts, "root_ca_crl", "root CRL"),
-        pck_crl=_crl(parts, "pck_crl", "PCK CRL"),
-        pck_crl_chain=parse_pem_chain(
-            parts["pck_crl_issuer_chain"],
-            what="issuer chain of the PCK CRL",
-            error=refusal(EvidenceCode.MALFORMED),
-            known=known,
-        ),
-        ids=tuple((name, hashlib.sha256(part).hexdigest()) for name, part in parts.items()),
-    )
+    def signature(self, name: str, code: EvidenceCode) -> bytes:
+        """Return the 64 bytes r‖s of a signature in hex; refuse anything else with `code`."""
+        return _unhex(self.text(name), name, code, size=RAW_SIGNATURE_BYTES)
+
+    def chain(self, name: str, code: EvidenceCode) -> tuple[Certificate, ...]:
+        """Return the certificates of a PEM chain, leaf first; refuse anything else with `code`."""
+        return parse_pem_chain(self.text(name), what=name, error=refusal(code), known=self._known)
+
+    def crl(self, name: str, what: str) -> Crl:
+        """Return a revocation list; refuse an absent one (CRL_MISSING) and a malformed one (MALFORMED)."""
+        require(bool(self.text(name)), EvidenceCode.CRL_MISSING, f"the collateral has no {name}")
+        encoded = _unhex(self.text(name), name, EvidenceCode.MALFORMED)
+        return parse_crl(encoded, what=what, error=refusal(EvidenceCode.MALFORMED))
 
 
 def _encode(name: str, text: str) -> bytes:
@@ -124,27 +118,6 @@ def _encode(name: str, text: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         raise EvidenceRefused(f"the collateral's {name} is not text", reason=EvidenceCode.MALFORMED) from None
-
-
-def _document(
-    parts: dict[str, bytes], name: str, unsigned: EvidenceCode, known: dict[bytes, Certificate]
-) -> SignedDocument:
-    return SignedDocument(
-        text=parts[name],
-        signature=_unhex(parts[f"{name}_signature"], f"{name}_signature", unsigned, size=RAW_SIGNATURE_BYTES),
-        chain=parse_pem_chain(
-            parts[f"{name}_issuer_chain"],
-            what=f"issuer chain of {name}",
-            error=refusal(EvidenceCode.TCB_SIGNING_CHAIN),
-            known=known,
-        ),
-    )
-
-
-def _crl(parts: dict[str, bytes], name: str, what: str) -> Crl:
-    return parse_crl(
-        _unhex(parts[name], name, EvidenceCode.MALFORMED), what=what, error=refusal(EvidenceCode.MALFORMED)
-    )
 
 
 def _unhex(text: bytes, name: str, code: EvidenceCode, *, size: int | None = None) -> bytes:

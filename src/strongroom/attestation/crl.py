@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from strongroom.attestation.certificates import ECDSA_SHA256, Certificate
 from strongroom.attestation.codes import EvidenceCode, require
 from strongroom.attestation.signatures import signed_der
-from strongroom.attestation.validity import Window
+from strongroom.attestation.validity import NO_GRACE, Window
 from strongroom.errors import StrongroomError
 from strongroom.wire import der
 from strongroom.wire.der import DerReader
@@ -34,14 +34,14 @@ class Crl:
     number: int
     revoked: frozenset[int]  # serial numbers
 
-    def check(self, issuer: Certificate, *, at: datetime) -> Window:
+    def check(self, issuer: Certificate, *, at: datetime, grace: timedelta = NO_GRACE) -> Window:
         """Check the list's issuer, signature and dates; return its window for later questions."""
         require(self.issuer == issuer.subject, EvidenceCode.CRL_UNKNOWN_ISSUER,
                 f"the {self.what} was issued by another authority than {issuer.common_name}")  # fmt: skip
         require(signed_der(issuer.point, self.signature, self.signed), EvidenceCode.CRL_INVALID_SIGNATURE,
                 f"the {self.what} is not signed by {issuer.common_name}")  # fmt: skip
-        window = Window(self.what, self.this_update, self.next_update, EvidenceCode.CRL_EXPIRED)
-        window.require(at)
+        window = Window(self.what, self.this_update, self.next_update, EvidenceCode.CRL_EXPIRED, excusable=True)
+        window.require(at, grace)
         return window
 
 

@@ -6,26 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
+from strongroom.attestation.codes import EvidenceCode, refusal, require
 from strongroom.attestation.fields import Fields
+from strongroom.attestation.isv_levels import IsvLevel, level_reached, read_isv_levels
 from strongroom.attestation.quote import Tee
 from strongroom.attestation.report import SgxReport
-from strongroom.attestation.status import TcbStatus, parse_status
 from strongroom.attestation.validity import Window
 
 _MAX_NUMBER: Final = 2**31 - 1
 _IDENTITY_VERSION: Final = 2
 _NAMES: Final = {Tee.SGX: "QE", Tee.TDX: "TD_QE"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QeLevel:
-    """One row: the SVN a quoting enclave must reach, and what Intel says of one that does."""
-
-    isv_svn: int
-    date: datetime
-    status: TcbStatus
-    advisories: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +33,14 @@ class EnclaveIdentity:
     attributes_mask: bytes
     mr_signer: bytes  # 32 bytes
     isv_prod_id: int
-    levels: tuple[QeLevel, ...]
+    levels: tuple[IsvLevel, ...]
 
     @property
     def window(self) -> Window:
         """When it counts."""
-        return Window("QE identity", self.issued, self.next_update, EvidenceCode.QE_IDENTITY_EXPIRED)
+        return Window(
+            "QE identity", self.issued, self.next_update, EvidenceCode.QE_IDENTITY_EXPIRED, excusable=True, step=7
+        )
 
     def check(self, report: SgxReport, tee: Tee) -> None:
         """Refuse (QE_IDENTITY_MISMATCH) a quoting enclave that is not this one. Masks apply to raw report bytes."""
@@ -65,24 +57,14 @@ class EnclaveIdentity:
             require(seen == wanted, EvidenceCode.QE_IDENTITY_MISMATCH,
                     f"the {name} is {_shown(seen)}, wanted {_shown(wanted)}")  # fmt: skip
 
-    def level_of(self, report: SgxReport) -> QeLevel:
+    def level_of(self, report: SgxReport) -> IsvLevel:
         """Return the first level that the quoting enclave's SVN reaches."""
-        for level in self.levels:
-            if level.isv_svn <= report.isv_svn:
-                return level
-        raise EvidenceRefused(
-            f"the quoting enclave has SVN {report.isv_svn}, below every level of the QE identity",
-            reason=EvidenceCode.TCB_NOT_SUPPORTED,
-        )
+        return level_reached(self.levels, report.isv_svn, who="quoting enclave")
 
 
 def parse_identity(text: bytes) -> EnclaveIdentity:
     """Return the enclave identity in `text`; raise EvidenceRefused (MALFORMED, TCB_UNRECOGNIZED_STATUS)."""
     identity = Fields.parse(text, what="QE identity", error=refusal(EvidenceCode.MALFORMED))
-    levels = sorted(map(_level, identity.objects("tcbLevels")), key=lambda level: level.isv_svn, reverse=True)
-    require(bool(levels), EvidenceCode.MALFORMED, "the QE identity has no levels")
-    require(len({level.isv_svn for level in levels}) == len(levels), EvidenceCode.MALFORMED,
-            "the QE identity has two levels of one SVN")  # fmt: skip
     return EnclaveIdentity(
         name=identity.text("id"),
         version=identity.number("version", limit=_MAX_NUMBER),
@@ -95,16 +77,7 @@ def parse_identity(text: bytes) -> EnclaveIdentity:
         attributes_mask=identity.hex("attributesMask", 16),
         mr_signer=identity.hex("mrsigner", 32),
         isv_prod_id=identity.number("isvprodid", limit=0xFFFF),
-        levels=tuple(levels),
-    )
-
-
-def _level(level: Fields) -> QeLevel:
-    return QeLevel(
-        isv_svn=level.nested("tcb").number("isvsvn", limit=0xFFFF),
-        date=level.date("tcbDate"),
-        status=parse_status(level.text("tcbStatus")),
-        advisories=level.texts("advisoryIDs"),
+        levels=read_isv_levels(identity),
     )
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 from strongroom.attestation.codes import EvidenceCode, refusal, require
 from strongroom.attestation.fields import Fields
 from strongroom.attestation.pck import COMPONENTS
 from strongroom.attestation.quote import Tee
 from strongroom.attestation.status import TcbStatus, parse_status
+from strongroom.attestation.tdx_module import TdxModules, read_modules
 from strongroom.attestation.validity import Window
 
 MAX_NUMBER: Final = 2**31 - 1
@@ -51,11 +52,12 @@ class TcbInfo:
     pce_id: bytes  # 2 bytes
     evaluation_number: int
     levels: tuple[TcbLevel, ...]
+    tdx_modules: TdxModules | None  # for TDX, None for SGX
 
     @property
     def window(self) -> Window:
         """When it counts."""
-        return Window("TCB info", self.issued, self.next_update, EvidenceCode.TCB_INFO_EXPIRED)
+        return Window("TCB info", self.issued, self.next_update, EvidenceCode.TCB_INFO_EXPIRED, excusable=True, step=6)
 
 
 def parse_tcb_info(text: bytes) -> TcbInfo:
@@ -80,6 +82,7 @@ def parse_tcb_info(text: bytes) -> TcbInfo:
         pce_id=info.hex("pceId", 2),
         evaluation_number=info.number("tcbEvaluationDataNumber", limit=MAX_NUMBER),
         levels=tuple(levels),
+        tdx_modules=read_modules(info) if tee is Tee.TDX else None,
     )
 
 
@@ -94,8 +97,6 @@ def _tee(info: Fields, version: int) -> Tee:
         tee = Tee(word)
     if tee is Tee.SGX and any(info.has(name) for name in _MODULE_KEYS):
         raise info.error("SGX TCB info describes a TDX module")
-    if tee is Tee.TDX:
-        info.nested("tdxModule")
     return tee
 
 
@@ -116,7 +117,12 @@ def _level(level: Fields, version: int, tee: Tee) -> TcbLevel:
 
 
 def _components(tcb: Fields, name: str) -> tuple[int, ...]:
-    components = tcb.objects(name)
+    """Return the 16 SVNs of a list of objects; a table has hundreds of them, so they are checked together."""
+    components = tcb.items(name)
     if len(components) != COMPONENTS:
         raise tcb.error(f"{name} has {len(components)} entries, wanted {COMPONENTS}")
-    return tuple(component.number("svn", limit=0xFF) for component in components)
+    svns = [component.get("svn") if isinstance(component, dict) else None for component in components]
+    for svn in svns:
+        if type(svn) is not int or not 0 <= svn <= 0xFF:  # a bool is an int, and no SVN
+            raise tcb.error(f"{name}: an svn is not a whole number from 0 to 255")
+    return cast("tuple[int, ...]", tuple(svns))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
@@ -25,25 +25,38 @@ class TimeWithoutZone(BadInput):
     fix = "Pass a time with its zone, such as datetime.now(UTC)."
 
 
+NO_GRACE: Final = timedelta(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The time span in which one signed part counts; both ends belong to it."""
+    """The time span in which one signed part counts; both ends belong to it.
+
+    `excusable` parts (CRLs, TCB info, QE identity) may be used a while longer where the caller gives a grace;
+    certificates may not. `step` is the verification step that asks.
+    """
 
     what: str
     since: datetime
     until: datetime
     code: EvidenceCode
+    excusable: bool = False
+    step: int | None = None
 
-    def require(self, at: datetime) -> None:
-        """Raise the part's own refusal unless `at` lies in the window."""
+    def require(self, at: datetime, grace: timedelta = NO_GRACE) -> None:
+        """Raise the part's own refusal unless `at` lies in the window, or behind it by no more than the grace."""
         if at < self.since:
-            raise EvidenceRefused(
-                f"the {self.what} counts from {timestamp(self.since)}, asked for {timestamp(at)}", reason=self.code
-            )
-        if at > self.until:
-            raise EvidenceRefused(
-                f"the {self.what} counted until {timestamp(self.until)}, asked for {timestamp(at)}", reason=self.code
-            )
+            raise self._refusal("counts from", self.since, at)
+        if at > self.until and not (self.excusable and at - self.until <= grace):
+            raise self._refusal("counted until", self.until, at)
+
+    def excused(self, at: datetime) -> bool:
+        """Whether only a grace can have let this part pass."""
+        return at > self.until
+
+    def _refusal(self, words: str, end: datetime, at: datetime) -> EvidenceRefused:
+        sentence = f"the {self.what} {words} {timestamp(end)}, asked for {timestamp(at)}"
+        return EvidenceRefused(sentence, reason=self.code, step=self.step)
 
 
 def require_zone(at: datetime) -> None:

@@ -10,6 +10,7 @@ from strongroom.attestation.anchors import TrustDomain
 from strongroom.attestation.pck import PckClaims
 from strongroom.attestation.quote import Body, BodyType, Tee, body_object
 from strongroom.attestation.status import TcbStatus
+from strongroom.attestation.steps import checks_of_verdict
 from strongroom.attestation.validity import timestamp
 
 
@@ -91,4 +92,5 @@ class Verdict:
             "collateral_ids": dict(self.collateral_ids),
             "verified_at": timestamp(self.verified_at),
             "in_grace": list(self.in_grace),
+            "checks": [check.to_json_object() for check in checks_of_verdict(self.tee, self.in_grace)],
         }

@@ -4,57 +4,111 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from strongroom.attestation.anchors import Anchor
-from strongroom.attestation.certificates import Certificate, parse_pem_chain
-from strongroom.attestation.certification import CertificationType
+from strongroom.attestation.certificates import Certificate
 from strongroom.attestation.chain import TrustedPck, check_pck_chain
-from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
-from strongroom.attestation.collateral import Collateral, ParsedCollateral, read_collateral
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, require
+from strongroom.attestation.collateral import Collateral, CollateralParts
 from strongroom.attestation.pck import PckClaims, read_pck_claims
+from strongroom.attestation.pck_source import PckSource, pck_source, unchecked_source
 from strongroom.attestation.quote import Quote, parse_quote
 from strongroom.attestation.reference import Reference, check_collateral
 from strongroom.attestation.signatures import is_point, signed_raw
-from strongroom.attestation.tcb import TcbResult, evaluate
+from strongroom.attestation.steps import at_step
+from strongroom.attestation.tcb import MODULE_VERSION, TcbResult, evaluate
 from strongroom.attestation.tcb_info import TcbInfo
-from strongroom.attestation.validity import require_zone
+from strongroom.attestation.td_report import TdReport
+from strongroom.attestation.validity import NO_GRACE, require_zone
 from strongroom.attestation.verdict import Verdict
 
 _UNCOMPRESSED: Final = b"\x04"
 _UPPER_HALF: Final = bytes(32)
 
 
-def verify(evidence: bytes, collateral: Collateral, *, anchors: Sequence[Anchor], at: datetime) -> Verdict:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedPlatform:
+    """A platform whose PCK certificate holds under an anchor; only `check_platform` makes one (steps 8 to 13)."""
+
+    pck: TrustedPck
+    claims: PckClaims
+
+
+def verify(
+    evidence: bytes,
+    collateral: Collateral,
+    *,
+    anchors: Sequence[Anchor],
+    at: datetime,
+    collateral_grace: timedelta = NO_GRACE,
+) -> Verdict:
     """Return what a quote proves at the time `at` under the given anchors; raise EvidenceRefused if it does not hold.
 
-    `at` must carry its zone. Nothing in evidence or collateral adds to `anchors`.
+    `at` must carry its zone. Nothing in evidence or collateral adds to `anchors`. `collateral_grace` lets CRLs, TCB
+    info and QE identity count so much longer than they say, never certificates, and never before their time; the
+    verdict names what it excused (`in_grace`).
     """
     require_zone(at)
-    # 1. Structure of the quote and of the collateral.
-    quote = parse_quote(evidence)
-    chain = pck_chain_of(quote)
-    parsed = read_collateral(collateral)
+    # 1. Structure of the quote, and what belongs to it.
+    with at_step(1):
+        quote = parse_quote(evidence)
+        parts = CollateralParts(collateral)
+        source = pck_source(quote, chain=parts.text("pck_certificate_chain"), tcbm=parts.text("pck_tcbm"))
     # 2 to 7. Root, root CRL, TCB signer, TCB info, QE identity.
-    reference = check_collateral(parsed, anchors=anchors, at=at)
-    # 8 to 12. PCK chain, its roles and dates, PCK CRL, revocation.
-    pck = check_pck_chain(chain, reference.root, parsed.root_crl, parsed.pck_crl, at=at)
+    reference = check_collateral(parts, anchors=anchors, at=at, grace=collateral_grace, pck_chain=source.chain)
+    # 8 to 13. PCK chain, its roles and dates, PCK CRL, revocation, SGX extension.
+    platform = check_platform(source, parts, reference, at=at, grace=collateral_grace)
+    # 14 to 21. What the quote says, under both.
+    tcb = check_quote(quote, platform, reference)
+    return make_verdict(quote, platform, reference, tcb, collateral_ids=parts.ids(), at=at)
+
+
+def check_platform(
+    source: PckSource, parts: CollateralParts, reference: Reference, *, at: datetime, grace: timedelta = NO_GRACE
+) -> TrustedPlatform:
+    """Return the platform of a PCK chain that holds at `at`, revocation included."""
+    pck = check_pck_chain(
+        source.chain,
+        reference.root,
+        reference.root_crl,
+        lambda: parts.crl("pck_crl", "PCK CRL"),
+        at=at,
+        grace=grace,
+    )
     # 13. The SGX extension says which platform this is.
-    platform = read_pck_claims(pck.leaf)
-    # 14. The TCB info is for this kind of TEE and this platform. (15 is TDX's module identity.)
-    check_match(quote, platform, reference.tcb_info)
+    with at_step(13):
+        claims = read_pck_claims(pck.leaf)
+        source.check(claims)
+    return TrustedPlatform(pck=pck, claims=claims)
+
+
+def check_quote(quote: Quote, platform: TrustedPlatform, reference: Reference) -> TcbResult:
+    """Return how current platform and quoting enclave are, once the quote holds under both; no step asks the time."""
+    report = quote.body if isinstance(quote.body, TdReport) else None
+    # 14. The TCB info is for this kind of TEE and this platform.
+    with at_step(14):
+        check_match(quote, platform.claims, reference.tcb_info)
+    # 15. The TDX module is one that the TCB info describes.
+    if report is not None:
+        with at_step(15):
+            check_module(report, reference.tcb_info)
     # 16 and 17. The platform signed the quoting enclave's report, and that report names the attestation key.
-    check_qe_report(quote, pck.leaf)
+    check_qe_report(quote, platform.pck.leaf)
     # 18. The quoting enclave is the one that Intel describes.
-    reference.qe_identity.check(quote.qe_report, quote.tee)
+    with at_step(18):
+        reference.qe_identity.check(quote.qe_report, quote.tee)
     # 19. How current the quoting enclave is.
-    qe_level = reference.qe_identity.level_of(quote.qe_report)
+    with at_step(19):
+        qe_level = reference.qe_identity.level_of(quote.qe_report)
     # 20. The attestation key signed header and body.
-    check_quote_signature(quote)
-    # 21. How current the platform is; both together. (22 is policy: see `appraise`.)
-    tcb = evaluate(platform, reference.tcb_info, qe_level)
-    return _verdict(quote, parsed, reference, pck=pck, platform=platform, tcb=tcb, at=at)
+    with at_step(20):
+        check_quote_signature(quote)
+    # 21. How current the platform is; all together. (22 is policy: see `appraise`.)
+    with at_step(21):
+        return evaluate(platform.claims, reference.tcb_info, qe_level, report)
 
 
 def fmspc_of(quote: Quote, chain: str | None = None) -> str:
@@ -67,18 +121,7 @@ def fmspc_of(quote: Quote, chain: str | None = None) -> str:
 
 def pck_chain_of(quote: Quote, chain: str | None = None) -> tuple[Certificate, ...]:
     """Return the PCK chain, leaf first, unverified: the quote's own, or `chain` where the quote carries none."""
-    kind = quote.certification_type
-    if kind is CertificationType.PCK_CHAIN:
-        text = quote.certification_data.rstrip(b"\0")  # genuine chains often end in one NUL
-    elif chain is not None:
-        text = chain.encode("utf-8", errors="replace")
-    else:
-        raise EvidenceRefused(
-            f"the certification data are of type {kind.value}, wanted {CertificationType.PCK_CHAIN.value}"
-            " (the PCK chain itself), or the chain beside the quote",
-            reason=EvidenceCode.CERT_TYPE_UNSUPPORTED,
-        )
-    return parse_pem_chain(text, what="PCK chain", error=refusal(EvidenceCode.PCK_CHAIN))
+    return unchecked_source(quote, (chain or "").encode("utf-8", errors="replace")).chain()
 
 
 def check_match(quote: Quote, platform: PckClaims, info: TcbInfo) -> None:
@@ -94,15 +137,24 @@ def check_match(quote: Quote, platform: PckClaims, info: TcbInfo) -> None:
         )
 
 
+def check_module(report: TdReport, info: TcbInfo) -> None:
+    """Step 15: the module that the TD was launched under."""
+    if info.tdx_modules is None:
+        raise EvidenceRefused("the TCB info describes no TDX module", reason=EvidenceCode.TCB_INFO_MISMATCH)
+    info.tdx_modules.of_version(report.tee_tcb_svn[MODULE_VERSION]).check(report)
+
+
 def check_qe_report(quote: Quote, pck: Certificate) -> None:
     """Steps 16 and 17: the chain of trust from the PCK key to the attestation key."""
-    require(signed_raw(pck.point, quote.qe_report_signature, quote.qe_report_bytes),
-            EvidenceCode.INVALID_QE_REPORT_SIGNATURE,
-            "the quoting enclave's report is not signed by the PCK key")  # fmt: skip
-    wanted = hashlib.sha256(quote.attestation_key + quote.qe_auth_data).digest() + _UPPER_HALF
-    require(quote.qe_report.report_data == wanted, EvidenceCode.INVALID_QE_REPORT_DATA,
-            f"the quoting enclave vouches for {quote.qe_report.report_data.hex()},"
-            f" the quote's attestation key makes {wanted.hex()}")  # fmt: skip
+    with at_step(16):
+        require(signed_raw(pck.point, quote.qe_report_signature, quote.qe_report_bytes),
+                EvidenceCode.INVALID_QE_REPORT_SIGNATURE,
+                "the quoting enclave's report is not signed by the PCK key")  # fmt: skip
+    with at_step(17):
+        wanted = hashlib.sha256(quote.attestation_key + quote.qe_auth_data).digest() + _UPPER_HALF
+        require(quote.qe_report.report_data == wanted, EvidenceCode.INVALID_QE_REPORT_DATA,
+                f"the quoting enclave vouches for {quote.qe_report.report_data.hex()},"
+                f" the quote's attestation key makes {wanted.hex()}")  # fmt: skip
 
 
 def check_quote_signature(quote: Quote) -> None:
@@ -113,18 +165,18 @@ def check_quote_signature(quote: Quote) -> None:
             "header and body are not what the attestation key signed")  # fmt: skip
 
 
-def _verdict(
+def make_verdict(
     quote: Quote,
-    parsed: ParsedCollateral,
+    platform: TrustedPlatform,
     reference: Reference,
-    *,
-    pck: TrustedPck,
-    platform: PckClaims,
     tcb: TcbResult,
+    *,
+    collateral_ids: tuple[tuple[str, str], ...],
     at: datetime,
 ) -> Verdict:
-    windows = (*reference.windows, *pck.windows)
-    renewed_monthly = (reference.tcb_info.issued, reference.qe_identity.issued, parsed.pck_crl.this_update)
+    """Return the verdict of evidence that passed every step at `at`."""
+    pck, windows = platform.pck, (*reference.windows, *platform.pck.windows)
+    renewed_monthly = (reference.tcb_info.issued, reference.qe_identity.issued, pck.crl.this_update)
     anchor = reference.root.anchor
     return Verdict(
         trust_domain=anchor.domain,
@@ -137,20 +189,21 @@ def _verdict(
         qe_status=tcb.qe_status,
         module_status=tcb.module_status,
         advisories=tcb.advisories,
-        fmspc=platform.fmspc.hex().upper(),
+        fmspc=platform.claims.fmspc.hex().upper(),
         ca_type=pck.ca_type,
         tcb_date=tcb.level.date,
         tcb_eval=reference.tcb_info.evaluation_number,
         qe_eval=reference.qe_identity.evaluation_number,
         body=quote.body,
-        pck=platform,
+        pck=platform.claims,
         earliest_issue=min(window.since for window in windows),
         latest_issue=max(window.since for window in windows),
         earliest_expiration=min(window.until for window in windows),
         collateral_issued=min(renewed_monthly),
-        root_crl_number=parsed.root_crl.number,
-        pck_crl_number=parsed.pck_crl.number,
-        collateral_ids=parsed.ids,
+        root_crl_number=reference.root_crl.number,
+        pck_crl_number=pck.crl.number,
+        collateral_ids=collateral_ids,
         verified_at=at,
         trailing_len=quote.trailing_len,
+        in_grace=tuple(window.what for window in windows if window.excused(at)),
     )

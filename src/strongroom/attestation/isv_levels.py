@@ -1,0 +1,50 @@
+"""Levels by one SVN: how current an enclave or a TDX module is (specification sections 4.1 and 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
+from strongroom.attestation.fields import Fields
+from strongroom.attestation.status import TcbStatus, parse_status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsvLevel:
+    """One row: the SVN that must be reached, and what Intel says of who reaches it."""
+
+    isv_svn: int
+    date: datetime
+    status: TcbStatus
+    advisories: tuple[str, ...]
+
+
+def read_isv_levels(owner: Fields) -> tuple[IsvLevel, ...]:
+    """Return the `tcbLevels` of an identity in descending order; there is at least one, and no two are equal."""
+    levels = sorted(map(_level, owner.objects("tcbLevels")), key=lambda level: level.isv_svn, reverse=True)
+    if not levels:
+        raise owner.error(f"the {owner.what} has no levels")
+    if len({level.isv_svn for level in levels}) != len(levels):
+        raise owner.error(f"the {owner.what} has two levels of one SVN")
+    return tuple(levels)
+
+
+def level_reached(levels: Sequence[IsvLevel], isv_svn: int, *, who: str) -> IsvLevel:
+    """Return the first of the (descending) levels that an SVN reaches; raise EvidenceRefused (TCB_NOT_SUPPORTED)."""
+    for level in levels:
+        if level.isv_svn <= isv_svn:
+            return level
+    raise EvidenceRefused(
+        f"the {who} has SVN {isv_svn}, below every level of its identity", reason=EvidenceCode.TCB_NOT_SUPPORTED
+    )
+
+
+def _level(level: Fields) -> IsvLevel:
+    return IsvLevel(
+        isv_svn=level.nested("tcb").number("isvsvn", limit=0xFFFF),
+        date=level.date("tcbDate"),
+        status=parse_status(level.text("tcbStatus")),
+        advisories=level.texts("advisoryIDs"),
+    )
