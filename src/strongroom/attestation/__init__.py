@@ -7,7 +7,7 @@ the same path as Intel's. Quotes of SGX and TDX are verified, versions 3, 4 and 
 """
 
 from strongroom.attestation.anchors import INTEL, Anchor, AnchorUnusable, TrustDomain
-from strongroom.attestation.binding import NonceTooShort, report_data_for
+from strongroom.attestation.binding import Binding, BindingKind, NonceTooShort, report_data_for
 from strongroom.attestation.certification import CertificationType, PckLookup
 from strongroom.attestation.claims import Claims, EvidenceSource, claims_of
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
@@ -15,8 +15,11 @@ from strongroom.attestation.collateral import Collateral, CollateralUnreadable
 from strongroom.attestation.pck import PckClaims
 from strongroom.attestation.policy import (
     DEFAULT_MAX_COLLATERAL_AGE,
+    Check,
     Decision,
+    EnrolledPlatform,
     KssFields,
+    Outcome,
     Policy,
     PolicyCode,
     PolicyUnusable,
@@ -36,18 +39,23 @@ __all__ = [
     "Anchor",
     "AnchorUnusable",
     "Attributes",
+    "Binding",
+    "BindingKind",
     "Body",
     "BodyType",
     "CertificationType",
+    "Check",
     "Claims",
     "Collateral",
     "CollateralUnreadable",
     "Decision",
+    "EnrolledPlatform",
     "EvidenceCode",
     "EvidenceRefused",
     "EvidenceSource",
     "KssFields",
     "NonceTooShort",
+    "Outcome",
     "PckClaims",
     "PckLookup",
     "Policy",

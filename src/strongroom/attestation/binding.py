@@ -7,6 +7,9 @@ transcript, and the first field separates this use of SHA-256 from every other.
 from __future__ import annotations
 
 import hashlib
+import hmac
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from strongroom.errors import BadInput
@@ -21,6 +24,33 @@ class NonceTooShort(BadInput):
 
     code = "SR-NONCE"
     fix = f"Use at least {MIN_NONCE_BYTES} random bytes, once."
+
+
+class BindingKind(StrEnum):
+    """How evidence is bound: our own transcript, or Gramine's hash of the key alone, which has no nonce."""
+
+    TRANSCRIPT = "transcript"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What a verifier knows of the peer, and how the evidence has to carry it; a key alone uses no other input."""
+
+    kind: BindingKind
+    public_key_spki: bytes
+    purpose: str = ""
+    nonce: bytes = b""
+    deployment: str = ""
+
+    def holds_for(self, report_data: bytes) -> bool:
+        """Return whether these 64 bytes are bound so. Raises NonceTooShort for a transcript without a real nonce."""
+        return hmac.compare_digest(report_data, self._wanted())
+
+    def _wanted(self) -> bytes:
+        if self.kind is BindingKind.TRANSCRIPT:
+            return report_data_for(self.purpose, self.public_key_spki, self.nonce, self.deployment)
+        return hashlib.sha256(self.public_key_spki).digest() + bytes(REPORT_DATA_BYTES // 2)
 
 
 def report_data_for(purpose: str, public_key_spki: bytes, nonce: bytes, deployment: str) -> bytes:

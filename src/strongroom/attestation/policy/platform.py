@@ -1,0 +1,87 @@
+"""Rules on the platform: which one it is, by what its PCK certificate says and nothing else, and how it is built.
+
+The answer to attestation keys that were extracted from a processor (TEE.fail, WireTap): trust the machines you know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from strongroom.attestation.policy.codes import PolicyCode
+from strongroom.attestation.policy.outcome import Case, Check
+
+
+def denied(case: Case) -> Iterator[Check]:
+    """Deny-lists win over everything."""
+    claims, policy = case.claims, case.policy
+    ids = _ids(case)
+    if policy.denied_platforms:
+        holds = None if ids is None else not any(each in policy.denied_platforms for each in ids)
+        yield case.check(PolicyCode.PLATFORM_DENIED, "denied_platforms", holds, _named(ids), "a platform not denied",
+                         "Release nothing to this platform until its keys have been replaced.")  # fmt: skip
+    if policy.denied_fmspc:
+        holds = None if claims.fmspc is None else claims.fmspc.upper() not in policy.denied_fmspc
+        yield case.check(PolicyCode.FMSPC_DENIED, "denied_fmspc", holds, claims.fmspc, "a platform family not denied",
+                         "Use a platform of another family.")  # fmt: skip
+
+
+def enrolled(case: Case) -> Iterator[Check]:
+    """The allow-list: a PPID or platform instance id that counts still."""
+    entries = case.policy.platforms
+    if entries is None:
+        return
+    ids = _ids(case)
+    found = [entry for entry in entries if ids is not None and entry.id in ids]
+    if found:
+        until = max(entry.until for entry in found)
+        yield case.check(PolicyCode.PLATFORM_ENROLMENT_EXPIRED, "platforms", case.at < until, until,
+                         "an enrolment that has not run out",
+                         "Enrol the platform again, after checking that it is where it should be.")  # fmt: skip
+        return
+    yield case.check(PolicyCode.PLATFORM_NOT_ENROLLED, "platforms", None if ids is None else False, _named(ids),
+                     f"one of {len(entries)} enrolled platforms",
+                     "Enrol the platform by its PPID or platform instance id if it is one of yours.")  # fmt: skip
+
+
+def kind(case: Case) -> Iterator[Check]:
+    """SGX type, provider, and the three flags that may be undefined."""
+    claims, policy = case.claims, case.policy
+    if policy.accepted_sgx_types is not None:
+        seen = claims.sgx_type
+        yield case.check(PolicyCode.SGX_TYPE, "accepted_sgx_types",
+                         None if seen is None else seen in policy.accepted_sgx_types, seen, policy.accepted_sgx_types,
+                         "Use a platform with this kind of memory protection.")  # fmt: skip
+    if policy.accepted_platform_provider_ids is not None:
+        provider = claims.platform_provider_id
+        holds = None if provider is None else provider in policy.accepted_platform_provider_ids
+        yield case.check(PolicyCode.PLATFORM_PROVIDER, "accepted_platform_provider_ids", holds, provider,
+                         policy.accepted_platform_provider_ids,
+                         "Use a platform of one of these providers; a quote alone names none.")  # fmt: skip
+    flags = (
+        (PolicyCode.DYNAMIC_PLATFORM, "allow_dynamic_platform", claims.dynamic_platform, "packages can be added"),
+        (PolicyCode.CACHED_KEYS, "allow_cached_keys", claims.cached_keys, "Intel keeps its root keys"),
+        (PolicyCode.SMT_ENABLED, "allow_smt_enabled", claims.smt_enabled, "hyper-threading is on"),
+    )
+    for code, rule, flag, meaning in flags:
+        yield _flag(case, code, rule, flag, meaning)
+
+
+def _flag(case: Case, code: PolicyCode, rule: str, seen: bool | None, meaning: str) -> Check:
+    """True needs the allowance; undefined is neither true nor false, and refused only where the rule is required."""
+    allowed = getattr(case.policy, rule)
+    holds = True if allowed else None if seen is None else not seen
+    observed = "undefined" if seen is None else f"true: {meaning}" if seen else "false"
+    return case.check(code, rule, holds, observed, "true, false or undefined" if allowed else "false",
+                      f"Change the platform's setting, or write {rule} = true if that is meant.",
+                      required=rule in case.policy.required)  # fmt: skip
+
+
+def _ids(case: Case) -> tuple[bytes, ...] | None:
+    """Return the ids that the PCK certificate signs; None where the evidence has no such certificate."""
+    found = tuple(each for each in (case.claims.pck_ppid, case.claims.platform_instance_id) if each is not None)
+    return found or None
+
+
+def _named(ids: tuple[bytes, ...] | None) -> str:
+    """Name a platform without its id: reasons reach logs, which hold platform ids as keyed hashes only (PL-07)."""
+    return "a platform without an id" if ids is None else "this platform"
