@@ -103,8 +103,17 @@ class CollateralParts:
         """Return the certificates of a PEM chain, leaf first; refuse anything else with `code`."""
         return parse_pem_chain(self.text(name), what=name, error=refusal(code), known=self._known)
 
-    def crl(self, name: str, what: str) -> Crl:
-        """Return a revocation list; refuse an absent one (CRL_MISSING) and a malformed one (MALFORMED)."""
+    def root_crl(self) -> Crl:
+        """Return the root's revocation list; refuse an absent one (CRL_MISSING) and a malformed one (MALFORMED)."""
+        return self._crl("root_ca_crl", "root CRL")
+
+    def pck_crl(self) -> Crl:
+        """Return the PCK CA's revocation list, likewise. Its own chain must be a chain; the quote's PCK CA judges."""
+        crl = self._crl("pck_crl", "PCK CRL")
+        self.chain("pck_crl_issuer_chain", EvidenceCode.MALFORMED)
+        return crl
+
+    def _crl(self, name: str, what: str) -> Crl:
         require(bool(self.text(name)), EvidenceCode.CRL_MISSING, f"the collateral has no {name}")
         encoded = _unhex(self.text(name), name, EvidenceCode.MALFORMED)
         return parse_crl(encoded, what=what, error=refusal(EvidenceCode.MALFORMED))

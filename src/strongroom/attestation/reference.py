@@ -54,7 +54,7 @@ def check_collateral(
         root = _find_root(parts, anchors, at, pck_chain)
     # 3. The root's revocation list.
     with at_step(3):
-        root_crl = parts.crl("root_ca_crl", "root CRL")
+        root_crl = parts.root_crl()
         crl_window = root_crl.check(root.certificate, at=at, grace=grace)
         require(root.certificate.serial not in root_crl.revoked, EvidenceCode.ROOT_REVOKED, "the root lists itself")
     # 4 and 5. The signer of the TCB info.

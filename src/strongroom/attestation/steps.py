@@ -39,7 +39,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class StepCheck:
     """What one step came to, and why."""
 
     step: int
@@ -105,7 +105,7 @@ STEPS: Final = tuple(
     )
 )  # fmt: skip
 
-Checks = tuple[Check, ...]
+Checks = tuple[StepCheck, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +141,18 @@ def checks_of_refusal(refused: EvidenceRefused, tee: Tee | None) -> Checks:
     return tuple(
         _passed(step, tee, "")
         if step.number < failed
-        else Check(step.number, step.name, Outcome.FAIL, f"{refused.reason.value}: {refused.sentence}")
+        else StepCheck(step.number, step.name, Outcome.FAIL, f"{refused.reason.value}: {refused.sentence}")
         if step.number == failed
-        else Check(step.number, step.name, Outcome.UNKNOWN, f"not looked at: step {failed} failed")
+        else StepCheck(step.number, step.name, Outcome.UNKNOWN, f"not looked at: step {failed} failed")
         for step in STEPS
     )
 
 
-def _passed(step: Step, tee: Tee | None, excused: str) -> Check:
+def _passed(step: Step, tee: Tee | None, excused: str) -> StepCheck:
     if step.number == MODULE_STEP and tee is not Tee.TDX:
-        return Check(step.number, step.name, Outcome.UNKNOWN, "skipped: only TDX has a module")
+        return StepCheck(step.number, step.name, Outcome.UNKNOWN, "skipped: only TDX has a module")
     if step.number == POLICY_STEP:
-        return Check(step.number, step.name, Outcome.UNKNOWN, "skipped: a verdict is not a decision, a policy decides")
-    return Check(step.number, step.name, Outcome.PASS, excused)
+        return StepCheck(
+            step.number, step.name, Outcome.UNKNOWN, "skipped: a verdict is not a decision, a policy decides"
+        )
+    return StepCheck(step.number, step.name, Outcome.PASS, excused)

@@ -70,14 +70,7 @@ def check_platform(
     source: PckSource, parts: CollateralParts, reference: Reference, *, at: datetime, grace: timedelta = NO_GRACE
 ) -> TrustedPlatform:
     """Return the platform of a PCK chain that holds at `at`, revocation included."""
-    pck = check_pck_chain(
-        source.chain,
-        reference.root,
-        reference.root_crl,
-        lambda: parts.crl("pck_crl", "PCK CRL"),
-        at=at,
-        grace=grace,
-    )
+    pck = check_pck_chain(source.chain, reference.root, reference.root_crl, parts.pck_crl, at=at, grace=grace)
     # 13. The SGX extension says which platform this is.
     with at_step(13):
         claims = read_pck_claims(pck.leaf)

@@ -141,12 +141,32 @@ class LittleWorld:
         self.attestation_point = None
         self.attestation_key = KEYS["attestation"]
         self.qe_report_key = None
-        self.header = struct.pack("<HHIHH", 3, 2, 0, 8, 13) + VENDOR + bytes(20)
+        self.header = header(3, 0)
+        self.body_head = b""  # what version 5 says of its body
+        self.outer_type = 6  # of the certification data of versions 4 and 5
+        self.outer_trailing = b""
         self.cert_type = 5
         self.cert_data = None
         self.auth_trailing = b""
         self.padding = b""
         self.collateral_edits = {}
+
+    def become(self, version, body_type=1, **fields):
+        """Make quotes of another version, and for body types 2 and 3 of TDX; `fields` are the TD report's."""
+        tdx = body_type != 1
+        self.header = header(version, 0x81 if tdx else 0)
+        if tdx:
+            self.body = td_report(with_1_5=body_type == 3, **fields)
+            self.qe_identity["id"], self.qe_identity["isvprodid"] = "TD_QE", 2
+            self.qe_fields["isv_prod_id"] = 2
+            self.tcb_info |= {"id": "TDX", "tdxModule": module(), "tdxModuleIdentities": [
+                {"id": "TDX_01", **module(), "tcbLevels": [isv_level(5, "UpToDate"), isv_level(2, "OutOfDate", "M")]},
+            ]}  # fmt: skip
+            for level in self.tcb_info["tcbLevels"]:
+                level["tcb"]["tdxtcbcomponents"] = [{"svn": 0}, {"svn": 0}, {"svn": 3}] + [{"svn": 0}] * 13
+        if version == 5:
+            self.body_head = struct.pack("<HI", body_type, len(self.body))
+        return self
 
     def _tcb_info(self):
         def level(svn, status, date, advisories=None):
@@ -270,7 +290,7 @@ class LittleWorld:
         return parts | self.collateral_edits
 
     def quote(self):
-        signed = self.header + self.body
+        signed = self.header + self.body_head + self.body
         point = self.attestation_point or raw_point(self.attestation_key)
         bound = self.qe_report_data
         if bound is None:
@@ -279,10 +299,8 @@ class LittleWorld:
         chain = self.cert_data
         if chain is None:
             chain = "".join(pem(self.certificate(role)) for role in self.pck_chain).encode() + b"\0"
-        auth = b"".join(
+        nested = b"".join(
             (
-                raw_signature(self.attestation_key, signed),
-                point,
                 qe_report,
                 raw_signature(self.qe_report_key or KEYS["leaf"], qe_report),
                 struct.pack("<H", len(self.qe_auth)),
@@ -292,10 +310,71 @@ class LittleWorld:
                 self.auth_trailing,
             )
         )
+        if self.header[0] > 3:
+            nested = struct.pack("<HI", self.outer_type, len(nested)) + nested + self.outer_trailing
+        auth = raw_signature(self.attestation_key, signed) + point + nested
         return signed + struct.pack("<I", len(auth)) + auth + self.padding
 
     def root_der(self):
         return self.certificate("root").public_bytes(serialization.Encoding.DER)
+
+
+def header(version, tee_type):
+    return struct.pack("<HHIHH", version, 2, tee_type, 8, 13) + VENDOR + bytes(20)
+
+
+def module(**more):
+    return {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributesMask": "FF" * 8, **more}
+
+
+def isv_level(isv_svn, status, *advisories):
+    level = {"tcb": {"isvsvn": isv_svn}, "tcbDate": "2025-01-01T00:00:00Z", "tcbStatus": status}
+    return level | ({"advisoryIDs": list(advisories)} if advisories else {})
+
+
+def td_report(
+    *,
+    with_1_5=False,
+    tee_tcb_svn=bytes([5, 1, 3]) + bytes(13),
+    mr_seam=b"\x5e" * 48,
+    mr_signer_seam=bytes(48),
+    seam_attributes=bytes(8),
+    td_attributes=bytes([0, 0, 0, 0x10]) + bytes(4),
+    xfam=bytes.fromhex("e702060000000000"),
+    mr_td=b"\x7d" * 48,
+    mr_config_id=bytes(48),
+    mr_owner=bytes(48),
+    mr_owner_config=bytes(48),
+    rtmr0=b"\x70" * 48,
+    rtmr1=b"\x71" * 48,
+    rtmr2=b"\x72" * 48,
+    rtmr3=b"\x73" * 48,
+    report_data=bytes(range(64)),
+    tee_tcb_svn2=bytes([5, 1, 3]) + bytes(13),
+    mr_service_td=bytes(48),
+):
+    """Return 584 or 648 bytes of a TD report, laid out from the specification's table of offsets."""
+    areas = bytearray(648 if with_1_5 else 584)
+    for offset, value in (
+        (0, tee_tcb_svn),
+        (16, mr_seam),
+        (64, mr_signer_seam),
+        (112, seam_attributes),
+        (120, td_attributes),
+        (128, xfam),
+        (136, mr_td),
+        (184, mr_config_id),
+        (232, mr_owner),
+        (280, mr_owner_config),
+        (328, rtmr0),
+        (376, rtmr1),
+        (424, rtmr2),
+        (472, rtmr3),
+        (520, report_data),
+        *(((584, tee_tcb_svn2), (600, mr_service_td)) if with_1_5 else ()),
+    ):
+        areas[offset : offset + len(value)] = value
+    return bytes(areas)
 
 
 def report(

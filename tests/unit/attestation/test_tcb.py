@@ -8,7 +8,8 @@ import pytest
 from strongroom.attestation import EvidenceRefused, TcbStatus
 from strongroom.attestation.status import ADVICE, MEANINGS, converge
 
-UP, SW, CONF, CONF_SW, OLD, OLD_CONF, REVOKED = TcbStatus
+UP, SW, CONF, CONF_SW, OLD, OLD_CONF, RELAUNCH, RELAUNCH_CONF, REVOKED = TcbStatus
+WORDS = (UP, SW, CONF, CONF_SW, OLD, OLD_CONF, REVOKED)  # the words of reference data
 OTHERS = (UP, SW, CONF, CONF_SW, OLD_CONF)
 
 
@@ -90,7 +91,8 @@ def test_the_quoting_enclaves_level_is_the_highest_it_reaches(judge, world, reve
 @pytest.mark.parametrize(
     ("own", "other", "together"),
     [
-        *((own, other, own) for own in (UP, SW, CONF, CONF_SW, OLD, OLD_CONF) for other in OTHERS),
+        *((own, other, own) for own in TcbStatus if own is not REVOKED for other in OTHERS),
+        (RELAUNCH, OLD, OLD), (RELAUNCH_CONF, OLD, OLD_CONF),
         (UP, OLD, OLD), (SW, OLD, OLD), (OLD, OLD, OLD),
         (CONF, OLD, OLD_CONF), (CONF_SW, OLD, OLD_CONF), (OLD_CONF, OLD, OLD_CONF),
         *((own, REVOKED, REVOKED) for own in TcbStatus),
@@ -110,7 +112,7 @@ def test_tcb_02_platform_and_quoting_enclave_converge_in_a_verdict(judge, world)
     assert verdict.module_status is None
 
 
-@pytest.mark.parametrize("status", TcbStatus)
+@pytest.mark.parametrize("status", WORDS)
 def test_tcb_06_every_status_gets_a_verdict_and_no_verdict_is_true_or_false(judge, world, status):
     table(world, level(FLAT, 13, status.value))
     verdict = judge(world)
