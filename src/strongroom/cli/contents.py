@@ -68,7 +68,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         "Evidence",
         (
             Verb("quote verify", "quote_verify", "verify an SGX quote against collateral, at a given time"),
-            Verb("quote show", "quote_show", "print the fields of a quote without judging it"),
+            Verb("quote inspect", "quote_inspect", "show any quote as a tree with meaning, without judging it"),
         ),
     ),
     (
