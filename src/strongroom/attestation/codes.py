@@ -86,7 +86,7 @@ _REFETCH: Final = "Fetch the collateral again from its source and keep its text 
 _DISTRUST: Final = "Do not release anything to this machine; ask its operator which platform it is."
 _CHAIN: Final = "Pass the PCK chain on as the platform gives it: leaf, PCK CA, root; or register the platform again."
 _TAMPERED: Final = "Treat the evidence as forged: get a new quote from the machine over a channel you trust."
-_MATCH: Final = "Fetch the collateral for the FMSPC that `strongroom quote show` prints for this quote."
+_MATCH: Final = "Fetch the collateral for the FMSPC that `strongroom quote inspect` prints for this quote."
 _ANCHOR: Final = "Check which root the evidence ends at; add an anchor only for a platform you decided to trust."
 _UPDATE: Final = "Have the operator update microcode, BIOS and SGX software, and register the platform again."
 
