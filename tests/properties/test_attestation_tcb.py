@@ -115,7 +115,8 @@ PLATFORM = PckClaims(ppid=bytes(16), components=(1,) * 16, pce_svn=1, cpu_svn=by
 VERDICT = Verdict(
     trust_domain=TrustDomain.INTEL,
     root_key_id=Anchor(domain=TrustDomain.INTEL, public_key=INTEL_ROOT_KEY, cn_prefix="Intel SGX").root_key_id,
-    tee=Tee.SGX, quote_version=3, body_type=BodyType.SGX, status=TcbStatus.UP_TO_DATE, platform_status=TcbStatus.UP_TO_DATE,
+    tee=Tee.SGX, quote_version=3, body_type=BodyType.SGX, status=TcbStatus.UP_TO_DATE,
+    platform_status=TcbStatus.UP_TO_DATE,
     qe_status=TcbStatus.UP_TO_DATE, module_status=None, advisories=(), fmspc="000000000000", ca_type="platform",
     tcb_date=NOW, tcb_eval=1, qe_eval=1, body=SOUND, pck=PLATFORM, earliest_issue=NOW - timedelta(days=9),
     latest_issue=NOW, earliest_expiration=NOW + timedelta(days=30), collateral_issued=NOW, root_crl_number=1,

@@ -152,7 +152,5 @@ def _passed(step: Step, tee: Tee | None, excused: str) -> StepCheck:
     if step.number == MODULE_STEP and tee is not Tee.TDX:
         return StepCheck(step.number, step.name, Outcome.UNKNOWN, "skipped: only TDX has a module")
     if step.number == POLICY_STEP:
-        return StepCheck(
-            step.number, step.name, Outcome.UNKNOWN, "skipped: a verdict is not a decision, a policy decides"
-        )
+        return StepCheck(step.number, step.name, Outcome.UNKNOWN, "skipped: a policy decides, not a verdict")
     return StepCheck(step.number, step.name, Outcome.PASS, excused)

@@ -340,7 +340,7 @@ def td_report(
     mr_signer_seam=bytes(48),
     seam_attributes=bytes(8),
     td_attributes=bytes([0, 0, 0, 0x10]) + bytes(4),
-    xfam=bytes.fromhex("e702060000000000"),
+    xfam=b"\xe7\x02\x06" + bytes(5),
     mr_td=b"\x7d" * 48,
     mr_config_id=bytes(48),
     mr_owner=bytes(48),
