@@ -67,7 +67,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
     (
         "Evidence",
         (
-            Verb("quote verify", "quote_verify", "verify an SGX quote against collateral, at a given time"),
+            Verb("quote verify", "quote_verify", "verify an SGX or TDX quote against collateral, at a given time"),
             Verb("quote inspect", "quote_inspect", "show any quote as a tree with meaning, without judging it"),
         ),
     ),
