@@ -1,4 +1,7 @@
-"""Collateral kept in a folder: one file per platform family, `<FMSPC>.json`, in the nine-string shape."""
+"""Collateral kept in a folder: one file per platform family and TEE, in the nine-string shape.
+
+`<FMSPC>.json` judges SGX quotes, `<FMSPC>-tdx.json` TDX quotes of the same machines.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from strongroom.attestation import Collateral, CollateralUnreadable, Quote, fmspc_of
+from strongroom.attestation import Collateral, CollateralUnreadable, Quote, Tee, fmspc_of
 from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
 from strongroom.errors import Unreachable
 
@@ -28,39 +31,44 @@ class CollateralSource(Protocol):
         """Return collateral for the quote's FMSPC; raise CollateralUnavailable."""
 
 
+def file_name(fmspc: str, tee: Tee) -> str:
+    """Return under which name a folder keeps the collateral of a platform family (12 hex digits) for one TEE."""
+    return f"{fmspc}-tdx.json" if tee is Tee.TDX else f"{fmspc}.json"
+
+
 class Folder:
-    """Reads `<folder>/<FMSPC>.json`, again whenever the file has changed. Threads may share it."""
+    """Reads the file of a quote's FMSPC and TEE, again whenever it has changed. Threads may share it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held: dict[str, _Held] = {}
 
     def collateral_for(self, quote: Quote) -> Collateral:
-        """Return collateral for the quote's FMSPC.
+        """Return collateral for the quote's FMSPC and TEE.
 
         Raises CollateralUnavailable where there is no such file, CollateralUnreadable where it does not have the shape
         of collateral, EvidenceRefused where the quote names no platform.
         """
         fmspc = fmspc_of(quote)
-        path = self._path / f"{fmspc}.json"
+        path = self._path / file_name(fmspc, quote.tee)
         try:
             with path.open("rb") as file:
                 state = os.fstat(file.fileno())
                 seen = (state.st_ino, state.st_size, state.st_mtime_ns)
-                held = self._held.get(fmspc)
+                held = self._held.get(path.name)
                 if held is not None and held.seen == seen:
                     return held.collateral
                 content = file.read(MAX_COLLATERAL_FILE_BYTES + 1)
         except OSError as problem:
             raise self._unavailable(fmspc, path, problem) from None
         found = _parse(content, path)
-        self._held[fmspc] = _Held(seen, found)
+        self._held[path.name] = _Held(seen, found)
         return found
 
     def _unavailable(self, fmspc: str, path: Path, problem: OSError) -> CollateralUnavailable:
         if not isinstance(problem, FileNotFoundError):
             return CollateralUnavailable(f"the collateral for FMSPC {fmspc} cannot be read: {path}: {problem.strerror}")
-        fix = f"Put it there as {fmspc}.json."
+        fix = f"Put it there as {path.name}."
         if fmspc.startswith(_SIMULATED_FMSPC):
             fix = f"Write it with: strongroom sim collateral --world DIR --out {self._path.parent}."
         return CollateralUnavailable(f"there is no collateral for FMSPC {fmspc}: looked for {path}", fix=fix)

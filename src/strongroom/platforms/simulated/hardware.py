@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final, Literal
 
@@ -73,20 +73,60 @@ class Hardware:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TdxModule:
+    """Security versions (0..255) under which a trust domain was launched, as `tee_tcb_svn` carries them."""
+
+    svn: int = 5
+    version: int = 1
+    microcode: int = 3
+
+    @property
+    def tee_tcb_svn(self) -> bytes:
+        """The 16 bytes of a TD report."""
+        return bytes((self.svn, self.version, self.microcode)).ljust(16, b"\0")
+
+
+CURRENT_MODULE: Final = TdxModule()
+OLD_MODULE: Final = TdxModule(svn=2)  # out of date in every world's collateral, for rehearsing a relaunch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """What collateral says today; the default is a healthy, current platform.
 
-    `age`: how long before `now` the collateral was issued; from 30 days on it has expired.
-    `unsupported`: every TCB level asks for more than the hardware has.
+    `module_status`: what the TDX module's current SVN is worth; `tdx_modules`: the major versions that TDX's TCB info
+    describes, None leaves the list out. `age`: how long before `now` the collateral was issued; from 30 days on it has
+    expired. `unsupported`: every TCB level asks for more than the hardware has.
     """
 
     status: TcbStatus = TcbStatus.UP_TO_DATE
     advisories: tuple[str, ...] = ()
     qe_status: TcbStatus = TcbStatus.UP_TO_DATE
     qe_advisories: tuple[str, ...] = ()
+    module_status: TcbStatus = TcbStatus.UP_TO_DATE
+    module_advisories: tuple[str, ...] = ()
+    tdx_modules: tuple[int, ...] | None = (CURRENT_MODULE.version,)
     unsupported: bool = False
     evaluation_number: int = 17
     qe_evaluation_number: int = 17
     revoked: frozenset[Revocation] = field(default_factory=frozenset)
     age: timedelta = timedelta(days=1)
     lifetime: timedelta = COLLATERAL_LIFETIME
+
+    @property
+    def standard(self) -> Rehearsal:
+        """What the standard update says while the early one says this: as healthy as before, one number lower.
+
+        A platform vendor discloses early; what the disclosure finds reaches the standard update weeks later.
+        """
+        return replace(
+            self,
+            status=TcbStatus.UP_TO_DATE,
+            advisories=(),
+            qe_status=TcbStatus.UP_TO_DATE,
+            qe_advisories=(),
+            module_status=TcbStatus.UP_TO_DATE,
+            module_advisories=(),
+            evaluation_number=self.evaluation_number - 1,
+            qe_evaluation_number=self.qe_evaluation_number - 1,
+        )

@@ -25,8 +25,9 @@ from strongroom.errors import BadInput
 from strongroom.gramine.manifest import RESERVED_VARIABLE, Manifest
 from strongroom.platforms.evidence import REPORT_DATA_BYTES
 from strongroom.platforms.quote_channel import ChannelBroken, Frames, frame
+from strongroom.platforms.simulated.identities import Identity
 from strongroom.platforms.simulated.measurement import Measurement, measure
-from strongroom.platforms.simulated.quoting import EnclaveIdentity, QuotingEnclave
+from strongroom.platforms.simulated.quoting import QuotingEnclave
 from strongroom.platforms.simulated.world import World
 
 SEND_TIMEOUT_S: Final = 5.0  # a program that asks and does not read loses its channel, not its launcher
@@ -145,7 +146,7 @@ def _forwarding() -> Iterator[_Forwarder]:
             signal.signal(number, handler)
 
 
-def _serve(handle: int, channel: socket.socket, enclave: QuotingEnclave, identity: EnclaveIdentity) -> None:
+def _serve(handle: int, channel: socket.socket, enclave: QuotingEnclave, identity: Identity) -> None:
     """Answer quote requests until the program has ended. A message that is none costs the program its channel."""
     channel.settimeout(SEND_TIMEOUT_S)
     requests = Frames(smallest=REPORT_DATA_BYTES, largest=REPORT_DATA_BYTES)
@@ -161,7 +162,7 @@ def _serve(handle: int, channel: socket.socket, enclave: QuotingEnclave, identit
                 channel.close()
 
 
-def _answered(channel: socket.socket, requests: Frames, enclave: QuotingEnclave, identity: EnclaveIdentity) -> bool:
+def _answered(channel: socket.socket, requests: Frames, enclave: QuotingEnclave, identity: Identity) -> bool:
     """Answer what has arrived; return False when the channel is of no more use."""
     try:
         data = channel.recv(_CHUNK)

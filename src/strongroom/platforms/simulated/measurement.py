@@ -17,7 +17,7 @@ from typing import Final
 
 from strongroom.errors import BadInput, Tampered
 from strongroom.gramine.manifest import Manifest, TrustedFile
-from strongroom.platforms.simulated.quoting import EnclaveIdentity
+from strongroom.platforms.simulated.identities import EnclaveIdentity
 
 _DOMAIN: Final = b"strongroom simulated enclave v1"
 _LEFT_OUT: Final = "__pycache__"  # written by whoever ran the code last; run measured Python with -B

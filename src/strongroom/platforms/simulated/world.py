@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from strongroom.attestation import Collateral
-from strongroom.platforms.simulated import world_folder
+from strongroom.attestation import CertificationType, Collateral, Tee
+from strongroom.platforms.simulated import certification, world_folder
 from strongroom.platforms.simulated.collateral import Signers, make_collateral
 from strongroom.platforms.simulated.hardware import Hardware, Rehearsal
-from strongroom.platforms.simulated.quoting import EnclaveIdentity, QuotingEnclave
+from strongroom.platforms.simulated.identities import Identity, TdIdentity
+from strongroom.platforms.simulated.quoting import DEFAULT_VERSIONS, Credentials, QuoteFormat, QuotingEnclave
 from strongroom.platforms.simulated.world_folder import WorldUnusable
 
 
@@ -71,21 +72,71 @@ class World:
 
     @property
     def qe_signer(self) -> bytes:
-        """The mr_signer of this world's quoting enclaves."""
+        """The mr_signer of this world's quoting enclaves for SGX."""
         return hashlib.sha256(b"strongroom simulated quoting enclave signer" + self.mr_signer).digest()
 
-    def quoting_enclave(self) -> QuotingEnclave:
-        """Return a quoting enclave with an attestation key of its own, for one launched program."""
-        chain = self.signers.pck.pem + self.signers.pck_ca.pem + self.signers.root.pem
-        return QuotingEnclave(self.signers.pck, chain, self.hardware, self.qe_signer, entropy=secrets.token_bytes)
+    @property
+    def td_qe_signer(self) -> bytes:
+        """The mr_signer of this world's quoting enclaves for TDX."""
+        return hashlib.sha256(b"strongroom simulated TD quoting enclave signer" + self.mr_signer).digest()
 
-    def quote(self, identity: EnclaveIdentity, report_data: bytes) -> bytes:
-        """Return one quote under a fresh attestation key; `report_data` has 64 bytes."""
-        return self.quoting_enclave().quote(identity, report_data)
+    @property
+    def pck_chain(self) -> str:
+        """PCK certificate, PCK CA and root as PEM: what a provisioning service answers to `pckcert`."""
+        return self.signers.pck.pem + self.signers.pck_ca.pem + self.signers.root.pem
 
-    def collateral(self, now: datetime, rehearsal: Rehearsal | None = None) -> Collateral:
-        """Return the collateral that judges this world's quotes at `now`."""
-        return make_collateral(self.signers, self.hardware, self.qe_signer, rehearsal or Rehearsal(), now=now)
+    @property
+    def pck_tcbm(self) -> str:
+        """What a provisioning service says in the header SGX-TCBm: 36 hex digits."""
+        return certification.tcbm(self.hardware)
+
+    def is_ours(self, encrypted_ppid: bytes) -> bool:
+        """Say whether an encrypted PPID (256 or 384 bytes) names this world's machine."""
+        return encrypted_ppid == certification.encrypted_ppid(self.hardware, len(encrypted_ppid))
+
+    def quoting_enclave(self, form: QuoteFormat | None = None) -> QuotingEnclave:
+        """Return a quoting enclave with an attestation key of its own, for one launched program; SGX's by default."""
+        form = form or QuoteFormat()
+        credentials = Credentials(
+            pck=self.signers.pck,
+            hardware=self.hardware,
+            qe_signer=self._qe_signer(form.tee),
+            certification_data=certification.certification_data(
+                form.certification, self.hardware, self.pck_chain, self.signers.pck.pem
+            ),
+        )
+        return QuotingEnclave(credentials, form, entropy=secrets.token_bytes)
+
+    def quote(
+        self,
+        identity: Identity,
+        report_data: bytes,
+        *,
+        version: int | None = None,
+        certification_type: CertificationType = CertificationType.PCK_CHAIN,
+    ) -> bytes:
+        """Return one quote under a fresh attestation key; `report_data` has 64 bytes.
+
+        The identity decides the TEE. `version`: 3 (SGX) or 4 (TDX) by default.
+        """
+        tee = Tee.TDX if isinstance(identity, TdIdentity) else Tee.SGX
+        form = QuoteFormat(tee=tee, version=version or DEFAULT_VERSIONS[tee], certification=certification_type)
+        return self.quoting_enclave(form).quote(identity, report_data)
+
+    def collateral(self, now: datetime, rehearsal: Rehearsal | None = None, *, tee: Tee = Tee.SGX) -> Collateral:
+        """Return the collateral that judges this world's quotes of `tee` at `now`."""
+        signer = self._qe_signer(tee)
+        return make_collateral(self.signers, self.hardware, signer, rehearsal or Rehearsal(), tee=tee, now=now)
+
+    def collateral_with_chain(
+        self, now: datetime, rehearsal: Rehearsal | None = None, *, tee: Tee = Tee.SGX
+    ) -> Collateral:
+        """Return collateral together with the PCK chain, for quotes that name the platform by identifiers."""
+        found = self.collateral(now, rehearsal, tee=tee)
+        return replace(found, pck_certificate_chain=self.pck_chain, pck_tcbm=self.pck_tcbm)
+
+    def _qe_signer(self, tee: Tee) -> bytes:
+        return self.td_qe_signer if tee is Tee.TDX else self.qe_signer
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
