@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from strongroom.attestation import TrustDomain
+from strongroom.attestation import Body, SgxReport, TrustDomain
 from strongroom.client.evidence import EvidenceProof
 
 Line = tuple[str, str]
@@ -78,11 +78,10 @@ class Proof:
         if self.evidence is None:
             return
         verdict, at = self.evidence.evidence.verdict, self.evidence.evidence.verified_at
-        body = verdict.body
         yield (
             "program",
             (
-                f"MRENCLAVE {body.mr_enclave.hex()}, product {body.isv_prod_id}, SVN {body.isv_svn}, "
+                f"{_measured(verdict.body)}, "
                 f"debug {'ON' if verdict.debug else 'off'}, accepted by your rule {self.evidence.rule!r}"
             ),
         )
@@ -115,6 +114,13 @@ class Proof:
         if self.evidence is not None:
             yield "sole key", "that nobody else holds the TLS key: with a sealed ssl.cfg, the owner who made it does"
         yield "model quality", "that the answer is right; only which program gave it"
+
+
+def _measured(body: Body) -> str:
+    if isinstance(body, SgxReport):
+        return f"MRENCLAVE {body.mr_enclave.hex()}, product {body.isv_prod_id}, SVN {body.isv_svn}"
+    rtmrs = " ".join(rtmr.hex() for rtmr in (body.rtmr0, body.rtmr1, body.rtmr2, body.rtmr3))
+    return f"MRTD {body.mr_td.hex()}, RTMR0 to 3 {rtmrs}"
 
 
 def _advisories(advisories: tuple[str, ...]) -> str:

@@ -15,7 +15,8 @@ from strongroom.attestation.policy.model import (
     Policy,
     PolicyUnusable,
 )
-from strongroom.attestation.policy.outcome import Check, Decision, Outcome, Reason
+from strongroom.attestation.policy.outcome import Check, Decision, Reason
+from strongroom.attestation.steps import Outcome
 
 __all__ = [
     "DEFAULT_MAX_COLLATERAL_AGE",

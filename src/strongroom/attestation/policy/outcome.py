@@ -9,24 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import NoReturn, Self
 
 from strongroom.attestation.binding import Binding
 from strongroom.attestation.claims import Claims
 from strongroom.attestation.policy.codes import PolicyCode
 from strongroom.attestation.policy.model import Policy
+from strongroom.attestation.steps import Outcome
 from strongroom.attestation.validity import timestamp
 
 NOT_SAID = "unknown: the evidence does not say"
-
-
-class Outcome(StrEnum):
-    """What one rule found."""
-
-    PASS = "pass"  # noqa: S105  # a word of the specification, not a password
-    FAIL = "fail"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
