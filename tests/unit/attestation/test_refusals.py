@@ -386,7 +386,8 @@ def test_sc_09_the_tcb_info_is_for_this_platform(judge, world, code, broken):
 
 
 def test_sc_09_tdx_info_does_not_judge_an_sgx_quote(judge, world):
-    world.tcb_info.update(id="TDX", tdxModule={}, tdxModuleIdentities=[])
+    module = {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributesMask": "FF" * 8}
+    world.tcb_info.update(id="TDX", tdxModule=module, tdxModuleIdentities=[])
     for tcb_level in world.tcb_info["tcbLevels"]:
         tcb_level["tcb"]["tdxtcbcomponents"] = [{"svn": 0}] * 16
     refused(judge, world, "TCB_INFO_MISMATCH")
