@@ -43,7 +43,7 @@ def _joined(
     before: str, rules: Sequence[ReleaseRule], comments: Sequence[Sequence[str]]
 ) -> tuple[list[ReleaseRule], str]:
     """Return the rules that are new and the text with them, read back before it is used."""
-    present = policy_file.parse(before).rules
+    present = policy_file.parse(before).written
     taken = {rule.name for rule in present}
     added: list[ReleaseRule] = []
     text = before
@@ -55,7 +55,7 @@ def _joined(
         added.append(named)
         lines = comments[number] if number < len(comments) else ()
         text += ("" if text.endswith("\n") else "\n") + "\n" + policy_text.render(named, comments=lines)
-    if policy_file.parse(text).rules != (*present, *added):
+    if policy_file.parse(text).written != (*present, *added):
         raise PolicyFileMalformed("the policy file cannot take further rules: write them by hand")
     return added, text
 

@@ -5,12 +5,13 @@ Pure. Whatever is written here is read back by `policy_file.parse` before it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from strongroom.attestation import Policy, TcbStatus, TrustDomain
-from strongroom.broker.policy_file import DEFAULT_AGE_DAYS
+from strongroom.attestation import KssFields, Policy, TcbStatus, TrustDomain
+from strongroom.broker.policy_overlap import signer_value
+from strongroom.broker.policy_words import DEFAULT_AGE_DAYS, IDENTITY_KINDS, WORDS, value_of
 from strongroom.broker.release import ReleaseRule, SignatureCheck
 from strongroom.gramine.ra_config import RaConfig, RaConfigEntry
 
@@ -20,6 +21,15 @@ _STRICTER: Final = (
     "debug enclaves and platforms that are not up to date are refused, though the original's image admitted both;"
     " add allow_debug or accepted_tcb_status to a rule to admit them"
 )
+_ADMITTED: Final = {
+    "allow_provision_key": "enclaves with access to the provisioning key are admitted",
+    "allow_einittoken_key": "enclaves with access to the launch token key are admitted",
+    "allow_service_td": "trust domains that a service TD can act on are admitted",
+    "allow_migratable": "trust domains that can move to another platform are admitted",
+    "allow_pks": "trust domains with supervisor protection keys are admitted",
+    "allow_kl": "trust domains with Key Locker are admitted",
+    "allow_perfmon": "trust domains with performance monitoring are admitted",
+}
 
 
 def strict_rule(
@@ -30,12 +40,15 @@ def strict_rule(
     signature: SignatureCheck = NOT_COMPARED,
     trust_domains: Iterable[TrustDomain] = (TrustDomain.INTEL,),
     max_collateral_age_days: int = DEFAULT_AGE_DAYS,
+    domain: Mapping[str, bytes] | None = None,
+    kss: KssFields | None = None,
 ) -> ReleaseRule:
     """Return a rule with nothing weakened: up-to-date platforms, no debug, no advisories, collateral of a week.
 
-    Without `mrenclave`, `signature` names signer, product and least SVN. Raises PolicyUnusable.
+    Without `mrenclave`, `signature` names signer, product and least SVN, or `domain` the measurements of a trust
+    domain by their words (mrtd, rtmr0, …). Raises PolicyUnusable.
     """
-    by_signer = mrenclave is None
+    by_signer = mrenclave is None and domain is None
     policy = Policy(
         name=name,
         mrenclave=mrenclave,
@@ -48,6 +61,8 @@ def strict_rule(
         allow_debug=False,
         trust_domains=frozenset(trust_domains),
         max_collateral_age=timedelta(days=max_collateral_age_days),
+        kss=kss,
+        **(domain or {}),  # type: ignore[arg-type]  # words of a trust domain, all of them bytes
     )
     rest = SignatureCheck(max_isvsvn=signature.max_isvsvn) if by_signer else signature
     return ReleaseRule(policy=policy, release=release, require_fresh=False, signature=rest)
@@ -55,17 +70,12 @@ def strict_rule(
 
 def render(rule: ReleaseRule, *, comments: Sequence[str] = ()) -> str:
     """Return a rule as the TOML table that `policy_file.parse` reads back as the same rule."""
-    policy = rule.policy
     lines = ["[[rule]]", *(f"# {comment}" for comment in comments), f'name = "{rule.name}"']
-    lines += [f"{word} = {_value(value)}" for word, value in _identity(rule)]
-    lines.append(f"accepted_tcb_status = {_value(sorted(policy.accepted_tcb_status))}")
-    if policy.accepted_advisory_ids:
-        lines.append(f"accepted_advisory_ids = {_value(sorted(policy.accepted_advisory_ids))}")
-    if policy.rejected_advisory_ids:
-        lines.append(f"rejected_advisory_ids = {_value(sorted(policy.rejected_advisory_ids))}")
-    lines.append(f"trust_domains = {_value(sorted(policy.trust_domains))}")
-    lines.append(f"allow_debug = {_value(policy.allow_debug)}")
-    lines.append(f"max_collateral_age_days = {policy.max_collateral_age.days}")
+    lines += [f"{word} = {IDENTITY_KINDS[word].write(value)}" for word, value in _identity(rule)]
+    for word in WORDS:
+        value = value_of(word, rule.policy)
+        if word.always or (value is not None and value != word.default):
+            lines.append(f"{word.name} = {word.kind.write(value)}")
     if rule.require_fresh:
         lines.append("require_fresh = true")
     lines.append(f'release = "{rule.release}"')
@@ -73,28 +83,22 @@ def render(rule: ReleaseRule, *, comments: Sequence[str] = ()) -> str:
 
 
 def _identity(rule: ReleaseRule) -> Iterator[tuple[str, object]]:
-    policy, signature = rule.policy, rule.signature
+    policy = rule.policy
     values = (
+        ("mrtd", policy.mrtd),
         ("mrenclave", policy.mrenclave),
-        ("mrsigner", policy.mrsigner or signature.mrsigner),
-        ("isvprodid", signature.isvprodid if policy.isvprodid is None else policy.isvprodid),
-        ("min_isvsvn", signature.min_isvsvn if policy.min_isvsvn is None else policy.min_isvsvn),
-        ("max_isvsvn", signature.max_isvsvn),
+        *((word, signer_value(rule, word)) for word in ("mrsigner", "isvprodid", "min_isvsvn")),
+        ("max_isvsvn", rule.signature.max_isvsvn),
     )
-    return ((word, value.hex() if isinstance(value, bytes) else value) for word, value in values if value is not None)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "[" + ", ".join(_value(each) for each in value) + "]"
-    return str(value) if isinstance(value, int) else f'"{value}"'
+    return ((word, value) for word, value in values if value is not None)
 
 
 def identity_of(rule: ReleaseRule) -> str:
     """Return who fulfils the rule, in a few words."""
-    return ", ".join(f"{word} {value}" for word, value in _identity(rule))
+    registers = ("rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id")
+    named = [(word, getattr(rule.policy, word)) for word in registers if getattr(rule.policy, word) is not None]
+    values = [*_identity(rule), *named]
+    return ", ".join(f"{word} {value.hex() if isinstance(value, bytes) else value}" for word, value in values)
 
 
 def describe(rule: ReleaseRule) -> list[str]:
@@ -105,17 +109,56 @@ def describe(rule: ReleaseRule) -> list[str]:
     if TrustDomain.SIMULATED in policy.trust_domains:
         lines.append("careful: the simulated platform proves nothing about hardware and keeps nothing secret")
     if policy.allow_debug:
-        lines.append("careful: debug enclaves are admitted, whose memory the host can read")
-    lesser = sorted(policy.accepted_tcb_status - UP_TO_DATE_ONLY)
-    if lesser:
-        lines.append(f"careful: platforms that are {' or '.join(lesser)} are admitted")
-    if policy.accepted_advisory_ids:
-        lines.append(f"careful: accepts the advisories {', '.join(sorted(policy.accepted_advisory_ids))}")
-    if policy.max_collateral_age.days > DEFAULT_AGE_DAYS:
-        lines.append(f"careful: collateral may be {policy.max_collateral_age.days} days old")
+        what = "enclaves" if policy.mrtd is None else "trust domains"
+        lines.append(f"careful: debug {what} are admitted, whose memory the host can read")
+    lines += [f"careful: {sentence}" for word, sentence in _ADMITTED.items() if getattr(policy, word)]
+    if not policy.require_sept_ve_disable:
+        lines.append("careful: trust domains are admitted into which the host can inject exceptions")
+    lines += _currency(policy)
+    lines += _times(policy)
+    if policy.accept_unknown:
+        lines.append(f"careful: {', '.join(sorted(policy.accept_unknown))} may stay unknown, as tokens leave them")
+    lines += _platform(policy)
     if rule.require_fresh:
         lines.append("needs evidence that answers a nonce, which Gramine's own protocol cannot give")
+    if policy.bindings is not None:
+        lines.append(f"needs evidence bound by {' or '.join(sorted(policy.bindings))}")
     return lines
+
+
+def _currency(policy: Policy) -> Iterator[str]:
+    lesser = sorted(policy.accepted_tcb_status - UP_TO_DATE_ONLY)
+    if lesser:
+        yield f"careful: platforms that are {' or '.join(lesser)} are admitted"
+    if policy.platform_grace is not None:
+        yield f"outdated platforms are admitted for {policy.platform_grace.days} days after their level's date only"
+    if policy.accepted_advisory_ids:
+        yield f"careful: accepts the advisories {', '.join(sorted(policy.accepted_advisory_ids))}"
+    if policy.min_eval_num is not None:
+        yield f"needs reference data of TCB evaluation {policy.min_eval_num} or later"
+    if policy.min_tcb_level_date is not None:
+        yield f"needs a platform at a level of {policy.min_tcb_level_date:%Y-%m-%d} or later"
+
+
+def _times(policy: Policy) -> Iterator[str]:
+    if policy.max_collateral_age.days > DEFAULT_AGE_DAYS:
+        yield f"careful: collateral may be {policy.max_collateral_age.days} days old"
+    if policy.collateral_grace:
+        yield f"careful: expired collateral counts for {policy.collateral_grace} more; each use is recorded"
+        if policy.max_collateral_age <= timedelta(days=30):
+            days = policy.max_collateral_age.days
+            yield f"note: the grace helps little while collateral may be {days} days old at most"
+
+
+def _platform(policy: Policy) -> Iterator[str]:
+    if policy.required:
+        yield f"refuses platforms that leave {' or '.join(sorted(policy.required))} undefined"
+    if policy.platforms is not None:
+        first = min(entry.until for entry in policy.platforms)
+        yield f"admits {len(policy.platforms)} platforms by their ids; the first of them runs out on {first:%Y-%m-%d}"
+    denied = len(policy.denied_platforms) + len(policy.denied_fmspc)
+    if denied:
+        yield f"refuses {len(policy.denied_platforms)} platforms and {len(policy.denied_fmspc)} families whatever holds"
 
 
 def rules_of(

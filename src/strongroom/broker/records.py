@@ -5,16 +5,18 @@ Secrets appear by name only, platforms as keyed hashes; the rest is what an owne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from strongroom.attestation import Verdict
+from strongroom.attestation import Claims, EvidenceSource, Tee, Verdict, claims_of
 from strongroom.broker.release import Denial, Grant
 
 MAX_REASONS: Final = 24
 MAX_TEXT: Final = 400
 GRANTED: Final = "granted"
 DENIED: Final = "denied"
+_ENCLAVE: Final = ("mr_enclave", "mr_signer", "isv_prod_id", "isv_svn")
+_DOMAIN: Final = ("mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id", "td_attributes")
 
 
 def decision_record(
@@ -39,23 +41,33 @@ def decision_record(
     }
 
 
-def evidence_object(verdict: Verdict, *, platform: str) -> dict[str, object]:
-    """Return the claims of a verdict that decisions rest on; `platform` is the platform's hashed identity."""
-    body = verdict.body
-    return {
-        "trust_domain": verdict.trust_domain.value,
-        "tee": verdict.tee.value,
-        "status": verdict.status.value,
-        "advisories": list(verdict.advisories),
-        "fmspc": verdict.fmspc,
-        "tcb_eval": verdict.tcb_eval_ref_num,
+def evidence_object(subject: Verdict | Claims, *, platform: str | None) -> dict[str, object]:
+    """Return the claims that decisions rest on; `platform` is the platform's hashed identity, None if it has none."""
+    claims = claims_of(subject) if isinstance(subject, Verdict) else subject
+    names = _ENCLAVE if claims.tee is Tee.SGX else _DOMAIN
+    found = {
+        "trust_domain": claims.trust_domain.value,
+        "tee": claims.tee and claims.tee.value,
+        "status": claims.tcb_status and claims.tcb_status.value,
+        "advisories": list(claims.advisories or ()),
+        "fmspc": claims.fmspc,
+        "tcb_eval": claims.tcb_eval_ref_num,
         "platform": platform,
-        "mr_enclave": body.mr_enclave.hex(),
-        "mr_signer": body.mr_signer.hex(),
-        "isv_prod_id": body.isv_prod_id,
-        "isv_svn": body.isv_svn,
-        "debug": body.debug,
+        **{name: _plain(getattr(claims, name)) for name in names},
+        "debug": claims.debug,
     }
+    extra = {"source": claims.source.value} if claims.source is not EvidenceSource.QUOTE else {}
+    return found | extra | ({"in_grace": list(claims.in_grace)} if claims.in_grace else {})
+
+
+def grace_record(
+    case: str, outcome: Grant, *, collateral: Sequence[str], outdated_since: str | None
+) -> dict[str, object]:
+    """Return that a release used a grace that its rule gives: expired collateral, or an outdated platform's level."""
+    return {
+        "kind": "grace", "id": case, "rule": outcome.rule.name, "secret": outcome.secret_name,
+        "expired_collateral": list(collateral), "outdated_since": outdated_since,
+    }  # fmt: skip
 
 
 def policy_record(*, rules: int, digest: str, problem: str | None) -> dict[str, object]:
@@ -65,3 +77,7 @@ def policy_record(*, rules: int, digest: str, problem: str | None) -> dict[str, 
 
 def _short(texts: Mapping[str, str]) -> dict[str, str]:
     return {name: text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…" for name, text in texts.items()}
+
+
+def _plain(value: object) -> object:
+    return value.hex() if isinstance(value, bytes) else value

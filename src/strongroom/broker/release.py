@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from strongroom.attestation import Policy, PolicyCode, Reason, Verdict, appraise
+from strongroom.attestation import Binding, Claims, Policy, PolicyCode, Reason, Verdict, appraise, claims_of
+from strongroom.attestation.policy.outcome import NOT_SAID
 from strongroom.errors import StrongroomError
 
 NEAREST_RULES: Final = 3  # a denial explains at most so many rules
@@ -88,9 +89,20 @@ class Denial:
     reasons: tuple[DenialReason, ...]
 
 
-def decide(verdict: Verdict, rules: Sequence[ReleaseRule], *, fresh: bool, at: datetime) -> Grant | Denial:
-    """Return what `rules` give to `verdict`; `fresh` says whether the evidence answers a nonce of this broker."""
-    judged = [(rule, _reasons(verdict, rule, fresh=fresh, at=at)) for rule in rules]
+def decide(
+    subject: Verdict | Claims,
+    rules: Sequence[ReleaseRule],
+    *,
+    fresh: bool,
+    at: datetime,
+    binding: Binding | None = None,
+) -> Grant | Denial:
+    """Return what `rules` give to what evidence says; `fresh`: whether it answers a nonce of this broker.
+
+    `binding`: what the caller knows the evidence to be bound to, for rules that ask.
+    """
+    claims = claims_of(subject) if isinstance(subject, Verdict) else subject
+    judged = [(rule, reasons_of(claims, rule, fresh=fresh, at=at, binding=binding)) for rule in rules]
     fulfilled = [rule for rule, reasons in judged if not reasons]
     if not judged:
         return Denial((_no_rules(),))
@@ -101,11 +113,13 @@ def decide(verdict: Verdict, rules: Sequence[ReleaseRule], *, fresh: bool, at: d
     return Grant(fulfilled[0].release, fulfilled[0])
 
 
-def _reasons(verdict: Verdict, rule: ReleaseRule, *, fresh: bool, at: datetime) -> tuple[DenialReason, ...]:
-    """Return everything that keeps `verdict` from fulfilling `rule`; nothing if it does."""
-    decision = appraise(verdict, rule.policy, at=at)
+def reasons_of(
+    claims: Claims, rule: ReleaseRule, *, fresh: bool, at: datetime, binding: Binding | None = None
+) -> tuple[DenialReason, ...]:
+    """Return everything that keeps claims from fulfilling `rule`; nothing if they do."""
+    decision = appraise(claims, rule.policy, at=at, binding=binding)
     reasons = [_of_reason(rule, reason) for reason in decision.reasons]
-    reasons += _signature(verdict, rule)
+    reasons += _signature(claims, rule)
     if rule.require_fresh and not fresh:
         reasons.append(
             DenialReason(
@@ -126,16 +140,20 @@ def _of_reason(rule: ReleaseRule, reason: Reason) -> DenialReason:
     )  # fmt: skip
 
 
-def _signature(verdict: Verdict, rule: ReleaseRule) -> Iterator[DenialReason]:
-    check, body = rule.signature, verdict.body
-    if check.mrsigner is not None and body.mr_signer != check.mrsigner:
-        yield _resign(rule, PolicyCode.MRSIGNER, "mrsigner", body.mr_signer.hex(), check.mrsigner.hex())
-    if check.isvprodid is not None and body.isv_prod_id != check.isvprodid:
-        yield _resign(rule, PolicyCode.ISVPRODID, "isvprodid", body.isv_prod_id, check.isvprodid)
-    if check.min_isvsvn is not None and body.isv_svn < check.min_isvsvn:
-        yield _resign(rule, PolicyCode.ISVSVN, "min_isvsvn", body.isv_svn, f"at least {check.min_isvsvn}")
-    if check.max_isvsvn is not None and body.isv_svn > check.max_isvsvn:
-        yield _resign(rule, PolicyCode.ISVSVN, "max_isvsvn", body.isv_svn, f"at most {check.max_isvsvn}")
+def _signature(claims: Claims, rule: ReleaseRule) -> Iterator[DenialReason]:
+    """Compare what the signature says; what the evidence does not say refuses as well."""
+    check, svn = rule.signature, claims.isv_svn
+    if check.mrsigner is not None and claims.mr_signer != check.mrsigner:
+        seen = NOT_SAID if claims.mr_signer is None else claims.mr_signer.hex()
+        yield _resign(rule, PolicyCode.MRSIGNER, "mrsigner", seen, check.mrsigner.hex())
+    if check.isvprodid is not None and claims.isv_prod_id != check.isvprodid:
+        seen = NOT_SAID if claims.isv_prod_id is None else str(claims.isv_prod_id)
+        yield _resign(rule, PolicyCode.ISVPRODID, "isvprodid", seen, check.isvprodid)
+    shown = NOT_SAID if svn is None else str(svn)
+    if check.min_isvsvn is not None and (svn is None or svn < check.min_isvsvn):
+        yield _resign(rule, PolicyCode.ISVSVN, "min_isvsvn", shown, f"at least {check.min_isvsvn}")
+    if check.max_isvsvn is not None and (svn is None or svn > check.max_isvsvn):
+        yield _resign(rule, PolicyCode.ISVSVN, "max_isvsvn", shown, f"at most {check.max_isvsvn}")
 
 
 def _resign(rule: ReleaseRule, code: str, word: str, observed: object, expected: object) -> DenialReason:
@@ -145,10 +163,14 @@ def _resign(rule: ReleaseRule, code: str, word: str, observed: object, expected:
 
 
 def _nearest(judged: Sequence[tuple[ReleaseRule, tuple[DenialReason, ...]]]) -> tuple[DenialReason, ...]:
-    """Return the reasons of the rules with the fewest, in the order of the file."""
-    fewest = min(len(reasons) for _, reasons in judged)
-    nearest = [reasons for _, reasons in judged if len(reasons) == fewest][:NEAREST_RULES]
+    """Return the reasons of the rules that came nearest, in the order of the file: rules for this kind of TEE first."""
+    fewest = min(_distance(reasons) for _, reasons in judged)
+    nearest = [reasons for _, reasons in judged if _distance(reasons) == fewest][:NEAREST_RULES]
     return tuple(reason for reasons in nearest for reason in reasons)
+
+
+def _distance(reasons: Sequence[DenialReason]) -> tuple[bool, int]:
+    return any(reason.code == PolicyCode.TEE for reason in reasons), len(reasons)
 
 
 def _no_rules() -> DenialReason:

@@ -1,0 +1,45 @@
+"""Whether one program could fulfil two rules: no only where the rules themselves prove it. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from strongroom.broker.policy_kinds import Value
+from strongroom.broker.release import ReleaseRule
+
+_MAX_SVN: Final = 0xFFFF
+_EXACT: Final = ("mrenclave", "mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_seam")
+_ZERO_UNLESS_NAMED: Final = ("mr_config_id", "mr_owner", "mr_owner_config")
+
+
+def may_overlap(first: ReleaseRule, second: ReleaseRule) -> bool:
+    """Return whether one program, on one platform, could fulfil both rules."""
+    one, two = first.policy, second.policy
+    if one.tee is not two.tee or not one.trust_domains & two.trust_domains:
+        return False
+    if any(_differ(getattr(one, word), getattr(two, word)) for word in _EXACT):
+        return False
+    if one.mrtd is not None and any(
+        (getattr(one, word) or bytes(48)) != (getattr(two, word) or bytes(48)) for word in _ZERO_UNLESS_NAMED
+    ):
+        return False
+    if any(_differ(signer_value(first, word), signer_value(second, word)) for word in ("mrsigner", "isvprodid")):
+        return False
+    ranges = [svn_range(rule) for rule in (first, second)]
+    return max(low for low, _ in ranges) <= min(high for _, high in ranges)
+
+
+def signer_value(rule: ReleaseRule, word: str) -> Value:
+    """Return what a rule compares for mrsigner, isvprodid or min_isvsvn, in whichever part it stands."""
+    value = getattr(rule.signature, word)
+    return getattr(rule.policy, word) if value is None else value
+
+
+def svn_range(rule: ReleaseRule) -> tuple[int, int]:
+    """Return the security versions that a rule admits, both ends included."""
+    high = rule.signature.max_isvsvn
+    return signer_value(rule, "min_isvsvn") or 0, _MAX_SVN if high is None else high
+
+
+def _differ(first: object, second: object) -> bool:
+    return first is not None and second is not None and first != second
