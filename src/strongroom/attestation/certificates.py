@@ -7,7 +7,6 @@ tests hold it against `cryptography`. Signatures and trust are `chain`'s busines
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Callable
@@ -25,15 +24,20 @@ SGX_EXTENSION: Final = "1.2.840.113741.1.13.1"
 SIMULATED_EXTENSION: Final = "1.3.6.1.4.1.32473.20.1"  # specification 14.2: marks every certificate of a simulator
 BASIC_CONSTRAINTS: Final = "2.5.29.19"
 KEY_USAGE: Final = "2.5.29.15"
-_COMMON_NAME: Final = bytes.fromhex("550403")  # 2.5.4.3
+_COMMON_NAME: Final = der.oid_of("2.5.4.3")
+_SGX_EXTENSION: Final = der.oid_of(SGX_EXTENSION)
+_SIMULATED_EXTENSION: Final = der.oid_of(SIMULATED_EXTENSION)
+_BASIC_CONSTRAINTS: Final = der.oid_of(BASIC_CONSTRAINTS)
+_KEY_USAGE: Final = der.oid_of(KEY_USAGE)
+_VERSION_3: Final = bytes.fromhex("a003020102")
 ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
 _P256_KEY: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")  # SPKI up to the point
 _TEXT_TAGS: Final = frozenset({der.UTF8_STRING, der.PRINTABLE_STRING})
 _MAX_SERIAL_OCTETS: Final = 20
 
-_BLOCK: Final = re.compile(
-    rb"-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+?)\r?\n?-----END CERTIFICATE-----[ \t\r\n]*"
-)
+_BEGIN: Final = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n")
+_END: Final = b"-----END CERTIFICATE-----"
+_SPACE: Final = re.compile(rb"[ \t\r\n]*")
 
 Fault = Callable[[str], StrongroomError]
 
@@ -86,30 +90,34 @@ class _Extensions:
 
 def parse_certificate(data: bytes, *, what: str = "certificate", error: Fault = Malformed) -> Certificate:
     """Return the certificate that `data` consists of; raise `error` for anything outside the profile."""
-    outer = der.read_whole(data, der.SEQUENCE, what=what, error=error)
-    signed = outer.read(der.SEQUENCE, "signed part")
-    _expect(outer, ECDSA_SHA256, "signature algorithm")
-    signature = outer.bits("signature")
-    outer.end()
-    tbs = outer.inside(signed)
-    if tbs.enter(der.context(0), "version").integer("version") != 2:
+    data = bytes(data)
+    reader = DerReader(data, what=what, error=error)
+    whole = reader.open(der.SEQUENCE, "outermost element")
+    signed = reader.encoded(der.SEQUENCE, "signed part")
+    _expect_algorithm(reader)
+    signature = reader.bits("signature")
+    reader.close(whole)
+    reader.end()
+    tbs = DerReader(signed, what=what, error=error)
+    outer = tbs.open(der.SEQUENCE, "signed part")
+    if not tbs.constant(_VERSION_3):
         raise tbs.fault("the certificate is not of version 3")
     serial = _serial(tbs)
-    _expect(tbs, ECDSA_SHA256, "signature algorithm")
-    issuer = tbs.read(der.SEQUENCE, "issuer").encoded
-    since, until = _validity(tbs.enter(der.SEQUENCE, "validity"))
-    subject = tbs.read(der.SEQUENCE, "subject")
+    _expect_algorithm(tbs)
+    issuer = tbs.encoded(der.SEQUENCE, "issuer")
+    since, until = _validity(tbs)
+    subject = tbs.encoded(der.SEQUENCE, "subject")
     point = _point(tbs)
-    found = _read_extensions(tbs.enter(der.context(3), "extensions"))
-    tbs.end()
+    found = _read_extensions(tbs)
+    tbs.close(outer)
     return Certificate(
-        encoded=bytes(data),
-        signed=signed.encoded,
+        encoded=data,
+        signed=signed,
         signature=signature,
         serial=serial,
         issuer=issuer,
-        subject=subject.encoded,
-        common_name=_common_name(tbs.inside(subject)),
+        subject=subject,
+        common_name=_common_name(DerReader(subject, what=what, error=error)),
         since=since,
         until=until,
         point=point,
@@ -127,22 +135,24 @@ def parse_pem_chain(
 ) -> tuple[Certificate, ...]:
     """Return the certificates of a PEM text, leaf first; nothing but white space may stand between the blocks.
 
-    `known` remembers certificates by their bytes, for texts that repeat each other's.
+    `known` remembers certificates by their base64, for texts that repeat each other's.
     """
     known = {} if known is None else known
     position = 0
     chain: list[Certificate] = []
     while position < len(text):
-        block = _BLOCK.match(text, position)
-        if block is None:
+        begin = _BEGIN.match(text, position)
+        end = text.find(_END, begin.end()) if begin else -1
+        if begin is None or end <= begin.end():
             raise error(f"{what} holds something other than PEM certificates at offset {position}")
         if len(chain) == MAX_CHAIN_CERTIFICATES:
             raise error(f"{what} holds more than {MAX_CHAIN_CERTIFICATES} certificates")
-        encoded = _base64(block[1], what, error)
-        if encoded not in known:
-            known[encoded] = parse_certificate(encoded, what=what, error=error)
-        chain.append(known[encoded])
-        position = block.end()
+        block = text[begin.end() : end]
+        certificate = known.get(block)
+        if certificate is None:
+            known[block] = certificate = parse_certificate(_base64(block, what, error), what=what, error=error)
+        chain.append(certificate)
+        position = _SPACE.match(text, end + len(_END)).end()  # type: ignore[union-attr]  # matches nothing, too
     if not chain:
         raise error(f"{what} holds no certificate")
     return tuple(chain)
@@ -150,15 +160,17 @@ def parse_pem_chain(
 
 def _base64(text: bytes, what: str, error: Fault) -> bytes:
     try:
-        return base64.b64decode(text.replace(b"\r", b"").replace(b"\n", b""), validate=True)
+        return binascii.a2b_base64(text.translate(None, b"\r\n"), strict_mode=True)
     except binascii.Error as problem:
         raise error(f"{what} holds base64 that does not decode: {problem}") from None
 
 
-def _expect(reader: DerReader, encoded: bytes, field: str) -> None:
-    seen = reader.any(field).encoded
-    if seen != encoded:
-        raise reader.fault(f"{field} is {seen[:32].hex()}, wanted {encoded.hex()} (ECDSA with SHA-256)")
+def _expect_algorithm(reader: DerReader) -> None:
+    if not reader.constant(ECDSA_SHA256):
+        seen = reader.any("signature algorithm").encoded
+        raise reader.fault(
+            f"the signature algorithm is {seen[:32].hex()}, wanted {ECDSA_SHA256.hex()} (ECDSA with SHA-256)"
+        )
 
 
 def _serial(reader: DerReader) -> int:
@@ -169,14 +181,15 @@ def _serial(reader: DerReader) -> int:
 
 
 def _validity(reader: DerReader) -> tuple[datetime, datetime]:
+    outer = reader.open(der.SEQUENCE, "validity")
     since, until = reader.time("notBefore"), reader.time("notAfter")
-    reader.end()
+    reader.close(outer)
     return since, until
 
 
 def _point(reader: DerReader) -> bytes:
     """Return the uncompressed point of a P-256 SubjectPublicKeyInfo, which has one possible encoding."""
-    encoded = reader.read(der.SEQUENCE, "public key").encoded
+    encoded = reader.encoded(der.SEQUENCE, "public key")
     head, point = encoded[: len(_P256_KEY)], encoded[len(_P256_KEY) :]
     if head != _P256_KEY or point[:1] != b"\x04":
         raise reader.fault("the public key is not an uncompressed point on P-256")
@@ -186,47 +199,54 @@ def _point(reader: DerReader) -> bytes:
 def _common_name(name: DerReader) -> str:
     """Return the one common name of a subject; none or several give an empty one, which no role carries."""
     found = []
-    for entry in name.each(der.SET, "name entry"):
-        for attribute in entry.each(der.SEQUENCE, "name attribute"):
-            kind, value = attribute.read(der.OID, "attribute type"), attribute.any("attribute value")
-            attribute.end()
-            if kind.content == _COMMON_NAME:
-                text = value.content if value.tag in _TEXT_TAGS else b""
-                found.append(text.decode("utf-8", errors="replace"))
+    name.open(der.SEQUENCE, "subject")
+    while name.peek() is not None:
+        entries = name.open(der.SET, "name entry")
+        while name.peek() is not None:
+            attributes = name.open(der.SEQUENCE, "name attribute")
+            kind = name.content(der.OID, "attribute type")
+            tag, value, _ = name.any("attribute value")
+            name.close(attributes)
+            if kind == _COMMON_NAME:
+                found.append(value.decode("utf-8", errors="replace") if tag in _TEXT_TAGS else "")
+        name.close(entries)
     return found[0] if len(found) == 1 else ""
 
 
-def _read_extensions(outer: DerReader) -> _Extensions:
-    listing = outer.enter(der.SEQUENCE, "list")
-    outer.end()
+def _read_extensions(tbs: DerReader) -> _Extensions:
+    outermost = tbs.open(der.context(3), "extensions")
+    outer = tbs.open(der.SEQUENCE, "list")
     found, seen = _Extensions(), set()
-    for entry in listing.each(der.SEQUENCE, "extension"):
-        kind = entry.oid("extension identifier")
-        critical = entry.boolean("critical") if entry.peek() == der.BOOLEAN else False
-        value = entry.octets("extension value")
-        entry.end()
-        if kind == SGX_EXTENSION:
+    while not tbs.at_end:
+        listing = tbs.open(der.SEQUENCE, "extension")
+        kind = tbs.oid_content("extension identifier")
+        critical = tbs.boolean("critical") if tbs.peek() == der.BOOLEAN else False
+        value = tbs.octets("extension value")
+        tbs.close(listing)
+        if kind == _SGX_EXTENSION:
             found.sgx = (*found.sgx, value)
             continue
         if kind in seen:
-            raise entry.fault(f"the extension {kind[:64]} occurs twice")
+            raise tbs.fault(f"the extension {der.dotted(kind)[:64]} occurs twice")
         seen.add(kind)
-        _read_extension(found, kind, value, entry, critical=critical)
+        _read_extension(found, kind, value, tbs, critical=critical)
+    tbs.close(outer)
+    tbs.close(outermost)
     return found
 
 
-def _read_extension(found: _Extensions, kind: str, value: bytes, entry: DerReader, *, critical: bool) -> None:
-    if kind == BASIC_CONSTRAINTS:
-        found.is_ca, found.path_length = _basic_constraints(DerReader(value), entry)
-    elif kind == KEY_USAGE:
-        found.key_usage = _key_usage(DerReader(value), entry)
-    elif kind == SIMULATED_EXTENSION:
+def _read_extension(found: _Extensions, kind: bytes, value: bytes, tbs: DerReader, *, critical: bool) -> None:
+    if kind == _BASIC_CONSTRAINTS:
+        found.is_ca, found.path_length = _basic_constraints(DerReader(value), tbs)
+    elif kind == _KEY_USAGE:
+        found.key_usage = _key_usage(DerReader(value), tbs)
+    elif kind == _SIMULATED_EXTENSION:
         found.simulated = True
     elif critical:
-        found.unknown_critical = (*found.unknown_critical, kind)
+        found.unknown_critical = (*found.unknown_critical, der.dotted(kind))
 
 
-def _basic_constraints(value: DerReader, entry: DerReader) -> tuple[bool, int | None]:
+def _basic_constraints(value: DerReader, tbs: DerReader) -> tuple[bool, int | None]:
     try:
         inner = value.enter(der.SEQUENCE, "basic constraints")
         value.end()
@@ -234,14 +254,14 @@ def _basic_constraints(value: DerReader, entry: DerReader) -> tuple[bool, int | 
         length = None if inner.at_end else inner.integer("path length")
         inner.end()
     except Malformed as problem:
-        raise entry.fault(problem.sentence) from None
+        raise tbs.fault(problem.sentence) from None
     return is_ca, length
 
 
-def _key_usage(value: DerReader, entry: DerReader) -> KeyUsage:
+def _key_usage(value: DerReader, tbs: DerReader) -> KeyUsage:
     try:
         octets = value.bits("key usage")
         value.end()
     except Malformed as problem:
-        raise entry.fault(problem.sentence) from None
+        raise tbs.fault(problem.sentence) from None
     return KeyUsage(octets[0] if octets else 0)

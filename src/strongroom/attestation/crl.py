@@ -15,8 +15,8 @@ from strongroom.errors import StrongroomError
 from strongroom.wire import der
 from strongroom.wire.der import DerReader
 
-_CRL_NUMBER: Final = "2.5.29.20"
-_AUTHORITY_KEY_ID: Final = "2.5.29.35"
+_CRL_NUMBER: Final = der.oid_of("2.5.29.20")
+_AUTHORITY_KEY_ID: Final = der.oid_of("2.5.29.35")
 
 Fault = Callable[[str], StrongroomError]
 
@@ -47,23 +47,26 @@ class Crl:
 
 def parse_crl(data: bytes, *, what: str, error: Fault) -> Crl:
     """Return the revocation list that `data` consists of; CRLNumber, authority key and nextUpdate must be there."""
-    outer = der.read_whole(data, der.SEQUENCE, what=what, error=error)
-    signed = outer.read(der.SEQUENCE, "signed part")
-    _expect_algorithm(outer)
-    signature = outer.bits("signature")
-    outer.end()
-    tbs = outer.inside(signed)
+    reader = DerReader(data, what=what, error=error)
+    whole = reader.open(der.SEQUENCE, "outermost element")
+    signed = reader.encoded(der.SEQUENCE, "signed part")
+    _expect_algorithm(reader)
+    signature = reader.bits("signature")
+    reader.close(whole)
+    reader.end()
+    tbs = DerReader(signed, what=what, error=error)
+    outer = tbs.open(der.SEQUENCE, "signed part")
     if tbs.integer("version") != 1:
         raise tbs.fault("the revocation list is not of version 2")
     _expect_algorithm(tbs)
-    issuer = tbs.read(der.SEQUENCE, "issuer").encoded
+    issuer = tbs.encoded(der.SEQUENCE, "issuer")
     this_update, next_update = tbs.time("thisUpdate"), tbs.time("nextUpdate")
     revoked = _revoked(tbs) if tbs.peek() == der.SEQUENCE else frozenset()
-    number = _extensions(tbs.enter(der.context(0), "extensions"))
-    tbs.end()
+    number = _extensions(tbs)
+    tbs.close(outer)
     return Crl(
         what=what,
-        signed=signed.encoded,
+        signed=signed,
         signature=signature,
         issuer=issuer,
         this_update=this_update,
@@ -74,37 +77,44 @@ def parse_crl(data: bytes, *, what: str, error: Fault) -> Crl:
 
 
 def _expect_algorithm(reader: DerReader) -> None:
-    if reader.any("signature algorithm").encoded != ECDSA_SHA256:
+    if not reader.constant(ECDSA_SHA256):
         raise reader.fault("the signature algorithm is not ECDSA with SHA-256")
 
 
 def _revoked(tbs: DerReader) -> frozenset[int]:
     """Return the listed serial numbers. Reasons do not matter: whoever is listed is out."""
     serials = set()
-    for entry in tbs.enter(der.SEQUENCE, "revoked certificates").each(der.SEQUENCE, "revoked certificate"):
-        serials.add(entry.integer("serial number"))
-        entry.time("revocation date")
-        entry.optional(der.SEQUENCE, "entry extensions")
-        entry.end()
+    outer = tbs.open(der.SEQUENCE, "revoked certificates")
+    while not tbs.at_end:
+        listing = tbs.open(der.SEQUENCE, "revoked certificate")
+        serials.add(tbs.integer("serial number"))
+        tbs.time("revocation date")
+        if not tbs.at_end:
+            tbs.content(der.SEQUENCE, "entry extensions")
+        tbs.close(listing)
+    tbs.close(outer)
     return frozenset(serials)
 
 
-def _extensions(outer: DerReader) -> int:
+def _extensions(tbs: DerReader) -> int:
     """Return the CRL number. A critical extension would limit what the list covers, so there must be none."""
-    listing = outer.enter(der.SEQUENCE, "list")
-    outer.end()
-    values: dict[str, bytes] = {}
-    for entry in listing.each(der.SEQUENCE, "extension"):
-        kind = entry.oid("extension identifier")
+    outermost = tbs.open(der.context(0), "extensions")
+    outer = tbs.open(der.SEQUENCE, "list")
+    values: dict[bytes, bytes] = {}
+    while not tbs.at_end:
+        listing = tbs.open(der.SEQUENCE, "extension")
+        kind = tbs.oid_content("extension identifier")
         if kind in values:
-            raise entry.fault(f"the extension {kind[:64]} occurs twice")
-        if entry.peek() == der.BOOLEAN and entry.boolean("critical"):
-            raise entry.fault(f"the critical extension {kind[:64]} is not understood")
-        values[kind] = entry.octets("extension value")
-        entry.end()
+            raise tbs.fault(f"the extension {der.dotted(kind)[:64]} occurs twice")
+        if tbs.peek() == der.BOOLEAN and tbs.boolean("critical"):
+            raise tbs.fault(f"the critical extension {der.dotted(kind)[:64]} is not understood")
+        values[kind] = tbs.octets("extension value")
+        tbs.close(listing)
+    tbs.close(outer)
+    tbs.close(outermost)
     if _CRL_NUMBER not in values or _AUTHORITY_KEY_ID not in values:
-        raise listing.fault("CRLNumber and AuthorityKeyIdentifier are not both there")
-    number = DerReader(values[_CRL_NUMBER], what="CRL number", error=listing.fault)
+        raise tbs.fault("CRLNumber and AuthorityKeyIdentifier are not both there")
+    number = DerReader(values[_CRL_NUMBER], what="CRL number", error=tbs.fault)
     value = number.integer("value")
     number.end()
     return value

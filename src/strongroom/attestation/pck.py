@@ -11,11 +11,14 @@ from typing import Final
 from strongroom.attestation.certificates import SGX_EXTENSION, Certificate
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
 from strongroom.wire import der
-from strongroom.wire.der import DerReader, Element
+from strongroom.wire.der import DerReader
 
 COMPONENTS: Final = 16
-_PPID, _TCB, _PCEID, _FMSPC, _SGX_TYPE, _INSTANCE, _CONFIGURATION = (f"{SGX_EXTENSION}.{arc}" for arc in range(1, 8))
-_PCESVN_ARC, _CPUSVN_ARC = 17, 18
+_OID: Final = der.oid_of(SGX_EXTENSION)
+_PPID, _TCB, _PCEID, _FMSPC, _SGX_TYPE, _INSTANCE, _CONFIGURATION = (_OID + bytes([arc]) for arc in range(1, 8))
+_COMPONENTS: Final = tuple(_TCB + bytes([arc]) for arc in range(1, COMPONENTS + 1))
+_PCESVN, _CPUSVN = _TCB + bytes([COMPONENTS + 1]), _TCB + bytes([COMPONENTS + 2])
+_DYNAMIC, _CACHED_KEYS, _SMT = (_CONFIGURATION + bytes([arc]) for arc in range(1, 4))
 _error: Final = refusal(EvidenceCode.INVALID_PCK_CERT)
 
 
@@ -56,59 +59,61 @@ def read_pck_claims(leaf: Certificate) -> PckClaims:
     """Return the claims of a PCK certificate; raise EvidenceRefused (INVALID_PCK_CERT) for anything incomplete."""
     require(len(leaf.sgx_extensions) == 1, EvidenceCode.INVALID_PCK_CERT,
             f"the PCK certificate has {len(leaf.sgx_extensions)} SGX extensions, wanted 1")  # fmt: skip
-    extension = der.read_whole(leaf.sgx_extensions[0], der.SEQUENCE, what="SGX extension", error=_error)
-    members = _members(extension)
-    tcb = _members(_one(members, _TCB).enter(der.SEQUENCE, "TCB"))
-    svns = tuple(_number(tcb, f"{_TCB}.{arc}", limit=0xFF) for arc in range(1, COMPONENTS + 1))
+    members = _members(DerReader(leaf.sgx_extensions[0], what="SGX extension", error=_error))
+    tcb = _members(_one(members, _TCB))
     sgx_type = _one(members, _SGX_TYPE).integer("SGX type", tag=der.ENUMERATED)
     require(sgx_type in {0, 1, 2}, EvidenceCode.INVALID_PCK_CERT, f"the SGX type is {sgx_type}, wanted 0, 1 or 2")
-    configuration = _configuration(members)
+    configuration = _members(_one(members, _CONFIGURATION)) if _CONFIGURATION in members else {}
     return PckClaims(
         ppid=_one(members, _PPID).octets("PPID", 16),
-        components=svns,
-        pce_svn=_number(tcb, f"{_TCB}.{_PCESVN_ARC}", limit=0xFFFF),
-        cpu_svn=_one(tcb, f"{_TCB}.{_CPUSVN_ARC}").octets("CPUSVN", 16),
+        components=tuple([_number(tcb, kind, limit=0xFF) for kind in _COMPONENTS]),
+        pce_svn=_number(tcb, _PCESVN, limit=0xFFFF),
+        cpu_svn=_one(tcb, _CPUSVN).octets("CPUSVN", 16),
         pce_id=_one(members, _PCEID).octets("PCEID", 2),
         fmspc=_one(members, _FMSPC).octets("FMSPC", 6),
         sgx_type=sgx_type,
         platform_instance_id=_one(members, _INSTANCE).octets("instance id", 16) if _INSTANCE in members else None,
-        dynamic_platform=_flag(configuration, 1),
-        cached_keys=_flag(configuration, 2),
-        smt_enabled=_flag(configuration, 3),
+        dynamic_platform=_flag(configuration, _DYNAMIC),
+        cached_keys=_flag(configuration, _CACHED_KEYS),
+        smt_enabled=_flag(configuration, _SMT),
     )
 
 
-def _members(sequence: DerReader) -> dict[str, Element]:
-    """Return SEQUENCE { OID, value } pairs by identifier; an identifier must not come twice."""
-    members: dict[str, Element] = {}
-    for pair in sequence.each(der.SEQUENCE, "member"):
-        kind, value = pair.oid("identifier"), pair.any("value")
-        pair.end()
-        require(kind not in members, EvidenceCode.INVALID_PCK_CERT, f"the SGX extension holds {kind[:64]} twice")
-        members[kind] = value
+def _members(reader: DerReader) -> dict[bytes, bytes]:
+    """Return the encoded values of SEQUENCE { SEQUENCE { OID, value }, … } by the content of their identifiers.
+
+    An identifier must not come twice, and nothing may follow the sequence.
+    """
+    members: dict[bytes, bytes] = {}
+    whole = reader.open(der.SEQUENCE, "members")
+    while not reader.at_end:
+        pair = reader.open(der.SEQUENCE, "member")
+        kind = reader.oid_content("identifier")
+        if kind in members:
+            raise reader.fault(f"{der.dotted(kind)[:64]} is there twice")
+        members[kind] = reader.any_encoded("value")
+        reader.close(pair)
+    reader.close(whole)
+    reader.end()
     return members
 
 
-def _one(members: dict[str, Element], kind: str) -> DerReader:
+def _one(members: dict[bytes, bytes], kind: bytes) -> DerReader:
     """Return a reader over one member's value; it holds exactly one element, as `_members` saw."""
     if kind not in members:
-        raise EvidenceRefused(f"the SGX extension lacks {kind}", reason=EvidenceCode.INVALID_PCK_CERT)
-    return DerReader(members[kind].encoded, what=f"SGX extension {kind}", error=_error)
+        raise EvidenceRefused(f"the SGX extension lacks {der.dotted(kind)}", reason=EvidenceCode.INVALID_PCK_CERT)
+    return DerReader(members[kind], what="SGX extension", error=_error)
 
 
-def _number(members: dict[str, Element], kind: str, *, limit: int) -> int:
+def _number(members: dict[bytes, bytes], kind: bytes, *, limit: int) -> int:
+    encoded = members.get(kind, b"")
+    if len(encoded) == 3 and encoded.startswith(b"\x02\x01") and encoded[2] < 0x80:  # nearly all are this small
+        return encoded[2]
     number = _one(members, kind).integer("SVN")
     require(0 <= number <= limit, EvidenceCode.INVALID_PCK_CERT,
-            f"the SGX extension says {number} for {kind}, wanted 0 to {limit}")  # fmt: skip
+            f"the SGX extension says {number} for {der.dotted(kind)}, wanted 0 to {limit}")  # fmt: skip
     return number
 
 
-def _configuration(members: dict[str, Element]) -> dict[str, Element]:
-    if _CONFIGURATION not in members:
-        return {}
-    return _members(_one(members, _CONFIGURATION).enter(der.SEQUENCE, "configuration"))
-
-
-def _flag(configuration: dict[str, Element], arc: int) -> bool | None:
-    kind = f"{_CONFIGURATION}.{arc}"
+def _flag(configuration: dict[bytes, bytes], kind: bytes) -> bool | None:
     return _one(configuration, kind).boolean("flag") if kind in configuration else None

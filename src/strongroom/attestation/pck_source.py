@@ -29,10 +29,13 @@ class PckSource:
     leaf: bytes | None = None  # type 4: the quote's own leaf, PEM or DER
     ids: PlatformIds | None = None  # types 1 to 3
 
-    def chain(self) -> Chain:
-        """Return the certificates, leaf first, unverified; refuse (PCK_CHAIN) another leaf than the quote's."""
+    def chain(self, known: dict[bytes, Certificate] | None = None) -> Chain:
+        """Return the certificates, leaf first, unverified; refuse (PCK_CHAIN) another leaf than the quote's.
+
+        `known` are certificates that were read already, as `parse_pem_chain` keeps them.
+        """
         error = refusal(EvidenceCode.PCK_CHAIN)
-        chain = parse_pem_chain(self.text, what="PCK chain", error=error)
+        chain = parse_pem_chain(self.text, what="PCK chain", error=error, known=known)
         if self.leaf is not None:
             require(_certificate(self.leaf).encoded == chain[0].encoded, EvidenceCode.PCK_CHAIN,
                     "the PCK chain beside the quote starts with another certificate than the quote's")  # fmt: skip

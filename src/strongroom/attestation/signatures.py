@@ -5,6 +5,7 @@ A key that is no point on the curve and a signature that is no signature are bot
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -14,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 POINT_BYTES: Final = 65  # 04 ‖ x ‖ y
 RAW_SIGNATURE_BYTES: Final = 64  # r ‖ s, big-endian
+KEYS_KEPT: Final = 64
+_CURVE: Final = ec.SECP256R1()
 _ALGORITHM: Final = ec.ECDSA(hashes.SHA256())
 
 
@@ -42,10 +45,16 @@ def signed_der(point: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
+@lru_cache(maxsize=KEYS_KEPT)
+def public_key(point: bytes) -> ec.EllipticCurvePublicKey:
+    """Return the key of an uncompressed point; ValueError if it is none. Several signatures hang on one key."""
+    return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, point)
+
+
 def _key(point: bytes) -> ec.EllipticCurvePublicKey | None:
     if len(point) != POINT_BYTES or point[0] != 4:
         return None
     try:
-        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+        return public_key(point)
     except ValueError:
         return None

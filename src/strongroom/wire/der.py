@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from strongroom.errors import StrongroomError
@@ -30,8 +30,10 @@ SET: Final = 0x31
 _MAX_LENGTH_OCTETS: Final = 4
 _MAX_INTEGER_OCTETS: Final = 1024  # twice the RSA moduli in use; Python refuses to print numbers of 1800
 _MAX_OID_OCTETS: Final = 128
-_UTC_TIME: Final = re.compile(rb"[0-9]{12}Z")
-_GENERALIZED_TIME: Final = re.compile(rb"[0-9]{14}Z")
+_LONG_INTEGER: Final = frozenset({(0x00, 0), (0xFF, 1)})  # a first byte that the top bit of the second repeats
+_LONG_ARC: Final = re.compile(rb"(?:\A|[\x00-\x7f])\x80")  # a number that starts with seven zero bits
+# Years, months, days, then hours to 23: newer releases of Python read 24:00:00 as the next day.
+_TIME_DIGITS: Final = re.compile(r"[0-9]{8}(?:[01][0-9]|2[0-3])[0-9]{4}")
 
 Fault = Callable[[str], StrongroomError]
 
@@ -50,20 +52,21 @@ class Element(NamedTuple):
 
 
 class DerReader:
-    """Walk the elements that lie side by side in `data`."""
+    """Walk the elements that lie side by side in `data`, down into one (`open`) and up again (`close`)."""
 
-    __slots__ = ("_data", "_error", "_position", "_what")
+    __slots__ = ("_data", "_end", "_error", "_position", "_what")
 
     def __init__(self, data: bytes, *, what: str = "DER", error: Fault = Malformed) -> None:
         self._data = data
         self._position = 0
+        self._end = len(data)
         self._what = what
         self._error = error
 
     @property
     def at_end(self) -> bool:
         """Whether all bytes are consumed."""
-        return self._position == len(self._data)
+        return self._position == self._end
 
     def fault(self, sentence: str) -> StrongroomError:
         """Return (not raise) the caller's kind of error, with what was being read."""
@@ -71,14 +74,57 @@ class DerReader:
 
     def peek(self) -> int | None:
         """Return the tag byte of the next element; None at the end."""
-        return None if self.at_end else self._data[self._position]
+        return None if self._position == self._end else self._data[self._position]
+
+    def open(self, tag: int, field: str) -> int:
+        """Go into the next element, which must carry `tag`; return what `close` needs to come out again."""
+        outer, at, data = self._end, self._position, self._data
+        # Here and in `content`: a short length, which most elements have, is decided without another call.
+        if at + 1 < outer and data[at] == tag and (size := data[at + 1]) < 0x80 and at + 2 + size <= outer:
+            self._position = at + 2
+            self._end = at + 2 + size
+        else:
+            self._position, self._end = self._header(tag, field)
+        return outer
+
+    def close(self, outer: int) -> None:
+        """Come out of an element, all of which must have been read."""
+        if self._position != self._end:
+            self.end()
+        self._end = outer
+
+    def content(self, tag: int, field: str) -> bytes:
+        """Return the content of the next element, which must carry `tag`."""
+        at, data = self._position, self._data
+        if at + 1 < self._end and data[at] == tag and (size := data[at + 1]) < 0x80 and at + 2 + size <= self._end:
+            self._position = stop = at + 2 + size
+            return data[at + 2 : stop]
+        start, self._position = self._header(tag, field)
+        return data[start : self._position]
+
+    def any_encoded(self, field: str) -> bytes:
+        """Return the next element whole, whatever its tag."""
+        at = self._position
+        _, self._position = self._header(None, field)
+        return self._data[at : self._position]
+
+    def encoded(self, tag: int, field: str) -> bytes:
+        """Return the next element, which must carry `tag`, whole."""
+        at = self._position
+        _, self._position = self._header(tag, field)
+        return self._data[at : self._position]
+
+    def constant(self, encoded: bytes) -> bool:
+        """Step over the next bytes if they are `encoded`, one whole element; return whether they were."""
+        stop = self._position + len(encoded)
+        if stop > self._end or not self._data.startswith(encoded, self._position):
+            return False
+        self._position = stop
+        return True
 
     def read(self, tag: int, field: str) -> Element:
         """Return the next element, which must carry `tag`."""
-        if self.peek() != tag:
-            found = "nothing" if self.at_end else f"tag {self._data[self._position]:02x}"
-            raise self.fault(f"{field} wants tag {tag:02x} at offset {self._position}, found {found}")
-        return self.any(field)
+        return self._element(*self._header(tag, field))
 
     def optional(self, tag: int, field: str) -> Element | None:
         """Return the next element if it carries `tag`."""
@@ -86,24 +132,33 @@ class DerReader:
 
     def any(self, field: str) -> Element:
         """Return the next element, whatever its tag."""
-        data, start = self._data, self._position
-        if len(data) - start < 2:
-            raise self.fault(f"{field} is cut off at offset {start}")
-        tag, size, body = data[start], data[start + 1], start + 2
-        if tag & 0x1F == 0x1F:
-            raise self.fault(f"{field} uses a multi-byte tag at offset {start}")
+        return self._element(*self._header(None, field))
+
+    def _element(self, start: int, stop: int) -> Element:
+        at, self._position = self._position, stop
+        return Element(self._data[at], self._data[start:stop], self._data[at:stop])
+
+    def _header(self, tag: int | None, field: str) -> tuple[int, int]:
+        """Return where the content of the next element starts and stops; `tag` is None where any will do."""
+        data, at, end = self._data, self._position, self._end
+        if tag is not None and (at == end or data[at] != tag):
+            found = "nothing" if at == end else f"tag {data[at]:02x}"
+            raise self.fault(f"{field} wants tag {tag:02x} at offset {at}, found {found}")
+        if end - at < 2:
+            raise self.fault(f"{field} is cut off at offset {at}")
+        if data[at] & 0x1F == 0x1F:
+            raise self.fault(f"{field} uses a multi-byte tag at offset {at}")
+        start, size = at + 2, data[at + 1]
         if size >= 0x80:
-            body, size = self._length(start + 1, field)
-        end = body + size
-        if end > len(data):
-            raise self.fault(f"{field} announces {size} bytes at offset {start}, {len(data) - body} are left")
-        self._position = end
-        return Element(tag, data[body:end], data[start:end])
+            start, size = self._length(at + 1, field)
+        if start + size > end:
+            raise self.fault(f"{field} announces {size} bytes at offset {at}, {end - start} are left")
+        return start, start + size
 
     def _length(self, at: int, field: str) -> tuple[int, int]:
         """Return where the content starts and how long it is (X.690 section 10.1: definite, shortest form)."""
         count = self._data[at] & 0x7F
-        octets = self._data[at + 1 : at + 1 + count]
+        octets = self._data[at + 1 : min(at + 1 + count, self._end)]
         if count == 0:
             raise self.fault(f"{field} uses an indefinite length at offset {at}")
         if count > _MAX_LENGTH_OCTETS or len(octets) != count:
@@ -119,7 +174,7 @@ class DerReader:
 
     def enter(self, tag: int, field: str) -> DerReader:
         """Return a reader over the content of the next element, which must carry `tag`."""
-        return self.inside(self.read(tag, field))
+        return DerReader(self.content(tag, field), what=self._what, error=self._error)
 
     def each(self, tag: int, field: str) -> Iterator[DerReader]:
         """Yield a reader over the content of each remaining element; all must carry `tag`."""
@@ -128,35 +183,35 @@ class DerReader:
 
     def end(self) -> None:
         """Raise if bytes are left over."""
-        if not self.at_end:
-            raise self.fault(f"{len(self._data) - self._position} bytes are left over")
+        if self._position != self._end:
+            raise self.fault(f"{self._end - self._position} bytes are left over")
 
     def integer(self, field: str, *, tag: int = INTEGER) -> int:
         """Return an INTEGER (or ENUMERATED) of up to 1024 bytes, in its shortest form."""
-        content = self.read(tag, field).content
+        content = self.content(tag, field)
         if len(content) > _MAX_INTEGER_OCTETS:
             raise self.fault(f"{field} is an integer of {len(content)} bytes, at most {_MAX_INTEGER_OCTETS} are read")
-        if not content or (len(content) > 1 and (content[0], content[1] >> 7) in {(0x00, 0), (0xFF, 1)}):
+        if not content or (len(content) > 1 and (content[0], content[1] >> 7) in _LONG_INTEGER):
             raise self.fault(f"{field} is an integer that is not in its shortest form")
         return int.from_bytes(content, "big", signed=True)
 
     def boolean(self, field: str) -> bool:
         """Return a BOOLEAN: 00 or FF."""
-        content = self.read(BOOLEAN, field).content
+        content = self.content(BOOLEAN, field)
         if content not in {b"\x00", b"\xff"}:
             raise self.fault(f"{field} is not a boolean")
         return content == b"\xff"
 
     def octets(self, field: str, size: int | None = None) -> bytes:
         """Return an OCTET STRING, of exactly `size` bytes where given."""
-        content = self.read(OCTET_STRING, field).content
+        content = self.content(OCTET_STRING, field)
         if size is not None and len(content) != size:
             raise self.fault(f"{field} has {len(content)} bytes, wanted {size}")
         return content
 
     def bits(self, field: str) -> bytes:
         """Return the bytes of a BIT STRING; unused bits must be zero, as DER has it."""
-        content = self.read(BIT_STRING, field).content
+        content = self.content(BIT_STRING, field)
         if not content or content[0] > 7 or (content[0] and len(content) == 1):
             raise self.fault(f"{field} is not a bit string")
         unused, octets = content[0], content[1:]
@@ -166,34 +221,30 @@ class DerReader:
 
     def oid(self, field: str) -> str:
         """Return an OBJECT IDENTIFIER in dotted form."""
-        content = self.read(OID, field).content
+        return dotted(self.oid_content(field))
+
+    def oid_content(self, field: str) -> bytes:
+        """Return an OBJECT IDENTIFIER as its content bytes, each number in its shortest form."""
+        content = self.content(OID, field)
         if not content or content[-1] & 0x80:
             raise self.fault(f"{field} is not an object identifier")
         if len(content) > _MAX_OID_OCTETS:
             raise self.fault(f"{field} is an identifier of {len(content)} bytes, at most {_MAX_OID_OCTETS} are read")
-        arcs: list[int] = []
-        arc, fresh = 0, True
-        for octet in content:
-            if fresh and octet == 0x80:
-                raise self.fault(f"{field} is an object identifier that is not in its shortest form")
-            arc, fresh = arc << 7 | octet & 0x7F, not octet & 0x80
-            if fresh:
-                arcs.append(arc)
-                arc = 0
-        top = min(arcs[0] // 40, 2)
-        return ".".join(str(part) for part in (top, arcs[0] - 40 * top, *arcs[1:]))
+        if _LONG_ARC.search(content):
+            raise self.fault(f"{field} is an object identifier that is not in its shortest form")
+        return content
 
     def time(self, field: str) -> datetime:
         """Return a UTCTime or GeneralizedTime as RFC 5280 section 4.1.2.5 restricts them: seconds, and Z."""
-        element = self.any(field)
-        text = element.content
-        if element.tag == UTC_TIME and _UTC_TIME.fullmatch(text):
-            text = (b"19" if text[:2] >= b"50" else b"20") + text
-        elif element.tag != GENERALIZED_TIME or not _GENERALIZED_TIME.fullmatch(text):
+        tag = self.peek()
+        content = self.content(UTC_TIME if tag == UTC_TIME else GENERALIZED_TIME, field)
+        digits = content[:-1].decode("ascii", errors="replace")
+        if tag == UTC_TIME:
+            digits = ("19" if digits[:2] >= "50" else "20") + digits
+        if content[-1:] != b"Z" or not _TIME_DIGITS.fullmatch(digits):
             raise self.fault(f"{field} is not a time in UTC with seconds")
-        numbers = [int(text[:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2))]
         try:
-            return datetime(*numbers, tzinfo=UTC)  # type: ignore[arg-type,misc]  # six numbers, by the patterns above
+            return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}Z")
         except ValueError:
             raise self.fault(f"{field} is not a day or time that exists") from None
 
@@ -204,3 +255,28 @@ def read_whole(data: bytes, tag: int, *, what: str = "DER", error: Fault = Malfo
     inner = outer.enter(tag, "outermost element")
     outer.end()
     return inner
+
+
+def dotted(content: bytes) -> str:
+    """Return the dotted form of an object identifier's content bytes, which `oid_content` has checked."""
+    arcs: list[int] = []
+    arc = 0
+    for octet in content:
+        arc = arc << 7 | octet & 0x7F
+        if not octet & 0x80:
+            arcs.append(arc)
+            arc = 0
+    top = min(arcs[0] // 40, 2)
+    return ".".join(str(part) for part in (top, arcs[0] - 40 * top, *arcs[1:]))
+
+
+def oid_of(text: str) -> bytes:
+    """Return the content bytes of an object identifier in dotted form, for comparing without decoding."""
+    first, second, *rest = map(int, text.split("."))
+    octets = bytearray()
+    for arc in (40 * first + second, *rest):
+        groups = [arc & 0x7F]
+        while arc := arc >> 7:
+            groups.append(arc & 0x7F | 0x80)
+        octets += bytes(reversed(groups))
+    return bytes(octets)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, Final, NoReturn
 
 from strongroom.errors import StrongroomError
@@ -13,8 +13,6 @@ from strongroom.wire.reader import Malformed
 MAX_JSON_BYTES: Final = 1024 * 1024
 MAX_JSON_DEPTH: Final = 32
 _TWICE: Final = object()
-# A string that never ends is taken whole: tried again at each of its quotes, it would cost quadratic time.
-_STRING_OR_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 def loads(
@@ -33,34 +31,57 @@ def loads(
             text = text.decode("utf-8")
         except UnicodeDecodeError as problem:
             raise error(f"{what} is not UTF-8: {problem.reason} at byte {problem.start}") from None
-    if _depth(text) > max_depth:
-        raise error(f"{what} is nested deeper than {max_depth}")
-
-    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        seen = dict(pairs)
-        if len(seen) != len(pairs):
-            twice, _ = next(pair for pair in pairs if seen.pop(pair[0], _TWICE) is _TWICE)
-            raise error(f"{what} names the key {twice[:64]!r} twice")
-        return seen
-
-    def constant(word: str) -> NoReturn:
-        raise error(f"{what} holds {word}, which is not JSON")
 
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=constant)
+        # Without backslashes, all strings can be counted; that is faster than a call for each object.
+        countable = "\\" not in text
+        value = (_COUNTED if countable else _WATCHED).decode(text)
+        depth, strings = _extent(value, max_depth)
+        if countable and depth <= max_depth and 2 * strings != text.count('"'):
+            _WATCHED.decode(text)
     except json.JSONDecodeError as problem:
         raise error(f"{what}: {problem.msg} at line {problem.lineno}, column {problem.colno}") from None
-    except ValueError as problem:  # an integer of thousands of digits
+    except ValueError as problem:  # from below, or an integer of thousands of digits
         raise error(f"{what}: {problem}") from None
+    except RecursionError:
+        depth = max_depth + 1
+    if depth > max_depth:
+        raise error(f"{what} is nested deeper than {max_depth}")
+    return value
 
 
-def _depth(text: str) -> int:
-    """Return an upper bound of the nesting depth, without recursion: brackets inside strings do not count."""
-    depth = deepest = 0
-    for mark in _STRING_OR_BRACKET.findall(text):
-        if mark in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark in "]}":
-            depth -= 1
-    return deepest
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    seen = dict(pairs)
+    if len(seen) != len(pairs):
+        twice, _ = next(pair for pair in pairs if seen.pop(pair[0], _TWICE) is _TWICE)
+        raise ValueError(f"names the key {twice[:64]!r} twice")
+    return seen
+
+
+def _constant(word: str) -> NoReturn:
+    raise ValueError(f"holds {word}, which is not JSON")
+
+
+_COUNTED: Final = json.JSONDecoder(parse_constant=_constant)
+_WATCHED: Final = json.JSONDecoder(parse_constant=_constant, object_pairs_hook=_unique)
+
+
+def _extent(value: object, max_depth: int) -> tuple[int, int]:
+    """Return how deep a value is nested, at most one more than `max_depth`, and how many strings it has, with keys.
+
+    A text without backslashes has two quotation marks for each string, and a key that comes twice leaves one string
+    less than were there. Level by level, since a call for each value would cost more than parsing.
+    """
+    depth = strings = 0
+    level: list[Any] = [value]
+    while depth <= max_depth:
+        kinds = list(map(type, level))
+        strings += kinds.count(str)
+        objects = [item for item in level if type(item) is dict] if dict in kinds else []
+        arrays = [item for item in level if type(item) is list] if list in kinds else []
+        if not objects and not arrays:
+            break
+        depth += 1
+        strings += sum(map(len, objects))
+        level = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(arrays)]
+    return depth, strings
