@@ -42,6 +42,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("sim measure", "sim_measure", "print the measurement a manifest would launch with"),
             Verb("sim run", "sim_run", "measure a program, start it, and quote for it (simulated platform)"),
             Verb("sim collateral", "sim_collateral", "write the simulated platform's root and fresh collateral"),
+            Verb("sim attestation-service", "sim_attestation_service", "run a local double of MAA and Trust Authority"),
             Verb("serve", "serve", "serve models over TensorFlow Serving's gRPC and REST, with TLS"),
         ),
     ),
@@ -69,6 +70,14 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         (
             Verb("quote verify", "quote_verify", "verify an SGX or TDX quote against collateral, at a given time"),
             Verb("quote inspect", "quote_inspect", "show any quote as a tree with meaning, without judging it"),
+            Verb("token verify", "token_verify", "verify an attestation token (MAA, ITA), and judge it by a policy"),
+        ),
+    ),
+    (
+        "Collateral",
+        (
+            Verb("pccs serve", "pccs_serve", "serve Intel's certification API here: a simulated platform's, or recorded"),
+            Verb("pccs token", "pccs_token", "make a token for registering machines or filling the local PCCS"),
         ),
     ),
     (

@@ -129,6 +129,8 @@ class _Front:
 
     async def certification(self, request: HttpRequest) -> Response:
         """Answer what Intel's API answers."""
+        if not _is_of_the_api(request.scope["path"]):
+            return refusal(404)
         asked = api.Request.parse(request.scope["path"], request.scope["query_string"].decode("latin-1"))
         answer = await self._in_thread(lambda: self._backend.answer(asked))
         if answer is None:
@@ -227,6 +229,11 @@ class _Bounded:
             milliseconds = (time.monotonic() - started) * 1000
             _log.info("%s %s %s %s -> %d, %d bytes, %.0f ms", identity, (scope.get("client") or ("-",))[0],
                       scope["method"], _loggable(scope), seen["status"], seen["bytes"], milliseconds)  # fmt: skip
+
+
+def _is_of_the_api(path: str) -> bool:
+    head, _, tail = path.partition("/certification/v")
+    return head in {"/sgx", "/tdx"} and tail[1:2] == "/" and tail[2:] in set(api.Kind)
 
 
 def _labels(asked: api.Request, answer: api.Answer) -> Mapping[str, str]:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from strongroom.errors import BadInput, Refused
-from strongroom.pki.disk import read_secret
+from strongroom.pki.disk import SECRET_MODE, new_file, read_secret
 from strongroom.wire import strict_json
 
 MAX_FILE_BYTES: Final = 64 * 1024
 MAX_TOKEN_CHARACTERS: Final = 1024
+TOKEN_BYTES: Final = 32
+MEMBERS: Final = {"user": "UserTokenHash", "admin": "AdminTokenHash"}
 _HASH: Final = re.compile(r"[0-9a-fA-F]{128}")
 
 
@@ -46,10 +50,7 @@ class Tokens:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read the file; raise TokensUnusable, LoosePermissions, OSError."""
-        with read_secret(path, limit=MAX_FILE_BYTES).reveal() as content:
-            value = strict_json.loads(bytes(content), what=str(path), error=TokensUnusable)
-        if not isinstance(value, dict):
-            raise TokensUnusable(f"{path} is not a JSON object")
+        value = _members(path)
         tokens = cls(_hash(value, "UserTokenHash"), _hash(value, "AdminTokenHash"))
         if tokens.user is None and tokens.administrator is None:
             raise TokensUnusable(f"{path} holds neither UserTokenHash nor AdminTokenHash")
@@ -64,6 +65,16 @@ class Tokens:
         _admit(token, self.administrator)
 
 
+def new_token(path: Path, role: str) -> str:
+    """Return a fresh token for `user` or `admin`, after its hash has been put into the file, made where absent."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    members = _members(path) if path.exists() else {}
+    content = json.dumps({**members, MEMBERS[role]: hash_of(token).hex()}, indent=1) + "\n"
+    with new_file(path, SECRET_MODE, content.encode("utf-8")) as draft:
+        draft.replace(path)
+    return token
+
+
 def hash_of(token: str) -> bytes:
     """Return what is kept of a token."""
     return hashlib.sha512(token.encode("utf-8")).digest()
@@ -73,6 +84,14 @@ def _admit(token: str, wanted: bytes | None) -> None:
     given = hash_of(token[:MAX_TOKEN_CHARACTERS])
     if wanted is None or not token or not hmac.compare_digest(given, wanted):
         raise Unauthorised("no token, or a wrong one")
+
+
+def _members(path: Path) -> dict[str, object]:
+    with read_secret(path, limit=MAX_FILE_BYTES).reveal() as content:
+        value = strict_json.loads(content, what=str(path), error=TokensUnusable)
+    if not isinstance(value, dict):
+        raise TokensUnusable(f"{path} is not a JSON object")
+    return value
 
 
 def _hash(value: dict[str, object], name: str) -> bytes | None:
