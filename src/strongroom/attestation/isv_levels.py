@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
 from strongroom.attestation.fields import Fields
 from strongroom.attestation.status import TcbStatus, parse_status
+
+_STATUSES: Final = frozenset({TcbStatus.UP_TO_DATE, TcbStatus.OUT_OF_DATE, TcbStatus.REVOKED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,20 @@ def _level(level: Fields) -> IsvLevel:
     return IsvLevel(
         isv_svn=level.nested("tcb").number("isvsvn", limit=0xFFFF),
         date=level.date("tcbDate"),
-        status=parse_status(level.text("tcbStatus")),
+        status=_status(level.text("tcbStatus")),
         advisories=level.texts("advisoryIDs"),
     )
+
+
+def _status(word: str) -> TcbStatus:
+    """Return one of the three statuses that enclaves and modules have; a platform's other words have no meaning here.
+
+    Convergence (section 6.3) would let them pass as if they said UpToDate, so they are refused.
+    """
+    status = parse_status(word)
+    if status not in _STATUSES:
+        raise EvidenceRefused(
+            f"{word!r} is a platform's status, not an enclave's or a module's",
+            reason=EvidenceCode.TCB_UNRECOGNIZED_STATUS,
+        )
+    return status

@@ -41,7 +41,7 @@ def launched(world, tee_tcb_svn, **more):
     return world.become(5, 3, tee_tcb_svn=tee_tcb_svn, **more)
 
 
-def test_sc_08_the_module_of_version_0_is_the_one_of_the_tcb_info(judge, tdx):
+def test_tcb_03_the_module_of_version_0_is_the_one_of_the_tcb_info(judge, tdx):
     tdx.become(4, 2, tee_tcb_svn=svn(0, 0, 3))
     tdx.tcb_info["tdxModuleIdentities"] = []
     assert judge(tdx).module_status is None
@@ -52,7 +52,7 @@ def test_sc_08_the_module_of_version_0_is_the_one_of_the_tcb_info(judge, tdx):
 
 
 @pytest.mark.parametrize("name", ["TDX_01", "tdx_01", "Tdx_01"])
-def test_sc_08_later_modules_are_found_by_their_version(judge, tdx, name):
+def test_tcb_03_later_modules_are_found_by_their_version(judge, tdx, name):
     tdx.tcb_info["tdxModuleIdentities"][0]["id"] = name
     assert judge(tdx).module_status is UP
 
@@ -67,7 +67,7 @@ def test_sc_08_later_modules_are_found_by_their_version(judge, tdx, name):
         ("TCB_INFO_MISMATCH", lambda info: info.pop("tdxModuleIdentities")),
     ],
 )
-def test_sc_08_a_module_that_is_not_described_is_refused(judge, tdx, code, change):
+def test_tcb_03_a_module_that_is_not_described_is_refused(judge, tdx, code, change):
     change(tdx.tcb_info)
     refused(judge, tdx, code, 15)
 
@@ -75,11 +75,11 @@ def test_sc_08_a_module_that_is_not_described_is_refused(judge, tdx, code, chang
 @pytest.mark.parametrize(
     "fields", [{"mr_signer_seam": b"\x33" * 48}, {"seam_attributes": b"\x01" + bytes(7)}], ids=["signer", "attributes"]
 )
-def test_sc_08_a_report_of_another_module_is_refused(judge, world, fields):
+def test_tcb_03_a_report_of_another_module_is_refused(judge, world, fields):
     refused(judge, world.become(4, 2, **fields), "TDX_MODULE_MISMATCH", 15)
 
 
-def test_sc_08_attributes_that_the_tcb_info_would_allow_are_refused_all_the_same(judge, world):
+def test_tcb_03_attributes_that_the_tcb_info_would_allow_are_refused_all_the_same(judge, world):
     world.become(4, 2, seam_attributes=b"\x01" + bytes(7))
     world.tcb_info["tdxModuleIdentities"][0]["attributes"] = "01" + "00" * 7
     refused(judge, world, "TDX_MODULE_MISMATCH", 15)
@@ -92,7 +92,7 @@ def test_sc_09_sgx_info_does_not_judge_a_trust_domain(judge, world):
     refused(judge, world, "TCB_INFO_MISMATCH", 14)
 
 
-def test_sc_07_a_trust_domain_needs_the_quoting_enclave_of_tdx(judge, tdx):
+def test_sc_10_a_trust_domain_needs_the_quoting_enclave_of_tdx(judge, tdx):
     tdx.qe_identity["id"] = "QE"
     refused(judge, tdx, "QE_IDENTITY_MISMATCH", 18)
 
@@ -130,7 +130,7 @@ def test_ev_08_sgx_info_describes_no_module(judge, world, lw):
 
 
 @pytest.mark.parametrize("status", WORDS)
-@pytest.mark.parametrize("module", WORDS)
+@pytest.mark.parametrize("module", [UP, OLD, REVOKED])
 def test_tcb_03_platform_and_module_converge(judge, world, status, module):
     world.become(4, 2, tee_tcb_svn=svn(5, 1, 3))
     world.tcb_info["tcbLevels"] = [level(10, 13, (0, 0, 3), status, "INTEL-SA-1", "INTEL-SA-2")]
@@ -218,11 +218,20 @@ def test_tcb_04_the_configuration_of_the_sgx_level_counts_too(judge, world):
     assert judge(world).status is RELAUNCH_CONF
 
 
-@pytest.mark.parametrize(("qe", "status"), [("OutOfDate", OLD), ("Revoked", REVOKED), ("SWHardeningNeeded", RELAUNCH)])
+@pytest.mark.parametrize(("qe", "status"), [("OutOfDate", OLD), ("Revoked", REVOKED)])
 def test_tcb_04_not_under_an_old_quoting_enclave(judge, world, qe, status):
     launched(world, svn(2, 1, 3))
     world.qe_identity["tcbLevels"][0]["tcbStatus"] = qe
     assert judge(world).status is status
+
+
+@pytest.mark.parametrize("word", ["SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded"])
+@pytest.mark.parametrize("whose", ["qe", "module"])
+def test_tcb_04_an_enclave_and_a_module_have_no_status_of_a_platform(judge, world, word, whose):
+    world.become(5, 3)
+    levels = world.qe_identity["tcbLevels"] if whose == "qe" else world.tcb_info["tdxModuleIdentities"][0]["tcbLevels"]
+    levels[0]["tcbStatus"] = word
+    refused(judge, world, "TCB_UNRECOGNIZED_STATUS", 7 if whose == "qe" else 6)
 
 
 def test_tcb_04_a_revoked_module_is_no_reason_to_relaunch(judge, world):
