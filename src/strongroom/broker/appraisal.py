@@ -7,20 +7,37 @@ certificate alone decides, then collateral for the platform it names, then the v
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from strongroom.attestation import Anchor, Verdict, parse_quote, verify
+from strongroom.attestation import Anchor, Binding, BindingKind, Collateral, Verdict, parse_quote, verify
 from strongroom.collateral import CollateralSource
 from strongroom.pki import ratls
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appraised:
+    """A verdict, what it was reached from, and what the evidence is bound to."""
+
+    verdict: Verdict
+    quote: bytes
+    collateral: Collateral
+    binding: Binding
+
+
 def appraise_certificate(
-    certificate: bytes, *, source: CollateralSource, anchors: Sequence[Anchor], at: datetime
-) -> Verdict:
+    certificate: bytes, *, source: CollateralSource, anchors: Sequence[Anchor], at: datetime,
+    collateral_grace: timedelta = timedelta(0),
+) -> Appraised:  # fmt: skip
     """Return what the evidence in an RA-TLS certificate (DER) proves; its key is bound by it.
 
-    Raises the error of the rule that failed: one of `pki.ratls`, EvidenceRefused, or CollateralUnavailable.
+    `collateral_grace`: the most that any rule gives; each rule judges its own. Raises the error of the rule that
+    failed: one of `pki.ratls`, EvidenceRefused, or CollateralUnavailable.
     """
     evidence = ratls.open_certificate(certificate, at=at)
     collateral = source.collateral_for(parse_quote(evidence.quote))
-    return verify(evidence.quote, collateral, anchors=anchors, at=at)
+    verdict = verify(evidence.quote, collateral, anchors=anchors, at=at, collateral_grace=collateral_grace)
+    # The newer form binds the claims that name the key, the older one the key itself; `ratls` has checked either.
+    bound = evidence.spki if evidence.claims is None else evidence.claims
+    binding = Binding(kind=BindingKind.KEY, public_key_spki=bound)
+    return Appraised(verdict=verdict, quote=evidence.quote, collateral=collateral, binding=binding)

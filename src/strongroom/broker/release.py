@@ -12,6 +12,7 @@ from typing import Final
 
 from strongroom.attestation import Binding, Claims, Policy, PolicyCode, Reason, Verdict, appraise, claims_of
 from strongroom.attestation.policy.outcome import NOT_SAID
+from strongroom.attestation.policy.tcb import OUTDATED
 from strongroom.errors import StrongroomError
 
 NEAREST_RULES: Final = 3  # a denial explains at most so many rules
@@ -138,6 +139,12 @@ def _of_reason(rule: ReleaseRule, reason: Reason) -> DenialReason:
         code=reason.code, rule=rule.name, word=reason.rule,
         observed=reason.observed, expected=reason.expected, fix=reason.fix,
     )  # fmt: skip
+
+
+def outdated_since(verdict: Verdict, rule: ReleaseRule) -> str | None:
+    """Return the date of the level at which a platform is that the rule admits in its grace only; else None."""
+    graced = rule.policy.platform_grace is not None and verdict.status in OUTDATED
+    return f"{verdict.tcb_date:%Y-%m-%d}" if graced else None
 
 
 def _signature(claims: Claims, rule: ReleaseRule) -> Iterator[DenialReason]:

@@ -10,9 +10,12 @@ import ctypes
 import resource
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from strongroom.broker.ledger import Ledger
+from strongroom.broker.recorder import EvidenceRecorder
+from strongroom.broker.rollback_guard import RollbackGuard
 from strongroom.broker.server import BrokerServer, ServerLimits
 from strongroom.broker.service import ReleaseService
 from strongroom.broker.setup import BrokerSetup
@@ -22,16 +25,22 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def run(
-    setup: BrokerSetup, *, address: str, port: int, tls13: bool, limits: ServerLimits, ready: Callable[[int], None]
-) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` gets the port once it listens. Raises what keeps it from starting."""
+    setup: BrokerSetup, *, address: str, port: int, tls13: bool, limits: ServerLimits, ready: Callable[[int], None],
+    record_evidence: Path | None = None,
+) -> None:  # fmt: skip
+    """Serve until SIGTERM or SIGINT; `ready` gets the port once it listens. Raises what keeps it from starting.
+
+    `record_evidence`: a folder that gets one file for each kind of evidence presented.
+    """
     keep_memory_private()
     _raise_descriptor_limit()
     context = server_context(setup.certificate_pem, setup.key_pem, tls13=tls13)
     with Ledger(setup.ledger) as ledger:
         service = ReleaseService(
-            policies=setup.policies, source=setup.source, anchors=setup.anchors, secrets=setup.secrets, ledger=ledger
-        )
+            policies=setup.policies, source=setup.source, anchors=setup.anchors, secrets=setup.secrets, ledger=ledger,
+            rollback=RollbackGuard(setup.seen_numbers),
+            recorder=EvidenceRecorder(record_evidence) if record_evidence else None,
+        )  # fmt: skip
         service.begin()
         asyncio.run(_serve(BrokerServer(service, context, limits=limits), address, port, ready))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from strongroom.attestation import Anchor, TrustDomain, Verdict
@@ -17,8 +17,10 @@ from strongroom.broker.appraisal import appraise_certificate
 from strongroom.broker.ledger import Ledger, LedgerUnwritable
 from strongroom.broker.policy_file import ReleasePolicy
 from strongroom.broker.policy_store import PolicyChange, PolicyStore
-from strongroom.broker.records import decision_record, evidence_object, policy_record
-from strongroom.broker.release import Denial, DenialReason, Grant, decide
+from strongroom.broker.recorder import EvidenceRecorder
+from strongroom.broker.records import decision_record, evidence_object, grace_record, policy_record
+from strongroom.broker.release import Denial, DenialReason, Grant, decide, outdated_since
+from strongroom.broker.rollback_guard import RollbackGuard
 from strongroom.collateral import CollateralSource
 from strongroom.errors import Refused, StrongroomError
 from strongroom.sealing import check_wrap_key
@@ -69,7 +71,8 @@ class ReleaseService:
 
     def __init__(
         self, *, policies: PolicyStore, source: CollateralSource, anchors: Sequence[Anchor], secrets: SecretSource,
-        ledger: Ledger, clock: Callable[[], datetime] = utc_now,
+        ledger: Ledger, clock: Callable[[], datetime] = utc_now, rollback: RollbackGuard | None = None,
+        recorder: EvidenceRecorder | None = None,
     ) -> None:  # fmt: skip
         self._policies = policies
         self._source = source
@@ -77,6 +80,8 @@ class ReleaseService:
         self._secrets = secrets
         self._ledger = ledger
         self._clock = clock
+        self._rollback = rollback or RollbackGuard()
+        self._recorder = recorder
 
     def begin(self) -> None:
         """Check what would be released and note the policy in force. Raises WeakKey or LedgerUnwritable.
@@ -105,9 +110,16 @@ class ReleaseService:
         at = self._clock()
         case = replace(case, tls=tls)
         try:
-            verdict = appraise_certificate(certificate, source=self._source, anchors=self._anchors, at=at)
-            case = replace(case, verdict=verdict)
-            return replace(case, outcome=decide(verdict, self._policy().rules, fresh=False, at=at))
+            rules = self._policy().rules
+            grace = max((rule.policy.collateral_grace for rule in rules), default=timedelta(0))
+            found = appraise_certificate(
+                certificate, source=self._source, anchors=self._anchors, at=at, collateral_grace=grace
+            )
+            case = replace(case, verdict=found.verdict)
+            if self._recorder is not None:
+                self._recorder.keep(found, at=at)
+            self._rollback.admit(found.verdict)
+            return replace(case, outcome=decide(found.verdict, rules, fresh=False, at=at, binding=found.binding))
         except StrongroomError as problem:
             return replace(case, outcome=_denial(problem))
         except Exception:  # noqa: BLE001  # deny by default: no surprise may find a way around the ledger
@@ -124,6 +136,7 @@ class ReleaseService:
             self.refuse(case, problem)
             return None
         try:
+            self._write_grace(case, case.outcome)
             self._write(case, case.outcome, durable=True)
         except LedgerUnwritable as problem:
             secret.wipe()
@@ -159,6 +172,18 @@ class ReleaseService:
             outcome, evidence, correlation=case.id, peer=case.peer, protocol=case.protocol, tls=case.tls
         )
         self._ledger.append(record, at=self._clock(), durable=durable)
+
+    def _write_grace(self, case: Case, grant: Grant) -> None:
+        """Leave an audit record and a line in the log for each use of a grace (threat TCB-11)."""
+        if case.verdict is None:
+            return
+        since = outdated_since(case.verdict, grant.rule)
+        if not case.verdict.in_grace and since is None:
+            return
+        record = grace_record(case.id, grant, collateral=case.verdict.in_grace, outdated_since=since)
+        self._ledger.append(record, at=self._clock(), durable=False)  # the decision behind it carries it to the disk
+        what = ", ".join(case.verdict.in_grace) or f"a platform level of {since}"
+        _log.warning("%s: GRACE used by rule %r: %s", case.id, grant.rule.name, what)
 
     def _policy(self) -> ReleasePolicy:
         """Return the policy in force, and say once per edit what became of it."""

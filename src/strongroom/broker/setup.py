@@ -67,6 +67,11 @@ class BrokerSetup:
     certificate_pem: bytes
     key_pem: Secret
 
+    @property
+    def seen_numbers(self) -> Path:
+        """Where the highest evaluation numbers seen are kept: beside the ledger, like its head."""
+        return self.ledger.with_name(f"{self.ledger.name}.seen")
+
 
 class KeyFile:
     """The one secret of a seed user: a wrap-key file of 16 raw bytes, read again for each release."""

@@ -30,6 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deadline", type=_seconds, default=10.0, metavar="SECONDS",
                         help="that a peer may take to connect and ask (default: 10)")  # fmt: skip
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write ADDRESS:PORT here once it listens")
+    parser.add_argument("--record-evidence", type=Path, metavar="DIR",
+                        help="keep one file for each kind of evidence here, for strongroom policy diff")  # fmt: skip
     files = parser.add_argument_group("files that take the place of the workspace's")
     for option, what in (
         ("--policy", "release policy; with it no workspace is needed"),
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
     serve(
         setup, address=args.address, port=args.port, tls13=args.tls13,
-        limits=ServerLimits(deadline_s=args.deadline), ready=ready,
+        limits=ServerLimits(deadline_s=args.deadline), ready=ready, record_evidence=args.record_evidence,
     )  # fmt: skip
     return 0
 

@@ -63,6 +63,13 @@ def replace_public(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
 
 
+def replace_private(path: Path, data: bytes) -> None:
+    """Write `data` to `path` in one step, over what is there, readable by its owner alone."""
+    with new_file(path, SECRET_MODE, data) as temporary:
+        temporary.replace(path)
+        sync_folder(path.parent)
+
+
 def _write_new(path: Path, data: bytes, mode: int) -> None:
     with new_file(path, mode, data) as temporary:
         move_new(temporary, path)
