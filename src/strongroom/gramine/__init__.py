@@ -4,9 +4,19 @@ Law of this room: pure, and Gramine's bytes exactly. What Gramine reads generous
 writes is written byte for byte.
 """
 
-from strongroom.gramine import manifest, provisioning, ra_config, sigstruct
+from strongroom.gramine import manifest, measure, provisioning, ra_config, sigstruct, versions
 from strongroom.gramine.manifest import Manifest
 from strongroom.gramine.ra_config import RaConfig
 from strongroom.gramine.sigstruct import Sigstruct
 
-__all__ = ["Manifest", "RaConfig", "Sigstruct", "manifest", "provisioning", "ra_config", "sigstruct"]
+__all__ = [
+    "Manifest",
+    "RaConfig",
+    "Sigstruct",
+    "manifest",
+    "measure",
+    "provisioning",
+    "ra_config",
+    "sigstruct",
+    "versions",
+]

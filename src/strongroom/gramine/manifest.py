@@ -9,13 +9,13 @@ hand a decision to the host and are refused with the reason (threats ID-05 to ID
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from strongroom.errors import BadInput, Refused
+from strongroom.gramine import toml_text
 
 MAX_MANIFEST_BYTES: Final = 1024 * 1024
 MAX_U16: Final = 0xFFFF
@@ -128,18 +128,7 @@ def parse(text: str) -> Manifest:
 
 
 def _document(text: str) -> dict[str, Any]:
-    try:
-        size = len(text.encode("utf-8"))
-    except UnicodeEncodeError as problem:
-        raise ManifestMalformed(f"the manifest is not Unicode text at character {problem.start}") from None
-    if size > MAX_MANIFEST_BYTES:
-        raise ManifestMalformed(f"the manifest has {size} bytes; {MAX_MANIFEST_BYTES} are allowed")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ManifestMalformed("the manifest is nested too deeply") from None
-    except ValueError as problem:  # TOMLDecodeError, and numbers of thousands of digits
-        raise ManifestMalformed(f"the manifest is not TOML: {problem}") from None
+    return toml_text.loads(text, max_bytes=MAX_MANIFEST_BYTES, error=ManifestMalformed)
 
 
 def _paths(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -183,5 +183,5 @@ def test_a_value_of_the_wrong_kind_is_refused(text):
 
 
 def test_deeply_dotted_keys_end_in_a_refusal_and_not_in_a_traceback():
-    with pytest.raises(ManifestKeyUnknown):
+    with pytest.raises(ManifestMalformed):
         manifest.parse(SMALL + "x" + ".x" * 4000 + " = 1")
