@@ -9,12 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strongroom.attestation import Anchor, Collateral, EvidenceRefused, SgxReport, fmspc_of, parse_quote, verify
+from strongroom.attestation import (
+    Anchor,
+    CertificationType,
+    Collateral,
+    EvidenceRefused,
+    SgxReport,
+    TdReport,
+    fmspc_of,
+    parse_quote,
+    pck_lookup_of,
+    verify,
+)
 from strongroom.attestation.certificates import parse_certificate, parse_pem_chain
 from strongroom.attestation.codes import EvidenceCode, refusal
 from strongroom.attestation.crl import parse_crl
 from strongroom.attestation.identity import parse_identity
-from strongroom.attestation.quote import CertificationType
 from strongroom.attestation.tcb_info import parse_tcb_info
 from strongroom.errors import BadInput, StrongroomError
 from strongroom.wire import Malformed
@@ -35,10 +45,14 @@ def little_world():
 
 
 @cache
-def sound():
+def sound(version=3, body_type=1):
     """Return one sound quote with its collateral, anchor and time."""
     world = little_world().LittleWorld()
+    world.become(version, body_type)
     return world.quote(), world.collateral(), Anchor.from_certificate(world.root_der()), world.now
+
+
+KINDS = st.sampled_from([(3, 1), (4, 1), (4, 2), (5, 1), (5, 2), (5, 3)])  # version and body type
 
 
 @cache
@@ -80,27 +94,41 @@ def only_typed(action, *arguments):
 
 @given(st.binary(max_size=3000))
 def test_ev_10_arbitrary_bytes_are_refused_typed_everywhere(data):
-    for parse in (parse_quote, SgxReport.parse, parse_certificate, parse_tcb_info, parse_identity,
+    for parse in (parse_quote, SgxReport.parse, TdReport.parse, parse_certificate, parse_tcb_info, parse_identity,
                   Anchor.from_certificate, Collateral.from_json):  # fmt: skip
         only_typed(parse, data)
     only_typed(lambda: parse_crl(data, what="CRL", error=Malformed))
     only_typed(lambda: parse_pem_chain(data, what="chain", error=Malformed))
 
 
-@given(st.data())
-@settings(max_examples=300)
-def test_ev_10_a_changed_quote_is_refused_typed_or_unchanged_in_meaning(data):
-    quote, collateral, anchor, now = sound()
+@given(st.integers(3, 5), st.sampled_from([0, 0x81, 7]), st.binary(max_size=2000))
+def test_ev_10_arbitrary_bytes_behind_any_header_are_refused_typed(version, tee_type, data):
+    only_typed(parse_quote, little_world().header(version, tee_type) + data)
+
+
+@given(st.data(), KINDS)
+@settings(max_examples=400)
+def test_ev_10_a_changed_quote_is_refused_typed_or_unchanged_in_meaning(data, kind):
+    quote, collateral, anchor, now = sound(*kind)
     changed = data.draw(mutations(quote))
+    parsed = only_typed(parse_quote, changed)
+    if parsed is not None:
+        only_typed(pck_lookup_of, parsed)
+        parsed.to_json_object()
     try:
         verdict = verify(changed, Collateral(**collateral), anchors=[anchor], at=now)
-    except EvidenceRefused:
+    except EvidenceRefused as refused:
+        assert 1 <= refused.step <= 21
         return
-    assert changed[:432] == quote[:432]
-    assert verdict.body.to_bytes() == quote[48:432]
+    untouched = parse_quote(quote)
+    assert changed.startswith(untouched.signed)
+    assert verdict.body == untouched.body
 
 
-@given(st.data(), st.sampled_from(sorted(Collateral.__dataclass_fields__)))
+PARTS = sorted(set(Collateral.__dataclass_fields__) - {"pck_certificate_chain", "pck_tcbm"})
+
+
+@given(st.data(), st.sampled_from(PARTS))
 @settings(max_examples=300)
 def test_ev_10_changed_collateral_is_refused_typed_or_changes_nothing(data, part):
     quote, collateral, anchor, now = sound()
@@ -117,6 +145,16 @@ def test_ev_10_changed_collateral_is_refused_typed_or_changes_nothing(data, part
     )
     if part in {"tcb_info", "qe_identity"}:
         assert changed == collateral[part]
+
+
+@given(st.integers(1, 4), st.binary(max_size=600), st.binary(max_size=200), st.text(max_size=40))
+def test_ev_06_any_chain_beside_any_certification_data_is_refused_typed(number, content, chain, tcbm):
+    world = little_world().LittleWorld()
+    world.cert_type, world.cert_data = number, content
+    _, collateral, anchor, now = sound()
+    beside = {"pck_certificate_chain": chain.decode("latin-1"), "pck_tcbm": tcbm}
+    with pytest.raises(EvidenceRefused):
+        verify(world.quote(), Collateral(**collateral, **beside), anchors=[anchor], at=now)
 
 
 @given(st.data(), st.sampled_from(["leaf", "ca", "root", "signer"]))
@@ -172,6 +210,13 @@ def test_ev_06_certification_data_are_read_or_refused(number, content):
 @given(st.binary(min_size=384, max_size=384))
 def test_a_report_is_the_same_after_reading_and_writing(data):
     assert SgxReport.parse(data).to_bytes() == data
+
+
+@given(st.one_of(st.binary(min_size=584, max_size=584), st.binary(min_size=648, max_size=648)))
+def test_a_td_report_is_the_same_after_reading_and_writing(data):
+    report = TdReport.parse(data)
+    assert report.to_bytes() == data
+    assert b"".join(map(bytes.fromhex, report.to_json_object().values())) == data
 
 
 @given(st.text(), st.text())

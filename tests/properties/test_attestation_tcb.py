@@ -15,6 +15,7 @@ from strongroom.attestation import (
     Policy,
     SgxReport,
     TcbStatus,
+    TdReport,
     Tee,
     TrustDomain,
     Verdict,
@@ -22,8 +23,9 @@ from strongroom.attestation import (
 )
 from strongroom.attestation.anchors import INTEL_ROOT_KEY
 from strongroom.attestation.binding import report_data_for
+from strongroom.attestation.isv_levels import IsvLevel
 from strongroom.attestation.status import converge
-from strongroom.attestation.tcb import match_level
+from strongroom.attestation.tcb import evaluate, match_level, match_tdx_level
 from strongroom.attestation.tcb_info import parse_tcb_info
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -96,6 +98,129 @@ def test_tcb_01_a_level_below_the_matched_one_does_not_matter(levels, components
         assert matched(components, pce_svn, [other for other in levels if other.rank >= level.rank]) == level
 
 
+PART_STATUS = st.sampled_from([TcbStatus.UP_TO_DATE, TcbStatus.OUT_OF_DATE, TcbStatus.REVOKED])
+
+
+# TDX: the same properties with two more vectors of SVNs. tee_tcb_svn[1] selects the module and is left alone.
+TEE_SVN = st.lists(st.integers(0, 3), min_size=16, max_size=16)
+
+
+@st.composite
+def tdx_infos(draw):
+    """Draw a TDX TCB info: levels with a few SVNs that matter, and module identities of versions 1 and 3."""
+    svns = st.lists(st.integers(0, 2), min_size=2, max_size=2)
+    keys = st.tuples(svns, st.integers(0, 2), svns, svns)
+    levels = [
+        {
+            "tcb": {
+                "sgxtcbcomponents": [{"svn": svn} for svn in [*sgx, *[0] * 14]],
+                "pcesvn": pce_svn,
+                "tdxtcbcomponents": [{"svn": svn} for svn in [*module, *tdx, *[0] * 12]],
+            },
+            "tcbDate": "2025-01-01T00:00:00Z",
+            "tcbStatus": draw(STATUS).value,
+        }
+        for sgx, pce_svn, module, tdx in draw(st.lists(keys, min_size=1, max_size=6, unique_by=repr))
+    ]
+    module = {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributesMask": "FF" * 8}
+    isv = st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True)
+    identities = [
+        {"id": f"TDX_{version:02}", **module, "tcbLevels": [
+            {"tcb": {"isvsvn": svn}, "tcbDate": "2025-01-01T00:00:00Z", "tcbStatus": draw(PART_STATUS).value}
+            for svn in draw(isv)]}
+        for version in (1, 3)
+    ]  # fmt: skip
+    head = {"id": "TDX", "version": 3, "issueDate": "2026-01-01T00:00:00Z", "nextUpdate": "2026-01-31T00:00:00Z",
+            "fmspc": "00" * 6, "pceId": "0000", "tcbType": 0, "tcbEvaluationDataNumber": 1}  # fmt: skip
+    return head | {"tdxModule": module, "tdxModuleIdentities": identities, "tcbLevels": levels}
+
+
+PLATFORMS = st.tuples(st.lists(st.integers(0, 2), min_size=2, max_size=2), st.integers(0, 2), TEE_SVN)
+
+
+def tdx_info(info):
+    return parse_tcb_info(json.dumps(info).encode())
+
+
+def tdx_matched(platform, levels):
+    """Return the matched TDX level; None if there is none."""
+    sgx, pce_svn, tee_svn = platform
+    try:
+        return match_tdx_level([*sgx, *[0] * 14], pce_svn, bytes(tee_svn), levels)
+    except EvidenceRefused as refused:
+        assert refused.reason == "TCB_NOT_SUPPORTED"
+        return None
+
+
+@given(tdx_infos(), PLATFORMS)
+def test_tcb_01_the_tdx_level_is_the_highest_that_is_reached(info, platform):
+    levels = tdx_info(info).levels
+    sgx, pce_svn, tee_svn = platform
+    first = 2 if tee_svn[1] else 0
+    reached = [
+        level for level in levels
+        if pce_svn >= level.pce_svn
+        and all(own >= wanted for own, wanted in zip([*sgx, *[0] * 14], level.components, strict=True))
+        and all(own >= wanted for own, wanted in list(zip(tee_svn, level.tdx_components, strict=True))[first:])
+    ]  # fmt: skip
+    assert tdx_matched(platform, levels) == max(reached, key=lambda level: level.rank, default=None)
+
+
+@given(tdx_infos(), PLATFORMS, st.integers(0, 18), st.integers(1, 2))
+def test_tcb_01_raising_any_svn_never_selects_a_lower_tdx_level(info, platform, index, more):
+    levels = tdx_info(info).levels
+    sgx, pce_svn, tee_svn = (list(platform[0]), platform[1], list(platform[2]))
+    before = tdx_matched(platform, levels)
+    if index < 2:
+        sgx[index] += more
+    elif index == 2:
+        pce_svn += more
+    elif index != 4:  # tee_tcb_svn[1] is not monotonic: it selects the module and the first component that counts
+        tee_svn[index - 3] += more
+    after = tdx_matched((sgx, pce_svn, tee_svn), levels)
+    if before is not None:
+        assert after is not None
+        assert after.rank >= before.rank
+
+
+def evaluated(info, platform, qe, svn2):
+    """Return what `evaluate` says of a TDX platform, or the code of its refusal."""
+    sgx, pce_svn, tee_svn = platform
+    pck = replace(PLATFORM, components=(*sgx, *[0] * 14), pce_svn=pce_svn)
+    report = replace(TD, tee_tcb_svn=bytes(tee_svn), tee_tcb_svn2=bytes(svn2), mr_service_td=bytes(48))
+    try:
+        return evaluate(pck, tdx_info(info), IsvLevel(isv_svn=1, date=NOW, status=qe, advisories=()), report)
+    except EvidenceRefused as refused:
+        return refused.reason
+
+
+@given(info=tdx_infos(), platform=PLATFORMS, qe=PART_STATUS, svn2=TEE_SVN, random=st.randoms(use_true_random=False))
+def test_tcb_01_the_order_in_the_file_never_matters(*, info, platform, qe, svn2, random):
+    shuffled = json.loads(json.dumps(info))
+    identities = shuffled["tdxModuleIdentities"]
+    for levels in (shuffled["tcbLevels"], identities, identities[0]["tcbLevels"]):
+        random.shuffle(levels)
+    assert evaluated(shuffled, platform, qe, svn2) == evaluated(info, platform, qe, svn2)
+
+
+@given(tdx_infos(), PLATFORMS, PART_STATUS, TEE_SVN)
+def test_tcb_04_a_relaunch_is_advised_only_where_the_module_alone_is_old(info, platform, qe, svn2):
+    result = evaluated(info, platform, qe, svn2)
+    if isinstance(result, str) or result.status not in RELAUNCH:
+        return
+    assert result.module_status is TcbStatus.OUT_OF_DATE
+    assert qe not in {TcbStatus.OUT_OF_DATE, TcbStatus.REVOKED}
+    assert TcbStatus.REVOKED not in {result.platform_status, result.level.status}
+
+
+@given(tdx_infos(), PLATFORMS, PART_STATUS, TEE_SVN)
+def test_tcb_02_what_is_revoked_stays_revoked(info, platform, qe, svn2):
+    result = evaluated(info, platform, qe, svn2)
+    if not isinstance(result, str):
+        parts = {result.level.status, result.module_status, qe}
+        assert (result.status is TcbStatus.REVOKED) == (TcbStatus.REVOKED in parts)
+
+
 @given(STATUS, STATUS)
 def test_tcb_02_a_quoting_enclave_never_makes_a_platform_better(own, other):
     together = converge(own, other)
@@ -112,6 +237,7 @@ SOUND = SgxReport(cpu_svn=bytes(16), misc_select=0, attributes=b"\x05" + bytes(1
 PLATFORM = PckClaims(ppid=bytes(16), components=(1,) * 16, pce_svn=1, cpu_svn=bytes(16), pce_id=bytes(2),
                      fmspc=bytes(6), sgx_type=1, platform_instance_id=None, dynamic_platform=None, cached_keys=None,
                      smt_enabled=None)  # fmt: skip
+TD = TdReport.parse(bytes(584))
 VERDICT = Verdict(
     trust_domain=TrustDomain.INTEL,
     root_key_id=Anchor(domain=TrustDomain.INTEL, public_key=INTEL_ROOT_KEY, cn_prefix="Intel SGX").root_key_id,

@@ -108,13 +108,13 @@ def test_ev_04_the_outer_certification_data_are_of_type_6(made, kind, number):
 
 @pytest.mark.parametrize("kind", ["SGX v5", "TD 1.0 in v5", "TD 1.5 in v5"], indirect=True)
 @pytest.mark.parametrize("number", [0, 4, 5, 0x81, 65535])
-def test_ev_02_body_types_that_are_not_verified_are_refused(made, kind, number):
+def test_ev_03_body_types_that_are_not_verified_are_refused(made, kind, number):
     made.body_head = struct.pack("<HI", number, 885 if number == 4 else len(made.body))
     refused(made.quote(), "UNSUPPORTED_BODY_TYPE")
 
 
 @pytest.mark.parametrize(("tee", "number"), [(0, 2), (0, 3), (0x81, 1)])
-def test_ev_02_body_and_header_speak_of_one_tee(world, lw, tee, number):
+def test_ev_03_body_and_header_speak_of_one_tee(world, lw, tee, number):
     world.become(5, number)
     world.header = lw.header(5, tee)
     refused(world.quote(), "BODY_TEE_MISMATCH")
@@ -122,7 +122,7 @@ def test_ev_02_body_and_header_speak_of_one_tee(world, lw, tee, number):
 
 @pytest.mark.parametrize("kind", ["SGX v5", "TD 1.0 in v5", "TD 1.5 in v5"], indirect=True)
 @pytest.mark.parametrize("wrong", [-1, 1, 64, 2**32 - 1])
-def test_ev_02_the_size_of_the_body_is_that_of_its_type(made, kind, wrong):
+def test_ev_03_the_size_of_the_body_is_that_of_its_type(made, kind, wrong):
     number = KINDS[kind][1]
     made.body_head = struct.pack("<HI", number, wrong if wrong > 2**16 else len(made.body) + wrong)
     refused(made.quote(), "BODY_SIZE")
