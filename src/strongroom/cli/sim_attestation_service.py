@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
         key = SigningKey.create(now=datetime.now(UTC))
         double = Double(url, key, judge=judge, clock=lambda: datetime.now(UTC))
         sys.stderr.write(f"{simulated.BANNER}\n")
-        sys.stdout.write(f"attestation service double at {url}, key {key.key_id}\n")
-        sys.stdout.flush()
         if args.ready_file:
             announce(args.ready_file, f"{url}\n")  # the socket listens already: whoever comes now waits a moment
+        sys.stdout.write(f"attestation service double at {url}, key {key.key_id}\n")
+        sys.stdout.flush()
         serve(application(double), listening)
     return 0
 

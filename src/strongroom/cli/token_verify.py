@@ -105,7 +105,7 @@ def keys_of(args: argparse.Namespace, profile: Profile) -> TokenKeys:
 
     issuer = issuer_of(args, profile)
     if args.keys is not None:
-        return PinnedKeys(args.keys, issuer=issuer, url=profile.key_set_url(issuer) or _certs(args.service))
+        return PinnedKeys(args.keys, issuer=issuer, url=_key_set_url(args.service, profile.key_set_urls(issuer)))
     if args.service is None:
         raise KeysNotNamed("neither --keys nor --service says which keys count")
     service = AttestationService(profile, ServiceAddress.of(args.service), ca_file=args.service_ca)
@@ -120,8 +120,11 @@ def issuer_of(args: argparse.Namespace, profile: Profile) -> str:
     return str(issuer)
 
 
-def _certs(service: str | None) -> str | None:
-    return f"{service.rstrip('/')}/certs" if service else None
+def _key_set_url(service: str | None, known: Sequence[str]) -> str | None:
+    """Return the address that tokens may name for a pinned set: the service's own, or where the issuer publishes."""
+    own = [f"{service.rstrip('/')}/certs"] if service else []
+    possible = [url for url in own if url in known or not known] or [*known]
+    return possible[0] if possible else None
 
 
 def default_cache(environ: Mapping[str, str]) -> Path:

@@ -113,7 +113,7 @@ class AttestationService:
     def key_set(self, issuer: str) -> tuple[bytes, KeySet]:
         """Return the key set that the service publishes, as received and as read. Raises KeySetUnusable."""
         raw = self._exchange("GET", self.address.key_set_url, None, {}, MAX_KEY_SET_BYTES)
-        return raw, KeySet.parse(raw, issuer=issuer, url=self.profile.key_set_url(issuer) or self.address.key_set_url)
+        return raw, KeySet.parse(raw, issuer=issuer, url=self.address.key_set_url)
 
     def attest(self, quote: bytes, *, tee: Tee, bound: bytes) -> bytes:
         """Return the service's token for a quote; `bound` is what the quote's report data is the hash of.

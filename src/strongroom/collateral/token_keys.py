@@ -99,14 +99,11 @@ class FetchedKeys:
             match strict_json.loads(data, what="the kept key set", error=KeySetUnusable, max_depth=2):
                 case {"fetched_at": int(seconds), "keys": str(encoded)}:
                     raw = b64decode(encoded, validate=True)
-                    return datetime.fromtimestamp(seconds, UTC), self._read(raw)
+                    keys = KeySet.parse(raw, issuer=self._issuer, url=self._service.address.key_set_url)
+                    return datetime.fromtimestamp(seconds, UTC), keys
         except (KeySetUnusable, NotBase64, ValueError, OverflowError, FileNotFoundError):
             pass  # a torn or foreign file is only a cache that does not help
         return None
-
-    def _read(self, raw: bytes) -> KeySet:
-        url = self._service.profile.key_set_url(self._issuer) or self._service.address.key_set_url
-        return KeySet.parse(raw, issuer=self._issuer, url=url)
 
     def _file(self, folder: Path) -> Path:
         about = "\n".join((self._service.profile.source, self._issuer, self._service.address.key_set_url))

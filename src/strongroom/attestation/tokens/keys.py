@@ -1,7 +1,7 @@
 """The keys that tokens may be signed with: a JWK set (RFC 7517) that the owner pinned, or fetched from a named service.
 
-A set belongs to one issuer. It is of the simulated domain as soon as it carries the mark of a local double, or belongs
-to an issuer that is none of the real services; no option changes that.
+A set belongs to one issuer and one address. It is of the simulated domain as soon as it carries the mark of a local
+double, or does not belong to a real service's issuer and address; no option changes that.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class KeySet:
 
     issuer: str  # what `iss` must be, to the letter
     keys: Mapping[str, TokenKey]
-    url: str | None  # where the set is published: the only `jku` that a token may name
+    url: str | None  # where the set is published, or would be: the only `jku` that a token may name
     simulated: bool  # marked as a local double's
 
     @classmethod

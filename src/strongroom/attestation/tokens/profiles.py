@@ -63,20 +63,23 @@ class Profile:
     algorithms: frozenset[str]
     real_issuer: re.Pattern[str]
     default_issuer: str | None  # for a service whose tokens all name one issuer
-    default_key_set_url: str | None
+    real_key_set_urls: tuple[str, ...]  # empty: below the issuer
     read: Callable[[Fields], Mapping[str, Any]]  # payload to fields of Claims
     nonce: Callable[[Fields], object]
 
-    def domain_of(self, issuer: str, *, simulated: bool) -> TrustDomain:
-        """Return whose word a token of `issuer` is; whoever is none of the real services is simulated."""
-        real = not simulated and self.real_issuer.fullmatch(issuer) is not None
+    def domain_of(self, issuer: str, key_set_url: str | None) -> TrustDomain:
+        """Return whose word a token of `issuer` is, under keys that belong to that address.
+
+        Whoever is none of the real services, or publishes keys elsewhere than the real one does, is simulated.
+        """
+        real = self.real_issuer.fullmatch(issuer) is not None and key_set_url in self.key_set_urls(issuer)
         return self.domain if real else TrustDomain.SIMULATED
 
-    def key_set_url(self, issuer: str) -> str | None:
-        """Return where the keys of `issuer` are published, as its tokens name the place in `jku`."""
-        if self.default_key_set_url is not None and self.real_issuer.fullmatch(issuer):
-            return self.default_key_set_url
-        return f"{issuer.rstrip('/')}/certs" if issuer.startswith(("https://", "http://")) else None
+    def key_set_urls(self, issuer: str) -> tuple[str, ...]:
+        """Return where the keys of `issuer` may be published, the usual place first."""
+        if self.real_key_set_urls and self.real_issuer.fullmatch(issuer):
+            return self.real_key_set_urls
+        return (f"{issuer.rstrip('/')}/certs",) if issuer.startswith(("https://", "http://")) else ()
 
 
 def _read_maa(payload: Fields) -> dict[str, Any]:
@@ -206,7 +209,7 @@ MAA: Final = Profile(
     algorithms=frozenset({"RS256"}),
     real_issuer=re.compile(r"https://[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,3}\.attest\.azure\.(net|us|cn)"),
     default_issuer=None,
-    default_key_set_url=None,
+    real_key_set_urls=(),
     read=_read_maa,
     nonce=lambda payload: payload.value.get("nonce"),
 )
@@ -216,7 +219,10 @@ ITA: Final = Profile(
     algorithms=frozenset({"RS256", "PS384"}),
     real_issuer=re.compile(r"Intel Trust Authority|https://portal(\.eu)?\.trustauthority\.intel\.com"),
     default_issuer="Intel Trust Authority",
-    default_key_set_url="https://portal.trustauthority.intel.com/certs",
+    real_key_set_urls=(
+        "https://portal.trustauthority.intel.com/certs",
+        "https://portal.eu.trustauthority.intel.com/certs",
+    ),
     read=_read_ita,
     nonce=_ita_nonce,
 )

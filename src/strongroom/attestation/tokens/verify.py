@@ -107,7 +107,7 @@ def verify_token(
     key = _check_signature(jws, keys, profile, at)
     # 3. The payload: one JSON object from the configured issuer, and of its world.
     payload = Fields.parse(jws.payload, what="the token", error=TokenClaimRefused)
-    domain = profile.domain_of(keys.issuer, simulated=keys.simulated)
+    domain = TrustDomain.SIMULATED if keys.simulated else profile.domain_of(keys.issuer, keys.url)
     _check_origin(payload, keys, domain)
     # 4. For us, and now.
     _check_audience(payload, audience)
@@ -157,7 +157,8 @@ def _check_origin(payload: Fields, keys: KeySet, domain: TrustDomain) -> None:
         raise TokenSimulated(
             "the token is marked as a local double's, the key set is a real service's"
             if payload.has(SIMULATED_MARK)
-            else f"the issuer {keys.issuer[:128]!r} is no real service, and the token is not marked as a double's"
+            else f"the issuer {keys.issuer[:128]!r} with keys at {str(keys.url)[:128]!r} is no real service, and the "
+            "token is not marked as a double's"
         )
     issuer = payload.text("iss")
     if issuer != keys.issuer:

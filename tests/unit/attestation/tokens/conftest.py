@@ -92,7 +92,7 @@ class Service:
 
     def keys(self, entry=None, **members):
         data = json.dumps({"keys": [entry or jwk(self.key, "one")], **members}).encode()
-        return KeySet.parse(data, issuer=self.issuer, url=self.profile.key_set_url(self.issuer))
+        return KeySet.parse(data, issuer=self.issuer, url=next(iter(self.profile.key_set_urls(self.issuer)), None))
 
     def verify(self, token, *, keys=None, at=None, **options):
         return verify_token(token, keys or self.keys(), self.profile, at=at or self.now, **options)

@@ -335,7 +335,17 @@ def test_id_13_a_double_cannot_pass_for_a_real_service(double, maa, refused):
     ],
 )  # fmt: skip
 def test_id_13_only_azures_own_hosts_are_azures_domain(maa, issuer):
-    assert maa.profile.domain_of(issuer, simulated=False) is TrustDomain.SIMULATED
+    assert maa.profile.domain_of(issuer, f"{issuer}/certs") is TrustDomain.SIMULATED
+
+
+@pytest.mark.parametrize(
+    "url", [None, "http://127.0.0.1:1234/certs", "https://portal.trustauthority.intel.com.evil/certs"]
+)
+def test_id_13_keys_from_elsewhere_are_never_a_real_services(maa, ita, url):
+    assert maa.profile.domain_of(maa.issuer, url) is TrustDomain.SIMULATED
+    assert ita.profile.domain_of(ita.issuer, url) is TrustDomain.SIMULATED
+    assert ita.profile.domain_of(ita.issuer, maa.keys().url) is TrustDomain.SIMULATED
+    assert ita.profile.domain_of(ita.issuer, ita.keys().url) is TrustDomain.INTEL_TRUST_AUTHORITY
 
 
 def test_a_verdict_has_no_truth_value_and_prints_what_it_knows(maa):
