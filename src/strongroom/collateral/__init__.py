@@ -1,9 +1,27 @@
-"""Where the signed reference data for a quote come from: here, a folder with one file per platform family.
+"""Where the signed reference data for a quote come from: a folder, Intel's service, any PCCS, and a shared cache.
 
-Law of this room: a source finds collateral and judges nothing. Every part is signed and the verifier checks all of it,
-so a hostile source can only withhold. What is missing is said with the FMSPC, the place looked at, and the next step.
+Law of this room: a source finds collateral and its word is never final. Every part is signed and the verifier checks
+all of it, so a hostile source can only withhold; what enters the cache is verified first, so that it cannot displace a
+good part either. What is missing is said with the FMSPC, the places asked, and the next step.
 """
 
 from strongroom.collateral.folder import CollateralSource, CollateralUnavailable, Folder
+from strongroom.collateral.opening import open_sources
+from strongroom.collateral.parts import CollateralTooOld
+from strongroom.collateral.refresher import Refresher
+from strongroom.collateral.seen import ClockBehind, CollateralRollback
+from strongroom.collateral.settings import CollateralSettings
+from strongroom.collateral.sources import LiveSource
 
-__all__ = ["CollateralSource", "CollateralUnavailable", "Folder"]
+__all__ = [
+    "ClockBehind",
+    "CollateralRollback",
+    "CollateralSettings",
+    "CollateralSource",
+    "CollateralTooOld",
+    "CollateralUnavailable",
+    "Folder",
+    "LiveSource",
+    "Refresher",
+    "open_sources",
+]

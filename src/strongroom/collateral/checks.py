@@ -68,6 +68,18 @@ def pem_chain(text: str, what: str) -> tuple[Certificate, ...]:
     return parse_pem_chain(text.encode("utf-8").rstrip(b"\0"), what=what, error=BadAnswer)
 
 
+def check_links(chain: Sequence[Certificate], anchors: Sequence[Anchor], *, at: datetime) -> TrustedRoot:
+    """Check that a PCK chain hangs together below an anchor: enough to know that asking about it is worth while.
+
+    Raises EvidenceRefused. Whatever a forged chain names, nobody is asked about it.
+    """
+    require(len(chain) == 3, EvidenceCode.PCK_CHAIN, f"the PCK chain has {len(chain)} certificates, wanted 3")
+    root = find_root((tuple(chain),), anchors, at=at)
+    _check_issued(chain[1], root.certificate, EvidenceCode.INTERMEDIATE_INVALID_ISSUER)
+    _check_issued(chain[0], chain[1], EvidenceCode.PCK_INVALID_ISSUER)
+    return root
+
+
 def _channel(exchange: Exchange) -> str:
     """Return which of Intel's release channels was asked: early and standard have numbers of their own."""
     asked = exchange.request.parameters
@@ -193,10 +205,7 @@ def _pck_certificate(exchange: Exchange, under: Circumstances) -> Checked:
     """A PCK certificate for the platform that was asked for. Its revocation is judged with the quote."""
     pem = pck_chain(exchange)
     chain = pem_chain(pem, "the PCK chain")
-    require(len(chain) == 3, EvidenceCode.PCK_CHAIN, f"the PCK chain has {len(chain)} certificates, wanted 3")
-    root = find_root((chain,), under.anchors, at=under.at)
-    _check_issued(chain[0], chain[1], EvidenceCode.PCK_INVALID_ISSUER)
-    _check_issued(chain[1], root.certificate, EvidenceCode.INTERMEDIATE_INVALID_ISSUER)
+    root = check_links(chain, under.anchors, at=under.at)
     claims, asked, tcbm = read_pck_claims(chain[0]), exchange.request.parameters, pck_tcbm(exchange)
     require(claims.pce_id.hex().upper() == asked["pceid"], EvidenceCode.INVALID_PCK_CERT,
             "the PCK certificate is for another PCE than was asked for")  # fmt: skip

@@ -185,7 +185,10 @@ class HttpSource:
         try:
             with _Watch(self._limits.answer_s) as watch, self._response(url, kind, watch) as response:
                 headers = _bounded_headers(response, self.name)
-                return Answer(status=response.status, headers=headers, body=self._body(response))
+                answer = Answer(status=response.status, headers=headers, body=self._body(response))
+                if watch.fired:  # what the watch cut off can look like a short but whole answer
+                    raise TimeoutError
+                return answer
         except SSLError as problem:
             raise SourceFailed(
                 f"{self.name}: its TLS certificate does not hold: {_short(problem)}",

@@ -1,0 +1,299 @@
+"""Collateral that keeps itself fresh: several sources in order, a shared cache, and the owner's rules about age.
+
+World: the network, the cache and a clock, all handed in. Each answer is verified before it is kept or used, whatever it
+came from; the verification of the quote checks it again. An outdated, wrong or silent source is passed over; when all
+fail, the quote is not judged, and the refusal names what each said. Source: specification sections 11.4 and 12.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from strongroom.attestation import Anchor, CertificationType, Collateral, Quote
+from strongroom.attestation.validity import timestamp
+from strongroom.attestation.verify import pck_chain_of
+from strongroom.collateral import gather
+from strongroom.collateral.api import Answer, Kind, Request
+from strongroom.collateral.assemble import Exchange, issuer_chain
+from strongroom.collateral.cache import Entry, MemoryStore, Stamp, Store, key_of
+from strongroom.collateral.checks import Circumstances, check, check_links, pem_chain
+from strongroom.collateral.client import AnswerSource
+from strongroom.collateral.freshness import (
+    CLOCK_TOLERANCE,
+    FAILURE_LIFETIME,
+    NEGATIVE_LIFETIME,
+    RETRY_INTERVAL,
+    SERVES,
+    Freshness,
+    Standing,
+)
+from strongroom.collateral.parts import AllFailed, Audit, CollateralTooOld, GraceUse, Part
+from strongroom.collateral.recent import Recent
+from strongroom.collateral.seen import Seen
+from strongroom.errors import StrongroomError
+
+_NUMBERED: Final = frozenset({Kind.TCB, Kind.QE_IDENTITY})
+_log = logging.getLogger("strongroom.collateral")
+
+
+def log_grace(use: GraceUse) -> None:
+    """Record a use of the grace in the log."""
+    for part in use.parts:
+        _log.warning("collateral in grace for FMSPC %s: %s ended at %s", use.fmspc, part.checked.subject,
+                     timestamp(part.checked.span.until))  # fmt: skip
+
+
+def utc_now() -> datetime:
+    """Return the time by this machine's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What all sources said, and from when to when that is believed without asking again."""
+
+    failed: AllFailed
+    since: datetime
+    until: datetime
+
+
+class LiveSource:
+    """A CollateralSource over servers and files. Threads may share it; processes share its store."""
+
+    def __init__(
+        self,
+        sources: Sequence[AnswerSource],
+        *,
+        anchors: Sequence[Anchor],
+        rules: Freshness | None = None,
+        choice: gather.Choice | None = None,
+        store: Store | None = None,
+        seen: Seen | None = None,
+        audit: Audit = log_grace,
+        clock: Callable[[], datetime] = utc_now,
+        jitter: float = 0.0,
+    ) -> None:
+        self._sources = tuple(sources)
+        self._anchors = tuple(anchors)
+        self.rules = rules or Freshness()
+        self.choice = choice or gather.Choice()
+        self._store = store or MemoryStore()
+        self._seen = seen or Seen()
+        self._audit = audit
+        self._clock = clock
+        self._jitter = jitter
+        self._held: Recent[str, tuple[Stamp, Part]] = Recent()
+        self._platforms: Recent[bytes, gather.Platform] = Recent()  # by the certificates that a quote carries
+        self._failed: Recent[str, _Failure] = Recent()
+        self._wanted: Recent[str, tuple[Request, tuple[Anchor, ...]]] = Recent()
+        self._tried: Recent[str, datetime] = Recent()
+        self._assembled: Recent[gather.Platform, tuple[tuple[Part, ...], Collateral]] = Recent()
+
+    def collateral_for(self, quote: Quote) -> Collateral:
+        """Return fresh collateral for a quote.
+
+        Raises CollateralUnavailable, CollateralTooOld, CollateralRollback, ClockBehind, or EvidenceRefused for a quote
+        whose PCK chain does not end at an anchor: for such a quote nobody is asked.
+        """
+        at = self._clock()
+        used: dict[str, Part] = {}
+        if quote.certification_type is not CertificationType.PCK_CHAIN:
+            return self._collateral(gather.platform_of(quote, self._asker(at, used)), at, used)
+        name = hashlib.sha256(quote.tee.value.encode() + quote.certification_data).digest()
+        platform = self._platforms.get(name)
+        if platform is None:
+            check_links(pck_chain_of(quote), self._anchors, at=at)
+            platform = gather.platform_of(quote, self._asker(at, used))
+            self._platforms.put(name, platform)
+        return self._collateral(platform, at, used)
+
+    def collateral_of(self, platform: gather.Platform) -> Collateral:
+        """Return fresh collateral for a platform; raises as `collateral_for` does."""
+        return self._collateral(platform, self._clock(), {})
+
+    def parts_of(self, platform: gather.Platform) -> tuple[Part, ...]:
+        """Return the verified parts of a platform's collateral; raises as `collateral_for` does."""
+        used: dict[str, Part] = {}
+        self._collateral(platform, self._clock(), used)
+        return tuple(used.values())
+
+    def _collateral(self, platform: gather.Platform, at: datetime, used: dict[str, Part]) -> Collateral:
+        if platform.leaf is not None:
+            self._check_leaf(platform, at)
+        found = gather.collateral_of(platform, self._asker(at, used), self.choice)
+        parts = tuple(used.values())
+        late = tuple(part for part in parts if part.checked.span.standing(self.rules, at) is Standing.GRACE)
+        if late:
+            self._audit(GraceUse(at=at, fmspc=platform.fmspc, parts=late))
+        held = self._assembled.get(platform)
+        if held is not None and all(one is other for one, other in zip(held[0], parts, strict=False)):
+            return held[1]  # the same object, by which a verifier knows what it has checked before
+        self._assembled.put(platform, (parts, found))
+        return found
+
+    def _check_leaf(self, platform: gather.Platform, at: datetime) -> None:
+        """Check that a lone PCK certificate comes from its CA, before anybody is asked about the platform it names."""
+        asked = self._asker(at, {})(gather.pck_crl_request(platform.ca), platform.root_key)
+        chain = issuer_chain(gather.pck_crl_request(platform.ca), asked)
+        check_links(pem_chain(f"{platform.leaf}\n{chain}", "the PCK chain"), self._anchors, at=at)
+
+    def _asker(self, at: datetime, used: dict[str, Part]) -> gather.Ask:
+        def ask(request: Request, root_key: bytes | None) -> Answer:
+            anchors = tuple(each for each in self._anchors if root_key in {None, each.public_key})
+            part = self._part(request, anchors, at)
+            used[request.path_and_query()] = part
+            return part.exchange.answer
+
+        return ask
+
+    def _part(self, request: Request, anchors: tuple[Anchor, ...], at: datetime) -> Part:
+        """Return a verified part that serves at `at`: from the store, or from the first source that has one."""
+        self._seen.check_clock(at)
+        under = self._circumstances(request, anchors, at)
+        key = key_of(request, tuple(anchor.root_key_id for anchor in anchors))
+        self._wanted.put(key, (request, anchors))
+        held = self._kept(key, request, under)
+        if held is not None and self._serves(held, at):
+            return held
+        with self._store.locked(key):
+            held = self._kept(key, request, under)  # somebody else may have asked meanwhile
+            if held is not None and self._serves(held, at):
+                return held
+            try:
+                self._check_failed_before(key, at)
+                return self._renew(key, request, under, at)
+            except AllFailed as failed:
+                self._remember(key, failed, at)
+                late = self._in_grace((held, failed.stale), at)
+                if late is None:
+                    raise failed.error() from None
+                return late
+
+    def _circumstances(self, request: Request, anchors: tuple[Anchor, ...], at: datetime) -> Circumstances:
+        if request.kind is Kind.ROOT_CRL:
+            return Circumstances(anchors=anchors, at=at)
+        if len(anchors) == 1:
+            root = self._part(gather.ROOT_CRL_REQUEST, anchors, at)
+            return Circumstances(anchors=anchors, at=at, root_crl=root.checked.crl)
+        return Circumstances(anchors=anchors, at=at)  # a PCK certificate: its chain will say which root
+
+    def _kept(self, key: str, request: Request, under: Circumstances) -> Part | None:
+        """Return what the store holds, verified; None, with a notice, for what does not hold any more."""
+        stamp = self._store.stamp(key)
+        remembered = self._held.get(key)
+        if remembered is not None and remembered[0] == stamp:
+            return remembered[1]
+        entry = self._store.load(key)
+        if entry is None:
+            return None
+        try:
+            part = self._verified(request, entry.answer, entry.source, under, fetched=entry.fetched)
+        except StrongroomError as problem:
+            _log.warning("the cached answer to %s from %s is not used: %s", request.path, entry.source, problem)
+            return None
+        if entry.request != request or entry.fetched > under.at + CLOCK_TOLERANCE:
+            _log.warning("the cached answer to %s is not used: it is another one's or from the future", request.path)
+            return None
+        self._held.put(key, (stamp, part))
+        return part
+
+    def _verified(
+        self, request: Request, answer: Answer, source: str, under: Circumstances, *, fetched: datetime
+    ) -> Part:
+        """Return an answer as a part if it holds under the anchors, the owner's rules and what has been seen."""
+        exchange = Exchange(request, answer)
+        checked = check(exchange, under)
+        if request.kind in _NUMBERED and checked.number < self.rules.min_eval_num:
+            raise CollateralTooOld(
+                f"{checked.subject} has the number {checked.number}, at least {self.rules.min_eval_num} is wanted"
+            )
+        self._seen.check(checked)
+        return Part(exchange=exchange, source=source, fetched=fetched, checked=checked)
+
+    def _renew(self, key: str, request: Request, under: Circumstances, at: datetime) -> Part:
+        """Ask the sources in order; keep and return the first answer that holds and is fresh."""
+        part = self._fetch(request, under, at)
+        self._seen.record(part.checked)
+        entry = Entry(request=request, answer=part.exchange.answer, source=part.source, fetched=part.fetched)
+        self._store.save(key, entry)
+        self._held.put(key, (self._store.stamp(key), part))
+        self._failed.forget(key)
+        return part
+
+    def _fetch(self, request: Request, under: Circumstances, at: datetime) -> Part:
+        failures: list[tuple[str, StrongroomError]] = []
+        stale: Part | None = None
+        for source in self._sources:
+            try:
+                part = self._verified(request, source.answer(request), source.name, under, fetched=at)
+                standing = part.checked.span.standing(self.rules, at)
+                if standing in SERVES:
+                    return part
+                if standing is Standing.GRACE:
+                    stale = stale or part
+                span = part.checked.span
+                window = f"counts from {timestamp(span.issued)} to {timestamp(span.end(self.rules))}"
+                raise CollateralTooOld(f"{part.checked.subject} {window}, now is {timestamp(at)}")
+            except StrongroomError as problem:
+                _log.info("%s: %s: %s", source.name, request.path, problem)
+                failures.append((source.name, problem))
+        raise AllFailed(request, failures, stale)
+
+    def _in_grace(self, candidates: tuple[Part | None, ...], at: datetime) -> Part | None:
+        late = [part for part in candidates if part is not None]
+        late = [part for part in late if part.checked.span.standing(self.rules, at) is Standing.GRACE]
+        return max(late, key=lambda part: part.checked.span.issued, default=None)
+
+    def _serves(self, part: Part, at: datetime) -> bool:
+        return part.checked.span.standing(self.rules, at) in SERVES
+
+    def _check_failed_before(self, key: str, at: datetime) -> None:
+        failure = self._failed.get(key)
+        if failure is not None and failure.since <= at < failure.until:
+            raise failure.failed.with_traceback(None)
+
+    def _remember(self, key: str, failed: AllFailed, at: datetime) -> None:
+        """Keep a failure for a short while: a flood of questions must not become a flood of requests."""
+        known = self._failed.get(key)
+        if known is None or known.failed is not failed:
+            lifetime = NEGATIVE_LIFETIME if failed.definitive else FAILURE_LIFETIME
+            self._failed.put(key, _Failure(failed, at, at + lifetime))
+
+    def refresh(self) -> datetime | None:
+        """Renew what is due of everything asked for so far; return when the next part is due, None if nothing is."""
+        at = self._clock()
+        due = [self._refresh_one(key, *wanted, at) for key, wanted in self._wanted.items()]
+        return min(due, default=None)
+
+    def _refresh_one(self, key: str, request: Request, anchors: tuple[Anchor, ...], at: datetime) -> datetime:
+        try:
+            under = self._circumstances(request, anchors, at)
+            held = self._kept(key, request, under)
+            if held is not None and self._due_at(key, held) > at:
+                return self._due_at(key, held)
+            with self._store.locked(key):
+                held = self._kept(key, request, under)
+                if held is None or self._due_at(key, held) <= at:
+                    self._tried.put(key, at)
+                    held = self._renew(key, request, under, at)
+            return max(self._due_at(key, held), at + timedelta(seconds=1))
+        except AllFailed as failed:
+            self._alarm(key, failed.error(), at)
+        except StrongroomError as problem:
+            self._alarm(key, problem, at)
+        return at + RETRY_INTERVAL
+
+    def _due_at(self, key: str, part: Part) -> datetime:
+        due = part.checked.span.refresh_at(self.rules, self._jitter)
+        tried = self._tried.get(key)
+        return due if tried is None else max(due, tried + RETRY_INTERVAL)
+
+    def _alarm(self, key: str, problem: StrongroomError, at: datetime) -> None:
+        held = self._held.get(key)
+        alarm = held is None or at >= held[1].checked.span.alarm_at(self.rules)
+        _log.log(logging.ERROR if alarm else logging.WARNING, "collateral is not renewed: %s", problem)
