@@ -18,7 +18,7 @@ from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
 from strongroom.collateral.api import Answer, Request
 from strongroom.collateral.pccs.crls import CrlUnusable, read_crl, root_crl_urls
 from strongroom.collateral.pccs.pck_certificates import PckCertificate, leaf_and_chain
-from strongroom.collateral.pccs.shelf import Document, Shelf
+from strongroom.collateral.pccs.shelf import Document, Edition, Shelf
 from strongroom.collateral.pccs.watched import FolderUnusable, Watched
 from strongroom.errors import BadInput
 from strongroom.pki.disk import read_bounded
@@ -69,9 +69,9 @@ def shelve(stock: Stock) -> Shelf:
     """Return a shelf with every part of a stock; raise a BadInput for a part that is unfit."""
     both = (*stock.standard, *stock.early)
     documents = [*stock.documents]
-    for early, group in ((False, stock.standard), (True, stock.early)):
+    for edition, group in ((Edition.STANDARD, stock.standard), (Edition.EARLY, stock.early)):
         for collateral in group:
-            documents += _documents(collateral, early=early)
+            documents += _documents(collateral, edition)
     chains = [each.pck_crl_issuer_chain for each in both]
     return Shelf(
         documents=documents,
@@ -84,7 +84,7 @@ def shelve(stock: Stock) -> Shelf:
     )  # fmt: skip
 
 
-def _documents(collateral: Collateral, *, early: bool) -> Iterator[Document]:
+def _documents(collateral: Collateral, edition: Edition) -> Iterator[Document]:
     """Yield TCB info and QE identity, put together from text and signature as they were taken apart."""
     for member, text, signature, chain in (
         ("tcbInfo", collateral.tcb_info, collateral.tcb_info_signature, collateral.tcb_info_issuer_chain),
@@ -92,7 +92,7 @@ def _documents(collateral: Collateral, *, early: bool) -> Iterator[Document]:
          collateral.qe_identity_issuer_chain),
     ):  # fmt: skip
         body = f'{{"{member}":{text},"signature":"{_unhex(signature).hex()}"}}'
-        yield Document.read(body.encode(), chain, early=early)
+        yield Document.read(body.encode(), chain, edition=edition)
 
 
 def _certificates(collateral: Iterable[Collateral]) -> Iterator[PckCertificate]:

@@ -1,16 +1,17 @@
 """Replay recorded answers of Intel's service: every signed byte as it was served.
 
-World: files. Each `*.json` file wraps one answer as a JSON object: `tcb_info_json`,
-`enclave_identity_json`, `tcb_evaluation_data_numbers_json` (the whole body), `crl_data` (PEM) or `crl_data_base64`
-(DER), `pck_certificate` (PEM; with `qe_id` and `encrypted_ppid` where the machine is known), each with `issuer_chain`
-(PEM; none with a root CRL), or `fmspcs_json`. What an answer is for is read from the
-answer; a file name that ends in `_early` or `_v3` says what its content cannot: the edition, the version of the API.
+World: files. Each `*.json` file wraps one answer as a JSON object: `tcb_info_json`, `enclave_identity_json`,
+`tcb_evaluation_data_numbers_json` (the whole body), `crl_data` (PEM) or `crl_data_base64` (DER), `pck_certificate`
+(PEM; with `qe_id` and `encrypted_ppid` where the machine is known), each with `issuer_chain` (PEM; none with a root
+CRL); or `fmspcs_json`. What an answer is for is read from the answer; the end of a file name says what its content
+cannot: `_early` or `_eval17` the edition, `_v3` the version of the API.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -18,13 +19,14 @@ from typing import Final
 from strongroom.collateral.api import MAX_BODY_BYTES
 from strongroom.collateral.pccs.crls import read_crl, root_crl_urls
 from strongroom.collateral.pccs.pck_certificates import PckCertificate
-from strongroom.collateral.pccs.shelf import Document, DocumentUnusable, RevocationList, Shelf
+from strongroom.collateral.pccs.shelf import Document, DocumentUnusable, Edition, RevocationList, Shelf
 from strongroom.collateral.pccs.watched import FolderUnusable, Watched
 from strongroom.errors import BadInput
 from strongroom.pki.disk import read_bounded
 from strongroom.wire import strict_json
 
 MAX_FILE_BYTES: Final = 4 * MAX_BODY_BYTES
+_NUMBER: Final = re.compile(r"_eval[0-9]+\Z")
 _DOCUMENTS: Final = ("tcb_info_json", "enclave_identity_json", "tcb_evaluation_data_numbers_json")
 
 
@@ -72,7 +74,14 @@ def _document(wrapped: Mapping[str, str], name: str) -> Document:
     if body is None:
         raise DocumentUnusable(f"it has none of the members {', '.join(_DOCUMENTS)}")
     api = frozenset({3 if name.endswith("_v3") else 4})
-    return Document.read(body.encode(), wrapped.get("issuer_chain", ""), early=name.endswith("_early"), versions=api)
+    return Document.read(body.encode(), wrapped.get("issuer_chain", ""), edition=_edition(name), versions=api)
+
+
+def _edition(name: str) -> Edition:
+    plain = name.removesuffix("_v3")
+    if plain.endswith("_early"):
+        return Edition.EARLY
+    return Edition.NUMBER if _NUMBER.search(plain) else Edition.STANDARD
 
 
 def _crl(wrapped: Mapping[str, str]) -> RevocationList:

@@ -61,7 +61,7 @@ def _name(request: Request) -> str:
     asked = request.parameters
     parts = [request.tee.value.lower(), request.kind.value.replace("/", "_"), asked.get("fmspc", "")]
     parts.append(asked.get("platform", ""))
-    parts.append(f"number{asked['tcbEvaluationDataNumber']}" if "tcbEvaluationDataNumber" in asked else "")
+    parts.append(f"eval{asked['tcbEvaluationDataNumber']}" if "tcbEvaluationDataNumber" in asked else "")
     parts.append("early" if asked.get("update") == "early" else "")
     parts.append("v3" if request.version == 3 else "")
     return "_".join(part for part in parts if part) + ".json"

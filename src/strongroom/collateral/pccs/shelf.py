@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -34,6 +35,14 @@ _V4_ONLY: Final = frozenset({4})
 _BOTH: Final = frozenset({3, 4})
 
 
+class Edition(StrEnum):
+    """Which question a document answers: the standard or the early update, or one evaluation number alone."""
+
+    STANDARD = "standard"
+    EARLY = "early"
+    NUMBER = "number"
+
+
 class DocumentUnusable(BadInput):
     """A document that the PCCS is to serve is none of TCB info, enclave identity, evaluation numbers."""
 
@@ -43,7 +52,7 @@ class DocumentUnusable(BadInput):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A signed JSON document as it is served. `early`: published for `update=early` before it becomes standard."""
+    """A signed JSON document as it is served. `edition`: what it was published, or recorded, for."""
 
     kind: Kind
     tee: Tee
@@ -51,20 +60,27 @@ class Document:
     fmspc: str  # of TCB info; empty for others
     number: int  # tcbEvaluationDataNumber; 0 for the list of these numbers
     lowest: int  # of a list of numbers, the lowest one that still counts; else 0
-    early: bool
+    edition: Edition
     issued: str  # YYYY-MM-DDThh:mm:ssZ, which sorts by time
     body: bytes
     chain: str  # PEM, signer first
 
     @classmethod
-    def read(cls, body: bytes, chain: str, *, early: bool = False, versions: frozenset[int] | None = None) -> Document:
+    def read(
+        cls,
+        body: bytes,
+        chain: str,
+        *,
+        edition: Edition = Edition.STANDARD,
+        versions: frozenset[int] | None = None,
+    ) -> Document:
         """Return the document in a body as served; raise DocumentUnusable. `versions` narrows where it is served."""
         whole = strict_json.loads(body, what="the document", error=DocumentUnusable)
         member = next((name for name in _MEMBERS if isinstance(whole, dict) and name in whole), None)
         if member is None or not isinstance(whole[member], dict):
             raise DocumentUnusable(f"the document holds none of {', '.join(_MEMBERS)}")
         try:
-            document = _described(member, whole[member], early=early, body=body, chain=chain)
+            document = _described(member, whole[member], edition=edition, body=body, chain=chain)
         except (KeyError, TypeError, ValueError):
             raise DocumentUnusable(f"the {member} lacks its id, version, number or date") from None
         return document if versions is None else replace(document, versions=versions)
@@ -139,9 +155,10 @@ class Shelf:
                 return GONE_ANSWER
             wanted = [each for each in fitting if each.number == int(number)]
         else:
-            early = request.parameters.get("update") == "early"
-            wanted = [each for each in fitting if each.early == early]
-        newest = max(wanted, key=lambda each: (each.number if number is None else 0, each.issued), default=None)
+            edition = request.parameters.get("update", Edition.STANDARD)
+            wanted = [each for each in fitting if each.edition == edition]
+        newest = max(wanted, key=lambda each: (number is not None and each.edition == Edition.NUMBER, each.number,
+                                               each.issued), default=None)  # fmt: skip
         return None if newest is None else found(request, newest.body, chain=newest.chain)
 
     def _lowest(self, request: Request, fitting: Iterable[Document]) -> int:
@@ -150,12 +167,14 @@ class Shelf:
         return min(listed or [each.number for each in fitting], default=0)
 
     def _crl(self, request: Request, issuer: str) -> Answer | None:
-        newest = max((each for each in self._crls if each.issuer == issuer), key=lambda each: each.issued, default=None)
+        der = request.kind is not Kind.PCK_CRL or request.parameters.get("encoding") == "der"
+        held = [each for each in self._crls if each.issuer == issuer]
+        # As it was received goes before newest: a recording made of each encoding replays each.
+        newest = max(held, key=lambda each: ((each.pem is None) == der, each.issued), default=None)
         if newest is None:
             return None
         if request.kind is Kind.ROOT_CRL:
             return found(request, newest.der.hex().upper().encode("ascii"))
-        der = request.kind is Kind.CRL or request.parameters.get("encoding") == "der"
         return found(request, newest.der if der else newest.text(), chain=newest.chain)
 
     def _crl_at(self, request: Request, uri: str) -> Answer | None:
@@ -180,7 +199,7 @@ class Shelf:
         return found(request, json.dumps(kept, separators=(",", ":")).encode("ascii"))
 
 
-def _described(member: str, value: Mapping[str, object], *, early: bool, body: bytes, chain: str) -> Document:
+def _described(member: str, value: Mapping[str, object], *, edition: Edition, body: bytes, chain: str) -> Document:
     """Return a document by what it says of itself; raise KeyError, TypeError or ValueError where it does not."""
     fmspc, lowest, number = "", 0, 0
     if member == "tcbEvaluationDataNumbers":
@@ -195,7 +214,7 @@ def _described(member: str, value: Mapping[str, object], *, early: bool, body: b
         else:
             kind, tee = _IDENTITY_IDS[_text(value["id"])]
             versions = _V4_ONLY if tee is Tee.TDX or kind is Kind.QAE_IDENTITY else _BOTH
-    return Document(kind=kind, tee=tee, versions=versions, fmspc=fmspc, number=number, lowest=lowest, early=early,
+    return Document(kind=kind, tee=tee, versions=versions, fmspc=fmspc, number=number, lowest=lowest, edition=edition,
                     issued=_text(value["issueDate"]), body=body, chain=chain)  # fmt: skip
 
 

@@ -107,7 +107,7 @@ def _documents(collaterals: Mapping[str, Any], version: int) -> Iterator[Exchang
 
 
 def _document(body: bytes, chain: str, *, early: bool, version: int) -> Exchange:
-    document = Document.read(body, chain, early=early)
+    document = Document.read(body, chain)
     parameters = {"fmspc": document.fmspc} if document.kind is Kind.TCB else {}
     parameters["update"] = "early" if early else "standard"
     request = Request(kind=document.kind, tee=document.tee, version=version, parameters=parameters)
