@@ -31,6 +31,7 @@ from strongroom.attestation.report import Attributes, SgxReport
 from strongroom.attestation.status import TcbStatus
 from strongroom.attestation.td_report import TdAttributes, TdReport
 from strongroom.attestation.verdict import Verdict
+from strongroom.attestation.verifier import Verifier
 from strongroom.attestation.verify import fmspc_of, verify
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "Tee",
     "TrustDomain",
     "Verdict",
+    "Verifier",
     "appraise",
     "claims_of",
     "fmspc_of",

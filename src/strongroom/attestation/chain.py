@@ -46,7 +46,8 @@ class TrustedPck:
     leaf: Certificate
     ca: Certificate
     ca_type: str  # "platform" or "processor"
-    crl: Crl
+    crl_number: int
+    crl_issued: datetime
     windows: Windows
 
 
@@ -124,7 +125,14 @@ def check_pck_chain(
         _check_listed(ca, root_crl, EvidenceCode.INTERMEDIATE_REVOKED)
         _check_listed(leaf, listed, EvidenceCode.PCK_REVOKED)
     windows = (*numbered(8, *end_windows), *numbered(10, *windows), *numbered(11, crl_window))
-    return TrustedPck(leaf=leaf, ca=ca, ca_type=PCK_CAS[ca_name], crl=listed, windows=windows)
+    return TrustedPck(
+        leaf=leaf,
+        ca=ca,
+        ca_type=PCK_CAS[ca_name],
+        crl_number=listed.number,
+        crl_issued=listed.this_update,
+        windows=windows,
+    )
 
 
 def numbered(step: int, *windows: Window) -> Windows:

@@ -80,12 +80,13 @@ class CollateralParts:
     the order of the steps is reported.
     """
 
-    __slots__ = ("_known", "_parts")
+    __slots__ = ("_known", "_parts", "_pck_crl")
 
     def __init__(self, collateral: Collateral) -> None:
         given = ((field.name, getattr(collateral, field.name)) for field in fields(collateral))
         self._parts = {name: _encode(name, text) for name, text in given if text is not None}
         self._known: dict[bytes, Certificate] = {}  # the chains share most of their certificates
+        self._pck_crl: Crl | None = None  # read once, judged for each platform
 
     def ids(self) -> tuple[tuple[str, str], ...]:
         """Return SHA-256 of each part, hex, by name."""
@@ -103,15 +104,21 @@ class CollateralParts:
         """Return the certificates of a PEM chain, leaf first; refuse anything else with `code`."""
         return parse_pem_chain(self.text(name), what=name, error=refusal(code), known=self._known)
 
+    def known(self) -> dict[bytes, Certificate]:
+        """Return the certificates that were read so far, as `parse_pem_chain` keeps them: a copy, to be added to."""
+        return dict(self._known)
+
     def root_crl(self) -> Crl:
         """Return the root's revocation list; refuse an absent one (CRL_MISSING) and a malformed one (MALFORMED)."""
         return self._crl("root_ca_crl", "root CRL")
 
     def pck_crl(self) -> Crl:
         """Return the PCK CA's revocation list, likewise. Its own chain must be a chain; the quote's PCK CA judges."""
-        crl = self._crl("pck_crl", "PCK CRL")
-        self.chain("pck_crl_issuer_chain", EvidenceCode.MALFORMED)
-        return crl
+        if self._pck_crl is None:
+            crl = self._crl("pck_crl", "PCK CRL")
+            self.chain("pck_crl_issuer_chain", EvidenceCode.MALFORMED)
+            self._pck_crl = crl
+        return self._pck_crl
 
     def _crl(self, name: str, what: str) -> Crl:
         require(bool(self.text(name)), EvidenceCode.CRL_MISSING, f"the collateral has no {name}")

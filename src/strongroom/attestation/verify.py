@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from strongroom.attestation.anchors import Anchor
@@ -70,7 +71,9 @@ def check_platform(
     source: PckSource, parts: CollateralParts, reference: Reference, *, at: datetime, grace: timedelta = NO_GRACE
 ) -> TrustedPlatform:
     """Return the platform of a PCK chain that holds at `at`, revocation included."""
-    pck = check_pck_chain(source.chain, reference.root, reference.root_crl, parts.pck_crl, at=at, grace=grace)
+    pck = check_pck_chain(
+        partial(source.chain, parts.known()), reference.root, reference.root_crl, parts.pck_crl, at=at, grace=grace
+    )
     # 13. The SGX extension says which platform this is.
     with at_step(13):
         claims = read_pck_claims(pck.leaf)
@@ -169,7 +172,7 @@ def make_verdict(
 ) -> Verdict:
     """Return the verdict of evidence that passed every step at `at`."""
     pck, windows = platform.pck, (*reference.windows, *platform.pck.windows)
-    renewed_monthly = (reference.tcb_info.issued, reference.qe_identity.issued, pck.crl.this_update)
+    renewed_monthly = (reference.tcb_info.issued, reference.qe_identity.issued, pck.crl_issued)
     anchor = reference.root.anchor
     return Verdict(
         trust_domain=anchor.domain,
@@ -194,7 +197,7 @@ def make_verdict(
         earliest_expiration=min(window.until for window in windows),
         collateral_issued=min(renewed_monthly),
         root_crl_number=reference.root_crl.number,
-        pck_crl_number=pck.crl.number,
+        pck_crl_number=pck.crl_number,
         collateral_ids=collateral_ids,
         verified_at=at,
         trailing_len=quote.trailing_len,
