@@ -27,6 +27,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("certs one-way", "certs_one_way", "write a server's TLS set in the ssl_configure layout"),
             Verb("certs two-way", "certs_two_way", "write server and client TLS sets in the ssl_configure layout"),
             Verb("certs import", "certs_import", "check and take over an existing ssl_configure folder"),
+            Verb("measure", "measure", "print mr_enclave, mr_signer and ids of a .sig or an expanded manifest"),
             Verb("policy trust", "policy_trust", "write the rule that releases a secret to a measured build"),
             Verb("policy import", "policy_import", "turn a ra_config.json into rules, strictly"),
             Verb("policy lint", "policy_lint", "check a policy file and say in sentences what it admits"),

@@ -67,7 +67,7 @@ def measure(manifest: bytes, libpal: bytes, *, version: GramineVersion = LATEST)
 
     Raises ManifestNotExpanded, ManifestMalformed, ElfMalformed, EnclaveDoesNotFit.
     """
-    document = _expanded(manifest)
+    document = read_expanded(manifest)
     sgx = _table(document, "sgx")
     settings = _settings(sgx, version)
     return Measurement(
@@ -100,7 +100,7 @@ def compare(measured: Measurement, signed: Sigstruct) -> None:
             raise MeasurementDiffers(f"{name} is {ours} by the manifest and {signers} in the .sig file")
 
 
-def _expanded(manifest: bytes) -> dict[str, Any]:
+def read_expanded(manifest: bytes) -> dict[str, Any]:
     """Return the manifest's document, once it is sure that it is the one that is measured."""
     try:
         text = manifest.decode("utf-8")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from strongroom.errors import BadInput, Tampered
@@ -56,6 +56,13 @@ class SigstructHelperWrong(Tampered):
 
     code = "SR-SIGSTRUCT-Q"
     fix = "The processor refuses this file too; get the .sig file again from whoever signed the build."
+
+
+class SignerKeyUnusable(BadInput):
+    """A file does not hold the public half of a key that can sign enclaves."""
+
+    code = "SR-SIGNER-KEY"
+    fix = "Write it with: openssl rsa -in enclave-key.pem -pubout."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +177,18 @@ def sign(identity: Identity, key: rsa.RSAPrivateKey) -> bytes:
     fields = (numbers.n, signature, *_helpers(numbers.n, signature))
     modulus, signed, q1, q2 = (number.to_bytes(KEY_BYTES, "little") for number in fields)
     return front + modulus + EXPONENT.to_bytes(4, "little") + signed + body + bytes(12) + q1 + q2
+
+
+def mr_signer_of(public_key: bytes) -> bytes:
+    """Return the mr_signer of a public key in PEM. Raises SignerKeyUnusable for any but RSA-3072 with exponent 3."""
+    try:
+        key = serialization.load_pem_public_key(public_key)
+    except (ValueError, UnsupportedAlgorithm):
+        raise SignerKeyUnusable("the signer's file does not hold a public key in PEM") from None
+    numbers = key.public_numbers() if isinstance(key, rsa.RSAPublicKey) else None
+    if numbers is None or numbers.e != EXPONENT or numbers.n.bit_length() != KEY_BITS:
+        raise SignerKeyUnusable("enclaves are signed with RSA-3072 and exponent 3; this is another key")
+    return hashlib.sha256(numbers.n.to_bytes(KEY_BYTES, "little")).digest()
 
 
 def _front(identity: Identity) -> bytes:

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from strongroom.errors import StrongroomError
 from strongroom.gramine import sigstruct
@@ -110,3 +111,16 @@ def test_only_rsa_3072_with_exponent_3_signs():
     for key in (rsa.generate_private_key(65537, 3072), rsa.generate_private_key(3, 2048)):
         with pytest.raises(ValueError, match="exponent 3"):
             sigstruct.sign(IDENTITY, key)
+
+
+def test_the_signer_of_a_public_key_is_the_signer_in_what_it_signs(signing_key, signed):
+    pem = signing_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    assert sigstruct.mr_signer_of(pem) == sigstruct.parse(signed).mr_signer
+
+
+def test_a_key_that_cannot_sign_enclaves_is_no_signer():
+    other = rsa.generate_private_key(65537, 2048).public_key()
+    for pem in (b"", b"text", other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)):
+        with pytest.raises(sigstruct.SignerKeyUnusable) as caught:
+            sigstruct.mr_signer_of(pem)
+        assert caught.value.code == "SR-SIGNER-KEY"
