@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from strongroom.collateral.api import Request
 from strongroom.collateral.assemble import Exchange
@@ -14,6 +14,8 @@ from strongroom.collateral.client import SourceFailed
 from strongroom.collateral.folder import CollateralUnavailable
 from strongroom.collateral.seen import CollateralRollback
 from strongroom.errors import Refused, StrongroomError
+
+_GONE: Final = 410  # HTTP's word for it
 
 
 class CollateralTooOld(Refused):
@@ -62,6 +64,11 @@ class AllFailed(Exception):
     def definitive(self) -> bool:
         """Whether every source said that there is no such thing."""
         return all(isinstance(error, SourceFailed) and error.definitive for _, error in self._failures)
+
+    @property
+    def retired(self) -> bool:
+        """Whether a source said that there is no such thing any more."""
+        return any(isinstance(error, SourceFailed) and error.status == _GONE for _, error in self._failures)
 
     def error(self) -> StrongroomError:
         """Return the refusal that says what each source said; the gravest of them gives it its code."""
