@@ -3,13 +3,14 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs clean
+.PHONY: help setup demo test lint bench fuzz docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
 	@echo "make test   set up, then lint and all tests"
 	@echo "make lint   layering, ruff, mypy --strict"
 	@echo "make bench  measure speed; writes bench/results/*.json"
+	@echo "make fuzz   mutate evidence against a second verifier, and fuzz every parser; SECONDS=N for each part"
 	@echo "make docs   regenerate docs/errors.md"
 	@echo "make clean  remove what the other targets made"
 
@@ -31,6 +32,10 @@ lint: setup
 
 bench: setup
 	@for each in bench/[a-z]*.py; do case $$each in bench/harness.py) ;; *) echo "== $$each"; $(PY) $$each || exit 1;; esac; done
+
+fuzz: setup
+	$(PY) tools/differential/run.py --seconds $(or $(SECONDS),20) --first-seed $$(date +%s)
+	$(PY) tools/fuzz/fuzz.py --seconds $(or $(SECONDS),20)
 
 docs: setup
 	@$(PY) tools/write_error_docs.py

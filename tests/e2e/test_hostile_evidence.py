@@ -1,0 +1,55 @@
+"""Short forms of `make fuzz`: mutated evidence before two verifiers, every parser under a guided fuzzer."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TOOLS = REPOSITORY / "tools"
+
+
+def run(*arguments, cwd=REPOSITORY):
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("first_seed", [0, 100_000])
+def test_mutated_evidence_is_judged_as_by_the_second_verifier_or_as_adjudicated(first_seed):
+    done = run(TOOLS / "differential" / "run.py", "--cases", "1200", "--first-seed", str(first_seed))
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "agree: both accept" in done.stdout
+    assert "agree: both refuse" in done.stdout
+    assert "adjudicated: " in done.stdout
+
+
+def test_a_difference_that_nobody_explained_fails_the_run(tmp_path):
+    """Without its table, the run has to fail: otherwise it would not notice anything."""
+    for name in ("forge", "grammar", "judge", "peer", "der_tree", "adjudicated", "run"):
+        text = (TOOLS / "differential" / f"{name}.py").read_text(encoding="utf-8")
+        if name == "adjudicated":
+            text = text.replace("for entry in DIFFERENCES:", "for entry in ():")
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    done = run(tmp_path / "run.py", "--cases", "300")
+    assert done.returncode == 1
+    assert "UNEXPLAINED seed" in done.stdout
+
+
+def test_every_entry_of_the_table_stands_in_the_documentation_with_its_reason():
+    page = (REPOSITORY / "docs" / "adjudicated-differences.md").read_text(encoding="utf-8")
+    listed = run("-c", "import adjudicated; print(*(entry.id for entry in adjudicated.DIFFERENCES))",
+                 cwd=TOOLS / "differential")  # fmt: skip
+    assert listed.returncode == 0, listed.stderr
+    assert [entry for entry in listed.stdout.split() if f"`{entry}`" not in page] == []
+
+
+@pytest.mark.skipif(find_spec("atheris") is None, reason="Atheris has no wheel for this Python and platform")
+@pytest.mark.parametrize("half", [0, 1])
+def test_no_parser_raises_anything_but_refusals(half, tmp_path):
+    listed = run("-c", "from targets import TARGETS; print(*TARGETS)", cwd=TOOLS / "fuzz")
+    assert listed.returncode == 0, listed.stderr
+    targets = listed.stdout.split()[half::2]
+    done = run(TOOLS / "fuzz" / "fuzz.py", "--runs", "2500", *targets, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert done.stdout.count("Done 2500 runs") == len(targets)

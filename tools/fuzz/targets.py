@@ -1,0 +1,208 @@
+"""What is fuzzed: every parser that reads bytes from outside, with sound inputs to start from.
+
+A target takes bytes and may raise nothing but Strongroom's own errors: anything else ends the fuzzer with the input.
+Imports happen inside, after the fuzzer has instrumented the packages.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+Parser: TypeAlias = Callable[[bytes], object]
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "differential"))  # the forge makes the seeds
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser, made on demand, and sound inputs for it."""
+
+    make: Callable[[], Parser]
+    seeds: Callable[[], Iterable[bytes]]
+
+
+def _cases() -> list[tuple[bytes, dict[str, str]]]:
+    import forge
+
+    kinds = (("SGX", 3, 1), ("SGX", 4, 1), ("TDX", 4, 2), ("TDX", 5, 2), ("TDX", 5, 3))
+    cases = [forge.render(forge.sound(*kind)) for kind in kinds]
+    return [(case.quote, case.collateral) for case in cases]
+
+
+def _collateral(name: str, form: Callable[[str], bytes] = str.encode) -> Callable[[], Iterable[bytes]]:
+    return lambda: [form(collateral[name]) for _, collateral in _cases()]
+
+
+def _quotes() -> Iterable[bytes]:
+    return [quote for quote, _ in _cases()]
+
+
+def _quote() -> Parser:
+    from strongroom.attestation import parse_quote
+
+    return lambda data: parse_quote(data).to_json_object()
+
+
+def _verify() -> Parser:
+    """Fuzz the whole verification: the first byte says which part of sound evidence the rest replaces."""
+    import forge
+
+    from strongroom.attestation import Anchor, Collateral, verify
+
+    case = forge.render(forge.sound("TDX", 5, 3))
+    anchor, names = Anchor.from_certificate(case.root), sorted(case.collateral)
+
+    def parse(data: bytes) -> object:
+        part, rest = data[:1], data[1:]
+        strings, quote = dict(case.collateral), case.quote
+        if part and part[0] < len(names):
+            strings[names[part[0]]] = rest.decode("latin-1")
+        else:
+            quote = rest
+        return verify(quote, Collateral(**strings), anchors=[anchor], at=case.at)
+
+    return parse
+
+
+def _verify_seeds() -> Iterable[bytes]:
+    quote, strings = _cases()[-1]
+    yield b"\xff" + quote
+    for number, name in enumerate(sorted(strings)):
+        yield bytes([number]) + strings[name].encode("latin-1")
+
+
+def _collateral_json() -> Parser:
+    from strongroom.attestation import Collateral
+
+    return Collateral.from_json
+
+
+def _certificate() -> Parser:
+    from strongroom.attestation.certificates import parse_certificate
+    from strongroom.attestation.pck import read_pck_claims
+
+    return lambda data: read_pck_claims(parse_certificate(data))
+
+
+def _certificate_seeds() -> Iterable[bytes]:
+    import forge
+
+    for ca in ("Platform", "Processor"):
+        for made in forge.sound("SGX", 3, 1, ca=ca).certificates.values():
+            yield forge.render_certificate(made)
+
+
+def _chain() -> Parser:
+    from strongroom.attestation.certificates import parse_pem_chain
+    from strongroom.wire import Malformed
+
+    return lambda data: parse_pem_chain(data, what="chain", error=Malformed)
+
+
+def _crl() -> Parser:
+    from strongroom.attestation.crl import parse_crl
+    from strongroom.wire import Malformed
+
+    return lambda data: parse_crl(data, what="CRL", error=Malformed)
+
+
+def _tcb_info() -> Parser:
+    from strongroom.attestation.tcb_info import parse_tcb_info
+
+    return parse_tcb_info
+
+
+def _identity() -> Parser:
+    from strongroom.attestation.identity import parse_identity
+
+    return parse_identity
+
+
+def _sigstruct() -> Parser:
+    from strongroom.gramine import sigstruct
+
+    return lambda data: sigstruct.parse(data).check()
+
+
+def _elf() -> Parser:
+    from strongroom.gramine import elf
+
+    return elf.parse
+
+
+def _manifest() -> Parser:
+    from strongroom.gramine import manifest
+
+    return lambda data: manifest.parse(data.decode("latin-1"))
+
+
+def _ra_config() -> Parser:
+    from strongroom.gramine import ra_config
+
+    return ra_config.parse
+
+
+def _qcnl() -> Parser:
+    from strongroom.collateral import qcnl
+
+    return qcnl.parse
+
+
+def _policy() -> Parser:
+    from strongroom.broker import policy_file
+
+    return lambda data: policy_file.parse(data.decode("latin-1"))
+
+
+def _ra_tls() -> Parser:
+    from datetime import UTC, datetime
+
+    from strongroom.pki import ratls
+
+    at = datetime(2026, 6, 15, tzinfo=UTC)
+    return lambda data: ratls.open_certificate(data, at=at)
+
+
+def _tagged_evidence() -> Parser:
+    from strongroom.pki import tagged_evidence
+
+    return tagged_evidence.decode
+
+
+def _token() -> Parser:
+    from strongroom.attestation.tokens.jws import parse_jws
+
+    return parse_jws
+
+
+_ELF: bytes = bytes.fromhex("7f454c4602010100") + bytes(8) + bytes.fromhex("03003e0001000000") + bytes(40)
+_MANIFEST: bytes = b'loader.argv = ["a"]\nlibos.entrypoint = "/a"\nsgx.debug = false\nsgx.trusted_files = ["file:a"]\n'
+_QCNL: bytes = b'{ // where\n "pccs_url": "https://localhost:8081/sgx/certification/v4/", "retry_times": 6 }'
+_RA_CONFIG: bytes = json.dumps({"verify_mr_enclave": "on", "sgx_mrs": [{"mr_enclave": "ab" * 32}]}).encode()
+_POLICY: bytes = f'version = 1\n[[rule]]\nname = "a"\nmrenclave = "{"ab" * 32}"\nrelease = "model/a/1"\n'.encode()
+_TOKEN: bytes = b"eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJhIn0." + b"A" * 342
+
+TARGETS: dict[str, Target] = {
+    "quote": Target(_quote, _quotes),
+    "verify": Target(_verify, _verify_seeds),
+    "collateral": Target(_collateral_json, lambda: [json.dumps(strings).encode() for _, strings in _cases()]),
+    "certificate": Target(_certificate, _certificate_seeds),
+    "chain": Target(_chain, _collateral("tcb_info_issuer_chain")),
+    "crl": Target(_crl, _collateral("pck_crl", bytes.fromhex)),
+    "tcb-info": Target(_tcb_info, _collateral("tcb_info")),
+    "qe-identity": Target(_identity, _collateral("qe_identity")),
+    "ra-tls": Target(_ra_tls, _certificate_seeds),
+    "tagged-evidence": Target(_tagged_evidence, lambda: [bytes.fromhex("d9ea7482") + b"\x41\x00" * 2]),
+    "token": Target(_token, lambda: [_TOKEN]),
+    "sigstruct": Target(_sigstruct, lambda: [bytes.fromhex("06000000e10000000000010000000000") + bytes(1792)]),
+    "elf": Target(_elf, lambda: [_ELF]),
+    "manifest": Target(_manifest, lambda: [_MANIFEST]),
+    "ra-config": Target(_ra_config, lambda: [_RA_CONFIG]),
+    "qcnl": Target(_qcnl, lambda: [_QCNL]),
+    "policy": Target(_policy, lambda: [_POLICY]),
+}
