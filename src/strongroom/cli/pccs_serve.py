@@ -1,7 +1,8 @@
 """Serve Intel's certification API on this machine, in place of a PCCS.
 
 What it serves comes from one or more of these, asked in this order: recorded answers of Intel's service, folders of
-collateral files, a simulated platform (fresh collateral for SGX and TDX).
+collateral files, a simulated platform (fresh collateral for SGX and TDX), a mirror of other servers. The mirror keeps
+what it has verified in --cache and serves it on, to the end of its validity, while nobody upstream answers.
 
 Clients name it as they name any PCCS: http://127.0.0.1:8081/sgx/certification/v4/. It speaks plaintext on loopback
 alone; with --cert and --key, or with --tls FOLDER (a certificate made at first use, to be pinned by FOLDER/ca.pem),
@@ -14,6 +15,9 @@ import argparse
 import logging
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from errno import ENOTDIR
 from functools import partial
@@ -22,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from strongroom.cli.broker_serve import announce
 from strongroom.cli.frame import Misuse
+from strongroom.cli.pccs_upstream import anchor_of, open_mirror, upstream_arguments
 from strongroom.cli.sim_collateral import STATUSES
 
 if TYPE_CHECKING:
@@ -38,6 +43,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                          help="collateral files: FMSPC.json, FMSPC-tdx.json")  # fmt: skip
     sources.add_argument("--world", metavar="DIR", type=Path,
                          help="folder of a simulated platform (made on first use)")  # fmt: skip
+    upstream_arguments(parser)
+    parser.add_argument("--mode", choices=("LAZY", "REQ", "OFFLINE"), default="LAZY",
+                        help="when to ask upstream: at a miss, at registrations and refreshes, never")  # fmt: skip
     listen = parser.add_argument_group("where to listen")
     listen.add_argument("--address", default="127.0.0.1", help="listen here (default: 127.0.0.1)")
     listen.add_argument("--port", type=_port, default=8081, help="listen on this port; 0: a free one (default: 8081)")
@@ -69,10 +77,12 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it would log that it starts and stops
     os.umask(0o077)
-    backends = _backends(args)
+    mirror = open_mirror(args, pccs.Mode(args.mode))
+    backends = _backends(args, mirror)
     if not backends:
-        raise Misuse("nothing to serve", fix="Name at least one of --recorded, --folder, --world.")
+        raise Misuse("nothing to serve", fix="Name at least one of --recorded, --folder, --world, --cache.")
     place = _place(args)
+    application = pccs.make_app(pccs.InOrder(backends), _administration(args, mirror))
 
     def ready(port: int) -> None:
         if args.ready_file:
@@ -80,11 +90,27 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"PCCS listens on {place.scheme}://{_host(args.address)}:{port}\n")
         sys.stdout.flush()
 
-    pccs.serve(pccs.make_app(pccs.InOrder(backends), _administration(args)), place, ready=ready)
+    with _kept_fresh(mirror, args.mode):
+        pccs.serve(application, place, ready=ready)
     return 0
 
 
-def _backends(args: argparse.Namespace) -> list[pccs.Backend]:
+@contextmanager
+def _kept_fresh(mirror: pccs.Mirror | None, mode: str) -> Iterator[None]:
+    """Renew what the mirror holds in the background."""
+    stop = threading.Event()
+    if mirror is None or mode == "OFFLINE":
+        yield
+        return
+    # A daemon: whoever waits for a server that does not answer must not hold up the end.
+    threading.Thread(target=mirror.keep_fresh, args=(stop,), name="refresh", daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
+
+
+def _backends(args: argparse.Namespace, mirror: pccs.Mirror | None) -> list[pccs.Backend]:
     from strongroom.collateral import pccs
 
     found: list[pccs.Backend] = []
@@ -96,6 +122,8 @@ def _backends(args: argparse.Namespace) -> list[pccs.Backend]:
     found += [pccs.Files(_folder(folder)) for folder in args.folder]
     if args.world is not None:
         found.append(_world(args))
+    if mirror is not None:
+        found.append(mirror)
     return found
 
 
@@ -118,7 +146,7 @@ def _world(args: argparse.Namespace) -> pccs.Backend:
     return pccs.Made(partial(world_stock, world, standard=standard, early=rehearsal))
 
 
-def _administration(args: argparse.Namespace) -> pccs.Administration | None:
+def _administration(args: argparse.Namespace, mirror: pccs.Mirror | None) -> pccs.Administration | None:
     from strongroom.collateral import pccs
     from strongroom.collateral.pccs.administration import check_all
 
@@ -132,17 +160,18 @@ def _administration(args: argparse.Namespace) -> pccs.Administration | None:
         registrations=pccs.Registrations(args.state / "registrations"),
         uploads=args.state / "uploads",
         check=lambda exchanges: check_all(exchanges, anchors=anchors, at=datetime.now(UTC)),
+        provisioner=mirror if args.upstream and args.mode != pccs.Mode.OFFLINE else None,
     )
 
 
 def _anchors(args: argparse.Namespace) -> tuple[Anchor, ...]:
-    """Return whose collateral may be brought: Intel's, and the world's that is served."""
-    from strongroom.attestation import INTEL, Anchor
+    """Return whose collateral may be brought: that of the root, and of the world that is served."""
+    from strongroom.attestation import Anchor
     from strongroom.platforms import simulated
 
     if args.world is None:
-        return (INTEL,)
-    return (INTEL, Anchor.from_certificate(simulated.World.open(args.world).root_der))
+        return (anchor_of(args),)
+    return (anchor_of(args), Anchor.from_certificate(simulated.World.open(args.world).root_der))
 
 
 def _place(args: argparse.Namespace) -> pccs.Place:

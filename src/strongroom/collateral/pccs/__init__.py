@@ -8,6 +8,7 @@ from strongroom.collateral.pccs.administration import Administration, Mode
 from strongroom.collateral.pccs.app import AppLimits, make_app
 from strongroom.collateral.pccs.backend import Backend, InOrder
 from strongroom.collateral.pccs.files import Files, Made, Stock
+from strongroom.collateral.pccs.mirror import Mirror
 from strongroom.collateral.pccs.pck_certificates import PckCertificate
 from strongroom.collateral.pccs.recorded import Recorded
 from strongroom.collateral.pccs.registrations import Registrations
@@ -23,6 +24,7 @@ __all__ = [
     "Files",
     "InOrder",
     "Made",
+    "Mirror",
     "Mode",
     "PckCertificate",
     "Place",

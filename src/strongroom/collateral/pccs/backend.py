@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import textwrap
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -61,3 +63,17 @@ def media_type(request: Request) -> str:
     if request.kind is Kind.PCK_CRL and request.parameters.get("encoding") == "der":
         return content_type(Kind.CRL)
     return content_type(request.kind)
+
+
+def crl_answer(request: Request, der: bytes, *, chain: str, pem: bytes | None = None) -> Answer:
+    """Return a CRL in the encoding that was asked for; `pem`: as it was received, where it was."""
+    if request.kind is Kind.ROOT_CRL:
+        return found(request, der.hex().upper().encode("ascii"))
+    if request.kind is Kind.PCK_CRL and request.parameters.get("encoding") != "der":
+        return found(request, _pem(der) if pem is None else pem, chain=chain)
+    return found(request, der, chain=chain)
+
+
+def _pem(der: bytes) -> bytes:
+    lines = "\n".join(textwrap.wrap(base64.b64encode(der).decode("ascii"), 64))
+    return f"-----BEGIN X509 CRL-----\n{lines}\n-----END X509 CRL-----\n".encode("ascii")

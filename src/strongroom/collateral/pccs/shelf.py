@@ -5,9 +5,7 @@ Nothing is made up: signed bytes leave as they came. A CRL is re-encoded (PEM, D
 
 from __future__ import annotations
 
-import base64
 import json
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,7 +15,7 @@ from urllib.parse import urlsplit
 
 from strongroom.attestation import Tee
 from strongroom.collateral.api import Answer, BadCollateralRequest, Kind, Request
-from strongroom.collateral.pccs.backend import GONE_ANSWER, found
+from strongroom.collateral.pccs.backend import GONE_ANSWER, crl_answer, found
 from strongroom.collateral.pccs.pck_certificates import PckCertificate, best_certificate, certificate_list
 from strongroom.errors import BadInput
 from strongroom.wire import strict_json
@@ -105,13 +103,6 @@ class RevocationList:
     chain: str = ""
     pem: bytes | None = None  # as it was received, where it was
 
-    def text(self) -> bytes:
-        """Return the CRL as PEM."""
-        if self.pem is not None:
-            return self.pem
-        lines = "\n".join(textwrap.wrap(base64.b64encode(self.der).decode("ascii"), 64))
-        return f"-----BEGIN X509 CRL-----\n{lines}\n-----END X509 CRL-----\n".encode("ascii")
-
 
 class Shelf:
     """What can be served at one moment. Values in, answers out: it never changes."""
@@ -171,11 +162,7 @@ class Shelf:
         held = [each for each in self._crls if each.issuer == issuer]
         # As it was received goes before newest: a recording made of each encoding replays each.
         newest = max(held, key=lambda each: ((each.pem is None) == der, each.issued), default=None)
-        if newest is None:
-            return None
-        if request.kind is Kind.ROOT_CRL:
-            return found(request, newest.der.hex().upper().encode("ascii"))
-        return found(request, newest.der if der else newest.text(), chain=newest.chain)
+        return None if newest is None else crl_answer(request, newest.der, chain=newest.chain, pem=newest.pem)
 
     def _crl_at(self, request: Request, uri: str) -> Answer | None:
         """Return the CRL whose place, according to the certificates it belongs to, is this URI."""
