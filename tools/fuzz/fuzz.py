@@ -53,9 +53,9 @@ def passed(name: str, bound: str, keep: Path | None) -> bool:
             (corpus / f"seed-{number}").write_bytes(seed)
         found = Path("fuzz-findings") / name
         found.mkdir(parents=True, exist_ok=True)
-        command: list[str | Path] = [sys.executable, Path(__file__), "--inside", name, bound, f"-max_len={LARGEST_INPUT}",
-                   f"-timeout={SLOW_SECONDS}", f"-rss_limit_mb={MEMORY_MB}",
-                   f"-artifact_prefix={found}/", corpus]  # fmt: skip
+        limits = (f"-max_len={LARGEST_INPUT}", f"-timeout={SLOW_SECONDS}", f"-rss_limit_mb={MEMORY_MB}")
+        inside: tuple[str | Path, ...] = (sys.executable, Path(__file__), "--inside", name, bound)
+        command = (*inside, *limits, f"-artifact_prefix={found}/", corpus)
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     log = [*done.stdout.splitlines(), *done.stderr.splitlines()]
     runs = next((line for line in reversed(log) if line.startswith("Done ")), "")
