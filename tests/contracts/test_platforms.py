@@ -1,25 +1,40 @@
 """One suite for every platform: whatever stands behind it, 64 bytes go in and a quote over exactly these comes out.
 
-Behind the simulated platform stands a launcher's end of the socket. Behind Gramine's device stands a folder whose
-`quote` is a named pipe: as under Gramine, opening it makes a new quote over what `user_report_data` holds then.
+Behind the simulated platform stands a launcher's end of the socket, for SGX and for TDX in every version. Behind
+Gramine's device stands a folder whose `quote` is a named pipe. Behind the TDX guest stand two doubles of configfs-tsm:
+the kernel's rules without files, and files without the kernel.
 """
 
-import os
+import contextlib
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from strongroom.attestation import Anchor, parse_quote, verify
-from strongroom.platforms import GramineDevice, Platform, ReportDataSize, SimulatedPlatform
+from strongroom.attestation import Anchor, Tee, parse_quote, verify
+from strongroom.platforms import GramineDevice, Platform, ReportDataSize, SimulatedPlatform, TdxGuest
 from strongroom.platforms.quote_channel import Frames, frame
-from strongroom.platforms.simulated import EnclaveIdentity, World
+from strongroom.platforms.simulated import CURRENT_MODULE, EnclaveIdentity, QuoteFormat, TdIdentity, World
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-STOP = b"stop".ljust(64, b"\0")
+ENCLAVE = EnclaveIdentity(mr_enclave=bytes([1]) * 32, mr_signer=bytes([2]) * 32, isv_prod_id=1, isv_svn=2)
+TD_1_0 = TdIdentity(mr_td=bytes([3]) * 48)
+TD_1_5 = TdIdentity(mr_td=bytes([3]) * 48, loaded=CURRENT_MODULE)
+SIMULATED = {
+    "simulated SGX 3": (ENCLAVE, QuoteFormat()),
+    "simulated SGX 4": (ENCLAVE, QuoteFormat(version=4)),
+    "simulated SGX 5": (ENCLAVE, QuoteFormat(version=5)),
+    "simulated TDX 4": (TD_1_0, QuoteFormat(tee=Tee.TDX, version=4)),
+    "simulated TDX 5": (TD_1_5, QuoteFormat(tee=Tee.TDX, version=5)),
+}
+REAL = {
+    "gramine": (ENCLAVE, QuoteFormat()),
+    "configfs, as the kernel has it": (TD_1_0, QuoteFormat(tee=Tee.TDX, version=4)),
+    "configfs, as files": (TD_1_5, QuoteFormat(tee=Tee.TDX, version=5)),
+}
+EVERY = {**SIMULATED, **REAL}
 
 
 @pytest.fixture(scope="module")
@@ -27,51 +42,50 @@ def world(tmp_path_factory) -> World:
     return World.create(tmp_path_factory.mktemp("worlds") / "one", now=NOW)
 
 
-@pytest.fixture(scope="module")
-def identity(world) -> EnclaveIdentity:
-    return EnclaveIdentity(mr_enclave=bytes([1]) * 32, mr_signer=world.mr_signer, isv_prod_id=1, isv_svn=2)
+@pytest.fixture(params=EVERY)
+def kind(request) -> str:
+    return request.param
 
 
-def answer_socket(channel: socket.socket, world: World, identity: EnclaveIdentity) -> None:
-    requests, enclave = Frames(smallest=64, largest=64), world.quoting_enclave()
-    while data := channel.recv(4096):
-        for report_data in requests.receive(data):
-            channel.sendall(frame(enclave.quote(identity, report_data)))
+@contextlib.contextmanager
+def launcher(sign):
+    ours, theirs = socket.socketpair()
 
+    def answer() -> None:
+        requests = Frames(smallest=64, largest=64)
+        while data := theirs.recv(4096):
+            for report_data in requests.receive(data):
+                theirs.sendall(frame(sign(report_data)))
 
-def answer_folder(root: Path, world: World, identity: EnclaveIdentity) -> None:
-    """Write one quote for each opening of the pipe; every opening gets a pipe of its own, so that none sees two."""
-    enclave, pipe = world.quoting_enclave(), root / "quote"
-    while True:
-        with pipe.open("wb") as file:  # waits until somebody reads
-            report_data = (root / "user_report_data").read_bytes()
-            os.mkfifo(root / "next")
-            (root / "next").replace(pipe)
-            if report_data == STOP:
-                return
-            file.write(enclave.quote(identity, report_data))
-
-
-@pytest.fixture(params=["simulated", "gramine"])
-def platform(request, tmp_path, world, identity):
-    if request.param == "simulated":
-        ours, theirs = socket.socketpair()
-        helper = threading.Thread(target=answer_socket, args=(theirs, world, identity))
-        helper.start()
-        with ours, theirs:
-            yield SimulatedPlatform(ours.fileno())
-            ours.shutdown(socket.SHUT_RDWR)
-            helper.join()
-        return
-    (tmp_path / "attestation_type").write_text("dcap")
-    (tmp_path / "user_report_data").write_bytes(bytes(64))
-    os.mkfifo(tmp_path / "quote")
-    helper = threading.Thread(target=answer_folder, args=(tmp_path, world, identity))
+    helper = threading.Thread(target=answer)
     helper.start()
-    yield GramineDevice(tmp_path)
-    (tmp_path / "user_report_data").write_bytes(STOP)
-    (tmp_path / "quote").read_bytes()
-    helper.join()
+    with ours, theirs:
+        yield SimulatedPlatform(ours.fileno())
+        ours.shutdown(socket.SHUT_RDWR)
+        helper.join()
+
+
+@pytest.fixture
+def platform(kind, tmp_path, world, doubles):
+    identity, form = EVERY[kind]
+    enclave = world.quoting_enclave(form)
+
+    def sign(report_data: bytes) -> bytes:
+        return enclave.quote(identity, report_data)
+
+    if kind in SIMULATED:
+        with launcher(sign) as found:
+            yield found
+    elif kind == "gramine":
+        with doubles.gramine_device(tmp_path, sign) as root:
+            yield GramineDevice(root)
+    elif kind == "configfs, as files":
+        yield TdxGuest(doubles.FolderReports(tmp_path, sign))
+        assert list(tmp_path.iterdir()) == [], "an entry was left behind"
+    else:
+        reports = doubles.KernelReports(sign)
+        yield TdxGuest(reports)
+        assert reports.entries == {}, "an entry was left behind"
 
 
 def test_a_quote_is_over_exactly_the_bytes_asked_for(platform: Platform):
@@ -79,10 +93,13 @@ def test_a_quote_is_over_exactly_the_bytes_asked_for(platform: Platform):
     assert parse_quote(platform.quote(asked)).body.report_data == asked
 
 
-def test_a_quote_verifies_and_names_who_asked(platform: Platform, world, identity):
+def test_a_quote_verifies_and_names_who_asked(platform: Platform, world, kind):
+    identity, form = EVERY[kind]
     anchors = [Anchor.from_certificate(world.root_der)]
-    verdict = verify(platform.quote(bytes(64)), world.collateral(NOW), anchors=anchors, at=NOW)
-    assert (verdict.body.mr_enclave, verdict.body.isv_svn) == (identity.mr_enclave, 2)
+    collateral = world.collateral(NOW, tee=form.tee)
+    verdict = verify(platform.quote(bytes(64)), collateral, anchors=anchors, at=NOW)
+    assert (verdict.status, verdict.trust_domain, verdict.quote_version) == ("UpToDate", "simulated", form.version)
+    assert verdict.body == identity.report(world.hardware, bytes(64))
 
 
 def test_every_quote_is_fresh(platform: Platform):
@@ -104,5 +121,6 @@ def test_threads_never_get_each_others_quotes(platform: Platform):
     assert [parse_quote(quote).body.report_data for quote in quotes] == asked
 
 
-def test_it_says_its_name(platform: Platform):
-    assert platform.name in {"simulated", "gramine"}
+def test_it_says_its_name(platform: Platform, kind):
+    assert platform.name in {"simulated", "gramine", "tdx"}
+    assert platform.name == {"simul": "simulated", "grami": "gramine", "confi": "tdx"}[kind[:5]]

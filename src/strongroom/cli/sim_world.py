@@ -29,6 +29,11 @@ def world_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beside-real-tee", action="store_true", help="simulate although this machine has a real TEE")
 
 
+def tee_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --tee."""
+    parser.add_argument("--tee", choices=("sgx", "tdx"), default="sgx", help="what to simulate (default: sgx)")
+
+
 def open_world(args: argparse.Namespace) -> simulated.World:
     """Return the world that the arguments name, made if absent; raise RealTeePresent beside a real TEE."""
     simulated.refuse_beside_real_tee(allowed=args.beside_real_tee)

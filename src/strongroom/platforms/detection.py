@@ -11,21 +11,35 @@ from typing import Final
 from strongroom.platforms.evidence import Platform, PlatformAbsent
 from strongroom.platforms.gramine_device import DEVICE, GramineDevice
 from strongroom.platforms.simulated_client import SimulatedPlatform
+from strongroom.platforms.tdx import TDX_DEVICE, TDX_PROVIDER, TdxGuest, provider_of
+from strongroom.platforms.tsm_reports import TSM_REPORTS, ConfigfsReports
 
 QUOTE_FD_VARIABLE: Final = "STRONGROOM_QUOTE_FD"
 
 
-def detect(environ: Mapping[str, str], *, device: Path = DEVICE) -> Platform:
-    """Return the platform of this process: Gramine's device, or the socket inherited from `strongroom sim run`.
+def detect(
+    environ: Mapping[str, str], *, device: Path = DEVICE, tsm: Path = TSM_REPORTS, tdx_device: Path = TDX_DEVICE
+) -> Platform:
+    """Return the platform of this process: Gramine's device, a TDX guest, or the socket that `sim run` left it.
 
     A real TEE goes first: a host that sets a variable must not turn it into a simulated one. Raises PlatformAbsent.
     """
     if (device / "attestation_type").exists():
         return GramineDevice(device)
+    if tdx_device.exists() or _makes_tdx_reports(tsm):
+        return TdxGuest(ConfigfsReports(tsm), device=tdx_device)
     number = environ.get(QUOTE_FD_VARIABLE)
     if number is None:
-        raise PlatformAbsent(f"neither {device} nor the variable {QUOTE_FD_VARIABLE} is there")
+        raise PlatformAbsent(f"neither {device} nor {tdx_device} nor the variable {QUOTE_FD_VARIABLE} is there")
     return SimulatedPlatform(_inherited_socket(number))
+
+
+def _makes_tdx_reports(tsm: Path) -> bool:
+    """Say whether configfs-tsm makes TDX reports here: a container may have it without the device file."""
+    try:
+        return tsm.is_dir() and provider_of(ConfigfsReports(tsm)) == TDX_PROVIDER
+    except OSError:  # whoever may not look there is in no TDX guest as far as anybody can tell
+        return False
 
 
 def _inherited_socket(number: str) -> int:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from strongroom.attestation import EvidenceRefused, parse_quote
 from strongroom.errors import BadInput, Tampered, Unreachable
 
 REPORT_DATA_BYTES: Final = 64
-MAX_QUOTE_BYTES: Final = 8192  # what /dev/attestation/quote can hand out; ours are about 4 kB
-_REPORT_DATA_AT: Final = 48 + 320  # header, then the offset in an SGX report
+MAX_QUOTE_BYTES: Final = 8192  # what /dev/attestation/quote can hand out; ours are about 5 kB
 
 
 class PlatformAbsent(Unreachable):
     """This process runs in no TEE and under no simulated platform, so there is nothing that could vouch for it."""
 
     code = "SR-PLATFORM-ABSENT"
-    fix = 'Start it with strongroom sim run or under Gramine, and set sgx.remote_attestation = "dcap" in its manifest.'
+    fix = 'Start it with strongroom sim run, in a TDX guest, or under Gramine with sgx.remote_attestation = "dcap".'
 
 
 class QuoteUnavailable(Unreachable):
     """The platform is there but did not hand out a quote."""
 
     code = "SR-QUOTE-UNAVAILABLE"
-    fix = "Look at the platform's own log (the launcher's standard error, or aesmd under Gramine), then start again."
+    fix = "Look at the platform's own log (the launcher's, aesmd's under Gramine, the host's QGS for TDX), try again."
 
 
 class QuoteNotOurs(Tampered):
@@ -60,7 +60,10 @@ def check_report_data(report_data: bytes) -> None:
 
 
 def report_data_of(quote: bytes) -> bytes:
-    """Return the report data of an SGX quote; raise QuoteUnavailable where it is too short or too long to be one."""
-    if not _REPORT_DATA_AT + REPORT_DATA_BYTES <= len(quote) <= MAX_QUOTE_BYTES:
-        raise QuoteUnavailable(f"the platform handed out {len(quote)} bytes, which is no quote")
-    return quote[_REPORT_DATA_AT : _REPORT_DATA_AT + REPORT_DATA_BYTES]
+    """Return the report data of a quote of any version and TEE; raise QuoteUnavailable where it is none."""
+    try:
+        return parse_quote(quote).body.report_data
+    except EvidenceRefused as problem:
+        raise QuoteUnavailable(
+            f"the platform handed out {len(quote)} bytes, which is no quote: {problem.sentence}"
+        ) from None

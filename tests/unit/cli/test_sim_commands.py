@@ -90,7 +90,7 @@ def test_measure_prints_the_same_for_machines(folder, manifest, capsys):
 def test_measure_says_that_debug_will_be_refused(folder, manifest, capsys):
     manifest.write_text('libos.entrypoint = "app"\nsgx.debug = true\n')
     assert main(["sim", "measure", str(manifest), "--world", str(folder), BESIDE]) == 0
-    assert "refuse debug enclaves" in capsys.readouterr().err
+    assert "refuse debug builds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"#" * (1024 * 1024 + 1)], ids=["not UTF-8", "huge"])
@@ -118,11 +118,13 @@ def test_collateral_lands_where_a_workspace_looks_for_it(folder, tmp_path, capsy
     world = World.open(folder)
     assert judge(trust, world).status == "UpToDate"
     assert capsys.readouterr().out.splitlines() == [
-        str(trust / "anchors" / "simulated.der"), str(trust / "collateral" / f"{world.fmspc}.json"),
-    ]  # fmt: skip
+        str(trust / "anchors" / "simulated.der"),
+        str(trust / "collateral" / f"{world.fmspc}.json"),
+        str(trust / "collateral" / f"{world.fmspc}-tdx.json"),
+    ]
     assert stat.S_IMODE((trust / "anchors").stat().st_mode) == 0o700
     written = [path for path in trust.rglob("*") if path.is_file()]
-    assert len(written) == 2
+    assert len(written) == 3
     assert not any(b"PRIVATE KEY" in path.read_bytes() for path in written)
 
 

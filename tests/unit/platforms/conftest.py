@@ -1,5 +1,6 @@
 """One simulated world for the room's tests, the second opinion of `dcap-qvl`, and a way to launch programs."""
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,10 +10,22 @@ from pathlib import Path
 import dcap_qvl
 import pytest
 
-from strongroom.attestation import Collateral
-from strongroom.platforms.simulated import EnclaveIdentity, World
+from strongroom.attestation import Collateral, Tee
+from strongroom.platforms.simulated import EnclaveIdentity, QuoteFormat, TdIdentity, World
 
 PROGRAM = f'libos.entrypoint = "{sys.executable}"\n'
+
+
+@pytest.fixture(scope="session")
+def doubles():
+    """Return the module of the doubles beside this file; in importlib mode siblings cannot be imported."""
+    name = "strongroom_tests_doubles"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("doubles.py"))
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +53,23 @@ def other_world(tmp_path_factory, now) -> World:
 @pytest.fixture
 def identity(world) -> EnclaveIdentity:
     return EnclaveIdentity(mr_enclave=bytes(range(32)), mr_signer=world.mr_signer, isv_prod_id=3, isv_svn=7)
+
+
+@pytest.fixture
+def trust_domain() -> TdIdentity:
+    return TdIdentity(mr_td=bytes(range(48)), rtmrs=tuple(bytes([number]) * 48 for number in range(4)))
+
+
+@pytest.fixture
+def sign_sgx(world, identity) -> Callable[[bytes], bytes]:
+    enclave = world.quoting_enclave()
+    return lambda report_data: enclave.quote(identity, report_data)
+
+
+@pytest.fixture
+def sign_tdx(world, trust_domain) -> Callable[[bytes], bytes]:
+    enclave = world.quoting_enclave(QuoteFormat(tee=Tee.TDX, version=4))
+    return lambda report_data: enclave.quote(trust_domain, report_data)
 
 
 @pytest.fixture

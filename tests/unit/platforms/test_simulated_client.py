@@ -18,13 +18,9 @@ def ends():
         yield SimulatedPlatform(ours.fileno(), timeout_s=20), theirs
 
 
-def quote_over(report_data: bytes) -> bytes:
-    return bytes(368) + report_data + bytes(2000)
-
-
-def test_the_request_is_length_framed_and_the_answer_is_returned_whole(ends):
+def test_the_request_is_length_framed_and_the_answer_is_returned_whole(ends, sign_sgx):
     platform, launcher = ends
-    answer = quote_over(ASKED)
+    answer = sign_sgx(ASKED)
 
     def serve():
         assert launcher.recv(4096) == b"\x40\0\0\0" + ASKED
@@ -37,10 +33,18 @@ def test_the_request_is_length_framed_and_the_answer_is_returned_whole(ends):
     thread.join()
 
 
-def test_an_answer_to_a_question_given_up_earlier_is_passed_over(ends):
+def test_an_answer_to_a_question_given_up_earlier_is_passed_over(ends, sign_sgx):
     platform, launcher = ends
-    launcher.sendall(frame(quote_over(bytes(64))) + frame(quote_over(ASKED)))
-    assert platform.quote(ASKED) == quote_over(ASKED)
+    wanted = sign_sgx(ASKED)
+    launcher.sendall(frame(sign_sgx(bytes(64))) + frame(wanted))
+    assert platform.quote(ASKED) == wanted
+
+
+def test_bytes_that_are_no_quote_are_refused(ends):
+    platform, launcher = ends
+    launcher.sendall(frame(bytes(2000)))
+    with pytest.raises(QuoteUnavailable, match="no quote"):
+        platform.quote(ASKED)
 
 
 def test_a_launcher_that_is_gone_is_said_so(ends):

@@ -17,10 +17,11 @@ from strongroom.platforms.simulated.hardware import (
     TdxModule,
 )
 from strongroom.platforms.simulated.identities import EnclaveIdentity, Identity, TdIdentity
-from strongroom.platforms.simulated.launch import LaunchFailed, run
+from strongroom.platforms.simulated.launch import LaunchAs, LaunchFailed, run
 from strongroom.platforms.simulated.measurement import LaunchFileUnusable, Measurement, TrustedFileChanged, measure
 from strongroom.platforms.simulated.quoting import QuoteFormat, QuotingEnclave
 from strongroom.platforms.simulated.real_tee import BANNER, REAL_TEE_DEVICES, RealTeePresent, refuse_beside_real_tee
+from strongroom.platforms.simulated.td_measurement import TdMeasurement, measure_td
 from strongroom.platforms.simulated.world import World, default_folder
 from strongroom.platforms.simulated.world_folder import WorldMissing, WorldUnusable
 
@@ -34,6 +35,7 @@ __all__ = [
     "EnclaveIdentity",
     "Hardware",
     "Identity",
+    "LaunchAs",
     "LaunchFailed",
     "LaunchFileUnusable",
     "Measurement",
@@ -43,6 +45,7 @@ __all__ = [
     "Rehearsal",
     "Revocation",
     "TdIdentity",
+    "TdMeasurement",
     "TdxModule",
     "TrustedFileChanged",
     "World",
@@ -50,6 +53,7 @@ __all__ = [
     "WorldUnusable",
     "default_folder",
     "measure",
+    "measure_td",
     "refuse_beside_real_tee",
     "run",
 ]

@@ -17,19 +17,24 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from strongroom.attestation import Tee
 from strongroom.errors import BadInput
 from strongroom.gramine.manifest import RESERVED_VARIABLE, Manifest
 from strongroom.platforms.evidence import REPORT_DATA_BYTES
 from strongroom.platforms.quote_channel import ChannelBroken, Frames, frame
+from strongroom.platforms.simulated.hardware import CURRENT_MODULE, OLD_MODULE
 from strongroom.platforms.simulated.identities import Identity
-from strongroom.platforms.simulated.measurement import Measurement, measure
-from strongroom.platforms.simulated.quoting import QuotingEnclave
+from strongroom.platforms.simulated.measurement import measure
+from strongroom.platforms.simulated.quoting import DEFAULT_VERSIONS, QuoteFormat, QuotingEnclave
+from strongroom.platforms.simulated.td_measurement import measure_td
 from strongroom.platforms.simulated.world import World
 
+TD_1_5_VERSION: Final = 5  # quotes of this version say what TDX module is loaded now
 SEND_TIMEOUT_S: Final = 5.0  # a program that asks and does not read loses its channel, not its launcher
 FORWARDED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SIGNALLED: Final = 128  # exit status of a program that a signal ended, as shells count
@@ -44,21 +49,53 @@ class LaunchFailed(BadInput):
     fix = "Check that libos.entrypoint is an executable file for this machine."
 
 
-def run(manifest: Manifest, base: Path, world: World, environ: Mapping[str, str]) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchAs:
+    """As what a program is launched: TEE and version of its quotes.
+
+    `relaunch_due`: a trust domain that was launched under an older TDX module than is loaded now.
+    """
+
+    tee: Tee = Tee.SGX
+    quote_version: int | None = None  # 3 (SGX) or 4 (TDX); trust domains with version 5 have reports of version 1.5
+    relaunch_due: bool = False
+
+    @property
+    def form(self) -> QuoteFormat:
+        """How its quotes are written."""
+        return QuoteFormat(tee=self.tee, version=self.quote_version or DEFAULT_VERSIONS[self.tee])
+
+    def measured(
+        self, manifest: Manifest, base: Path, environ: Mapping[str, str], mr_signer: bytes
+    ) -> tuple[Identity, Mapping[str, str]]:
+        """Return who the program will be, and its environment."""
+        if self.tee is Tee.SGX:
+            enclave = measure(manifest, base, environ, mr_signer=mr_signer)
+            return enclave.identity, enclave.environment
+        domain = measure_td(manifest, base, environ, mr_signer=mr_signer)
+        module = OLD_MODULE if self.relaunch_due else CURRENT_MODULE
+        loaded = CURRENT_MODULE if self.form.version == TD_1_5_VERSION else None
+        return replace(domain.identity, module=module, loaded=loaded), domain.environment
+
+
+def run(
+    manifest: Manifest, base: Path, world: World, environ: Mapping[str, str], launch_as: LaunchAs | None = None
+) -> int:
     """Measure, start, quote until the program ends; return its exit status (128 + N after signal N).
 
     Call it from the main thread of a process without other threads: signals are forwarded from there, and the program
     is forked from it. Raises LaunchFailed and what `measure` raises.
     """
     base = base.absolute()
-    measured = measure(manifest, base, environ, mr_signer=world.mr_signer)
+    launch_as = launch_as or LaunchAs()
+    identity, environment = launch_as.measured(manifest, base, environ, world.mr_signer)
     ours, theirs = socket.socketpair()
     with ours, _forwarding() as forwarder:
         with theirs:
-            program = _start(manifest, base, measured, theirs if manifest.remote_attestation == "dcap" else None)
+            program = _start(manifest, base, environment, theirs if manifest.remote_attestation == "dcap" else None)
         try:
             with _process_handle(program.pid) as handle, forwarder.towards(handle):
-                _serve(handle, ours, world.quoting_enclave(), measured.identity)
+                _serve(handle, ours, world.quoting_enclave(launch_as.form), identity)
         finally:
             status = _end(program)
     return status
@@ -75,9 +112,9 @@ def _process_handle(pid: int) -> Iterator[int]:
 
 
 def _start(
-    manifest: Manifest, base: Path, measured: Measurement, channel: socket.socket | None
+    manifest: Manifest, base: Path, passed: Mapping[str, str], channel: socket.socket | None
 ) -> subprocess.Popen[bytes]:
-    environment = dict(measured.environment)
+    environment = dict(passed)
     if channel is not None:
         environment[RESERVED_VARIABLE] = str(channel.fileno())
     sys.stdout.flush()

@@ -1,9 +1,9 @@
 """Measure what a manifest would start: entrypoint, arguments, passed environment and trusted files.
 
 Reads files; nothing else. mr_enclave is SHA-256 over a domain-separated, length-framed listing, so that no two
-different launches share one. Relative paths start at the manifest's folder and enter the measurement as written: a
-folder may move without changing who its program is. Unlike hardware, this platform cannot stop a file from being
-changed between measuring and reading it.
+different launches share one; a trust domain's mr_td covers the same listing. Relative paths start at the manifest's
+folder and enter the measurement as written: a folder may move without changing who its program is. Unlike hardware,
+this platform cannot stop a file from being changed between measuring and reading it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from strongroom.gramine.manifest import Manifest, TrustedFile
 from strongroom.platforms.simulated.identities import EnclaveIdentity
 
 _DOMAIN: Final = b"strongroom simulated enclave v1"
+_Items = tuple[str | bytes, ...]
 _LEFT_OUT: Final = "__pycache__"  # written by whoever ran the code last; run measured Python with -B
 
 
@@ -75,26 +76,52 @@ def measure(manifest: Manifest, base: Path, environ: Mapping[str, str], *, mr_si
 
     Raises LaunchFileUnusable or TrustedFileChanged.
     """
-    environment = passed_environment(manifest, environ)
-    entrypoint = base / manifest.entrypoint
-    listing = [
-        *_section("entrypoint", [(manifest.entrypoint, _digest(entrypoint))]),
-        *_section("argv", [(each,) for each in manifest.argv]),
-        *_section("environment", sorted(environment.items())),
-        *_section("trusted files", sorted(_trusted(manifest.trusted_files, base))),
-    ]
-    state = hashlib.sha256(_DOMAIN)
-    for item in listing:
-        encoded = item if isinstance(item, bytes) else os.fsencode(item)
-        state.update(len(encoded).to_bytes(8, "little") + encoded)
+    listing = list_launch(manifest, base, environ)
     return Measurement(
-        mr_enclave=state.digest(),
+        mr_enclave=digest_items(hashlib.sha256(_DOMAIN), listing.items),
         mr_signer=mr_signer,
         isv_prod_id=manifest.isvprodid,
         isv_svn=manifest.isvsvn,
         debug=manifest.debug,
+        environment=listing.environment,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Everything that a launch is measured by, section by section, each as the items that are hashed."""
+
+    entrypoint: _Items
+    argv: _Items
+    env: _Items
+    trusted_files: _Items
+    environment: Mapping[str, str]
+
+    @property
+    def items(self) -> _Items:
+        """All sections in order."""
+        return self.entrypoint + self.argv + self.env + self.trusted_files
+
+
+def list_launch(manifest: Manifest, base: Path, environ: Mapping[str, str]) -> Listing:
+    """Return what `manifest` would launch, files read and hashed; raises as `measure` does."""
+    environment = passed_environment(manifest, environ)
+    entrypoint = base / manifest.entrypoint
+    return Listing(
+        entrypoint=tuple(_section("entrypoint", [(manifest.entrypoint, _digest(entrypoint))])),
+        argv=tuple(_section("argv", [(each,) for each in manifest.argv])),
+        env=tuple(_section("environment", sorted(environment.items()))),
+        trusted_files=tuple(_section("trusted files", sorted(_trusted(manifest.trusted_files, base)))),
         environment=environment,
     )
+
+
+def digest_items(state: hashlib._Hash, items: Iterable[str | bytes]) -> bytes:
+    """Return the digest of `state` after every item with its length."""
+    for item in items:
+        encoded = item if isinstance(item, bytes) else os.fsencode(item)
+        state.update(len(encoded).to_bytes(8, "little") + encoded)
+    return state.digest()
 
 
 def passed_environment(manifest: Manifest, environ: Mapping[str, str]) -> dict[str, str]:
