@@ -1,17 +1,23 @@
-"""Read a build's measurement as Gramine's and our own tools print it in JSON. Pure."""
+"""Read a build's measurement: from a .sig file, or as Gramine's and our own tools print it in JSON. Pure."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from strongroom.attestation import KssFields
+from strongroom.attestation.policy.contradictions import TD_OWNER_FIELDS
 from strongroom.broker.release import SignatureCheck
 from strongroom.errors import BadInput
+from strongroom.gramine import sigstruct
 from strongroom.wire import strict_json
 
 MAX_U16: Final = 0xFFFF
 _HEX32: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_HEX48: Final = re.compile(r"[0-9a-fA-F]{96}", re.ASCII)
+_REGISTERS: Final = ("rtmr0", "rtmr1", "rtmr2", "rtmr3")
 _DEBUG_WORDS: Final = ("debug", "debug_enclave")  # ours, and gramine-sgx-sigstruct-view's
 
 
@@ -19,15 +25,20 @@ class MeasurementMalformed(BadInput):
     """A measurement file does not hold one build's measurement, or that of a debug build."""
 
     code = "SR-MEASUREMENT"
-    fix = "Write it with strongroom sim measure --json or gramine-sgx-sigstruct-view --output-format json."
+    fix = "Write it with strongroom measure --json, sim measure --json or gramine-sgx-sigstruct-view."
 
 
-@dataclass(frozen=True, slots=True)
+NOT_SIGNED: Final = SignatureCheck()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredBuild:
-    """One build: its measurement (32 bytes) and the values of its signature."""
+    """One build: an enclave's measurement (32 bytes) with the values of its signature, or a trust domain's by word."""
 
-    mr_enclave: bytes
-    signature: SignatureCheck
+    mr_enclave: bytes | None = None
+    signature: SignatureCheck = NOT_SIGNED
+    domain: Mapping[str, bytes] | None = None  # mrtd, rtmr0, …: 48 bytes each
+    kss: KssFields | None = None
 
 
 def read_measurement(data: bytes) -> MeasuredBuild:
@@ -40,10 +51,56 @@ def read_measurement(data: bytes) -> MeasuredBuild:
             "this is a debug build, whose memory the host can read",
             fix="Build with sgx.debug = false; for development, write a rule with allow_debug = true by hand.",
         )
+    if "mr_td" in found:
+        return MeasuredBuild(domain=_domain(found))
     signature = SignatureCheck(
         mrsigner=_measured(found, "mr_signer"), isvprodid=_u16(found, "isv_prod_id"), min_isvsvn=_u16(found, "isv_svn")
     )
-    return MeasuredBuild(_measured(found, "mr_enclave"), signature)
+    return MeasuredBuild(mr_enclave=_measured(found, "mr_enclave"), signature=signature)
+
+
+def read_sigstruct(data: bytes) -> MeasuredBuild:
+    """Return the build that a .sig file names, once its signature holds.
+
+    Raises SigstructMalformed, SigstructForged or SigstructHelperWrong, and MeasurementMalformed for a debug build.
+    """
+    signed = sigstruct.parse(data)
+    signed.check()
+    if signed.debug:
+        raise MeasurementMalformed(
+            "this enclave is signed as a debug build, whose memory the host can read",
+            fix="Sign it with sgx.debug = false.",
+        )
+    if not any(signed.mr_enclave):
+        raise MeasurementMalformed("the measurement in this file is all zero")
+    kss = None
+    if any(signed.isv_family_id) or any(signed.isv_ext_prod_id):
+        kss = KssFields(
+            config_id=bytes(64), config_svn=0, isv_ext_prod_id=signed.isv_ext_prod_id,
+            isv_family_id=signed.isv_family_id,
+        )  # fmt: skip
+    signature = SignatureCheck(mrsigner=signed.mr_signer, isvprodid=signed.isv_prod_id, min_isvsvn=signed.isv_svn)
+    return MeasuredBuild(mr_enclave=signed.mr_enclave, signature=signature, kss=kss)
+
+
+def read_build(data: bytes) -> MeasuredBuild:
+    """Return the build of a .sig file or of a measurement in JSON, whichever the bytes are."""
+    return read_sigstruct(data) if data.startswith(sigstruct.HEADER) else read_measurement(data)
+
+
+def _domain(found: dict[str, Any]) -> dict[str, bytes]:
+    """Return the registers that a measurement names; owner and configuration only where they are not zero."""
+    values = {"mrtd": _register(found, "mr_td")}
+    values |= {word: _register(found, word) for word in _REGISTERS if word in found}
+    owners = {word: _register(found, word) for word in TD_OWNER_FIELDS if word in found}
+    return values | {word: value for word, value in owners.items() if any(value)}
+
+
+def _register(found: dict[str, Any], word: str) -> bytes:
+    text = found.get(word)
+    if not isinstance(text, str) or not _HEX48.fullmatch(text):
+        raise MeasurementMalformed(f"{word} is not a measurement of 96 hex digits")
+    return bytes.fromhex(text)
 
 
 def _measured(found: dict[str, Any], word: str) -> bytes:

@@ -10,6 +10,7 @@ import ctypes
 import resource
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +18,10 @@ from strongroom.broker.ledger import Ledger
 from strongroom.broker.recorder import EvidenceRecorder
 from strongroom.broker.rollback_guard import RollbackGuard
 from strongroom.broker.server import BrokerServer, ServerLimits
-from strongroom.broker.service import ReleaseService
+from strongroom.broker.service import ReleaseService, utc_now
 from strongroom.broker.setup import BrokerSetup
 from strongroom.broker.tls import server_context
+from strongroom.collateral import CollateralSource, LiveSource, Refresher
 
 _PR_SET_DUMPABLE: Final = 4
 
@@ -35,7 +37,7 @@ def run(
     keep_memory_private()
     _raise_descriptor_limit()
     context = server_context(setup.certificate_pem, setup.key_pem, tls13=tls13)
-    with Ledger(setup.ledger) as ledger:
+    with Ledger(setup.ledger) as ledger, _refreshed(setup.source):
         service = ReleaseService(
             policies=setup.policies, source=setup.source, anchors=setup.anchors, secrets=setup.secrets, ledger=ledger,
             rollback=RollbackGuard(setup.seen_numbers),
@@ -43,6 +45,11 @@ def run(
         )  # fmt: skip
         service.begin()
         asyncio.run(_serve(BrokerServer(service, context, limits=limits), address, port, ready))
+
+
+def _refreshed(source: CollateralSource) -> AbstractContextManager[object]:
+    """Renew live collateral in the background as long as the broker runs."""
+    return Refresher(source, clock=utc_now) if isinstance(source, LiveSource) else nullcontext()
 
 
 def keep_memory_private() -> None:

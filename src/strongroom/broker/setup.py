@@ -5,7 +5,7 @@ World: the files named. Each takes the place of the workspace's; with a policy a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,8 @@ from strongroom.attestation import INTEL, Anchor, Collateral, Quote, fmspc_of
 from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
 from strongroom.broker.policy_store import PolicyStore
 from strongroom.broker.service import SecretSource
-from strongroom.collateral import CollateralSource, CollateralUnavailable, Folder
+from strongroom.collateral import CollateralSource, CollateralUnavailable, Folder, open_sources
+from strongroom.collateral.settings import parse as parse_collateral_settings
 from strongroom.errors import BadInput
 from strongroom.pki import disk
 from strongroom.sealing import check_wrap_key, read_wrap_key
@@ -116,10 +117,11 @@ def assemble(files: BrokerFiles, *, workspace: Path, now: datetime) -> BrokerSet
 def _from_workspace(files: BrokerFiles, owner: Workspace, now: datetime) -> BrokerSetup:
     policies = PolicyStore(owner.policy_path)
     certificate_pem, key_pem = _identity(files) or _issued(owner, now)
+    anchors = (INTEL, *read_anchors(files.anchors or owner.anchors_folder))
     return BrokerSetup(
         policies=policies,
-        source=_source(files.collateral or owner.collateral_folder),
-        anchors=(INTEL, *read_anchors(files.anchors or owner.anchors_folder)),
+        source=_source(files.collateral) if files.collateral else _workspace_source(owner, anchors),
+        anchors=anchors,
         secrets=_key_file(files.key_file, policies) if files.key_file else owner.secrets,
         ledger=files.ledger or owner.ledger_path,
         certificate_pem=certificate_pem,
@@ -156,6 +158,14 @@ def _identity(files: BrokerFiles) -> tuple[bytes, Secret] | None:
 def _issued(owner: Workspace, now: datetime) -> tuple[bytes, Secret]:
     leaf = owner.broker_identity(now=now)
     return leaf.certificate_pem, leaf.key_pem
+
+
+def _workspace_source(owner: Workspace, anchors: Sequence[Anchor]) -> CollateralSource:
+    """Return what [collateral] in strongroom.toml describes; without it, the folder trust/collateral."""
+    table = owner.settings.collateral
+    if table is None:
+        return _source(owner.collateral_folder)
+    return open_sources(parse_collateral_settings(table), anchors=anchors, base=owner.folder)
 
 
 def _source(place: Path) -> CollateralSource:

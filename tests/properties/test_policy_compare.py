@@ -1,0 +1,292 @@
+"""Random policies and random claims: a change that admits more is never called anything else."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from strongroom.attestation import (
+    BindingKind,
+    Claims,
+    EnrolledPlatform,
+    EvidenceSource,
+    KssFields,
+    Policy,
+    PolicyUnusable,
+    TcbStatus,
+    Tee,
+    TrustDomain,
+    appraise,
+)
+from strongroom.attestation.policy.compare import FIELDS, fields_of, not_covered
+from strongroom.broker import policy_diff, policy_file, policy_text
+from strongroom.broker.policy_file import ReleasePolicy
+from strongroom.broker.release import Grant, ReleaseRule, SignatureCheck, decide
+
+AT = datetime(2026, 6, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+ONE, TWO = b"\x01", b"\x02"
+STATUSES = [TcbStatus.UP_TO_DATE, TcbStatus.OUT_OF_DATE, TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
+            TcbStatus.CONFIGURATION_NEEDED, TcbStatus.REVOKED]  # fmt: skip
+ADVISORIES = ["INTEL-SA-00001", "INTEL-SA-00002"]
+DOMAINS = [TrustDomain.INTEL, TrustDomain.SIMULATED]
+FLAGS = ("allow_dynamic_platform", "allow_cached_keys", "allow_smt_enabled")
+TD_SWITCHES = ("allow_service_td", "allow_pks", "allow_kl", "allow_perfmon", "allow_migratable")
+UNKNOWABLE = ["attributes", "allow_provision_key", "reserved", "config_id", "accepted_tcb_status", "mr_owner",
+              "accepted_advisory_ids", "max_collateral_age_days", "allow_pks", "require_sept_ve_disable"]  # fmt: skip
+
+
+def sets(values, **options):
+    return st.frozensets(st.sampled_from(values), **options)
+
+
+def maybe(strategy):
+    return st.none() | strategy
+
+
+def spans(*days):
+    return st.sampled_from([timedelta(days=each) for each in days])
+
+
+IDS = [bytes([each]) * 16 for each in (1, 2, 3)]
+ENTRIES = st.lists(
+    st.builds(EnrolledPlatform, id=st.sampled_from(IDS), until=st.sampled_from([AT, AT + DAY])),
+    min_size=1, max_size=3, unique_by=lambda entry: entry.id,
+).map(tuple)  # fmt: skip
+KSS = st.builds(
+    KssFields, config_id=st.just(bytes(64)), config_svn=st.integers(0, 1), isv_ext_prod_id=st.just(bytes(16)),
+    isv_family_id=st.just(bytes(16)),
+)  # fmt: skip
+COMMON = {
+    "accepted_tcb_status": sets(STATUSES[:4]).map(lambda found: found | {TcbStatus.UP_TO_DATE}),
+    "accepted_advisory_ids": sets(ADVISORIES), "rejected_advisory_ids": sets(ADVISORIES), "allow_debug": st.booleans(),
+    "trust_domains": sets(DOMAINS, min_size=1), "max_collateral_age": spans(1, 3),
+    "max_evidence_age": maybe(st.sampled_from([60, 120, 200]).map(lambda count: timedelta(seconds=count))),
+    "collateral_grace": spans(0, 0, 1, 2), "platform_grace": maybe(spans(1, 3)),
+    "min_eval_num": maybe(st.integers(1, 2)),
+    "min_tcb_level_date": maybe(st.sampled_from([AT - 4 * DAY, AT - 2 * DAY])), "platforms": maybe(ENTRIES),
+    "denied_platforms": sets(IDS), "denied_fmspc": sets(["00906ED50000"]),
+    "accepted_sgx_types": maybe(sets([0, 1, 2], min_size=1)),
+    "accepted_platform_provider_ids": maybe(sets(["a", "b"], min_size=1)),
+    "report_data": maybe(st.sampled_from([ONE * 64, TWO * 64])), "bindings": maybe(sets(list(BindingKind), min_size=1)),
+    "required": sets(FLAGS), "accept_unknown": sets(UNKNOWABLE), **{flag: st.booleans() for flag in FLAGS},
+}  # fmt: skip
+
+
+def masked(word, size):
+    value = st.sampled_from([bytes(size), ONE + bytes(size - 1)])
+    mask = st.sampled_from([b"\xff" * size, b"\x05" + bytes(size - 1), ONE + bytes(size - 1)])
+    return {word: maybe(value), f"{word}_mask": maybe(mask)}
+
+
+ENCLAVE = {
+    "kss": maybe(KSS), "allow_provision_key": st.booleans(), "allow_einittoken_key": st.booleans(),
+    **masked("attributes", 8), **masked("xfrm", 8), **masked("miscselect", 4),
+}  # fmt: skip
+DOMAIN = {
+    **{f"rtmr{number}": maybe(st.sampled_from([ONE * 48, TWO * 48])) for number in range(4)},
+    **{word: maybe(st.sampled_from([bytes(48), ONE * 48])) for word in ("mr_config_id", "mr_owner", "mr_owner_config")},
+    "mr_seam": maybe(st.just(ONE * 48)), "mr_signer_seam": maybe(st.just(bytes(48))), **masked("xfam", 8),
+    **masked("td_attributes", 8), "require_sept_ve_disable": st.booleans(),
+    **{word: st.booleans() for word in TD_SWITCHES},
+}  # fmt: skip
+BASE = {
+    "name": "x", "mrenclave": None, "mrsigner": None, "isvprodid": None, "min_isvsvn": None,
+    "accepted_tcb_status": frozenset({TcbStatus.UP_TO_DATE}), "accepted_advisory_ids": frozenset(),
+    "rejected_advisory_ids": frozenset(), "allow_debug": False, "trust_domains": frozenset(DOMAINS),
+    "max_collateral_age": 3 * DAY,
+}  # fmt: skip
+IDENTITIES = (
+    {"mrenclave": ONE * 32},
+    {"mrenclave": TWO * 32},
+    {"mrsigner": ONE * 32, "isvprodid": 1, "min_isvsvn": 1},
+    {"mrsigner": ONE * 32, "isvprodid": 1, "min_isvsvn": 2},
+    {"mrtd": ONE * 48, "rtmr1": ONE * 48},
+    {"mrtd": ONE * 48, "mr_config_id": ONE * 48},
+)
+
+
+def varied(draw, policy):
+    """Change a few fields; what cannot be stays as it was."""
+    words = COMMON | (ENCLAVE if policy.tee is Tee.SGX else DOMAIN)
+    for word in draw(st.lists(st.sampled_from(sorted(words)), max_size=5)):
+        mask = {f"{word}_mask": None} if f"{word}_mask" in words else {}
+        try:
+            policy = replace(policy, **{word: draw(words[word])} | mask)
+        except PolicyUnusable:
+            continue
+    return policy
+
+
+@st.composite
+def policies(draw):
+    return varied(draw, Policy(**(BASE | draw(st.sampled_from(IDENTITIES)))))
+
+
+@st.composite
+def pairs(draw):
+    """An old policy and a new one, mostly near each other: there the mistakes would be."""
+    old = draw(policies())
+    return old, varied(draw, old) if draw(st.booleans()) else draw(policies())
+
+
+CLAIM_VALUES = {
+    "tcb_status": st.sampled_from(STATUSES), "advisories": sets(ADVISORIES).map(tuple),
+    "tcb_date": st.sampled_from([AT - each * DAY for each in (1, 2, 3, 4)]), "tcb_eval_ref_num": st.integers(0, 3),
+    "fmspc": st.sampled_from(["00906ED50000", "00606A000000"]), "pck_ppid": st.sampled_from(IDS),
+    "platform_instance_id": st.sampled_from(IDS), "platform_provider_id": st.sampled_from("ab"),
+    "sgx_type": st.integers(0, 2), "dynamic_platform": st.booleans(), "cached_keys": st.booleans(),
+    "smt_enabled": st.booleans(), "collateral_issued": st.sampled_from([AT - each * DAY for each in (0, 1, 2, 3, 4)]),
+    "not_after": st.sampled_from([AT - 2 * DAY, AT - DAY, AT, AT + DAY]),
+    "in_grace": st.sampled_from([(), ("pck_crl",)]),
+    "evidence_time": st.sampled_from([AT - timedelta(seconds=each) for each in (0, 60, 61, 121, 201)]),
+    "debug": st.booleans(), "report_data": st.sampled_from([ONE * 64, TWO * 64]),
+    "attributes": st.sampled_from([b"\x05" + bytes(7), b"\x15" + bytes(7), b"\x85" + bytes(7)]),
+    "xfrm": st.sampled_from([bytes(8), ONE + bytes(7), b"\x04" + bytes(7)]), "misc_select": st.sampled_from([0, 1, 4]),
+    "config_svn": st.integers(0, 1), "reserved_clear": st.booleans(), "isv_svn": st.integers(0, 3),
+    "mr_enclave": st.sampled_from([ONE * 32, TWO * 32]), "mr_signer": st.sampled_from([ONE * 32, TWO * 32]),
+    "td_attributes": st.sampled_from([b"\x00\x00\x00\x10" + bytes(4), b"\x00\x00\x00\x70" + bytes(4), bytes(8)]),
+    "xfam": st.sampled_from([bytes(8), ONE + bytes(7), b"\x04" + bytes(7)]),
+    **{f"rtmr{number}": st.sampled_from([ONE * 48, TWO * 48]) for number in range(4)},
+    **{word: st.sampled_from([bytes(48), ONE * 48]) for word in
+       ("mr_config_id", "mr_owner", "mr_owner_config", "mr_service_td", "mr_signer_seam")},
+}  # fmt: skip
+
+
+def ideal(policy):
+    """Claims that a policy accepts, so that small changes stay near its border."""
+
+    def value(word, default):
+        return getattr(policy, word) if getattr(policy, word) is not None else default
+
+    owner = {word: value(word, bytes(48)) for word in ("mr_config_id", "mr_owner", "mr_owner_config")}
+    registers = {f"rtmr{number}": value(f"rtmr{number}", ONE * 48) for number in range(4)}
+    allowed = [entry.id for entry in policy.platforms or () if entry.until > AT] or IDS
+    identity = next((each for each in allowed if each not in policy.denied_platforms), b"\x09" * 16)
+    providers = sorted(policy.accepted_platform_provider_ids or {"a"})
+    return Claims(
+        source=EvidenceSource.QUOTE, trust_domain=min(policy.trust_domains), tee=policy.tee,
+        tcb_status=TcbStatus.UP_TO_DATE, advisories=(), tcb_date=AT - DAY, tcb_eval_ref_num=3, fmspc="00606A000000",
+        pck_ppid=identity, platform_instance_id=identity, platform_provider_id=providers[0],
+        sgx_type=min(policy.accepted_sgx_types or {1}), dynamic_platform=False, cached_keys=False, smt_enabled=False,
+        collateral_issued=AT, not_before=AT, not_after=AT + DAY, judged_at=AT, in_grace=(), evidence_time=AT,
+        debug=False, report_data=policy.report_data or ONE * 64, mr_enclave=policy.mrenclave or ONE * 32,
+        mr_signer=ONE * 32, isv_prod_id=1, isv_svn=3, attributes=b"\x05" + bytes(7), xfrm=policy.xfrm or bytes(8),
+        misc_select=int.from_bytes(policy.miscselect or b"", "little"), config_id=bytes(64),
+        config_svn=policy.kss.config_svn if policy.kss else 0, isv_ext_prod_id=bytes(16), isv_family_id=bytes(16),
+        reserved_clear=True, td_attributes=b"\x00\x00\x00\x10" + bytes(4), xfam=policy.xfam or bytes(8),
+        mr_td=policy.mrtd or ONE * 48, mr_seam=ONE * 48, mr_signer_seam=bytes(48), mr_service_td=bytes(48),
+        **owner, **registers,
+    )  # fmt: skip
+
+
+@st.composite
+def claims_near(draw, policy):
+    claims = ideal(policy)
+    for name in draw(st.lists(st.sampled_from(sorted(CLAIM_VALUES)), max_size=3)):
+        claims = replace(claims, **{name: draw(maybe(CLAIM_VALUES[name]))})
+    return replace(claims, trust_domain=draw(st.sampled_from([claims.trust_domain, *DOMAINS])))
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_what_new_accepts_and_old_refuses_is_found_to_be_wider(data):
+    old, new = data.draw(pairs())
+    claims = data.draw(claims_near(new))
+    if appraise(claims, new, at=AT).accepted and not appraise(claims, old, at=AT).accepted:
+        assert not_covered(old, new)
+
+
+@given(policies())
+def test_a_policy_admits_nothing_more_than_itself(policy):
+    assert not_covered(policy, policy) == ()
+
+
+def test_every_field_of_a_policy_is_compared():
+    compared = {name for entry in FIELDS for name in fields_of(entry)}
+    assert compared == {field.name for field in fields(Policy)} - {"name"}
+
+
+SIGNATURES = st.builds(
+    SignatureCheck, mrsigner=maybe(st.sampled_from([ONE * 32, TWO * 32])), isvprodid=maybe(st.integers(1, 2)),
+    min_isvsvn=maybe(st.integers(0, 2)), max_isvsvn=maybe(st.integers(2, 3)),
+)  # fmt: skip
+
+
+@st.composite
+def rules(draw):
+    policy = draw(policies())
+    signature = draw(SIGNATURES) if policy.mrenclave else SignatureCheck()
+    return ReleaseRule(
+        policy=policy, release=draw(st.sampled_from(["model/a/1", "model/b/1"])), require_fresh=draw(st.booleans()),
+        signature=signature,
+    )  # fmt: skip
+
+
+@st.composite
+def files(draw):
+    """An old file and a new one: rules are kept, changed, dropped and added."""
+    old = draw(st.lists(rules(), max_size=3))
+    new = []
+    for rule in old:
+        fate = draw(st.sampled_from(["keep", "keep", "change", "drop"]))
+        if fate != "drop":
+            new.append(rule if fate == "keep" else replace(rule, policy=varied(draw, rule.policy)))
+    new += draw(st.lists(rules(), max_size=1))
+
+    def named(listed):
+        return tuple(
+            replace(rule, policy=replace(rule.policy, name=f"rule {number}")) for number, rule in enumerate(listed)
+        )
+
+    return ReleasePolicy(rules=named(old)), ReleasePolicy(rules=named(new))
+
+
+def secret(claims, policy, *, fresh):
+    outcome = decide(claims, policy.rules, fresh=fresh, at=AT)
+    return outcome.secret_name if isinstance(outcome, Grant) else None
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_a_file_that_releases_what_the_old_one_did_not_is_found_to_be_wider(data):
+    old, new = data.draw(files())
+    if not new.rules:
+        assert policy_diff.diff(old, new).wider == ()
+        return
+    claims = data.draw(claims_near(data.draw(st.sampled_from(new.rules)).policy))
+    fresh = data.draw(st.booleans())
+    before, after = (secret(claims, policy, fresh=fresh) for policy in (old, new))
+    found = policy_diff.diff(old, new)
+    if after is not None and before != after:
+        assert found.wider
+    if before is not None and after is None and len(new.rules) == len(old.rules) == 1:
+        assert found.narrower
+
+
+@given(st.lists(rules(), max_size=3, unique_by=lambda rule: rule.policy.mrenclave or rule.policy.mrtd or b""))
+def test_a_file_admits_nothing_more_than_itself(listed):
+    policy = ReleasePolicy(rules=tuple(listed))
+    found = policy_diff.diff(policy, policy)
+    assert (found.wider, found.narrower) == ((), ())
+
+
+@given(rules())
+@settings(deadline=None)
+def test_a_rule_of_the_whole_vocabulary_is_read_back_as_it_was_written(rule):
+    [found] = policy_file.parse("version = 1\n" + policy_text.render(rule)).rules
+    assert found == rule
+
+
+@pytest.mark.parametrize("profile", ["production", "hardened"])
+@given(rule=rules())
+@settings(deadline=None)
+def test_a_profile_admits_nothing_that_the_file_without_it_refuses(profile, rule):
+    plain = policy_file.parse("version = 1\n" + policy_text.render(rule))
+    try:
+        strict = policy_file.parse(f'version = 1\nprofile = "{profile}"\n' + policy_text.render(rule))
+    except policy_file.PolicyFileMalformed:
+        return
+    assert policy_diff.diff(plain, strict).wider == ()
