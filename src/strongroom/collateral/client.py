@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Self
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
@@ -27,6 +27,7 @@ from urllib3.util import Timeout
 
 from strongroom.attestation import Collateral, Quote
 from strongroom.collateral import gather
+from strongroom.collateral.answering import AnswerSource, SourceFailed
 from strongroom.collateral.api import (
     ERROR_MESSAGE_HEADER,
     MAX_BODY_BYTES,
@@ -37,9 +38,10 @@ from strongroom.collateral.api import (
     Request,
 )
 from strongroom.collateral.profiles import Profile, is_link_local, is_loopback
-from strongroom.errors import Unreachable
 from strongroom.pki import disk
 from strongroom.secret import Secret
+
+__all__ = ["AnswerSource", "HttpSource", "Limits", "SourceFailed", "read_subscription_key"]
 
 STEP_TIMEOUT_S: Final = 10.0
 ANSWER_DEADLINE_S: Final = 30.0
@@ -50,7 +52,6 @@ MAX_HEADERS_BYTES: Final = 64 * 1024
 MAX_KEY_BYTES: Final = 1024
 _CHUNK_BYTES: Final = 64 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_NO_SUCH_THING: Final = frozenset({404, 410})
 _REASONS: Final = {
     400: "it does not understand the request",
     401: "it wants a subscription key or token",
@@ -60,43 +61,6 @@ _REASONS: Final = {
     429: "it is asked too often",
     503: "it is not ready",
 }
-
-
-class SourceFailed(Unreachable):
-    """A collateral source gave no answer that can be used."""
-
-    code = "SR-COLLATERAL-SOURCE"
-    fix = "Run strongroom collateral doctor: it says of each source what is wrong and what to do."
-
-    def __init__(
-        self,
-        sentence: str,
-        *,
-        fix: str | None = None,
-        status: int | None = None,
-        again: bool = False,
-        after_s: float | None = None,
-    ) -> None:
-        super().__init__(sentence, fix=fix)
-        self.status = status
-        self.again = again  # whether asking once more may help
-        self.after_s = after_s
-
-    @property
-    def definitive(self) -> bool:
-        """Whether the source said that there is no such thing."""
-        return self.status in _NO_SUCH_THING
-
-
-class AnswerSource(Protocol):
-    """Something that answers requests of the certification API. It is not trusted."""
-
-    @property
-    def name(self) -> str:
-        """What operators call it."""
-
-    def answer(self, request: Request) -> Answer:
-        """Return an answer of status 200; raise SourceFailed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

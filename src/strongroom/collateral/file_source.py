@@ -12,8 +12,8 @@ from typing import Final
 
 from strongroom.attestation import Collateral, CollateralUnreadable, Tee
 from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
+from strongroom.collateral.answering import SourceFailed
 from strongroom.collateral.api import Answer, Kind, Request, chain_headers, encode_chain
-from strongroom.collateral.client import SourceFailed
 from strongroom.errors import BadInput
 from strongroom.pki import disk
 from strongroom.wire import strict_json
@@ -41,6 +41,18 @@ class FileSource:
             if found is not None:
                 return found
         raise SourceFailed(f"{self.name} holds nothing for {request.path_and_query()[:160]}", status=404)
+
+    def requests(self) -> Iterator[Request]:
+        """Yield the requests that the newest of the files answers."""
+        for held in self._files():
+            tee = Tee.TDX if _member(held.tcb_info, "id") == Tee.TDX else Tee.SGX
+            parameters = {"fmspc": _member(held.tcb_info, "fmspc") or ""}
+            ca = "processor" if _CAS["processor"] in _bytes(held.pck_crl) else "platform"
+            yield Request(kind=Kind.ROOT_CRL)
+            yield Request(kind=Kind.PCK_CRL, parameters={"ca": ca})
+            yield Request(kind=Kind.TCB, tee=tee, parameters=parameters)
+            yield Request(kind=Kind.QE_IDENTITY, tee=tee)
+            return
 
     def _files(self) -> Iterator[Collateral]:
         """Yield readable collateral, the newest file first."""

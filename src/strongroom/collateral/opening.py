@@ -17,8 +17,8 @@ from pathlib import Path
 from strongroom.attestation import Anchor
 from strongroom.attestation.validity import timestamp
 from strongroom.collateral import profiles, qcnl
+from strongroom.collateral.answering import AnswerSource
 from strongroom.collateral.cache import Cache, hold
-from strongroom.collateral.client import AnswerSource, HttpSource, read_subscription_key
 from strongroom.collateral.file_source import FileSource
 from strongroom.collateral.parts import Audit, GraceUse
 from strongroom.collateral.profiles import Profile
@@ -70,6 +70,8 @@ def read_qcnl(path: Path) -> qcnl.Qcnl:
 
 def answer_sources(settings: CollateralSettings, base: Path) -> Iterator[AnswerSource]:
     """Yield the sources in the order in which they are asked: those of qcnl.conf, then those that are named."""
+    from strongroom.collateral.client import HttpSource, read_subscription_key  # who asks nobody loads no HTTP
+
     key = read_subscription_key(base / settings.subscription_key_file) if settings.subscription_key_file else None
     ca_file = base / settings.ca_file if settings.ca_file else None
     for each in _profiles(settings, base):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from strongroom.collateral.answering import SourceFailed
 from strongroom.collateral.api import Request
 from strongroom.collateral.assemble import Exchange
 from strongroom.collateral.checks import Checked
-from strongroom.collateral.client import SourceFailed
 from strongroom.collateral.folder import CollateralUnavailable
 from strongroom.collateral.seen import CollateralRollback
 from strongroom.errors import Refused, StrongroomError

@@ -18,11 +18,11 @@ from strongroom.attestation import Anchor, CertificationType, Collateral, Quote
 from strongroom.attestation.validity import timestamp
 from strongroom.attestation.verify import pck_chain_of
 from strongroom.collateral import gather
+from strongroom.collateral.answering import AnswerSource
 from strongroom.collateral.api import Answer, Kind, Request
 from strongroom.collateral.assemble import Exchange, issuer_chain
 from strongroom.collateral.cache import Entry, MemoryStore, Stamp, Store, key_of
 from strongroom.collateral.checks import Circumstances, check, check_links, pem_chain
-from strongroom.collateral.client import AnswerSource
 from strongroom.collateral.freshness import (
     CLOCK_TOLERANCE,
     FAILURE_LIFETIME,
@@ -116,11 +116,9 @@ class LiveSource:
         """Return fresh collateral for a platform; raises as `collateral_for` does."""
         return self._collateral(platform, self._clock(), {})
 
-    def parts_of(self, platform: gather.Platform) -> tuple[Part, ...]:
-        """Return the verified parts of a platform's collateral; raises as `collateral_for` does."""
-        used: dict[str, Part] = {}
-        self._collateral(platform, self._clock(), used)
-        return tuple(used.values())
+    def parts(self) -> tuple[Part, ...]:
+        """Return the verified parts that were used so far."""
+        return tuple(part for _, (_, part) in self._held.items())
 
     def _collateral(self, platform: gather.Platform, at: datetime, used: dict[str, Part]) -> Collateral:
         if platform.leaf is not None:

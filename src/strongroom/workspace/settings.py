@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
 
@@ -28,6 +29,7 @@ class Settings:
 
     certificate_days: int = LEAF_DAYS  # validity of the certificates that `strongroom certs` writes
     broker_names: tuple[str, ...] = BROKER_NAMES  # DNS names in the broker's certificate
+    collateral: Mapping[str, object] | None = None  # the [collateral] table, as it is; its room reads it
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -39,6 +41,7 @@ class Settings:
         broker = _Table(table.take("broker", dict, {}), "[broker]")
         days = certificates.take("days", int, LEAF_DAYS)
         broker_names = broker.take("names", list, list(BROKER_NAMES))
+        collateral = table.take("collateral", dict, {})
         for part in (table, certificates, broker):
             part.expect_end()
         if not 1 <= days < CA_DAYS:
@@ -46,7 +49,7 @@ class Settings:
         if not all(isinstance(name, str) for name in broker_names):
             raise SettingsMalformed("[broker] names holds something that is not text")
         names.server_names(broker_names)
-        return cls(certificate_days=days, broker_names=tuple(broker_names))
+        return cls(certificate_days=days, broker_names=tuple(broker_names), collateral=collateral or None)
 
     def render(self) -> bytes:
         """Return the file with comments."""
@@ -63,6 +66,11 @@ days = {self.certificate_days}
 # DNS names in the broker's certificate: replicas must reach it under one of them. Names, not addresses: enclaves
 # of older Gramine releases cannot match an address. After a change the broker renews its certificate by itself.
 names = [{quoted}]
+
+# Where the broker finds the collateral of replicas. Without this table: the files in trust/collateral.
+# [collateral]
+# sources = ["intel-pcs"]          # asked in this order: intel-pcs, azure, a PCCS's URL, a folder such as "./mirror"
+# max_age = "7d"                   # nothing older is used; "grace" lets it serve longer, with an audit record each time
 """.encode()
 
 
