@@ -75,6 +75,17 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         ),
     ),
     (
+        "Collateral",
+        (
+            Verb("collateral fetch", "collateral_fetch", "fetch a platform's collateral from Intel, a PCCS or a cloud"),
+            Verb("collateral show", "collateral_show", "show what a file or the cache holds, and for how long"),
+            Verb("collateral doctor", "collateral_doctor", "check sources, cache and clocks, each with a fix"),
+            Verb("pccs serve", "pccs_serve", "serve Intel's certification API here: a simulated platform's, or recorded"),
+            Verb("pccs fill", "pccs_fill", "fetch collateral ahead of need, and write it out for machines without network"),
+            Verb("pccs token", "pccs_token", "make a token for registering machines or filling the local PCCS"),
+        ),
+    ),
+    (
         "Help",
         (Verb("explain", "explain", "say what an error code means and what to do"),),
     ),
