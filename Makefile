@@ -39,6 +39,7 @@ fuzz: setup
 
 docs: setup
 	@$(PY) tools/write_error_docs.py
+	@$(PY) tools/write_difference_docs.py
 
 clean:
 	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
