@@ -19,6 +19,7 @@ from strongroom.cli.contents import CONTENTS, Verb, verbs
 from strongroom.errors import BadInput, StrongroomError, Unreachable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+WIDER = 5  # strongroom policy diff: the new policy admits more, which is no error but has to be seen
 
 
 class Misuse(BadInput):
@@ -113,7 +114,7 @@ def table_of_contents() -> str:
         lines.append(title)
         lines += [f"  {verb.words:<16} {verb.summary}" for verb in chapter]
         lines.append("")
-    lines.append("Exit status: 0 done, 1 misuse, 2 bad input, 3 refused or tampered, 4 unreachable.")
+    lines.append("Exit status: 0 done, 1 misuse, 2 bad input, 3 refused or tampered, 4 unreachable, 5 policy widened.")
     return "\n".join(lines) + "\n"
 
 

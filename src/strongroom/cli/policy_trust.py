@@ -1,9 +1,10 @@
 """Write the rule that releases a secret to a measured build, and nothing else.
 
-Name the build by its measurement (--mrenclave, or --measurement with the output of strongroom sim measure --json or
-gramine-sgx-sigstruct-view --output-format json), or by who signed it (--mrsigner with --isvprodid and --min-isvsvn;
---by-signer takes them from the measurement file). Platforms have to be up to date and debug enclaves are refused; to
-admit more, edit the rule in policy.toml and let strongroom policy lint say what it then means.
+Name the build by a file: the .sig that gramine-sgx-sign wrote, a measurement in JSON (strongroom measure --json,
+strongroom sim measure --json, gramine-sgx-sigstruct-view --output-format json), or a folder that holds exactly one of
+these. Or by its measurement (--mrenclave), or by who signed it (--mrsigner with --isvprodid and --min-isvsvn;
+--by-signer takes them from the file). A .sig counts only if its signature holds. Platforms have to be up to date and
+debug builds are refused; to admit more, edit the rule in policy.toml and let strongroom policy lint say what it means.
 """
 
 from __future__ import annotations
@@ -11,27 +12,34 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
 
 if TYPE_CHECKING:
-    from strongroom.broker import SignatureCheck
+    from strongroom.broker.measurement_file import MeasuredBuild
+
+DOMAINS = ("intel", "simulated", "azure-attestation", "intel-trust-authority")
+MAX_BUILD_BYTES = 64 * 1024
+MAX_NAMES = 1000
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     workspace_argument(parser)
     who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("build", type=Path, nargs="?", metavar="BUILD", help="a .sig, a measurement in JSON, or a folder")
     who.add_argument("--mrenclave", type=_measurement, metavar="HEX", help="the build's measurement")
     who.add_argument("--mrsigner", type=_measurement, metavar="HEX", help="who signed the build")
-    who.add_argument("--measurement", type=Path, metavar="FILE.json", help="the build's measurement as JSON")
+    who.add_argument("--measurement", type=Path, metavar="FILE", help="the same as BUILD")
     parser.add_argument("--isvprodid", type=_u16, metavar="N", help="product id, exact (with --mrsigner)")
     parser.add_argument("--min-isvsvn", type=_u16, metavar="N", help="least security version (with --mrsigner)")
-    parser.add_argument("--by-signer", action="store_true", help="trust the signer in FILE.json, not the one build")
+    parser.add_argument("--by-signer", action="store_true", help="trust the signer of BUILD, not the one build")
     parser.add_argument("--release", required=True, metavar="NAME", help="model/NAME/VERSION or secret/NAME")
-    parser.add_argument("--trust-domain", choices=["intel", "simulated"], default="intel",
+    parser.add_argument("--trust-domain", choices=DOMAINS, default="intel",
                         help="whose evidence counts (default: intel; simulated keeps nothing secret)")  # fmt: skip
     parser.add_argument("--name", help="what to call the rule in logs and ledger")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -44,11 +52,12 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.broker.policy_edit import add_rules
 
     workspace = open_workspace(args)
-    mrenclave, signature = identity(args)
-    who = mrenclave or signature.mrsigner or b""
+    build = identity(args)
+    who = build.mr_enclave or (build.domain or {}).get("mrtd") or build.signature.mrsigner or b""
     rule = policy_text.strict_rule(
         args.name or f"{args.release} on {args.trust_domain}, {who.hex()[:8]}",
-        release=args.release, mrenclave=mrenclave, signature=signature, trust_domains=[TrustDomain(args.trust_domain)],
+        release=args.release, mrenclave=build.mr_enclave, signature=build.signature, domain=build.domain, kss=build.kss,
+        trust_domains=[TrustDomain(args.trust_domain)],
     )  # fmt: skip
     added = add_rules(workspace.policy_path, [rule])
     sentences = policy_text.describe(rule)
@@ -64,21 +73,54 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def identity(args: argparse.Namespace) -> tuple[bytes | None, SignatureCheck]:
-    """Return the measurement, or None and what the signer's rule compares."""
+def identity(args: argparse.Namespace) -> MeasuredBuild:
+    """Return the build that the command line names."""
     from strongroom.broker import SignatureCheck
-    from strongroom.broker.measurement_file import read_measurement
+    from strongroom.broker.measurement_file import MeasuredBuild
     from strongroom.cli.frame import Misuse
-    from strongroom.pki import disk
 
-    if args.measurement and not (args.isvprodid is None and args.min_isvsvn is None):
-        raise Misuse("--isvprodid and --min-isvsvn go with --mrsigner", fix="Use --by-signer to take them from FILE.")
-    if args.measurement:
-        found = read_measurement(disk.read_bounded(args.measurement, limit=64 * 1024))
-        return (None, found.signature) if args.by_signer else (found.mr_enclave, SignatureCheck())
+    place = args.build or args.measurement
+    if place and not (args.isvprodid is None and args.min_isvsvn is None):
+        raise Misuse("--isvprodid and --min-isvsvn go with --mrsigner", fix="Use --by-signer to take them from BUILD.")
+    if place:
+        found = build_at(place)
+        if not args.by_signer:
+            return found if found.domain else replace(found, signature=SignatureCheck())
+        if found.domain:
+            raise Misuse("a trust domain has no signer", fix="Leave --by-signer away.")
+        return replace(found, mr_enclave=None)
     if args.mrsigner and (args.isvprodid is None or args.min_isvsvn is None):
         raise Misuse("a signer alone is not a build", fix="Give --isvprodid and --min-isvsvn with --mrsigner.")
-    return args.mrenclave, SignatureCheck(mrsigner=args.mrsigner, isvprodid=args.isvprodid, min_isvsvn=args.min_isvsvn)
+    signature = SignatureCheck(mrsigner=args.mrsigner, isvprodid=args.isvprodid, min_isvsvn=args.min_isvsvn)
+    return MeasuredBuild(mr_enclave=args.mrenclave, signature=signature)
+
+
+def build_at(place: Path) -> MeasuredBuild:
+    """Return the build of a file, or of the one such file in a folder. Raises MeasurementMalformed."""
+    from strongroom.broker.measurement_file import MeasurementMalformed, read_build
+    from strongroom.pki import disk
+
+    if not place.is_dir():
+        return read_build(disk.read_bounded(place, limit=MAX_BUILD_BYTES))
+    names = sorted(islice(place.iterdir(), MAX_NAMES))
+    signed = [path for path in names if path.suffix == ".sig"]
+    found = signed or [path for path in names if path.suffix == ".json" and _is_measurement(path)]
+    if len(found) != 1:
+        listed = ", ".join(path.name for path in found[:5]) or "none"
+        raise MeasurementMalformed(
+            f"{place} has to hold exactly one .sig file or measurement: {listed}", fix="Name the file itself."
+        )
+    return read_build(disk.read_bounded(found[0], limit=MAX_BUILD_BYTES))
+
+
+def _is_measurement(path: Path) -> bool:
+    """Return whether a JSON file speaks of a measurement at all, good or bad."""
+    from strongroom.pki import disk
+
+    if path.stat().st_size > MAX_BUILD_BYTES:
+        return False
+    text = disk.read_bounded(path, limit=MAX_BUILD_BYTES)
+    return b'"mr_enclave"' in text or b'"mr_td"' in text
 
 
 def _measurement(text: str) -> bytes:

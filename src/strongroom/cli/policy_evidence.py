@@ -1,0 +1,92 @@
+"""Evidence on the command line: recorded files and raw quotes, judged by the rules of a policy file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+from strongroom.attestation import INTEL, Anchor, Claims, Collateral, EvidenceRefused, claims_of, verify
+from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
+from strongroom.attestation.quote import MAX_QUOTE_BYTES
+from strongroom.attestation.recorded import MAX_RECORD_BYTES, RecordedEvidence
+from strongroom.broker.release import Grant, ReleaseRule, decide
+from strongroom.broker.setup import read_anchors
+from strongroom.cli.frame import Misuse
+from strongroom.pki import disk
+
+MAX_FOLDER_FILES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One piece of evidence, and the time to judge it at."""
+
+    path: Path
+    evidence: RecordedEvidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What one piece of evidence proves: claims, or why it does not hold."""
+
+    piece: Piece
+    claims: Claims | None
+    refused: EvidenceRefused | None
+
+
+def root_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--root`."""
+    parser.add_argument("--root", type=Path, action="append", default=[], metavar="FILE",
+                        help="a root certificate, or a folder of them, to trust besides Intel's")  # fmt: skip
+
+
+def anchors_of(places: Sequence[Path]) -> list[Anchor]:
+    """Return Intel's anchor and those of the files and folders named."""
+    return [INTEL, *(anchor for place in places for anchor in read_anchors(place))]
+
+
+def read_piece(path: Path, *, collateral: Path | None, at: datetime | None) -> Piece:
+    """Return a recorded file, or a raw quote with the collateral named; `at` replaces the recorded time."""
+    data = disk.read_bounded(path, limit=MAX_RECORD_BYTES)
+    if data[:64].lstrip().startswith(b"{"):
+        evidence = RecordedEvidence.from_json(data)
+        if at is not None:
+            evidence = RecordedEvidence(quote=evidence.quote, collateral=evidence.collateral, at=at)
+        return Piece(path=path, evidence=evidence)
+    if collateral is None:
+        raise Misuse(f"{path} is a raw quote", fix="Give its collateral with --collateral, or name a recorded file.")
+    parts = Collateral.from_json(disk.read_bounded(collateral, limit=MAX_COLLATERAL_FILE_BYTES))
+    moment = (at or datetime.now(UTC)).replace(microsecond=0)
+    return Piece(path=path, evidence=RecordedEvidence(quote=data[: MAX_QUOTE_BYTES + 1], collateral=parts, at=moment))
+
+
+def read_folder(folder: Path) -> Iterator[Piece]:
+    """Yield the recorded evidence of a folder, by name."""
+    for path in sorted(islice(folder.iterdir(), MAX_FOLDER_FILES)):
+        if path.suffix == ".json":
+            yield read_piece(path, collateral=None, at=None)
+
+
+def judge(piece: Piece, rules: Sequence[ReleaseRule], anchors: Sequence[Anchor]) -> Judged:
+    """Verify one piece with the longest grace that any of the rules gives; each rule then judges its own."""
+    grace = max((rule.policy.collateral_grace for rule in rules), default=timedelta(0))
+    evidence = piece.evidence
+    try:
+        verdict = verify(
+            evidence.quote, evidence.collateral, anchors=anchors, at=evidence.at, collateral_grace=grace
+        )  # fmt: skip
+    except EvidenceRefused as refused:
+        return Judged(piece=piece, claims=None, refused=refused)
+    return Judged(piece=piece, claims=claims_of(verdict), refused=None)
+
+
+def released(judged: Judged, rules: Sequence[ReleaseRule], *, fresh: bool) -> str | None:
+    """Return the name of the secret that the rules release to this evidence; None if they release nothing."""
+    if judged.claims is None:
+        return None
+    outcome = decide(judged.claims, rules, fresh=fresh, at=judged.piece.evidence.at)
+    return outcome.secret_name if isinstance(outcome, Grant) else None
