@@ -15,6 +15,7 @@ from strongroom.errors import StrongroomError
 from strongroom.wire import der
 from strongroom.wire.der import DerReader
 
+_MAX_NUMBER_OCTETS: Final = 20
 _CRL_NUMBER: Final = der.oid_of("2.5.29.20")
 _AUTHORITY_KEY_ID: Final = der.oid_of("2.5.29.35")
 
@@ -117,4 +118,6 @@ def _extensions(tbs: DerReader) -> int:
     number = DerReader(values[_CRL_NUMBER], what="CRL number", error=tbs.fault)
     value = number.integer("value")
     number.end()
+    if not 0 <= value < 1 << 8 * _MAX_NUMBER_OCTETS:  # RFC 5280 section 5.2.3
+        raise tbs.fault("CRLNumber is not a number of at most 20 bytes")
     return value

@@ -193,3 +193,12 @@ def test_sc_11_a_critical_extension_would_limit_the_list_and_is_refused(world, l
     crl = builder.sign(lw.KEYS["ca"], lw.hashes.SHA256()).public_bytes(Encoding.DER)
     with pytest.raises(Malformed, match="critical"):
         parse_crl(crl, what="CRL", error=Malformed)
+
+
+def test_sc_11_a_negative_crl_number_is_refused(world):
+    world.crls["pck"]["number"] = 7
+    sound = world.crl("pck")
+    negative = sound.replace(bytes.fromhex("0603551d140403020107"), bytes.fromhex("0603551d140403020187"))
+    assert negative != sound
+    with pytest.raises(Malformed, match="CRLNumber"):
+        parse_crl(negative, what="CRL", error=Malformed)
