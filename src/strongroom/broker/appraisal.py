@@ -27,17 +27,18 @@ class Appraised:
 
 def appraise_certificate(
     certificate: bytes, *, source: CollateralSource, anchors: Sequence[Anchor], at: datetime,
-    collateral_grace: timedelta = timedelta(0),
+    collateral_grace: timedelta = timedelta(0), live_key: bytes | None = None,
 ) -> Appraised:  # fmt: skip
     """Return what the evidence in an RA-TLS certificate (DER) proves; its key is bound by it.
 
-    `collateral_grace`: the most that any rule gives; each rule judges its own. Raises the error of the rule that
-    failed: one of `pki.ratls`, EvidenceRefused, or CollateralUnavailable.
+    `collateral_grace`: the most that any rule gives; each rule judges its own. `live_key`: see `ratls`. Raises the
+    error of the rule that failed: one of `pki.ratls`, EvidenceRefused, or CollateralUnavailable.
     """
-    evidence = ratls.open_certificate(certificate, at=at)
+    evidence = ratls.open_certificate(certificate, at=at, live_key=live_key)
     collateral = source.collateral_for(parse_quote(evidence.quote))
     verdict = verify(evidence.quote, collateral, anchors=anchors, at=at, collateral_grace=collateral_grace)
-    # The newer form binds the claims that name the key, the older one the key itself; `ratls` has checked either.
-    bound = evidence.spki if evidence.claims is None else evidence.claims
-    binding = Binding(kind=BindingKind.KEY, public_key_spki=bound)
+    # `ratls` found the binding before the quote was verified; the bytes that were signed have to be the same ones.
+    if verdict.body.report_data != evidence.report_data:
+        raise ratls.NotBound("the verified report data is not the hash of this certificate's key or claims")
+    binding = Binding(kind=BindingKind.KEY, public_key_spki=evidence.bound)
     return Appraised(verdict=verdict, quote=evidence.quote, collateral=collateral, binding=binding)

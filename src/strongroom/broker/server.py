@@ -147,8 +147,10 @@ class BrokerServer:
             left_s = await self._in_time(connection.handshake, self._limits.deadline_s)
             self._mark_serving()
             # 2. The evidence in the certificate, before a byte of the request is read.
-            certificate = connection.tls.peer_certificate()
-            case = await self._in_thread(partial(self._service.consider, case, certificate, tls=connection.tls.version))
+            tls = connection.tls
+            certificate, live_key = tls.peer_certificate(), tls.peer_key()
+            judge = partial(self._service.consider, case, certificate, live_key=live_key, tls=tls.version)
+            case = await self._in_thread(judge)
             # 3. Exactly the request; a denied peer is not even asked for it.
             protocol = provisioning.Server()
             if case.granted:

@@ -105,16 +105,20 @@ class ReleaseService:
             except StrongroomError as problem:
                 _log.warning("a rule releases %s, but: %s [%s]", name, problem.sentence, problem.code)
 
-    def consider(self, case: Case, certificate: bytes, *, tls: str) -> Case:
-        """Return the case with verdict and outcome; whatever does not hold is a denial."""
+    def consider(self, case: Case, certificate: bytes, *, tls: str, live_key: bytes | None = None) -> Case:
+        """Return the case with verdict and outcome; whatever does not hold is a denial.
+
+        `live_key`: the key of the handshake (SubjectPublicKeyInfo, DER), which has to be the certificate's.
+        """
         at = self._clock()
         case = replace(case, tls=tls)
         try:
             rules = self._policy().rules
             grace = max((rule.policy.collateral_grace for rule in rules), default=timedelta(0))
             found = appraise_certificate(
-                certificate, source=self._source, anchors=self._anchors, at=at, collateral_grace=grace
-            )
+                certificate, source=self._source, anchors=self._anchors, at=at, collateral_grace=grace,
+                live_key=live_key,
+            )  # fmt: skip
             case = replace(case, verdict=found.verdict)
             if self._recorder is not None:
                 self._recorder.keep(found, at=at)

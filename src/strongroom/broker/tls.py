@@ -122,6 +122,13 @@ class TlsPeer:
             raise TlsFailed(f"the peer presented {len(others) + 1} certificates, RA-TLS has one")
         return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
+    def peer_key(self) -> bytes:
+        """Return the key (SubjectPublicKeyInfo, DER) that the handshake was verified with. Raises TlsFailed."""
+        certificate = self._connection.get_peer_certificate()
+        if certificate is None:
+            raise TlsFailed("the peer presented no certificate")
+        return crypto.dump_publickey(crypto.FILETYPE_ASN1, certificate.get_pubkey())
+
     @property
     def version(self) -> str:
         """The protocol version in use, such as TLSv1.2."""

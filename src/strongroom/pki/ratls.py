@@ -22,9 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
+from strongroom.attestation import Tee
 from strongroom.errors import Tampered
 from strongroom.pki import self_signed, tagged_evidence
 from strongroom.pki.keys import UNREADABLE
+from strongroom.pki.report_data import report_data_of
 from strongroom.pki.self_signed import PublicKey, SelfSigned
 from strongroom.pki.tagged_evidence import MIN_QUOTE_BYTES, TaggedEvidence
 
@@ -33,7 +35,6 @@ DICE_OID: Final = ObjectIdentifier("2.23.133.5.4.9")
 MIN_EVIDENCE_BYTES: Final = 128
 MAX_EVIDENCE_BYTES: Final = 8192
 MAX_CERTIFICATE_BYTES: Final = 32 * 1024  # two extensions of at most 8 KiB, a key and a signature
-REPORT_DATA: Final = slice(368, 432)  # header 48, then byte 320 of the report body
 DEFAULT_LIFETIME: Final = timedelta(hours=24)
 GRAMINE_NOT_BEFORE: Final = datetime(2001, 1, 1, tzinfo=UTC)
 GRAMINE_NOT_AFTER: Final = datetime(2030, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -104,6 +105,20 @@ class NoEvidence(Tampered):
     fix = "Run the peer inside a TEE with RA-TLS; an ordinary certificate opens nothing here."
 
 
+class QuoteUnreadable(Tampered):
+    """The evidence in the certificate is not a quote of the kind that its form carries."""
+
+    code = "SR-RATLS-QUOTE"
+    fix = "Have the peer make a new certificate; the legacy form carries quotes of SGX enclaves alone."
+
+
+class LiveKeyMismatch(Tampered):
+    """The key of the live handshake is not the key in the RA-TLS certificate."""
+
+    code = "SR-RATLS-LIVE-KEY"
+    fix = "Refuse this peer: it does not hold the key that its evidence vouches for."
+
+
 class NotBound(Tampered):
     """The quote was made for another key than the one in the certificate."""
 
@@ -130,6 +145,16 @@ class RaTlsEvidence:
     not_before: datetime  # what the peer wrote: never a proof of freshness
     not_after: datetime
 
+    @property
+    def bound(self) -> bytes:
+        """What the quote vouches for: the claims, or in the legacy form the key."""
+        return self.spki if self.claims is None else self.claims
+
+    @property
+    def report_data(self) -> bytes:
+        """The 64 bytes that the quote holds, and that whoever verifies it must find there."""
+        return _report_data(self.bound)
+
 
 def generate_key() -> ec.EllipticCurvePrivateKey:
     """Return a fresh P-384 key, the type that Gramine 1.4 and later uses."""
@@ -146,15 +171,18 @@ def make_certificate(
     private_key: PrivateKey,
     quote: Callable[[bytes], bytes],
     *,
-    forms: Sequence[Form] = (Form.LEGACY, Form.DICE),
+    forms: Sequence[Form] | None = None,
     not_before: datetime,
     not_after: datetime,
     nonce: bytes | None = None,
 ) -> bytes:
     """Return a self-signed certificate (DER) that carries one quote per form; `quote` gets 64 bytes of report data.
 
-    The layout is Gramine's: subject, serial 1, SHA-256. A nonce goes into the claims of the DICE form.
+    The layout is Gramine's: subject, serial 1, SHA-256. `forms`: None is both, for an RSA key the legacy one. A nonce
+    goes into the claims of the DICE form.
     """
+    if forms is None:
+        forms = (Form.LEGACY,) if isinstance(private_key, rsa.RSAPrivateKey) else (Form.LEGACY, Form.DICE)
     public = private_key.public_key()
     spki = spki_of(private_key)
     builder = (
@@ -187,27 +215,32 @@ def _report_data(bound: bytes) -> bytes:
 
 
 def open_certificate(
-    der: bytes, *, at: datetime, allow_rsa: bool = True, nonce: bytes | None = None, skew: timedelta = SKEW
-) -> RaTlsEvidence:
+    der: bytes, *, at: datetime, live_key: bytes | None = None, allow_rsa: bool | None = None,
+    nonce: bytes | None = None, skew: timedelta = SKEW,
+) -> RaTlsEvidence:  # fmt: skip
     """Take the evidence out of one RA-TLS certificate, rule by rule; stricter than Gramine's verifier where it is lax.
 
-    `allow_rsa` admits RSA-3072 for certificates of the legacy form. With a `nonce` the claims must answer it.
-    Raises a `Tampered` named after the rule that failed.
+    `live_key`: the SubjectPublicKeyInfo (DER) that the handshake proved possession of, as the TLS library holds it;
+    without one, possession is not proven. `allow_rsa`: None admits RSA-3072 in the legacy form, as Gramine before 1.4
+    makes it; True in both, False in none. With a `nonce` the claims must answer it. Raises a `Tampered` named after
+    the rule that failed.
     """
     # 1. One strict DER certificate, signed with its own key, valid now.
     certificate = _load(der)
     public = _public_key(certificate)
     _check_self_signature(certificate, public)
     _check_validity(certificate, at, skew)
-    # 2. The key is of an accepted type.
-    _check_accepted(public, allow_rsa=allow_rsa)
+    # 2. The key is of an accepted type, and the live handshake's.
+    _check_accepted(public, allow_rsa=allow_rsa is not False)
     spki = certificate.spki
+    if live_key is not None and not hmac.compare_digest(spki, live_key):
+        raise LiveKeyMismatch("the handshake was made with another key than the certificate's")
     # 3. Evidence is found by parsing, once per kind, and has the size of a quote.
     evidence = _evidence_extensions(certificate)
     dates = {"not_before": certificate.not_before, "not_after": certificate.not_after}
     # 4. If the DICE form is there it must verify; otherwise the legacy form.
     if DICE_OID in evidence:
-        if isinstance(public, rsa.RSAPublicKey):
+        if isinstance(public, rsa.RSAPublicKey) and not allow_rsa:
             raise KeyTypeRefused("RSA comes with the legacy form of evidence only")
         return _open_dice(evidence[DICE_OID], spki, nonce, **dates)
     if LEGACY_OID not in evidence:
@@ -215,7 +248,7 @@ def open_certificate(
     if nonce is not None:
         raise tagged_evidence.NonceMismatch("the legacy form of evidence cannot answer a nonce")
     quote = evidence[LEGACY_OID]
-    _check_bound(quote, spki)
+    _check_bound(quote, spki, Form.LEGACY)
     return RaTlsEvidence(quote=quote, form=Form.LEGACY, spki=spki, claims=None, unknown_claims=(), **dates)
 
 
@@ -230,7 +263,7 @@ def _open_dice(
     if nonce is not None:
         tagged_evidence.check_nonce(claims, nonce)
     # 7. The quote binds the claims exactly as received.
-    _check_bound(evidence.quote, evidence.claims)
+    _check_bound(evidence.quote, evidence.claims, Form.DICE)
     unknown = tuple(sorted(claims.keys() - {tagged_evidence.KEY_HASH, tagged_evidence.NONCE}))
     return RaTlsEvidence(
         quote=evidence.quote, form=Form.DICE, spki=spki, claims=evidence.claims, unknown_claims=unknown,
@@ -292,11 +325,13 @@ def _evidence_extensions(certificate: SelfSigned) -> dict[ObjectIdentifier, byte
     return found
 
 
-def _check_bound(quote: bytes, bound: bytes) -> None:
+def _check_bound(quote: bytes, bound: bytes, form: Form) -> None:
     # 7. report_data[0:32] is the SHA-256 of what is bound, compared in constant time; [32:64] is zero.
     if len(quote) < MIN_QUOTE_BYTES:
         raise EvidenceSizeRefused(f"the quote has {len(quote)} bytes, at least {MIN_QUOTE_BYTES} are needed")
-    report_data = quote[REPORT_DATA]
+    tee, report_data = report_data_of(quote, error=QuoteUnreadable)
+    if form is Form.LEGACY and tee is not Tee.SGX:
+        raise QuoteUnreadable("the legacy form carries SGX quotes, this is a quote of a trust domain (TDX)")
     if not hmac.compare_digest(report_data[:32], hashlib.sha256(bound).digest()):
         raise NotBound("report data does not hold the hash of this certificate's key or claims")
     if not hmac.compare_digest(report_data[32:], bytes(32)):
