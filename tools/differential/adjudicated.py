@@ -160,7 +160,7 @@ DIFFERENCES: Final = (
     _lenient("svn2", r"Failed to evaluate the current TDX TCB \(TEE_TCB_SVN2\)", _same_svn2),
     _lenient("pcesvn-length", "PceSvn length mismatch"),
     # Both accept and say something else.
-    Difference("cpusvn", _ACCEPTS, _ACCEPTS, _usual_extension),
+    Difference("components", _ACCEPTS, _ACCEPTS, _usual_extension),
     Difference("level-order", _ACCEPTS, _ACCEPTS, _descending),
     Difference("advisory-twice", _ACCEPTS, _ACCEPTS, _advisories_once),
     Difference("relaunch", _ACCEPTS, _ACCEPTS, _td_1_0),
