@@ -112,15 +112,25 @@ class _Vouched:
 
 
 class Verifier:
-    """`verify` under anchors that stay the same, with a memory of bounded size."""
+    """`verify` under anchors that stay the same, with a memory of bounded size.
+
+    It holds at most `max_entries` platforms, no more collaterals than that, and `max_keys` attestation keys; 0 turns
+    a memory off.
+    """
 
     __slots__ = ("_anchors", "_collaterals", "_platforms", "_vouched")
 
-    def __init__(self, anchors: Sequence[Anchor], *, max_entries: int = DEFAULT_MAX_ENTRIES) -> None:
+    def __init__(
+        self,
+        anchors: Sequence[Anchor],
+        *,
+        max_entries: int = DEFAULT_MAX_ENTRIES,
+        max_keys: int = DEFAULT_MAX_ENTRIES,
+    ) -> None:
         self._anchors: Final = tuple(anchors)
         self._collaterals: Final = Lru[_Known](min(max_entries, MAX_COLLATERALS), MAX_COLLATERAL_CHARACTERS)
         self._platforms: Final = Lru[TrustedPlatform](max_entries)
-        self._vouched: Final = Lru[_Vouched](max_entries)
+        self._vouched: Final = Lru[_Vouched](max_keys)
 
     @property
     def anchors(self) -> tuple[Anchor, ...]:

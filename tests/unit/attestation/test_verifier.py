@@ -285,7 +285,7 @@ def held(verifier):
 
 def test_ev_07_endless_chains_and_collaterals_cost_bounded_memory(lw, world, case):
     """The same evidence in endless spellings: white space behind PEM is allowed."""
-    verifier = Verifier(case.anchors, max_entries=8)
+    verifier = Verifier(case.anchors, max_entries=8, max_keys=8)
     chain = "".join(lw.pem(world.certificate(role)) for role in world.pck_chain).encode()
     for number in range(24):
         world.cert_data = chain + b"\n" * number
@@ -343,7 +343,7 @@ def test_what_weighs_too_much_is_not_kept_and_pushes_nothing_out():
 
 
 def test_a_memory_of_no_entries_keeps_none_and_verifies(case):
-    verifier = Verifier(case.anchors, max_entries=0)
+    verifier = Verifier(case.anchors, max_entries=0, max_keys=0)
     assert case.by(verifier) == case.by(verifier) == case.cold()
     assert held(verifier) == (0, 0, 0)
 
@@ -355,7 +355,7 @@ def test_threads_share_a_verifier(lw, case):
         each.anchors = case.anchors
     times = [case.now, case.now + 30 * DAY, case.now - 2 * DAY]
     wanted = {(number, at): each.cold(at) for number, each in enumerate(cases) for at in times}
-    verifier = Verifier(case.anchors, max_entries=2)
+    verifier = Verifier(case.anchors, max_entries=2, max_keys=2)
     wrong = []
 
     def work(seed):
