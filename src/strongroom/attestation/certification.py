@@ -24,6 +24,7 @@ class CertificationType(IntEnum):
     PCK_CHAIN = 5
 
 
+_TYPES: Final = {kind.value: kind for kind in CertificationType}
 PPID_BYTES: Final = {
     CertificationType.PLAIN_PPID: 16,
     CertificationType.RSA_2048_PPID: 256,
@@ -60,12 +61,12 @@ class PckLookup:
 
 def certification_type(number: int) -> CertificationType:
     """Return the type of that number; raise EvidenceRefused (CERT_TYPE) for one that has no place in a quote."""
-    try:
-        return CertificationType(number)
-    except ValueError:
+    kind = _TYPES.get(number)
+    if kind is None:
         raise EvidenceRefused(
             f"the certification data are of type {number}, wanted 1 to 5", reason=EvidenceCode.CERT_TYPE
-        ) from None
+        )
+    return kind
 
 
 def read_platform_ids(kind: CertificationType, data: bytes) -> PlatformIds:

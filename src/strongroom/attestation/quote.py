@@ -5,9 +5,10 @@ Every declared length is compared with the bytes that are left before anything i
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from strongroom.attestation.certification import (
     CertificationType,
@@ -16,7 +17,8 @@ from strongroom.attestation.certification import (
     certification_type,
     read_platform_ids,
 )
-from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
+from strongroom.attestation.codes import EvidenceCode as C
+from strongroom.attestation.codes import EvidenceRefused, refusal
 from strongroom.attestation.report import REPORT_BYTES, SgxReport
 from strongroom.attestation.td_report import TD_1_0_BYTES, TD_1_5_BYTES, TdReport
 from strongroom.wire import Reader
@@ -47,8 +49,12 @@ class BodyType(IntEnum):
 
 Body: TypeAlias = SgxReport | TdReport
 
+_VERSIONS: Final = frozenset({3, 4, 5})
+_HEADER: Final = struct.Struct("<HHIHH16s20s")  # version, key type, TEE type, QE SVN, PCE SVN, vendor, user data
 _TEES: Final = {0x00: Tee.SGX, 0x81: Tee.TDX}
 _BODY_BYTES: Final = {BodyType.SGX: REPORT_BYTES, BodyType.TD_1_0: TD_1_0_BYTES, BodyType.TD_1_5: TD_1_5_BYTES}
+_BODY_TYPES: Final = {body_type.value: body_type for body_type in BodyType}
+_TRUNCATED: Final = refusal(C.QUOTE_TRUNCATED)
 _BEFORE_VERSION_5: Final = {Tee.SGX: BodyType.SGX, Tee.TDX: BodyType.TD_1_0}
 
 
@@ -95,8 +101,7 @@ class Quote:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Header:
+class _Header(NamedTuple):
     version: int
     tee: Tee
     qe_svn: int
@@ -104,8 +109,7 @@ class _Header:
     user_data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Authentication:
+class _Authentication(NamedTuple):
     """The signature data: who vouches for header and body, and how."""
 
     signature: bytes
@@ -141,18 +145,15 @@ def pck_lookup_of(quote: Quote) -> PckLookup | None:
 
 def parse_quote(data: bytes) -> Quote:
     """Take a quote apart; raise EvidenceRefused with the format code of the first thing that is wrong."""
-    require(len(data) <= MAX_QUOTE_BYTES, EvidenceCode.TOO_LARGE,
-            f"the evidence has {len(data)} bytes, at most {MAX_QUOTE_BYTES} are read")  # fmt: skip
-    reader = Reader(data, what="quote", error=refusal(EvidenceCode.QUOTE_TRUNCATED))
+    if len(data) > MAX_QUOTE_BYTES:
+        raise _refused(C.TOO_LARGE, f"the evidence has {len(data)} bytes, at most {MAX_QUOTE_BYTES} are read")
+    reader = Reader(data, what="quote", error=_TRUNCATED)
     header = _read_header(reader)
     body_type = _BEFORE_VERSION_5[header.tee] if header.version < 5 else _read_body_type(reader, header.tee)
     body = reader.take(_BODY_BYTES[body_type], "body")
     signed = bytes(data[: reader.position])
-    auth = Reader(
-        reader.take(reader.u32("signature data length"), "signature data"),
-        what="signature data",
-        error=refusal(EvidenceCode.QUOTE_TRUNCATED),
-    )
+    signature_data = reader.take(reader.u32("signature data length"), "signature data")
+    auth = Reader(signature_data, what="signature data", error=_TRUNCATED)
     found = _read_authentication(auth, nested=header.version > 3)
     return Quote(
         version=header.version,
@@ -177,42 +178,38 @@ def parse_quote(data: bytes) -> Quote:
 
 def _read_header(reader: Reader) -> _Header:
     """Check and return the 48 header bytes (section 2.1)."""
-    version, key_type, tee_type = reader.u16("version"), reader.u16("key type"), reader.u32("TEE type")
-    require(version in {3, 4, 5}, EvidenceCode.UNSUPPORTED_QUOTE_VERSION,
-            f"the quote has version {version}, wanted 3, 4 or 5")  # fmt: skip
-    require(version > 3 or tee_type == 0, EvidenceCode.V3_NOT_SGX,
-            f"a version 3 quote claims TEE type {tee_type:#x}, wanted 0")  # fmt: skip
-    require(tee_type in _TEES, EvidenceCode.UNSUPPORTED_TEE,
-            f"the quote has TEE type {tee_type:#x}, wanted 0 (SGX) or 0x81 (TDX)")  # fmt: skip
-    require(key_type == ECDSA_P256, EvidenceCode.UNSUPPORTED_AK_TYPE,
-            f"the attestation key is of type {key_type}, wanted {ECDSA_P256} (ECDSA P-256)")  # fmt: skip
-    qe_svn, pce_svn = reader.u16("QE SVN"), reader.u16("PCE SVN")
-    vendor = reader.take(16, "QE vendor id")
-    require(vendor == QE_VENDOR_ID, EvidenceCode.UNKNOWN_QE_VENDOR,
-            f"the QE vendor id is {vendor.hex()}, wanted {QE_VENDOR_ID.hex()}")  # fmt: skip
-    return _Header(
-        version=version,
-        tee=_TEES[tee_type],
-        qe_svn=qe_svn,
-        pce_svn=pce_svn,
-        user_data=reader.take(20, "user data"),
+    version, key_type, tee_type, qe_svn, pce_svn, vendor, user_data = _HEADER.unpack(
+        reader.view(HEADER_BYTES, "header")
     )
+    if version not in _VERSIONS:
+        raise _refused(C.UNSUPPORTED_QUOTE_VERSION, f"the quote has version {version}, wanted 3, 4 or 5")
+    if version == 3 and tee_type != 0:
+        raise _refused(C.V3_NOT_SGX, f"a version 3 quote claims TEE type {tee_type:#x}, wanted 0")
+    tee = _TEES.get(tee_type)
+    if tee is None:
+        raise _refused(C.UNSUPPORTED_TEE, f"the quote has TEE type {tee_type:#x}, wanted 0 (SGX) or 0x81 (TDX)")
+    if key_type != ECDSA_P256:
+        sentence = f"the attestation key is of type {key_type}, wanted {ECDSA_P256} (ECDSA P-256)"
+        raise _refused(C.UNSUPPORTED_AK_TYPE, sentence)
+    if vendor != QE_VENDOR_ID:
+        sentence = f"the QE vendor id is {vendor.hex()}, wanted {QE_VENDOR_ID.hex()}"
+        raise _refused(C.UNKNOWN_QE_VENDOR, sentence)
+    return _Header(version, tee, qe_svn, pce_svn, user_data)
 
 
 def _read_body_type(reader: Reader, tee: Tee) -> BodyType:
     """Check and return what version 5 says of its body: a type that fits the header, a size that fits the type."""
     number, size = reader.u16("body type"), reader.u32("body size")
-    try:
-        body_type = BodyType(number)
-    except ValueError:
-        raise EvidenceRefused(
-            f"the body is of type {number}, wanted 1 (SGX), 2 (TD 1.0) or 3 (TD 1.5)",
-            reason=EvidenceCode.UNSUPPORTED_BODY_TYPE,
-        ) from None
-    require((body_type is BodyType.SGX) == (tee is Tee.SGX), EvidenceCode.BODY_TEE_MISMATCH,
-            f"the header says {tee.value}, the body is of type {number} ({body_type.name})")  # fmt: skip
-    require(size == _BODY_BYTES[body_type], EvidenceCode.BODY_SIZE,
-            f"a body of type {number} declares {size} bytes, wanted {_BODY_BYTES[body_type]}")  # fmt: skip
+    body_type = _BODY_TYPES.get(number)
+    if body_type is None:
+        sentence = f"the body is of type {number}, wanted 1 (SGX), 2 (TD 1.0) or 3 (TD 1.5)"
+        raise _refused(C.UNSUPPORTED_BODY_TYPE, sentence)
+    if (body_type is BodyType.SGX) != (tee is Tee.SGX):
+        sentence = f"the header says {tee.value}, the body is of type {number} ({body_type.name})"
+        raise _refused(C.BODY_TEE_MISMATCH, sentence)
+    if size != _BODY_BYTES[body_type]:
+        sentence = f"a body of type {number} declares {size} bytes, wanted {_BODY_BYTES[body_type]}"
+        raise _refused(C.BODY_SIZE, sentence)
     return body_type
 
 
@@ -240,25 +237,29 @@ def _read_authentication(auth: Reader, *, nested: bool) -> _Authentication:
 def _read_nested(auth: Reader) -> Reader:
     """Return a reader over the certification data of versions 4 and 5, which must fill the signature data."""
     kind = auth.u16("outer certification data type")
-    require(kind == QE_REPORT_CERTIFICATION, EvidenceCode.V4_CERT_TYPE,
-            f"the outer certification data are of type {kind}, wanted {QE_REPORT_CERTIFICATION}")  # fmt: skip
-    inner = Reader(
-        auth.take(auth.u32("outer certification data length"), "outer certification data"),
-        what="outer certification data",
-        error=refusal(EvidenceCode.QUOTE_TRUNCATED),
-    )
+    if kind != QE_REPORT_CERTIFICATION:
+        sentence = f"the outer certification data are of type {kind}, wanted {QE_REPORT_CERTIFICATION}"
+        raise _refused(C.V4_CERT_TYPE, sentence)
+    nested = auth.take(auth.u32("outer certification data length"), "outer certification data")
     _expect_end(auth)
-    return inner
+    return Reader(nested, what="outer certification data", error=_TRUNCATED)
 
 
 def _expect_end(reader: Reader) -> None:
-    require(reader.remaining == 0, EvidenceCode.AUTH_TRAILING,
-            f"{reader.what}: {reader.remaining} bytes are left over")  # fmt: skip
+    if reader.remaining:
+        raise _refused(C.AUTH_TRAILING, f"{reader.what}: {reader.remaining} bytes are left over")
 
 
 def _padding(rest: bytes) -> int:
     """Return the length of the padding behind the quote: zeros, as providers add them, and not too many."""
-    require(not any(rest), EvidenceCode.TRAILING_DATA, f"{len(rest)} bytes that are not all zero follow the quote")
-    require(len(rest) <= MAX_PADDING_BYTES, EvidenceCode.TRAILING_DATA,
-            f"{len(rest)} zero bytes follow the quote, at most {MAX_PADDING_BYTES} are padding")  # fmt: skip
+    if any(rest):
+        raise _refused(C.TRAILING_DATA, f"{len(rest)} bytes that are not all zero follow the quote")
+    if len(rest) > MAX_PADDING_BYTES:
+        raise _refused(
+            C.TRAILING_DATA, f"{len(rest)} zero bytes follow the quote, at most {MAX_PADDING_BYTES} are padding"
+        )
     return len(rest)
+
+
+def _refused(code: C, sentence: str) -> EvidenceRefused:
+    return EvidenceRefused(sentence, reason=code)

@@ -5,13 +5,13 @@ The body of a quote is one, and so is the quoting enclave's own report inside th
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final
 
-from strongroom.attestation.codes import EvidenceCode, refusal
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
 from strongroom.errors import BadInput
-from strongroom.wire import Reader
 
 REPORT_BYTES: Final = 384
 _KSS_FIELDS: Final = ("config_id", "config_svn", "isv_ext_prod_id", "isv_family_id")
@@ -19,7 +19,10 @@ _SIZES: Final = {
     "cpu_svn": 16, "isv_ext_prod_id": 16, "attributes": 16, "mr_enclave": 32, "mr_signer": 32, "config_id": 64,
     "isv_family_id": 16, "report_data": 64,
 }  # fmt: skip
+_SIZE_TUPLE: Final = tuple(_SIZES.values())
 _RESERVED: Final = (12, 32, 32, 42)
+_NOTHING_RESERVED: Final = (bytes(12), bytes(32), bytes(32), bytes(42))
+_LAYOUT: Final = struct.Struct("<16sI12s16s16s32s32s32s32s64sHHH42s16s64s")
 
 
 class Attributes(IntFlag):
@@ -59,44 +62,46 @@ class SgxReport:
     config_svn: int = 0
     isv_family_id: bytes = bytes(16)
     report_data: bytes
-    reserved: tuple[bytes, bytes, bytes, bytes] = (bytes(12), bytes(32), bytes(32), bytes(42))
+    reserved: tuple[bytes, bytes, bytes, bytes] = _NOTHING_RESERVED
 
     def __post_init__(self) -> None:
-        sizes = [(name, len(getattr(self, name)), size) for name, size in _SIZES.items()]
-        sizes += [("reserved", len(area), size) for area, size in zip(self.reserved, _RESERVED, strict=True)]
-        numbers = (self.misc_select >> 16, self.isv_prod_id, self.isv_svn, self.config_svn)
-        for name, seen, wanted in sizes:
-            if seen != wanted:
-                raise ReportFieldSize(f"{name} has {seen} bytes, wanted {wanted}")
-        if not all(0 <= number <= 0xFFFF for number in numbers):
+        sizes = (len(self.cpu_svn), len(self.isv_ext_prod_id), len(self.attributes), len(self.mr_enclave),
+                 len(self.mr_signer), len(self.config_id), len(self.isv_family_id), len(self.report_data))  # fmt: skip
+        if sizes != _SIZE_TUPLE:
+            name, seen, wanted = next(row for row in zip(_SIZES, sizes, _SIZE_TUPLE, strict=True) if row[1] != row[2])
+            raise ReportFieldSize(f"{name} has {seen} bytes, wanted {wanted}")
+        if self.reserved is not _NOTHING_RESERVED and tuple(map(len, self.reserved)) != _RESERVED:
+            raise ReportFieldSize(f"the reserved areas have {[*map(len, self.reserved)]} bytes, wanted {_RESERVED}")
+        # Numbers are not negative exactly if their union is not.
+        together = self.misc_select >> 16 | self.isv_prod_id | self.isv_svn | self.config_svn
+        if not 0 <= together <= 0xFFFF:
             raise ReportFieldSize("misc_select wants 32 bits, the product id and the SVNs 16 bits")
 
     @classmethod
     def parse(cls, data: bytes) -> SgxReport:
         """Return the report that exactly 384 bytes hold; raise EvidenceRefused (QUOTE_TRUNCATED) for another size."""
-        reader = Reader(data, what="SGX report", error=refusal(EvidenceCode.QUOTE_TRUNCATED))
-        take = reader.take
-        fields = {
-            "cpu_svn": take(16, "cpu_svn"),
-            "misc_select": reader.u32("misc_select"),
-            "reserved1": take(12, "reserved"),
-            "isv_ext_prod_id": take(16, "isv_ext_prod_id"),
-            "attributes": take(16, "attributes"),
-            "mr_enclave": take(32, "mr_enclave"),
-            "reserved2": take(32, "reserved"),
-            "mr_signer": take(32, "mr_signer"),
-            "reserved3": take(32, "reserved"),
-            "config_id": take(64, "config_id"),
-            "isv_prod_id": reader.u16("isv_prod_id"),
-            "isv_svn": reader.u16("isv_svn"),
-            "config_svn": reader.u16("config_svn"),
-            "reserved4": take(42, "reserved"),
-            "isv_family_id": take(16, "isv_family_id"),
-            "report_data": take(64, "report_data"),
-        }
-        reader.expect_end()
-        reserved = tuple(fields.pop(f"reserved{number}") for number in (1, 2, 3, 4))
-        return cls(**fields, reserved=reserved)  # type: ignore[arg-type]  # the table above gives each field its type
+        if len(data) != REPORT_BYTES:
+            raise EvidenceRefused(
+                f"the SGX report has {len(data)} bytes, wanted {REPORT_BYTES}", reason=EvidenceCode.QUOTE_TRUNCATED
+            )
+        (cpu_svn, misc_select, first, isv_ext_prod_id, attributes, mr_enclave, second, mr_signer, third, config_id,
+         isv_prod_id, isv_svn, config_svn, fourth, isv_family_id, report_data) = _LAYOUT.unpack(data)  # fmt: skip
+        reserved = (first, second, third, fourth)
+        return cls(
+            cpu_svn=cpu_svn,
+            misc_select=misc_select,
+            isv_ext_prod_id=isv_ext_prod_id,
+            attributes=attributes,
+            mr_enclave=mr_enclave,
+            mr_signer=mr_signer,
+            config_id=config_id,
+            isv_prod_id=isv_prod_id,
+            isv_svn=isv_svn,
+            config_svn=config_svn,
+            isv_family_id=isv_family_id,
+            report_data=report_data,
+            reserved=_NOTHING_RESERVED if reserved == _NOTHING_RESERVED else reserved,
+        )
 
     def to_bytes(self) -> bytes:
         """Return the 384 bytes of the report."""
@@ -135,7 +140,7 @@ class SgxReport:
     @property
     def reserved_clear(self) -> bool:
         """Whether every reserved byte is zero."""
-        return not any(map(any, self.reserved))
+        return self.reserved is _NOTHING_RESERVED or not any(map(any, self.reserved))
 
     @property
     def kss_fields_set(self) -> tuple[str, ...]:

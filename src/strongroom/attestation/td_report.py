@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntFlag
+from operator import attrgetter
 from typing import Final
 
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
@@ -25,6 +26,8 @@ _SIZES: Final = {
 }  # fmt: skip
 _SIZES_1_5: Final = {"tee_tcb_svn2": 16, "mr_service_td": 48}
 _NAMES: Final = (*_SIZES, *_SIZES_1_5)
+_BASE_FIELDS: Final = attrgetter(*_SIZES)
+_BASE_SIZES: Final = tuple(_SIZES.values())
 _LAYOUTS: Final = {
     TD_1_0_BYTES: struct.Struct("".join(f"{size}s" for size in _SIZES.values())),
     TD_1_5_BYTES: struct.Struct("".join(f"{size}s" for size in (*_SIZES.values(), *_SIZES_1_5.values()))),
@@ -65,12 +68,16 @@ class TdReport:
     mr_service_td: bytes | None = None
 
     def __post_init__(self) -> None:
-        if (self.tee_tcb_svn2 is None) != (self.mr_service_td is None):
+        values = _BASE_FIELDS(self)
+        wanted = _BASE_SIZES
+        if self.tee_tcb_svn2 is not None and self.mr_service_td is not None:
+            values, wanted = (*values, self.tee_tcb_svn2, self.mr_service_td), (*wanted, *_SIZES_1_5.values())
+        elif self.tee_tcb_svn2 is not self.mr_service_td:
             raise ReportFieldSize("tee_tcb_svn2 and mr_service_td come together, or not at all")
-        sizes = _SIZES if self.tee_tcb_svn2 is None else {**_SIZES, **_SIZES_1_5}
-        for name, wanted in sizes.items():
-            if len(getattr(self, name)) != wanted:
-                raise ReportFieldSize(f"{name} has {len(getattr(self, name))} bytes, wanted {wanted}")
+        if tuple(map(len, values)) != wanted:
+            rows = zip(_NAMES, map(len, values), wanted, strict=False)
+            name, seen, size = next(row for row in rows if row[1] != row[2])
+            raise ReportFieldSize(f"{name} has {seen} bytes, wanted {size}")
 
     @classmethod
     def parse(cls, data: bytes) -> TdReport:
