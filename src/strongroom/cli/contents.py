@@ -42,6 +42,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
     (
         "Run replicas",
         (
+            Verb("platform", "platform", "say what this machine can vouch with, what is missing, what to do"),
             Verb("sim init", "sim_init", "create a simulated platform: its root, PCK chain and collateral"),
             Verb("sim measure", "sim_measure", "print the measurement a manifest would launch with"),
             Verb("sim run", "sim_run", "measure a program, start it, and quote for it (simulated platform)"),
