@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ from strongroom.collateral.pccs.backend import GONE_ANSWER, crl_answer
 from strongroom.collateral.pccs.pck_certificates import CA_TYPES
 from strongroom.collateral.pccs.upload import Machine
 from strongroom.collateral.seen import Seen
-from strongroom.collateral.sources import LiveSource
+from strongroom.collateral.sources import LiveSource, utc_now
 from strongroom.errors import StrongroomError
 
 # A mirror passes on what still counts; how old is too old is for its clients to say.
@@ -56,6 +56,8 @@ class _Live(LiveSource):
         try:
             return self._part(request, self._anchors, self._clock())
         except CollateralUnavailable:
+            if not self._sources:
+                return _Absent.UNKNOWN  # nobody to ask: what is not held is not there
             failure = self._failed.get(self._key(request))
             if failure is None or not failure.failed.definitive:
                 raise
@@ -86,13 +88,19 @@ class Mirror:
     """
 
     def __init__(
-        self, sources: Sequence[AnswerSource], cache: Cache, *, anchor: Anchor, mode: Mode = Mode.LAZY
+        self,
+        sources: Sequence[AnswerSource],
+        cache: Cache,
+        *,
+        anchor: Anchor,
+        mode: Mode = Mode.LAZY,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._cache = cache
         self._sources = () if mode is Mode.OFFLINE else tuple(sources)
         seen = Seen(cache.folder)
-        self._fetching = _Live(self._sources, anchors=(anchor,), rules=RULES, store=cache, seen=seen)
-        held = _Live((), anchors=(anchor,), rules=RULES, store=cache, seen=seen)
+        self._fetching = _Live(self._sources, anchors=(anchor,), rules=RULES, store=cache, seen=seen, clock=clock)
+        held = _Live((), anchors=(anchor,), rules=RULES, store=cache, seen=seen, clock=clock)
         self._asked = self._fetching if mode is Mode.LAZY else held
         self._lazy = mode is Mode.LAZY
 
@@ -123,13 +131,13 @@ class Mirror:
 
     def fill(self, tee: Tee, fmspc: str, *, cas: Iterable[str] = CA_TYPES) -> bool:
         """Fetch what verifies quotes of a platform family; return whether it has such collateral at all."""
-        needed = [
-            gather.ROOT_CRL_REQUEST,
-            *(gather.pck_crl_request(ca) for ca in cas),
-            gather.tcb_request(gather.Platform(tee=tee, fmspc=fmspc, ca=""), gather.Choice()),
-            gather.identity_request(tee, gather.Choice()),
-        ]
-        return not any(isinstance(self._fetching.part(each), _Absent) for each in needed)
+        platform = gather.Platform(tee=tee, fmspc=fmspc, ca="")
+        if isinstance(self._fetching.part(gather.tcb_request(platform, gather.Choice())), _Absent):
+            return False
+        self._fetching.part(gather.identity_request(tee, gather.Choice()))
+        for ca in cas:  # which of the two certified a platform of this family, nobody says
+            self._fetching.part(gather.pck_crl_request(ca))
+        return True
 
     def fill_for(self, quote: Quote) -> None:
         """Fetch what verifies a quote, its PCK certificate included where it does not carry it."""
