@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
-from strongroom.attestation import Anchor, Binding, BindingKind, Collateral, Verdict, parse_quote, verify
+from strongroom.attestation import Anchor, Binding, BindingKind, Claims, Collateral, Verdict, parse_quote, verify
 from strongroom.collateral import CollateralSource
 from strongroom.pki import ratls
 
@@ -23,6 +24,27 @@ class Appraised:
     quote: bytes
     collateral: Collateral
     binding: Binding
+
+
+class RemoteJudge(Protocol):
+    """An attestation service whose word the owner takes, and the keys that its tokens are checked with."""
+
+    def appraise_quote(self, quote: bytes, *, bound: bytes, report_data: bytes, at: datetime) -> Claims:
+        """Return what the service says about a quote over `report_data`; raise a StrongroomError otherwise."""
+
+
+def appraise_by_service(
+    certificate: bytes, *, judge: RemoteJudge, at: datetime, live_key: bytes | None = None
+) -> tuple[Claims, Binding]:
+    """Return what a service says about the evidence in an RA-TLS certificate (DER), and what that is bound to.
+
+    Raises the error of the rule that failed: one of `pki.ratls`, or what `judge` raises.
+    """
+    evidence = ratls.open_certificate(certificate, at=at, live_key=live_key)
+    claims = judge.appraise_quote(evidence.quote, bound=evidence.bound, report_data=evidence.report_data, at=at)
+    if claims.report_data != evidence.report_data:
+        raise ratls.NotBound("the service speaks of other report data than this certificate's")
+    return claims, Binding(kind=BindingKind.KEY, public_key_spki=evidence.bound)
 
 
 def appraise_certificate(

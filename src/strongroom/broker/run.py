@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
+from strongroom.broker.appraisal import RemoteJudge
 from strongroom.broker.ledger import Ledger
 from strongroom.broker.recorder import EvidenceRecorder
 from strongroom.broker.rollback_guard import RollbackGuard
@@ -28,11 +29,12 @@ _PR_SET_DUMPABLE: Final = 4
 
 def run(
     setup: BrokerSetup, *, address: str, port: int, tls13: bool, limits: ServerLimits, ready: Callable[[int], None],
-    record_evidence: Path | None = None,
+    record_evidence: Path | None = None, judge: RemoteJudge | None = None,
 ) -> None:  # fmt: skip
     """Serve until SIGTERM or SIGINT; `ready` gets the port once it listens. Raises what keeps it from starting.
 
-    `record_evidence`: a folder that gets one file for each kind of evidence presented.
+    `record_evidence`: a folder that gets one file for each kind of evidence presented. `judge`: an attestation service
+    that checks quotes in our place.
     """
     keep_memory_private()
     _raise_descriptor_limit()
@@ -41,7 +43,7 @@ def run(
         service = ReleaseService(
             policies=setup.policies, source=setup.source, anchors=setup.anchors, secrets=setup.secrets, ledger=ledger,
             rollback=RollbackGuard(setup.seen_numbers),
-            recorder=EvidenceRecorder(record_evidence) if record_evidence else None,
+            recorder=EvidenceRecorder(record_evidence) if record_evidence else None, judge=judge,
         )  # fmt: skip
         service.begin()
         asyncio.run(_serve(BrokerServer(service, context, limits=limits), address, port, ready))

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from strongroom.attestation import Anchor, TrustDomain, Verdict
-from strongroom.broker.appraisal import appraise_certificate
+from strongroom.attestation import Anchor, Claims, TrustDomain, Verdict
+from strongroom.broker.appraisal import RemoteJudge, appraise_by_service, appraise_certificate
 from strongroom.broker.ledger import Ledger, LedgerUnwritable
 from strongroom.broker.policy_file import ReleasePolicy
 from strongroom.broker.policy_store import PolicyChange, PolicyStore
@@ -53,7 +53,13 @@ class Case:
     protocol: str
     tls: str = ""
     verdict: Verdict | None = None
+    claims: Claims | None = None  # what an attestation service said, where one is asked
     outcome: Grant | Denial | None = None
+
+    @property
+    def subject(self) -> Verdict | Claims | None:
+        """What there is to decide on: our own verdict, or what a service said."""
+        return self.claims if self.verdict is None else self.verdict
 
     @property
     def granted(self) -> bool:
@@ -72,8 +78,9 @@ class ReleaseService:
     def __init__(
         self, *, policies: PolicyStore, source: CollateralSource, anchors: Sequence[Anchor], secrets: SecretSource,
         ledger: Ledger, clock: Callable[[], datetime] = utc_now, rollback: RollbackGuard | None = None,
-        recorder: EvidenceRecorder | None = None,
+        recorder: EvidenceRecorder | None = None, judge: RemoteJudge | None = None,
     ) -> None:  # fmt: skip
+        """`judge`: an attestation service that checks quotes in our place; collateral and anchors are not used then."""
         self._policies = policies
         self._source = source
         self._anchors = tuple(anchors)
@@ -82,6 +89,7 @@ class ReleaseService:
         self._clock = clock
         self._rollback = rollback or RollbackGuard()
         self._recorder = recorder
+        self._judge = judge
 
     def begin(self) -> None:
         """Check what would be released and note the policy in force. Raises WeakKey or LedgerUnwritable.
@@ -114,6 +122,10 @@ class ReleaseService:
         case = replace(case, tls=tls)
         try:
             rules = self._policy().rules
+            if self._judge is not None:
+                claims, binding = appraise_by_service(certificate, judge=self._judge, at=at, live_key=live_key)
+                case = replace(case, claims=claims)
+                return replace(case, outcome=decide(claims, rules, fresh=False, at=at, binding=binding))
             grace = max((rule.policy.collateral_grace for rule in rules), default=timedelta(0))
             found = appraise_certificate(
                 certificate, source=self._source, anchors=self._anchors, at=at, collateral_grace=grace,
@@ -146,7 +158,7 @@ class ReleaseService:
             secret.wipe()
             _log.error("%s: NOT released: %s [%s]", case.id, problem.sentence, problem.code)
             return None
-        grant, where = case.outcome, "" if case.verdict is None else f" on the platform {case.verdict.trust_domain}"
+        grant, where = case.outcome, "" if case.subject is None else f" on the platform {case.subject.trust_domain}"
         _log.info("%s: released %s to %s%s by rule %r", case.id, grant.secret_name, case.peer, where, grant.rule.name)
         return secret
 
@@ -156,7 +168,7 @@ class ReleaseService:
         for reason in outcome.reasons:
             _log.warning("%s: refused %s: %s", case.id, case.peer, reason)
         try:
-            self._write(case, outcome, durable=case.verdict is not None)
+            self._write(case, outcome, durable=case.subject is not None)
         except LedgerUnwritable as trouble:
             _log.error("%s: %s [%s]", case.id, trouble.sentence, trouble.code)
 
@@ -169,9 +181,9 @@ class ReleaseService:
 
     def _write(self, case: Case, outcome: Grant | Denial, *, durable: bool) -> None:
         evidence = None
-        if case.verdict is not None:
-            platform = self._ledger.hashed_platform(case.verdict.pck.ppid)
-            evidence = evidence_object(case.verdict, platform=platform)
+        if case.subject is not None:  # a token names no platform
+            platform = None if case.verdict is None else self._ledger.hashed_platform(case.verdict.pck.ppid)
+            evidence = evidence_object(case.subject, platform=platform)
         record = decision_record(
             outcome, evidence, correlation=case.id, peer=case.peer, protocol=case.protocol, tls=case.tls
         )

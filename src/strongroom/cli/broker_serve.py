@@ -16,8 +16,12 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from strongroom.cli.workspace_option import workspace_argument
+
+if TYPE_CHECKING:
+    from strongroom.collateral.remote_verifier import RemoteVerifier
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +47,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--ledger", "the ledger (default: ledger.jsonl beside the policy)"),
     ):
         files.add_argument(option, type=Path, metavar="PATH", help=what)
+    service = parser.add_argument_group("a service that checks quotes in this broker's place (docs/tokens.md)")
+    service.add_argument("--attestation-service", metavar="URL", help="send quotes there, and judge its tokens")
+    service.add_argument("--attestation-keys", type=Path, metavar="FILE", help="its pinned key set (JWKS)")
+    service.add_argument("--attestation-profile", choices=("maa", "ita"), default="maa", help="its kind (default: maa)")
+    service.add_argument("--attestation-issuer", metavar="TEXT", help="what its tokens name as iss (maa: the URL)")
+    service.add_argument("--attestation-api-key", type=Path, metavar="FILE", help="its API key, a file of mode 0600")
+    service.add_argument("--attestation-ca", type=Path, metavar="FILE", help="its CA (PEM), if not the system's")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,8 +78,30 @@ def run(args: argparse.Namespace) -> int:
     serve(
         setup, address=args.address, port=args.port, tls13=args.tls13,
         limits=ServerLimits(deadline_s=args.deadline), ready=ready, record_evidence=args.record_evidence,
+        judge=judge_of(args),
     )  # fmt: skip
     return 0
+
+
+def judge_of(args: argparse.Namespace) -> RemoteVerifier | None:
+    """Return the attestation service that the options name, if any. Raises what makes it unusable, or Misuse."""
+    from strongroom.attestation.tokens import PROFILES
+    from strongroom.cli.frame import Misuse
+    from strongroom.collateral.service_settings import ServiceSettings
+
+    if args.attestation_service is None and args.attestation_keys is None:
+        return None
+    if args.attestation_service is None or args.attestation_keys is None:
+        raise Misuse("--attestation-service and --attestation-keys go together", fix="Give both, or neither.")
+    if args.record_evidence:
+        raise Misuse("--record-evidence keeps quotes with collateral, which an attestation service does not give")
+    settings = ServiceSettings(
+        profile=PROFILES[args.attestation_profile], url=args.attestation_service, keys=args.attestation_keys,
+        issuer=args.attestation_issuer, ca_file=args.attestation_ca, api_key_file=args.attestation_api_key,
+    )  # fmt: skip
+    judge = settings.open(at=datetime.now(UTC))
+    sys.stderr.write(f"strongroom: notice: quotes are checked by {args.attestation_service}, not by this broker\n")
+    return judge
 
 
 def announce(path: Path, text: str) -> None:

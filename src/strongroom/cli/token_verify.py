@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from strongroom.errors import BadInput, Refused
+from strongroom.errors import Refused
 
 if TYPE_CHECKING:
     from strongroom.attestation.tokens import Profile, TokenVerdict
@@ -25,16 +25,6 @@ if TYPE_CHECKING:
 
 PROFILES: Final = ("maa", "ita")
 REPORT_DATA_BYTES: Final = 64
-MAX_API_KEY_BYTES: Final = 4096
-
-
-class KeysNotNamed(BadInput):
-    """Nobody said which keys an attestation token is to be checked with, or whose they are."""
-
-    code = "SR-TOKEN-KEYS-NOT-NAMED"
-    fix = (
-        "Give --service URL, or --keys FILE with --issuer (for ita the issuer is known); never take them from a token."
-    )
 
 
 class TokenNotAccepted(Refused):
@@ -101,30 +91,16 @@ def run(args: argparse.Namespace) -> int:
 def keys_of(args: argparse.Namespace, profile: Profile) -> TokenKeys:
     """Return where the keys come from that the options name. Raises KeysNotNamed."""
     from strongroom.collateral.attestation_service import AttestationService, ServiceAddress
-    from strongroom.collateral.token_keys import FetchedKeys, PinnedKeys
+    from strongroom.collateral.service_settings import KeysNotNamed, issuer_of, pinned_keys
+    from strongroom.collateral.token_keys import FetchedKeys
 
-    issuer = issuer_of(args, profile)
     if args.keys is not None:
-        return PinnedKeys(args.keys, issuer=issuer, url=_key_set_url(args.service, profile.key_set_urls(issuer)))
+        return pinned_keys(profile, args.keys, issuer=args.issuer, service=args.service)
     if args.service is None:
         raise KeysNotNamed("neither --keys nor --service says which keys count")
     service = AttestationService(profile, ServiceAddress.of(args.service), ca_file=args.service_ca)
+    issuer = issuer_of(profile, issuer=args.issuer, service=service.address.url)
     return FetchedKeys(service, issuer=issuer, folder=args.keys_cache or default_cache(os.environ))
-
-
-def issuer_of(args: argparse.Namespace, profile: Profile) -> str:
-    """Return whose tokens count: as told, or the service itself, or the profile's only issuer."""
-    issuer = args.issuer or profile.default_issuer or (args.service and args.service.rstrip("/"))
-    if not issuer:
-        raise KeysNotNamed("the pinned keys belong to no issuer")
-    return str(issuer)
-
-
-def _key_set_url(service: str | None, known: Sequence[str]) -> str | None:
-    """Return the address that tokens may name for a pinned set: the service's own, or where the issuer publishes."""
-    own = [f"{service.rstrip('/')}/certs"] if service else []
-    possible = [url for url in own if url in known or not known] or [*known]
-    return possible[0] if possible else None
 
 
 def default_cache(environ: Mapping[str, str]) -> Path:
