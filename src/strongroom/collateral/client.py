@@ -21,7 +21,14 @@ from urllib.request import getproxies_environment, proxy_bypass
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import (
+    HTTPError,
+    InsecureRequestWarning,
+    NameResolutionError,
+    NewConnectionError,
+    SSLError,
+)
+from urllib3.exceptions import TimeoutError as TimeoutException
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout
 
@@ -155,12 +162,14 @@ class HttpSource:
                 return answer
         except SSLError as problem:
             raise SourceFailed(
-                f"{self.name}: its TLS certificate does not hold: {_short(problem)}",
+                f"{self.name}: its TLS certificate does not hold: {_words(problem)[0]}",
                 fix="If the server uses a certificate of its own, pin its CA with ca_file (or --ca-file).",
             ) from None
         except (HTTPError, OSError) as problem:
-            late = f"no whole answer within {self._limits.answer_s:g} s" if watch.fired else _short(problem)
-            raise SourceFailed(f"{self.name} cannot be read: {late}", again=not watch.fired) from None
+            words, fix = _words(problem)
+            if watch.fired:
+                words, fix = f"no whole answer within {self._limits.answer_s:g} s", None
+            raise SourceFailed(f"{self.name} cannot be read: {words}", fix=fix, again=not watch.fired) from None
 
     @contextmanager
     def _response(self, url: str, kind: Kind, watch: _Watch) -> Iterator[BaseHTTPResponse]:
@@ -276,6 +285,7 @@ def _tls_context(profile: Profile, ca_file: Path | None) -> ssl.SSLContext:
     if not profile.verify_tls and is_loopback(profile.base):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        urllib3.disable_warnings(InsecureRequestWarning)  # the profile's note says so, once and not at each request
     return context
 
 
@@ -303,6 +313,14 @@ def _seconds(value: str | None) -> float | None:
     return min(float(value), MAX_RETRY_AFTER_S)
 
 
-def _short(problem: BaseException) -> str:
-    text = str(getattr(problem, "reason", None) or problem)
-    return text.split("object at ", 1)[-1][:200] or type(problem).__name__
+def _words(problem: BaseException) -> tuple[str, str | None]:
+    """Return what went wrong on the network, and what to do about it where that is known."""
+    cause = getattr(problem, "reason", None) or problem
+    if isinstance(cause, NameResolutionError):
+        return "its name cannot be resolved", "Check the name, and that this machine may ask a name server."
+    if isinstance(cause, NewConnectionError):
+        said = str(cause).rpartition("] ")[2] or "no connection"
+        return f"{said.lower()}", "Check host and port, that the server runs, and the firewall and proxies in between."
+    if isinstance(cause, TimeoutError | TimeoutException):
+        return "it does not answer in time", None
+    return str(cause)[:200] or type(cause).__name__, None
