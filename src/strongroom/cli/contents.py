@@ -75,6 +75,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         (
             Verb("quote verify", "quote_verify", "verify an SGX or TDX quote against collateral, at a given time"),
             Verb("quote inspect", "quote_inspect", "show any quote as a tree with meaning, without judging it"),
+            Verb("token fetch", "token_fetch", "ask an attestation service for a token about a quote"),
             Verb("token verify", "token_verify", "verify an attestation token (MAA, ITA), and judge it by a policy"),
         ),
     ),
@@ -84,8 +85,14 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("collateral fetch", "collateral_fetch", "fetch a platform's collateral from Intel, a PCCS or a cloud"),
             Verb("collateral show", "collateral_show", "show what a file or the cache holds, and for how long"),
             Verb("collateral doctor", "collateral_doctor", "check sources, cache and clocks, each with a fix"),
-            Verb("pccs serve", "pccs_serve", "serve Intel's certification API here: a simulated platform's, or recorded"),
-            Verb("pccs fill", "pccs_fill", "fetch collateral ahead of need, and write it out for machines without network"),
+            Verb(
+                "pccs serve", "pccs_serve", "serve Intel's certification API here: a simulated platform's, or recorded"
+            ),
+            Verb(
+                "pccs fill",
+                "pccs_fill",
+                "fetch collateral ahead of need, and write it out for machines without network",
+            ),
             Verb("pccs token", "pccs_token", "make a token for registering machines or filling the local PCCS"),
         ),
     ),

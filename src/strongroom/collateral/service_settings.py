@@ -50,14 +50,15 @@ class ServiceSettings:
         address = ServiceAddress.of(self.url)
         keys = pinned_keys(self.profile, self.keys, issuer=self.issuer, service=address.url)
         keys.current(at=at)
-        service = AttestationService(self.profile, address, ca_file=self.ca_file, api_key=self._api_key())
+        api_key = read_api_key(self.api_key_file) if self.api_key_file else None
+        service = AttestationService(self.profile, address, ca_file=self.ca_file, api_key=api_key)
         return RemoteVerifier(service, keys)
 
-    def _api_key(self) -> Secret | None:
-        if self.api_key_file is None:
-            return None
-        with disk.read_secret(self.api_key_file, limit=MAX_API_KEY_BYTES).reveal() as raw:
-            return Secret(bytes(raw).strip())
+
+def read_api_key(file: Path) -> Secret:
+    """Return the API key in a file that its owner alone may read, without the line's end."""
+    with disk.read_secret(file, limit=MAX_API_KEY_BYTES).reveal() as raw:
+        return Secret(bytes(raw).strip())
 
 
 def pinned_keys(profile: Profile, file: Path, *, issuer: str | None, service: str | None) -> PinnedKeys:

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import ssl
 import subprocess
 import sys
 import urllib.request
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from strongroom.attestation import Tee
 from strongroom.attestation.tokens import PROFILES
 from strongroom.cli.frame import main
 from strongroom.collateral.attestation_service import AttestationService, ServiceAddress
+from strongroom.pki import ratls
 from strongroom.platforms.simulated import EnclaveIdentity, World
 
 REPORT_DATA = hashlib.sha256(b"key").digest() + bytes(32)
@@ -165,3 +167,78 @@ def test_a_file_that_is_no_token_is_refused(rehearsal, tmp_path, capsys):
     words = ["token", "verify", "--token", str(tmp_path / "t"), "--profile", "maa", "--service", rehearsal.url]
     assert main([*words, "--keys-cache", str(tmp_path / "cache")]) == 3
     assert "SR-TOKEN-FORMAT" in capsys.readouterr().err
+
+
+@pytest.fixture
+def evidence(rehearsal, tmp_path):
+    """A quote and what it is bound to, as files; and an RA-TLS certificate in both encodings."""
+    world = World.open(rehearsal.folder / "world")
+    (tmp_path / "quote").write_bytes(world.quote(ENCLAVE, REPORT_DATA))
+    (tmp_path / "bound").write_bytes(b"key")
+    der = ratls.make_certificate(
+        ratls.generate_key(), lambda report_data: world.quote(ENCLAVE, report_data),
+        not_before=datetime.now(UTC), not_after=datetime.now(UTC) + timedelta(hours=1),
+    )  # fmt: skip
+    (tmp_path / "certificate.der").write_bytes(der)
+    (tmp_path / "certificate.pem").write_text(ssl.DER_cert_to_PEM_cert(der), encoding="ascii")
+    return tmp_path
+
+
+@pytest.fixture
+def fetch(rehearsal, evidence):
+    def run(*words, profile="maa"):
+        words = [str(evidence / word) if (evidence / word).is_file() else word for word in words]
+        words += ["--service", rehearsal.url, "--profile", profile, "--out", str(evidence / "token")]
+        return main(["token", "fetch", *words])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--quote", "quote", "--bound", "bound"],
+        ["--certificate", "certificate.der"],
+        ["--certificate", "certificate.pem"],
+    ],
+)
+@pytest.mark.parametrize("profile", ["maa", "ita"])
+def test_a_token_is_fetched_for_a_quote_or_a_certificate(words, profile, fetch, evidence, rehearsal):
+    assert fetch(*words, profile=profile) == 0
+    issuer = ["--issuer", ITA_ISSUER] if profile == "ita" else []
+    verify = ["token", "verify", "--token", str(evidence / "token"), "--profile", profile, "--service", rehearsal.url]
+    assert main([*verify, *issuer, "--keys-cache", str(evidence / "cache")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (["--quote", "quote"], 1, "SR-MISUSE"),
+        (["--certificate", "certificate.der", "--bound", "bound"], 1, "SR-MISUSE"),
+        (["--quote", "bound", "--bound", "bound"], 3, "SR-QUOTE-TRUNCATED"),
+        (["--quote", "quote", "--bound", "quote"], 3, "SR-ATTESTATION-SERVICE-REFUSED"),
+        (["--certificate", "quote"], 3, "SR-RATLS-CERTIFICATE"),
+        (["--certificate", "broken.pem"], 3, "SR-RATLS-CERTIFICATE"),
+    ],
+)
+def test_without_evidence_there_is_no_token(words, status, code, fetch, evidence, capsys):  # noqa: PLR0917  # three are parameters
+    (evidence / "broken.pem").write_bytes(b"-----BEGIN CERTIFICATE-----\n%%\n")
+    assert fetch(*words) == status
+    assert code in capsys.readouterr().err
+    assert not (evidence / "token").exists()
+
+
+def test_a_token_is_not_written_over_a_file(fetch, evidence, capsys):
+    (evidence / "token").write_bytes(b"mine")
+    assert fetch("--quote", "quote", "--bound", "bound") == 2
+    assert "SR-ALREADY-THERE" in capsys.readouterr().err
+    assert (evidence / "token").read_bytes() == b"mine"
+
+
+def test_an_api_key_that_others_may_read_is_refused(fetch, evidence, capsys):
+    (evidence / "api-key").write_bytes(b"k-1\n")
+    (evidence / "api-key").chmod(0o644)
+    assert fetch("--quote", "quote", "--bound", "bound", "--api-key", "api-key", profile="ita") == 3
+    assert "SR-LOOSE-PERMISSIONS" in capsys.readouterr().err
+    (evidence / "api-key").chmod(0o600)
+    assert fetch("--quote", "quote", "--bound", "bound", "--api-key", "api-key", profile="ita") == 0
