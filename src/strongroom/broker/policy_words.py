@@ -49,6 +49,7 @@ class Word:
     default: Value = None  # None: not compared
     lenient: Value = None  # another default in files that name no production profile: there it was not judged before
     always: bool = False  # written even where it is the default
+    unnamed: str = "not compared"  # what None means
     about: str
     example: str
 
@@ -59,6 +60,10 @@ class Word:
 
 def _word(name: str, kind: Kind, about: str, example: str, **more: Value) -> Word:
     return Word(name=name, field=more.pop("field", name), kind=kind, about=about, example=example, **more)
+
+
+def _mask(name: str, kind: Kind, example: str) -> Word:
+    return _word(name, kind, "which of these bits are compared; without it all", example, unnamed="all bits")
 
 
 _ZEROS: Final = "0" * 96
@@ -86,7 +91,8 @@ STATUS_WORDS: Final = (
     _word("platform_grace_period_seconds", Span(_SECOND, 10 * _MAX_SECONDS), "how long after its level's date an "
           "outdated platform is admitted; wants OutOfDate accepted", "7776000", field="platform_grace"),
     _word("max_evidence_age_seconds", Span(_SECOND, _MAX_SECONDS), "how old the evidence may be; without the word, 120 "
-          "s where the evidence says its time, and with it the evidence has to", "120", field="max_evidence_age"),
+          "s where the evidence says its time, and with it the evidence has to", "120", field="max_evidence_age",
+          unnamed="120 where the evidence says its time"),
 )  # fmt: skip
 PLATFORM_WORDS: Final = (
     _word("platforms", Platforms(), "the only platforms admitted, by the PPID or platform instance id that their PCK "
@@ -114,16 +120,16 @@ ENCLAVE_WORDS: Final = (
     _word("allow_einittoken_key", Switch(), "admit enclaves with access to the launch token key; never in production",
           "false", default=False),
     _word("attributes", Hex(8), "attribute flags as in the report", '"0500000000000000"'),
-    _word("attributes_mask", Hex(8), "which of these bits are compared; without it all", '"fbffffffffffffff"'),
+    _mask("attributes_mask", Hex(8), '"fbffffffffffffff"'),
     _word("xfrm", Hex(8), "processor extensions of the enclave", '"e700000000000000"'),
-    _word("xfrm_mask", Hex(8), "which of these bits are compared; without it all", '"ffffffffffffffff"'),
+    _mask("xfrm_mask", Hex(8), '"ffffffffffffffff"'),
     _word("miscselect", Hex(4), "MISCSELECT as in the report", '"00000000"'),
-    _word("miscselect_mask", Hex(4), "which of these bits are compared; without it all", '"ffffffff"'),
+    _mask("miscselect_mask", Hex(4), '"ffffffff"'),
     _word("config_id", Hex(64), "CONFIGID, exact; each of these four is wanted zero without its word",
-          f'"{"00" * 64}"', field="kss"),
-    _word("config_svn", Number(MAX_U16), "CONFIGSVN, exact", "0", field="kss"),
-    _word("isv_ext_prod_id", Hex(16), "ISVEXTPRODID, exact", f'"{"00" * 16}"', field="kss"),
-    _word("isv_family_id", Hex(16), "ISVFAMILYID, exact", f'"{"00" * 16}"', field="kss"),
+          f'"{"00" * 64}"', field="kss", unnamed="zero"),
+    _word("config_svn", Number(MAX_U16), "CONFIGSVN, exact", "0", field="kss", unnamed="zero"),
+    _word("isv_ext_prod_id", Hex(16), "ISVEXTPRODID, exact", f'"{"00" * 16}"', field="kss", unnamed="zero"),
+    _word("isv_family_id", Hex(16), "ISVFAMILYID, exact", f'"{"00" * 16}"', field="kss", unnamed="zero"),
 )  # fmt: skip
 DOMAIN_WORDS: Final = (
     _word("rtmr0", Hex(48), _REGISTER.format("the firmware's configuration"), f'"{_ZEROS}"'),
@@ -131,15 +137,15 @@ DOMAIN_WORDS: Final = (
     _word("rtmr2", Hex(48), _REGISTER.format("command line and initial file system"), f'"{_ZEROS}"'),
     _word("rtmr3", Hex(48), _REGISTER.format("what the running system extends"), f'"{_ZEROS}"'),
     _word("mr_config_id", Hex(48), "the host's configuration id, exact; zero without the word, as the next two",
-          f'"{_ZEROS}"'),
-    _word("mr_owner", Hex(48), "the trust domain's owner, exact", f'"{_ZEROS}"'),
-    _word("mr_owner_config", Hex(48), "the owner's configuration, exact", f'"{_ZEROS}"'),
+          f'"{_ZEROS}"', unnamed="zero"),
+    _word("mr_owner", Hex(48), "the trust domain's owner, exact", f'"{_ZEROS}"', unnamed="zero"),
+    _word("mr_owner_config", Hex(48), "the owner's configuration, exact", f'"{_ZEROS}"', unnamed="zero"),
     _word("mr_seam", Hex(48), "measurement of the TDX module, exact", f'"{_ZEROS}"'),
     _word("mr_signer_seam", Hex(48), "signer of the TDX module, exact; zeros are Intel", f'"{_ZEROS}"'),
     _word("xfam", Hex(8), "processor extensions of the trust domain", '"e702060000000000"'),
-    _word("xfam_mask", Hex(8), "which of these bits are compared; without it all", '"ffffffffffffffff"'),
+    _mask("xfam_mask", Hex(8), '"ffffffffffffffff"'),
     _word("td_attributes", Hex(8), "attributes of the trust domain as in the report", '"0000001000000000"'),
-    _word("td_attributes_mask", Hex(8), "which of these bits are compared; without it all", '"ffffffffffffffff"'),
+    _mask("td_attributes_mask", Hex(8), '"ffffffffffffffff"'),
     _word("require_sept_ve_disable", Switch(), "refuse a trust domain into which the host can inject exceptions",
           "true", default=True),
     _word("allow_service_td", Switch(), "admit a trust domain that a service TD can act on", "false", default=False),

@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(path: Path, policy: ReleasePolicy) -> Iterator[str]:
+    from strongroom.broker.policy_words import BY_NAME
+
     yield f"# {path}: every word in force"
     yield "version = 1"
     yield f'profile = "{policy.profile.value}"'
@@ -51,7 +53,7 @@ def _text(path: Path, policy: ReleasePolicy) -> Iterator[str]:
         yield "[[rule]]"
         for word, value, default in effective(rule, policy):
             if value is None:
-                yield f"# {word}: not compared"
+                yield f"# {word}: {BY_NAME[word].unnamed if word in BY_NAME else 'not compared'}"
             else:
                 yield f"{word} = {value}" + ("  # default" if default else "")
 

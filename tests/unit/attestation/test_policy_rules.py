@@ -89,9 +89,8 @@ def test_what_the_policy_names_is_accepted_and_every_check_is_listed(claims):
 
 
 def test_a_rule_for_the_other_kind_of_tee_refuses():
-    assert codes(DOMAIN, sgx())[0] == "POLICY_TEE"
-    assert codes(ENCLAVE, tdx())[0] == "POLICY_TEE"
-    assert "POLICY_MRTD" in codes(ENCLAVE, tdx())
+    assert codes(DOMAIN, sgx()) == ["POLICY_TEE"]
+    assert codes(ENCLAVE, tdx()) == ["POLICY_TEE"]
 
 
 @pytest.mark.parametrize(

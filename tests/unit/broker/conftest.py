@@ -24,6 +24,8 @@ from strongroom.broker import ledger as ledgers
 from strongroom.broker.client import provision
 from strongroom.broker.ledger import Ledger
 from strongroom.broker.policy_store import PolicyStore
+from strongroom.broker.recorder import EvidenceRecorder
+from strongroom.broker.rollback_guard import RollbackGuard
 from strongroom.broker.server import BrokerServer, ServerLimits
 from strongroom.broker.service import ReleaseService
 from strongroom.broker.tls import server_context
@@ -157,7 +159,7 @@ def broker_with(tmp_path, owner, world, collateral, caplog):
     caplog.set_level(logging.DEBUG, logger="strongroom.broker")
 
     @contextmanager
-    def run(policy=None, *, secrets=None, limits=None, tls13=False, anchors=None, source=None):
+    def run(policy=None, *, secrets=None, limits=None, tls13=False, anchors=None, source=None, record=None, seen=None):
         authority, identity_of_broker = owner
         broker = Broker(tmp_path, authority, MemorySecrets({MODEL: KEY} if secrets is None else secrets))
         broker.policy.write_text(policy_text() if policy is None else policy)
@@ -169,6 +171,8 @@ def broker_with(tmp_path, owner, world, collateral, caplog):
                 anchors=anchors if anchors is not None else [INTEL, Anchor.from_certificate(world.root_der)],
                 secrets=broker.secrets,
                 ledger=book,
+                rollback=RollbackGuard(seen),
+                recorder=EvidenceRecorder(record) if record else None,
             )
             service.begin()
             broker.server = BrokerServer(service, context, limits=limits or ServerLimits(linger_s=0.2))

@@ -212,3 +212,118 @@ def test_one_identity_does_not_earn_two_secrets(first, second):
 )
 def test_rules_that_no_enclave_fulfils_both_may_release_different_secrets(first, second):
     assert len(policy_file.parse(policy(rule(first), rule(second, name="two", release="model/m/2"))).rules) == 2
+
+
+DOMAIN = f'mrtd = "{"da" * 48}"\nrtmr2 = "{"0e" * 48}"'
+PLATFORM = "5a" * 16
+
+
+def test_id_10_a_trust_domain_is_named_by_its_registers():
+    extra = (
+        f'rtmr3 = "{"00" * 48}"\nmr_config_id = "{"01" * 48}"\nallow_perfmon = true\nrequire_sept_ve_disable = false'
+    )
+    found = only(policy(rule(f"{DOMAIN}\n{extra}"))).policy
+    assert (found.tee, found.mrtd, found.rtmr2, found.rtmr3) == ("TDX", b"\xda" * 48, b"\x0e" * 48, bytes(48))
+    assert (found.mr_config_id, found.allow_perfmon, found.require_sept_ve_disable) == (b"\x01" * 48, True, False)
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"),
+    [
+        (f'mrtd = "{"da" * 48}"', "mrtd alone"),
+        (f'mrtd = "{"00" * 48}"\nrtmr2 = "{"0e" * 48}"', "all zero"),
+        (f"{DOMAIN}\nmin_isvsvn = 1", "'min_isvsvn' is for an SGX enclave"),
+        (f"{DOMAIN}\n{BY_ENCLAVE}", "drop it"),
+        (f'{BY_ENCLAVE}\nrtmr0 = "{"00" * 48}"', "for TDX"),
+        (f'{DOMAIN}\nrtmr0 = "any"', "96 hex digits"),
+        (f'{DOMAIN}\nattributes = "0500000000000000"', "for an SGX enclave"),
+    ],
+)
+def test_id_02_a_trust_domain_is_exact(identity, said):
+    assert said in refused(policy(rule(identity)))
+
+
+def test_id_09_kss_fields_are_named_one_by_one_and_the_others_are_zero():
+    kss = only(policy(rule(extra="config_svn = 4"))).policy.kss
+    assert (kss.config_svn, kss.config_id, kss.isv_family_id) == (4, bytes(64), bytes(16))
+    assert only(policy(rule())).policy.kss is None
+
+
+def test_platform_flags_are_judged_where_they_are_named_and_in_production():
+    flags = ("allow_dynamic_platform", "allow_cached_keys", "allow_smt_enabled")
+    before = only(policy(rule())).policy
+    assert [getattr(before, flag) for flag in flags] == [True] * 3  # files of earlier releases keep their meaning
+    named = only(policy(rule(extra="allow_smt_enabled = false"))).policy
+    assert [getattr(named, flag) for flag in flags] == [True, True, False]
+    strict = only(policy(rule()).replace("version = 1", 'version = 1\nprofile = "production"')).policy
+    assert [getattr(strict, flag) for flag in flags] == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("profile", "extra", "said"),
+    [
+        ("production", "allow_debug = true", "allow_debug is impossible in the production profile"),
+        ("production", 'trust_domains = ["simulated"]', "simulated"),
+        ("hardened", 'trust_domains = ["intel", "simulated"]', "simulated"),
+        ("production", "allow_provision_key = true", "allow_provision_key"),
+        ("hardened", "", "platforms is missing"),
+        ("strict", "", "profile is 'strict'; it takes development, production, hardened"),
+    ],
+)
+def test_id_01_id_13_a_production_profile_refuses_at_load(profile, extra, said):
+    text = policy(rule(extra=extra)).replace("version = 1", f'version = 1\nprofile = "{profile}"')
+    assert said in refused(text)
+
+
+def test_pl_01_the_hardened_profile_takes_platforms_for_the_whole_file():
+    top = f'version = 1\nprofile = "hardened"\nplatforms = [{{id = "{PLATFORM}", until = 2027-01-31}}]'
+    found = policy_file.parse(policy(rule()).replace("version = 1", top))
+    assert found.rules[0].policy.platforms[0].id.hex() == PLATFORM
+    assert found.written[0].policy.platforms is None
+
+
+def test_pl_05_deny_lists_of_the_file_and_of_a_rule_add_up():
+    top = f'version = 1\ndenied_platforms = ["{PLATFORM}"]\ndenied_fmspc = ["00906ed50000"]'
+    text = policy(rule(extra='denied_fmspc = ["00606A000000"]')).replace("version = 1", top)
+    [found] = policy_file.parse(text).rules
+    assert found.policy.denied_fmspc == {"00906ED50000", "00606A000000"}
+    assert found.policy.denied_platforms == {bytes.fromhex(PLATFORM)}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("platforms = []", "is empty"),
+        ("platforms = [5]", "exactly id and until"),
+        (f'platforms = [{{id = "{PLATFORM}"}}]', "exactly id and until"),
+        (f'platforms = [{{id = "{PLATFORM}", until = "2027"}}]', "has an until that"),
+        (f'platforms = [{{id = "{PLATFORM}", until = 2027-01-31T00:00:00}}]', "no time zone"),
+        ('platforms = [{id = "5a", until = 2027-01-31}]', "32 hex digits"),
+        (f'platforms = [{{id = "{"00" * 16}", until = 2027-01-31}}]', "not all zero"),
+        ('denied_fmspc = ["x"]', "no FMSPC"),
+        ("denied_platforms = [5]", "texts"),
+        ("accepted_sgx_types = []", "is empty"),
+        ("accepted_sgx_types = [3]", "0, 1 and 2"),
+        ("accepted_sgx_types = [true]", "whole numbers"),
+        ("accepted_platform_provider_ids = ['*']", "no provider id"),
+        ("min_tcb_level_date = '2025-01-01'", "it takes a day"),
+        ("min_eval_num = 19\ncollateral_grace_period_seconds = 60", "min_eval_num excludes"),
+        ("platform_grace_period_seconds = 60", "OutOfDate"),
+        ("required = ['mrenclave']", "required takes"),
+        ("accept_unknown = ['mrenclave']", "cannot stay unknown"),
+        ("bindings = []", "is empty"),
+        ("bindings = ['none']", "'none'"),
+        ("xfrm = '00'", "16 hex digits"),
+        ("xfrm_mask = 'ffffffffffffffff'", "without xfrm"),
+        ("max_evidence_age_seconds = 0", "not positive"),
+    ],
+)
+def test_tcb_13_the_new_words_are_as_strict_as_the_old(line, said):
+    assert said in refused(policy(rule(extra=line)))
+
+
+def test_id_02_one_trust_domain_does_not_earn_two_secrets():
+    two = [rule(DOMAIN), rule(DOMAIN, name="two", release="model/m/2")]
+    assert "different secrets" in refused(policy(*two))
+    other = DOMAIN.replace("0e", "0f")
+    assert len(policy_file.parse(policy(rule(DOMAIN), rule(other, name="two", release="model/m/2"))).rules) == 2

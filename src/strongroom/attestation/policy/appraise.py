@@ -5,7 +5,7 @@ A decision lists all reasons, the simulated platform's first; the owner sees the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from strongroom.attestation.anchors import TrustDomain
@@ -37,7 +37,7 @@ def appraise(subject: Verdict | Claims, policy: Policy, *, at: datetime, binding
         times.window,
         times.ages,
         _tee,
-        *(_SGX if policy.tee is Tee.SGX else _TDX),
+        *_body_rules(claims.tee, policy.tee),
         tcb.status,
         tcb.levels,
         tcb.advisories,
@@ -46,6 +46,13 @@ def appraise(subject: Verdict | Claims, policy: Policy, *, at: datetime, binding
         _report_data,
     )
     return Decision.of_checks(check for rule in rules for check in rule(case))
+
+
+def _body_rules(seen: Tee | None, wanted: Tee) -> tuple[Callable[[Case], Iterator[Check]], ...]:
+    """Return the rules on the program; none where the kind of TEE is another, which `_tee` refuses already."""
+    if seen is not None and seen is not wanted:
+        return ()
+    return _SGX if wanted is Tee.SGX else _TDX
 
 
 def _trust_domain(case: Case) -> Iterator[Check]:

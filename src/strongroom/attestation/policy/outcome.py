@@ -123,5 +123,5 @@ def shown(value: object) -> str:
     if isinstance(value, datetime):
         return timestamp(value)
     if isinstance(value, timedelta):
-        return str(value)
+        return str(value).removesuffix(", 0:00:00")
     return str(value)

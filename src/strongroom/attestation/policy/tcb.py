@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from strongroom.attestation.policy.codes import PolicyCode
-from strongroom.attestation.policy.outcome import Case, Check
+from strongroom.attestation.policy.outcome import Case, Check, shown
 from strongroom.attestation.status import TcbStatus
 
 # Statuses to which platform_grace_period applies; the specification excludes all others.
@@ -24,7 +24,7 @@ def status(case: Case) -> Iterator[Check]:
         date = claims.tcb_date
         holds = None if date is None else case.at <= date + policy.platform_grace
         yield case.check(PolicyCode.PLATFORM_GRACE, "platform_grace_period_seconds", holds, date,
-                         f"a level not older than {policy.platform_grace}",
+                         f"a level not older than {shown(policy.platform_grace)}",
                          "Have the operator update the platform: its time to do so is over.")  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def window(case: Case) -> Iterator[Check]:
         holds = claims.not_before <= at <= claims.not_after + _grace(case)
         span = f"{shown(claims.not_before)} to {shown(claims.not_after)}"
         if case.policy.collateral_grace:
-            span += f", collateral with a grace of {case.policy.collateral_grace}"
+            span += f", collateral with a grace of {shown(case.policy.collateral_grace)}"
     yield case.check(PolicyCode.EXPIRED, "validity", holds, at, span, "Verify again with fresh collateral.")
 
 
@@ -36,10 +36,10 @@ def ages(case: Case) -> Iterator[Check]:
     age = None if claims.collateral_issued is None else at - claims.collateral_issued
     yield case.check(PolicyCode.COLLATERAL_TOO_OLD, "max_collateral_age_days",
                      None if age is None else age <= policy.max_collateral_age, age,
-                     f"at most {policy.max_collateral_age}",
+                     f"at most {shown(policy.max_collateral_age)}",
                      "Fetch fresh collateral, or allow older one in the policy.")  # fmt: skip
     most = policy.max_evidence_age or DEFAULT_MAX_EVIDENCE_AGE
     since = None if claims.evidence_time is None else at - claims.evidence_time
     yield case.check(PolicyCode.EVIDENCE_AGE, "max_evidence_age_seconds", None if since is None else since <= most,
-                     since, f"at most {most}", "Attest again and hand the evidence over at once.",
+                     since, f"at most {shown(most)}", "Attest again and hand the evidence over at once.",
                      required=policy.max_evidence_age is not None)  # fmt: skip

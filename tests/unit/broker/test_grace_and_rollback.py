@@ -1,0 +1,149 @@
+"""Through a listening broker: a grace leaves its record, old collateral is refused, evidence is kept for later."""
+
+import json
+import stat
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from strongroom.attestation import Anchor, verify
+from strongroom.attestation.recorded import RecordedEvidence
+from strongroom.attestation.rollback import RollbackStateBroken
+from strongroom.broker.recorder import EvidenceRecorder, fingerprint
+from strongroom.broker.rollback_guard import RollbackGuard, RollbackStateUnwritable
+from strongroom.pki.disk import LoosePermissions
+from strongroom.platforms.simulated.hardware import Rehearsal
+
+DAY = timedelta(days=1)
+
+
+class Aged:
+    """Collateral that is as old as the test wants, with the evaluation number that it wants."""
+
+    def __init__(self, world, **rehearsal):
+        self.world = world
+        self.rehearse(**rehearsal)
+
+    def rehearse(self, **rehearsal):
+        self.collateral = self.world.collateral(datetime.now(UTC), Rehearsal(**rehearsal))
+
+    def collateral_for(self, _quote):
+        return self.collateral
+
+
+GRACE = "collateral_grace_period_seconds = {}\nmax_collateral_age_days = 60"
+
+
+def test_tcb_11_each_use_of_the_collateral_grace_is_recorded_and_announced(broker_with, replica, texts, caplog):
+    rule_text, policy_text = texts
+    over = Aged(replica.world, age=31 * DAY)
+    with broker_with(policy_text(rule_text(extra=GRACE.format(5 * 86400))), source=over) as broker:
+        for uses in (1, 2):
+            assert len(broker.provision(replica)) == 16
+            records = broker.entries("grace")
+            assert len(records) == uses
+        assert records[-1]["id"] == broker.decisions()[-1]["id"]
+        assert records[-1]["rule"] == "replica"
+        assert records[-1]["expired_collateral"]
+        assert broker.decisions()[-1]["evidence"]["in_grace"] == records[-1]["expired_collateral"]
+        assert "GRACE used by rule 'replica'" in caplog.text
+        over.rehearse()
+        broker.provision(replica)
+        assert len(broker.entries("grace")) == 2
+
+
+def test_tcb_10_each_rule_judges_its_own_grace(broker_with, replica, texts, refusal, credentials_for):
+    rule_text, policy_text = texts
+    short = rule_text(extra=GRACE.format(3600))
+    other = rule_text(name="other", identity=f'mrenclave = "{"0f" * 32}"', extra=GRACE.format(90 * 86400))
+    with broker_with(policy_text(short, other), source=Aged(replica.world, age=40 * DAY)) as broker:
+        assert "POLICY_EXPIRED" in refusal(broker, credentials_for())
+        assert broker.entries("grace") == []
+
+
+def test_tcb_08_old_collateral_is_refused_also_after_a_restart(
+    broker_with, replica, tmp_path, refusal, credentials_for
+):
+    seen = tmp_path / "seen"
+    source = Aged(replica.world, evaluation_number=19, qe_evaluation_number=20)
+    with broker_with(source=source, seen=seen) as broker:
+        broker.provision(replica)
+        source.rehearse()
+        assert refusal(broker, credentials_for()) == ["SR-COLLATERAL-ROLLBACK"]
+    with broker_with(source=source, seen=seen) as broker:
+        assert refusal(broker, credentials_for()) == ["SR-COLLATERAL-ROLLBACK"]
+        source.rehearse(evaluation_number=20, qe_evaluation_number=20)
+        broker.provision(replica)
+    assert stat.S_IMODE(seen.stat().st_mode) == 0o600
+
+
+def test_a_broken_or_readable_record_of_numbers_keeps_the_broker_from_starting(tmp_path):
+    path = tmp_path / "seen"
+    path.write_text("{}")
+    with pytest.raises(LoosePermissions):
+        RollbackGuard(path)
+    path.chmod(0o600)
+    with pytest.raises(RollbackStateBroken):
+        RollbackGuard(path)
+
+
+def test_a_number_that_cannot_be_remembered_is_not_admitted(tmp_path, verdict_of):
+    guard = RollbackGuard(tmp_path / "gone" / "seen")
+    with pytest.raises(RollbackStateUnwritable) as refusal:
+        guard.admit(verdict_of())
+    assert refusal.value.code == "SR-ROLLBACK-STATE-WRITE"
+    (tmp_path / "gone").mkdir()
+    guard.admit(verdict_of())
+    assert RollbackGuard(tmp_path / "gone" / "seen")
+
+
+def test_evidence_is_kept_once_for_each_kind_of_peer_and_is_sound(
+    broker_with, replica, tmp_path, refusal, credentials_for
+):
+    folder = tmp_path / "evidence"
+    with broker_with(record=folder) as broker:
+        broker.provision(replica)
+        broker.provision(replica)
+        assert refusal(broker, credentials_for(replace(replica.identity, mr_enclave=b"\x0f" * 32))) == [
+            "POLICY_MRENCLAVE"
+        ]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    files = sorted(folder.iterdir())
+    assert len(files) == 2
+    found = set()
+    for path in files:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        record = RecordedEvidence.from_json(path.read_bytes())
+        anchors = [Anchor.from_certificate(replica.world.root_der)]
+        verdict = verify(record.quote, record.collateral, anchors=anchors, at=record.at)
+        assert path.stem == fingerprint(verdict)
+        found.add(verdict.body.mr_enclave)
+    assert found == {b"\xe1" * 32, b"\x0f" * 32}
+
+
+def test_no_more_evidence_is_kept_than_was_agreed(tmp_path, verdict_of, collateral, caplog):
+    @dataclass
+    class Found:
+        verdict: object
+        quote: bytes
+        collateral: object
+
+    recorder = EvidenceRecorder(tmp_path / "evidence", most=2)
+    verdict = verdict_of()
+    for number in range(4):
+        other = replace(verdict, body=replace(verdict.body, isv_svn=number))
+        recorder.keep(Found(other, b"quote", collateral), at=datetime.now(UTC))
+    assert len(list((tmp_path / "evidence").iterdir())) == 2
+    assert "no more are recorded" in caplog.text
+    again = EvidenceRecorder(tmp_path / "evidence", most=2)
+    again.keep(Found(verdict, b"quote", collateral), at=datetime.now(UTC))
+    assert len(list((tmp_path / "evidence").iterdir())) == 2
+    [first, _] = (tmp_path / "evidence").iterdir()
+    assert set(json.loads(first.read_text())) == {"quote", "collateral", "at"}
+
+
+def test_a_folder_that_others_can_enter_takes_no_evidence(tmp_path):
+    tmp_path.chmod(0o755)
+    with pytest.raises(LoosePermissions):
+        EvidenceRecorder(tmp_path)
