@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple, cast
 
-from strongroom.attestation.validity import parse_timestamp
+from strongroom.attestation.validity import parse_timestamp, timestamp_of
 from strongroom.errors import StrongroomError
 from strongroom.wire import strict_json
 
@@ -16,8 +15,7 @@ _HEX: Final = re.compile(r"[0-9A-Fa-f]*")
 MAX_TEXT_LENGTH: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(NamedTuple):
     """One JSON object and the words to complain with."""
 
     value: dict[str, object]
@@ -66,13 +64,18 @@ class Fields:
 
     def date(self, name: str) -> datetime:
         """Return a time."""
-        return parse_timestamp(self.text(name), what=f"{self.what}: {name}", error=self.error)
+        text = self.text(name)
+        return timestamp_of(text) or parse_timestamp(text, what=f"{self.what}: {name}", error=self.error)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of strings; an absent list is empty."""
         if not self.has(name):
             return ()
-        return tuple(self._text(item, name) for item in self.items(name))
+        texts = self.items(name)
+        for text in texts:
+            if type(text) is not str or len(text) > MAX_TEXT_LENGTH:
+                self._text(text, name)
+        return tuple(cast("list[str]", texts))
 
     def nested(self, name: str) -> Fields:
         """Return an object inside this one."""

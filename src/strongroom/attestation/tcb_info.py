@@ -6,9 +6,12 @@ The caller has checked the signature over exactly the bytes that come in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, cast
+from itertools import pairwise
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
 from strongroom.attestation.codes import EvidenceCode, refusal, require
 from strongroom.attestation.fields import Fields
@@ -20,6 +23,8 @@ from strongroom.attestation.validity import Window
 
 MAX_NUMBER: Final = 2**31 - 1
 _MAX_PCE_SVN: Final = 0xFFFF
+_SVN: Final[Callable[[Any], int]] = itemgetter("svn")
+_NUMBERS: Final = {int}
 _MODULE_KEYS: Final = ("tdxModule", "tdxModuleIdentities")
 
 
@@ -69,9 +74,9 @@ def parse_tcb_info(text: bytes) -> TcbInfo:
     require(tcb_type == 0, EvidenceCode.TCB_TYPE, f"the TCB type is {tcb_type}, wanted 0")
     tee = _tee(info, version)
     levels = [_level(level, version, tee) for level in info.objects("tcbLevels")]
-    levels.sort(key=lambda level: level.rank, reverse=True)
+    levels.sort(key=attrgetter("rank"), reverse=True)
     require(bool(levels), EvidenceCode.TCB_INFO_FORMAT, "the TCB info has no levels")
-    require(len({level.rank for level in levels}) == len(levels), EvidenceCode.TCB_INFO_FORMAT,
+    require(all(one.rank != other.rank for one, other in pairwise(levels)), EvidenceCode.TCB_INFO_FORMAT,
             "the TCB info has two equal levels")  # fmt: skip
     return TcbInfo(
         tee=tee,
@@ -121,8 +126,11 @@ def _components(tcb: Fields, name: str) -> tuple[int, ...]:
     components = tcb.items(name)
     if len(components) != COMPONENTS:
         raise tcb.error(f"{name} has {len(components)} entries, wanted {COMPONENTS}")
-    svns = [component.get("svn") if isinstance(component, dict) else None for component in components]
-    for svn in svns:
-        if type(svn) is not int or not 0 <= svn <= 0xFF:  # a bool is an int, and no SVN
-            raise tcb.error(f"{name}: an svn is not a whole number from 0 to 255")
-    return cast("tuple[int, ...]", tuple(svns))
+    try:
+        svns = tuple(map(_SVN, components))
+        in_range = len(bytes(svns)) == COMPONENTS
+    except (TypeError, KeyError, ValueError):  # no object, no svn, no number, out of range
+        in_range = False
+    if not in_range or set(map(type, svns)) != _NUMBERS:  # a bool is an int, and no SVN
+        raise tcb.error(f"{name}: an svn is not a whole number from 0 to 255")
+    return svns
