@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from strongroom.attestation.anchors import TrustDomain
@@ -29,14 +29,16 @@ class TokenVerdict:
     not_before: datetime
     not_after: datetime
     verified_at: datetime
+    skew: timedelta  # how far the service's clock may be from ours; both ends of the time span have it
     bound: bool  # whether report data was compared with what the caller expects
     evidence: Mapping[str, Any]  # fields of Claims, as far as the token has them
 
     def claims(self) -> Claims:
         """Return what policies judge; what the token does not say is None."""
         return Claims(
-            source=self.source, trust_domain=self.trust_domain, not_before=self.not_before, not_after=self.not_after,
-            judged_at=self.verified_at, evidence_time=self.issued_at, **self.evidence,
+            source=self.source, trust_domain=self.trust_domain, not_before=self.not_before - self.skew,
+            not_after=self.not_after + self.skew, judged_at=self.verified_at,
+            evidence_time=self.issued_at, **self.evidence,
         )  # fmt: skip
 
     def __bool__(self) -> NoReturn:

@@ -24,7 +24,7 @@ from strongroom.errors import Tampered
 
 SKEW: Final = timedelta(minutes=1)
 MAX_AUDIENCES: Final = 16
-_LAST_SECOND: Final = 253_402_300_799  # the end of the year 9999
+_LAST_SECOND: Final = 32_503_680_000  # the year 3000: dates with a skew added stay far from what a datetime can hold
 
 
 class TokenAlgorithmRefused(Tampered):
@@ -118,7 +118,7 @@ def verify_token(
     return TokenVerdict(
         source=profile.source, trust_domain=domain, issuer=keys.issuer, key_id=key.key_id,
         key_thumbprint=key.thumbprint, algorithm=jws.algorithm, issued_at=issued_at, not_before=not_before,
-        not_after=not_after, verified_at=at, bound=report_data is not None, evidence=evidence,
+        not_after=not_after, verified_at=at, skew=skew, bound=report_data is not None, evidence=evidence,
     )  # fmt: skip
 
 

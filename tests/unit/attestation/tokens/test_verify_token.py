@@ -221,6 +221,16 @@ def test_sc_16_a_token_counts_from_nbf_to_exp_with_a_little_skew(maa, refused):
     refused(maa, maa.token(iat=int(maa.now.timestamp()) + 120), "SR-TOKEN-EXPIRED")
 
 
+def test_a_policy_sees_the_same_skew_as_the_verification(maa):
+    claims = maa.verify(maa.token(nbf=int(maa.now.timestamp()) + 30)).claims()
+    assert claims.not_before <= maa.now <= claims.not_after
+
+
+def test_far_dates_are_dates(maa, refused):
+    assert maa.verify(maa.token(iat=0, nbf=0, exp=32_503_680_000)).claims().not_after.year == 3000
+    refused(maa, maa.token(exp=32_503_680_001), "SR-TOKEN-CLAIM")
+
+
 @pytest.mark.parametrize("name", ["iat", "nbf", "exp"])
 @pytest.mark.parametrize("value", [None, "1772366400", 1772366400.5, True, -1, 1 << 60, {}])
 def test_dates_are_whole_seconds_and_all_there(maa, refused, name, value):
