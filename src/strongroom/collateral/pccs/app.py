@@ -30,6 +30,7 @@ from strongroom.collateral.pccs.upload import UploadUnusable
 from strongroom.errors import BadInput, StrongroomError, Unreachable
 
 MAX_BODY_BYTES: Final = api.MAX_BODY_BYTES
+MAX_HEAD_BYTES: Final = 32 * 1024
 _RETRY_AFTER_S: Final = "10"
 _MAX_LABEL: Final = 256  # characters of a header that is handed on
 _HANDED_ON: Final = (api.TCBM_HEADER, api.FMSPC_HEADER, api.CA_TYPE_HEADER, api.WARNING_HEADER)
@@ -42,6 +43,7 @@ _SENTENCES: Final = {
     408: ("RequestTimeout", "The request did not arrive in time."),
     410: ("Gone", "This evaluation data number is retired."),
     413: ("ContentTooLarge", "The request is too large."),
+    431: ("HeadersTooLarge", "The request's head is too large."),
     429: ("TooManyRequests", "Too many requests at once; try again later."),
     500: ("InternalError", "The request could not be answered."),
     503: ("ServiceUnavailable", "There is no answer at the moment; try again later."),
@@ -204,6 +206,7 @@ class _Bounded:
         self._application, self._seconds = application, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
         if scope["type"] != "http":
             return
         identity = uuid.uuid4().hex
@@ -221,7 +224,9 @@ class _Bounded:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._seconds):
-                await self._application(scope, receive, labelled)
+                head = sum(len(name) + len(value) for name, value in scope["headers"])
+                application = self._application if head <= MAX_HEAD_BYTES else refusal(431)
+                await application(scope, receive, labelled)
         except TimeoutError:
             if not seen["status"]:
                 await refusal(503)(scope, receive, labelled)

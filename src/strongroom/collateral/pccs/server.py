@@ -20,9 +20,9 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from strongroom.collateral.pccs.app import MAX_HEAD_BYTES
 from strongroom.errors import Refused
 
-MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_REQUESTS: Final = 256  # connections and requests at once; beyond, peers get 503 at once
 REQUEST_S: Final = 10  # that a peer may take until a request's head is there, the first and each later one
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
