@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import ssl
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,12 +21,12 @@ from strongroom.attestation import Tee
 from strongroom.attestation.claims import EvidenceSource
 from strongroom.attestation.tokens import MAX_KEY_SET_BYTES, MAX_TOKEN_BYTES, KeySet, Profile
 from strongroom.attestation.tokens.jws import base64url_text
+from strongroom.collateral.watch import Watch, watched
 from strongroom.errors import BadInput, Refused, Unreachable
 from strongroom.secret import Secret
 from strongroom.wire import strict_json
 
 TIMEOUT_S: Final = 10.0
-CONNECT_ATTEMPTS: Final = 3
 MAX_URL_LENGTH: Final = 512
 MAX_REFUSAL_BYTES: Final = 4096
 _CHUNK: Final = 16 * 1024
@@ -95,20 +94,14 @@ class AttestationService:
 
     def __init__(
         self, profile: Profile, address: ServiceAddress, *, ca_file: Path | None = None, api_key: Secret | None = None,
-        timeout_s: float = TIMEOUT_S, monotonic: Callable[[], float] = time.monotonic,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:  # fmt: skip
         self.profile = profile
         self.address = address
         self._api_key = api_key
         self._timeout_s = timeout_s
-        self._monotonic = monotonic
-        self._pool = urllib3.PoolManager(
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=str(ca_file) if ca_file else None,
-            ssl_minimum_version=ssl.TLSVersion.TLSv1_2,
-            retries=False,
-            headers={"Accept": "application/json", "User-Agent": "strongroom"},
-        )
+        self._tls = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
 
     def key_set(self, issuer: str) -> tuple[bytes, KeySet]:
         """Return the key set that the service publishes, as received and as read. Raises KeySetUnusable."""
@@ -134,38 +127,46 @@ class AttestationService:
         raise ServiceUnreachable(f"{self.address.url} answered without a token")
 
     def _exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], limit: int) -> bytes:
-        """Send one request; return the body of an answer with status 200."""
-        deadline = self._monotonic() + self._timeout_s
+        """Send one request; return the body of an answer with status 200. Never through a proxy."""
+        known = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "strongroom"}
         try:
-            if self._api_key is not None and method == "POST":
-                with self._api_key.reveal() as key:
-                    headers = {**headers, "x-api-key": bytes(key).decode("ascii")}
-            response = self._pool.request(
-                method, url, body=body, headers={**self._pool.headers, **headers}, redirect=False,
-                preload_content=False, timeout=self._timeout_s,
-                retries=urllib3.Retry(connect=CONNECT_ATTEMPTS - 1, read=0, redirect=0, status=0, other=0),
-            )  # fmt: skip
-            try:
-                content = self._read(response, limit if response.status == 200 else MAX_REFUSAL_BYTES, deadline)
-            finally:
-                response.close()
+            with Watch(self._timeout_s) as watch, urllib3.PoolManager(num_pools=1, ssl_context=self._tls) as manager:
+                pool = manager.connection_from_url(url)
+                pool.ConnectionCls = watched(pool, watch)
+                response = manager.request(
+                    method, url, body=body, headers={**known, **headers, **self._credentials(method)}, redirect=False,
+                    retries=False, preload_content=False, decode_content=False, timeout=self._timeout_s,
+                )  # fmt: skip
+                try:
+                    content = self._read(response, limit)
+                finally:
+                    response.close()
+                if watch.fired:  # what the watch cut off can look like a short but whole answer
+                    raise TimeoutError
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as problem:
-            raise ServiceUnreachable(f"{url} does not answer: {_reason(problem)}") from None
+            reason = f"no whole answer within {self._timeout_s:g} s" if watch.fired else _reason(problem)
+            raise ServiceUnreachable(f"{url} does not answer: {reason}") from None
         self._check_status(url, response.status, content)
         return content
 
-    def _read(self, response: urllib3.BaseHTTPResponse, limit: int, deadline: float) -> bytes:
-        parts, size = [], 0
-        while part := response.read1(_CHUNK, decode_content=False):  # what is there: a trickle meets the deadline
-            size += len(part)
-            if size > limit:
-                if response.status != 200:
-                    break
-                raise ServiceUnreachable(f"the service's answer is longer than {limit} bytes")
-            if self._monotonic() > deadline:
-                raise ServiceUnreachable(f"the service's answer took longer than {self._timeout_s:g} s")
-            parts.append(part)
-        return b"".join(parts)
+    def _credentials(self, method: str) -> dict[str, str]:
+        """Return the header with the API key, for the call that wants it."""
+        if self._api_key is None or method != "POST":
+            return {}
+        with self._api_key.reveal() as key:
+            return {"x-api-key": bytes(key).decode("ascii")}
+
+    def _read(self, response: urllib3.BaseHTTPResponse, limit: int) -> bytes:
+        """Return the body: whole, or the beginning of a refusal."""
+        limit = limit if response.status == 200 else MAX_REFUSAL_BYTES
+        body = bytearray()
+        while part := response.read1(_CHUNK, decode_content=False):
+            body += part
+            if len(body) > limit:
+                if response.status == 200:
+                    raise ServiceUnreachable(f"the service's answer is longer than {limit} bytes")
+                return bytes(body[:limit])
+        return bytes(body)
 
     def _check_status(self, url: str, status: int, content: bytes) -> None:
         if status == 200:

@@ -7,20 +7,17 @@ requests alone, over TLS, and is never printed. Source: specification section 11
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import (
     HTTPError,
     InsecureRequestWarning,
@@ -45,6 +42,7 @@ from strongroom.collateral.api import (
     Request,
 )
 from strongroom.collateral.profiles import Profile, is_link_local, is_loopback
+from strongroom.collateral.watch import Watch, watched
 from strongroom.pki import disk
 from strongroom.secret import Secret
 
@@ -154,7 +152,7 @@ class HttpSource:
 
     def _get(self, url: str, kind: Kind) -> Answer:
         try:
-            with _Watch(self._limits.answer_s) as watch, self._response(url, kind, watch) as response:
+            with Watch(self._limits.answer_s) as watch, self._response(url, kind, watch) as response:
                 headers = _bounded_headers(response, self.name)
                 answer = Answer(status=response.status, headers=headers, body=self._body(response))
                 if watch.fired:  # what the watch cut off can look like a short but whole answer
@@ -172,12 +170,12 @@ class HttpSource:
             raise SourceFailed(f"{self.name} cannot be read: {words}", fix=fix, again=not watch.fired) from None
 
     @contextmanager
-    def _response(self, url: str, kind: Kind, watch: _Watch) -> Iterator[BaseHTTPResponse]:
+    def _response(self, url: str, kind: Kind, watch: Watch) -> Iterator[BaseHTTPResponse]:
         headers = {"Accept-Encoding": "identity", "User-Agent": "strongroom", "Connection": "close"}
         headers.update(self.profile.headers_for(kind))
         with _manager(url, self._tls, self._limits.step_s) as manager:
             pool = manager.connection_from_url(url)
-            pool.ConnectionCls = _watched(pool, watch)
+            pool.ConnectionCls = watched(pool, watch)
             if self._subscription_key is not None and kind in {Kind.PCK_CERT, Kind.PCK_CERTS} and _is_private(url):
                 with self._subscription_key.reveal() as raw:
                     headers[SUBSCRIPTION_KEY_HEADER] = bytes(raw).decode("ascii")
@@ -211,58 +209,6 @@ def read_subscription_key(path: Path) -> Secret:
     if not key or not all(0x21 <= octet <= 0x7E for octet in key):
         raise SourceFailed(f"{path} does not hold a subscription key", fix="Put the key alone into the file.")
     return Secret(key)
-
-
-class _Watch:
-    """Ends a connection when the whole answer takes too long: a server may send one byte within each timeout."""
-
-    def __init__(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self._fire)
-        self._timer.daemon = True
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self.fired = False
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        with self._lock:
-            self._drop()
-
-    def watch(self, connection: socket.socket) -> socket.socket:
-        """Take charge of a new connection."""
-        with self._lock:
-            self._drop()
-            self._socket = connection.dup()  # TLS takes the original's descriptor away; shutdown reaches both
-        return connection
-
-    def _drop(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    def _fire(self) -> None:
-        with self._lock:
-            self.fired = True
-            if self._socket is not None:
-                try:
-                    self._socket.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    self.fired = True  # it ended by itself meanwhile
-
-
-def _watched(pool: HTTPConnectionPool, watch: _Watch) -> type[HTTPConnection]:
-    """Return the pool's kind of connection, under watch."""
-    base = HTTPSConnection if pool.scheme == "https" else HTTPConnection
-
-    class Watched(base):  # type: ignore[valid-type,misc]  # one of two classes
-        def _new_conn(self) -> socket.socket:
-            return watch.watch(super()._new_conn())
-
-    return Watched
 
 
 def _manager(url: str, tls: ssl.SSLContext, timeout_s: float) -> urllib3.PoolManager:
