@@ -117,9 +117,9 @@ def test_one_refused_piece_refuses_and_unsound_evidence_is_told_apart(run, recor
     assert "[POLICY_TCB_STATUS]" in out
     out = run("policy", "test", good, "--policy", text, status=3)  # without the simulated root
     assert "the evidence does not hold" in out
-    assert "[SR-ROOT-UNTRUSTED]" in out
+    assert "[SR-SIMULATED-EVIDENCE]" in out
     [found] = json.loads(run("policy", "test", good, "--policy", text, "--json", status=3))["evidence"]
-    assert (found["released"], found["error"]["code"]) == (None, "SR-ROOT-UNTRUSTED")
+    assert (found["released"], found["error"]["code"]) == (None, "SR-SIMULATED-EVIDENCE")
 
 
 def test_raw_quotes_come_with_their_collateral(run, world, policy, root, tmp_path):
