@@ -12,7 +12,7 @@ from strongroom.collateral.api import Request
 from strongroom.collateral.assemble import Exchange
 from strongroom.collateral.checks import Checked
 from strongroom.collateral.folder import CollateralUnavailable
-from strongroom.collateral.seen import CollateralRollback
+from strongroom.collateral.seen import ClockBehind, CollateralRollback
 from strongroom.errors import Refused, StrongroomError
 
 _GONE: Final = 410  # HTTP's word for it
@@ -74,7 +74,7 @@ class AllFailed(Exception):
         """Return the refusal that says what each source said; the gravest of them gives it its code."""
         said = "; ".join(f"{name}: {_without(name, error)}" for name, error in self._failures) or "none is configured"
         sentence = f"no source has {self._request.path_and_query()[:160]}: {said}"
-        for kind in (CollateralRollback, CollateralTooOld):
+        for kind in (CollateralRollback, ClockBehind, CollateralTooOld):
             if any(isinstance(error, kind) for _, error in self._failures):
                 return kind(sentence)
         fix = self._failures[0][1].fix if len(self._failures) == 1 else CollateralUnavailable.fix

@@ -34,7 +34,7 @@ from strongroom.collateral.freshness import (
 )
 from strongroom.collateral.parts import AllFailed, Audit, CollateralTooOld, GraceUse, Part
 from strongroom.collateral.recent import Recent
-from strongroom.collateral.seen import Seen
+from strongroom.collateral.seen import ClockBehind, Seen
 from strongroom.errors import StrongroomError
 
 _NUMBERED: Final = frozenset({Kind.TCB, Kind.QE_IDENTITY})
@@ -234,13 +234,18 @@ class LiveSource:
                     return part
                 if standing is Standing.GRACE:
                     stale = stale or part
-                span = part.checked.span
-                window = f"counts from {timestamp(span.issued)} to {timestamp(span.end(self.rules))}"
-                raise CollateralTooOld(f"{part.checked.subject} {window}, now is {timestamp(at)}")
+                raise self._outside(part, standing, at)
             except StrongroomError as problem:
                 _log.info("%s: %s: %s", source.name, request.path, problem)
                 failures.append((source.name, problem))
         raise AllFailed(request, failures, stale)
+
+    def _outside(self, part: Part, standing: Standing, at: datetime) -> StrongroomError:
+        """Return the refusal of a part whose time is not now."""
+        what, span = part.checked.subject, part.checked.span
+        if standing is Standing.FUTURE:
+            return ClockBehind(f"{what} was signed at {timestamp(span.issued)}, but the clock says {timestamp(at)}")
+        return CollateralTooOld(f"{what} served until {timestamp(span.end(self.rules))}, now is {timestamp(at)}")
 
     def _in_grace(self, candidates: tuple[Part | None, ...], at: datetime) -> Part | None:
         late = [part for part in candidates if part is not None]
