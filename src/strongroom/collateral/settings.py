@@ -50,7 +50,9 @@ def parse(table: Mapping[str, object]) -> CollateralSettings:
     """Return the settings in a table; raise BadCollateralSettings or BadFreshness."""
     values = dict(table)
     sources = values.pop("sources", [])
-    if not isinstance(sources, list) or not all(isinstance(each, str) and each for each in sources):
+    if not isinstance(sources, list) or not all(
+        isinstance(each, str) and each.isprintable() and each for each in sources
+    ):
         raise BadCollateralSettings("sources is not a list of names")
     if len(sources) > MAX_SOURCES:
         raise BadCollateralSettings(f"there are {len(sources)} sources, at most {MAX_SOURCES} are asked")
