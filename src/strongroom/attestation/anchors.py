@@ -20,6 +20,13 @@ INTEL_ROOT_KEY: Final = bytes.fromhex(
     "040ba9c4c0c0c86193a3fe23d6b02cda10a8bbd4e88e48b4458561a36e705525f5"
     "67918e2edc88e40d860bd0cc4ee26aacc988e505a953558c453f6b0904ae7394"
 )
+# Both certificates that Intel issued for this key, by SHA-256 (specification section 3).
+INTEL_ROOT_CERTIFICATES: Final = frozenset(
+    {
+        bytes.fromhex("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"),
+        bytes.fromhex("fc64f8076d79a4fee9d1d473d74c89eb8d8fd55c5abafeabeba7366d20429404"),
+    }
+)
 INTEL_PREFIX: Final = "Intel SGX"
 SIMULATED_PREFIX: Final = "Simulated SGX"
 _ROOT_NAME: Final = re.compile(rf"({INTEL_PREFIX}|{SIMULATED_PREFIX}) Root CA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,14 @@ from strongroom.wire import der
 from strongroom.wire.der import DerReader
 
 _MAX_NUMBER_OCTETS: Final = 20
+# An entry as Intel writes it: a serial number of 20 bytes (or 21, the first of them zero), a time, a reason. Lists are
+# long and their entries alike; whatever differs is read element by element.
+_USUAL_ENTRY: Final = re.compile(
+    rb"\x30(?:\x33\x02\x14([\x01-\x7f].{19})|\x34\x02\x15\x00([\x80-\xff].{19}))"
+    rb"\x17\x0d\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|1\d|2[0-8])(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ"
+    rb"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01.",
+    re.DOTALL,
+)
 _CRL_NUMBER: Final = der.oid_of("2.5.29.20")
 _AUTHORITY_KEY_ID: Final = der.oid_of("2.5.29.35")
 
@@ -87,6 +96,10 @@ def _revoked(tbs: DerReader) -> frozenset[int]:
     serials = set()
     outer = tbs.open(der.SEQUENCE, "revoked certificates")
     while not tbs.at_end:
+        usual = tbs.matched(_USUAL_ENTRY)
+        if usual is not None:
+            serials.add(int.from_bytes(usual[1] or usual[2], "big"))
+            continue
         listing = tbs.open(der.SEQUENCE, "revoked certificate")
         serials.add(tbs.integer("serial number"))
         tbs.time("revocation date")

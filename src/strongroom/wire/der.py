@@ -122,6 +122,13 @@ class DerReader:
         self._position = stop
         return True
 
+    def matched(self, form: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """Step over the next bytes if they have `form`, which stands for whole elements; return what was found."""
+        found = form.match(self._data, self._position, self._end)
+        if found is not None:
+            self._position = found.end()
+        return found
+
     def read(self, tag: int, field: str) -> Element:
         """Return the next element, which must carry `tag`."""
         return self._element(*self._header(tag, field))

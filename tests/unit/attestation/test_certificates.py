@@ -1,16 +1,20 @@
 """The certificate reader, held against `cryptography`, and against certificates outside the profile."""
 
+import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from strongroom.attestation import parse_quote
+from strongroom.attestation.anchors import INTEL_ROOT_CERTIFICATES, INTEL_ROOT_KEY
 from strongroom.attestation.certificates import SGX_EXTENSION, KeyUsage, parse_certificate, parse_pem_chain
 from strongroom.attestation.crl import parse_crl
-from strongroom.attestation.signatures import is_point
+from strongroom.attestation.signatures import is_point, signed_der
+from strongroom.attestation.verify import pck_chain_of
 from strongroom.wire import Malformed
 
 
@@ -202,3 +206,41 @@ def test_sc_11_a_negative_crl_number_is_refused(world):
     assert negative != sound
     with pytest.raises(Malformed, match="CRLNumber"):
         parse_crl(negative, what="CRL", error=Malformed)
+
+
+def test_intels_root_certificates_are_known_by_their_bytes_and_are_signed_with_the_pinned_key(shared_vectors):
+    found = set()
+    index = json.loads((shared_vectors / "dcap" / "index.json").read_text(encoding="utf-8"))["vectors"]
+    for entry in index:
+        if entry["id"] in {"real-sgx-v3-c81a90ee-2025-08-15", "nocollateral-2a49ce72"}:
+            root = pck_chain_of(parse_quote((shared_vectors / "dcap" / entry["quote"]).read_bytes()))[-1]
+            assert root.point == INTEL_ROOT_KEY
+            assert signed_der(root.point, root.signature, root.signed)
+            found.add(hashlib.sha256(root.encoded).digest())
+    assert found == INTEL_ROOT_CERTIFICATES
+
+
+REASON = x509.CRLReason(x509.ReasonFlags.unspecified)
+SERIALS = [1, 2**150, 2**152 + 1, 2**158, 2**159 - 1]
+
+
+@pytest.mark.parametrize("day", [28, 29, 31])
+@pytest.mark.parametrize(
+    "reasons", [(True,) * 5, (False,) * 5, (True, False) * 2 + (True,), (False, True) * 2 + (False,)]
+)
+def test_sc_11_entries_of_every_form_are_read_in_any_mixture(lw, day, reasons):
+    since = datetime(2026, 5, day, 23, 59, 59, tzinfo=UTC)
+    aki = x509.AuthorityKeyIdentifier.from_issuer_public_key(lw.KEYS["ca"].public_key())
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(lw.LittleWorld().name("ca"))
+        .last_update(since)
+        .next_update(since + timedelta(days=30))
+        .add_extension(x509.CRLNumber(1), critical=False)
+        .add_extension(aki, critical=False)
+    )
+    for serial, reason in zip(SERIALS, reasons, strict=True):
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since)
+        builder = builder.add_revoked_certificate((entry.add_extension(REASON, False) if reason else entry).build())
+    encoded = builder.sign(lw.KEYS["ca"], hashes.SHA256()).public_bytes(Encoding.DER)
+    assert parse_crl(encoded, what="CRL", error=Malformed).revoked == frozenset(SERIALS)
