@@ -18,7 +18,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PORT = re.compile(r"\b(4433|8500|8501)\b")
+PORT = re.compile(r"\b(4433|8081|8500|8501)\b")
 PAGE_DEADLINE_S = 240
 END_DEADLINE_S = 20
 
@@ -31,7 +31,7 @@ def pages() -> list[Path]:
 def script(page: Path) -> str:
     blocks = "".join(BLOCK.findall(page.read_text(encoding="utf-8")))
     blocks = re.sub(r"^make ", f"make -C {REPOSITORY} --dry-run ", blocks, flags=re.MULTILINE)
-    free = dict(zip(("4433", "8500", "8501"), free_ports(3), strict=True))
+    free = dict(zip(("4433", "8081", "8500", "8501"), free_ports(4), strict=True))
     return PORT.sub(lambda found: free[found[0]], blocks)
 
 

@@ -24,7 +24,7 @@ def upstream_arguments(parser: argparse.ArgumentParser) -> None:
     mirror.add_argument("--root", metavar="FILE", type=Path,
                         help="root certificate that all of it chains to (default: Intel's key)")  # fmt: skip
     mirror.add_argument("--ca-file", metavar="FILE", type=Path, help="CA of the upstream PCCS's TLS certificate, PEM")
-    mirror.add_argument("--subscription-key", metavar="FILE", type=Path,
+    mirror.add_argument("--subscription-key-file", metavar="FILE", type=Path,
                         help="key for PCK certificates from Intel, in a file of mode 0600")  # fmt: skip
 
 
@@ -33,14 +33,18 @@ def open_mirror(args: argparse.Namespace, mode: pccs.Mode) -> pccs.Mirror | None
     from strongroom.collateral import pccs
     from strongroom.collateral.cache import Cache
     from strongroom.collateral.client import HttpSource, read_subscription_key
-    from strongroom.collateral.profiles import find
+    from strongroom.collateral.profiles import INTEL_BASE, find
 
     if args.cache is None:
         if args.upstream:
             raise Misuse("--upstream needs --cache", fix="Name the folder to keep answers in with --cache DIR.")
         return None
-    key = read_subscription_key(args.subscription_key) if args.subscription_key else None
-    sources = [HttpSource(find(name), ca_file=args.ca_file, subscription_key=key) for name in args.upstream]
+    key = read_subscription_key(args.subscription_key_file) if args.subscription_key_file else None
+    profiles = [find(name) for name in args.upstream]
+    sources = [
+        HttpSource(each, ca_file=args.ca_file, subscription_key=key if each.base == INTEL_BASE else None)
+        for each in profiles
+    ]
     return pccs.Mirror(sources, Cache(args.cache), anchor=anchor_of(args), mode=mode)
 
 

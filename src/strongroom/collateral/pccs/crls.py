@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
-from strongroom.collateral.pccs.pck_certificates import CA_TYPES
+from strongroom.attestation.crl import parse_crl
+from strongroom.collateral.api import Answer, Kind, Request
+from strongroom.collateral.assemble import BadAnswer, crl_der
 from strongroom.collateral.pccs.shelf import ROOT, RevocationList
 from strongroom.errors import BadInput
+from strongroom.pki import keys
 
 _PEM: Final = b"-----BEGIN X509 CRL-----"
+_ANY_CRL: Final = Request(kind=Kind.ROOT_CRL)
+_ISSUERS: Final = {"platform": b"PCK Platform CA", "processor": b"PCK Processor CA", ROOT: b"Root CA"}
 
 
 class CrlUnusable(BadInput):
@@ -24,16 +27,17 @@ class CrlUnusable(BadInput):
 
 
 def read_crl(data: bytes, chain: str) -> RevocationList:
-    """Return a CRL given as DER or PEM with its issuer chain (PEM, may be empty for the root's); raise CrlUnusable."""
-    pem = data if data.lstrip().startswith(_PEM) else None
+    """Return a CRL given as DER, PEM or hex with its issuer chain (PEM, empty for the root's); raise CrlUnusable."""
     try:
-        crl = x509.load_pem_x509_crl(data) if pem else x509.load_der_x509_crl(data)
-        names = crl.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
-        issued, der = crl.last_update_utc, crl.public_bytes(Encoding.DER)
-    except (ValueError, TypeError) as problem:
-        raise CrlUnusable(f"a CRL cannot be read: {str(problem)[:120]}") from None
-    issuer = _issuer(str(names[0].value) if names else "")
-    return RevocationList(issuer=issuer, issued=issued, der=der, chain=chain, pem=pem)
+        der = crl_der(_ANY_CRL, Answer(status=200, body=data))
+    except BadAnswer:
+        raise CrlUnusable("a CRL is neither DER nor PEM nor hex") from None
+    crl = parse_crl(der, what="CRL", error=CrlUnusable)
+    issuer = next((kind for kind, name in _ISSUERS.items() if name in crl.issuer), None)
+    if issuer is None:
+        raise CrlUnusable("a CRL is of none of Root, PCK Platform and PCK Processor CA")
+    pem = data if data.lstrip().startswith(_PEM) else None
+    return RevocationList(issuer=issuer, issued=crl.this_update, der=der, chain=chain, pem=pem)
 
 
 def root_crl_urls(chains: Iterable[str]) -> frozenset[str]:
@@ -41,8 +45,8 @@ def root_crl_urls(chains: Iterable[str]) -> frozenset[str]:
     urls: set[str] = set()
     for chain in set(chains):
         try:
-            certificates = x509.load_pem_x509_certificates(chain.encode())
-        except ValueError:  # the chain itself is judged by whoever verifies; here it only lacks an address
+            certificates = keys.load_certificates(chain.encode())
+        except keys.BadCertificate:  # the chain itself is judged by whoever verifies; here it only lacks an address
             continue
         for certificate in certificates:
             urls.update(_distribution_points(certificate))
@@ -52,17 +56,9 @@ def root_crl_urls(chains: Iterable[str]) -> frozenset[str]:
 def _distribution_points(certificate: x509.Certificate) -> Iterator[str]:
     try:
         points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *keys.UNREADABLE):
         return
     for point in points:
         for name in point.full_name or ():
             if isinstance(name, x509.UniformResourceIdentifier):
                 yield name.value
-
-
-def _issuer(common_name: str) -> str:
-    lower = common_name.lower()
-    issuer = next((kind for kind in CA_TYPES if f"pck {kind} ca" in lower), ROOT if "root ca" in lower else None)
-    if issuer is None:
-        raise CrlUnusable(f"a CRL of {common_name[:64]!r} is none of Root, PCK Platform or PCK Processor CA")
-    return issuer

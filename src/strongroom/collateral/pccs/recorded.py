@@ -46,7 +46,7 @@ def _read_answers(paths: Sequence[Path]) -> Shelf:
         wrapped = _wrapped(path)
         try:
             if "fmspcs_json" in wrapped:
-                platforms = wrapped["fmspcs_json"].encode()
+                platforms = _platforms(wrapped["fmspcs_json"])
             elif "pck_certificate" in wrapped:
                 certificates.append(_certificate(wrapped))
             elif "crl_data" in wrapped or "crl_data_base64" in wrapped:
@@ -66,7 +66,18 @@ def _wrapped(path: Path) -> Mapping[str, str]:
     )
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         raise FolderUnusable(f"{path} is not a JSON object of strings")
+    try:
+        "".join(value.values()).encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell
+        raise FolderUnusable(f"{path} holds something that is not text") from None
     return value
+
+
+def _platforms(text: str) -> bytes:
+    listed = strict_json.loads(text, what="the list of FMSPCs", error=DocumentUnusable)
+    if not isinstance(listed, list) or not all(isinstance(each, dict) and "platform" in each for each in listed):
+        raise DocumentUnusable("fmspcs_json is not a list of platforms")
+    return text.encode("utf-8")
 
 
 def _document(wrapped: Mapping[str, str], name: str) -> Document:
