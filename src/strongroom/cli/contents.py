@@ -28,6 +28,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("certs two-way", "certs_two_way", "write server and client TLS sets in the ssl_configure layout"),
             Verb("certs import", "certs_import", "check and take over an existing ssl_configure folder"),
             Verb("measure", "measure", "print mr_enclave, mr_signer and ids of a .sig or an expanded manifest"),
+            Verb("manifest lint", "manifest_lint", "find what weakens a Gramine manifest, before it is signed"),
             Verb("policy trust", "policy_trust", "write the rule that releases a secret to a measured build"),
             Verb("policy import", "policy_import", "turn a ra_config.json into rules, strictly"),
             Verb("policy lint", "policy_lint", "check a policy file and say in sentences what it admits"),
@@ -75,6 +76,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         (
             Verb("quote verify", "quote_verify", "verify an SGX or TDX quote against collateral, at a given time"),
             Verb("quote inspect", "quote_inspect", "show any quote as a tree with meaning, without judging it"),
+            Verb("ratls verify", "ratls_verify", "say what a server's RA-TLS certificate proves, live"),
             Verb("token fetch", "token_fetch", "ask an attestation service for a token about a quote"),
             Verb("token verify", "token_verify", "verify an attestation token (MAA, ITA), and judge it by a policy"),
         ),
