@@ -115,9 +115,8 @@ def test_a_server_may_ask_who_is_there(server, proof):
             peer.send(b"hello")
             assert peer.receive() == b"hello"
         assert heard == [b"hello"]
-    with server(mutual=True) as (port, heard):
-        with pytest.raises((Tampered, ServerUnreachable)):
-            talk_to(port)
+    with server(mutual=True) as (port, heard), pytest.raises((Tampered, ServerUnreachable)):
+        talk_to(port)
     assert heard == []
 
 
