@@ -126,7 +126,8 @@ def test_id_15_a_template_is_not_measured(text):
 
 @pytest.mark.parametrize(
     "line", ['enclave_size = "3G"', "enclave_size = 1", 'enclave_size = "4g"', 'enclave_size = "512K"',
-             "max_threads = 0", "max_threads = true", "max_threads = 20000", "thread_num = 4", "isvsvn = 65536", "debug = 1",
+             "max_threads = 0", "max_threads = true", "max_threads = 20000", "thread_num = 4", "isvsvn = 65536",
+             "debug = 1",
              'cpu_features.avx = "on"', "cpu_features = 1", 'edmm_enable = "yes"'],
 )  # fmt: skip
 def test_values_that_the_signer_would_not_take_are_refused(line):
