@@ -50,14 +50,14 @@ class Operator:
         lines = self.lines | {name.replace("__", "."): value for name, value in changes.items()}
         self.manifest.write_text("".join(f"{name} = {value}\n" for name, value in lines.items()))
 
-    def measure(self) -> dict[str, object]:
-        return json.loads(self.call("measure", str(self.manifest), "--json"))
+    def measure(self, *words: str) -> dict[str, object]:
+        return json.loads(self.call("measure", str(self.manifest), "--json", *words))
 
-    def quote(self) -> bytes:
-        return bytes.fromhex(json.loads(self.call("run", str(self.manifest)))["quote"])
+    def quote(self, *words: str) -> bytes:
+        return bytes.fromhex(json.loads(self.call("run", str(self.manifest), *words))["quote"])
 
-    def verdict(self) -> Verdict:
-        quote = self.quote()
+    def verdict(self, *words: str) -> Verdict:
+        quote = self.quote(*words)
         anchor = Anchor.from_certificate((self.folder / "trust" / "anchors" / "simulated.der").read_bytes())
         collateral = Folder(self.folder / "trust" / "collateral").collateral_for(parse_quote(quote))
         return verify(quote, collateral, anchors=[INTEL, anchor], at=datetime.now(UTC))
@@ -136,3 +136,39 @@ def test_id_13_nobody_who_trusts_intel_alone_accepts_it(operator):
     with pytest.raises(EvidenceRefused) as refusal:
         verify(quote, collateral, anchors=[INTEL], at=datetime.now(UTC))
     assert refusal.value.reason in {"SIMULATED_EVIDENCE", "ROOT_UNTRUSTED"}
+
+
+@pytest.mark.parametrize("version", ["4", "5"])
+def test_a_trust_domain_verifies_and_says_what_measure_said(operator, version):
+    operator.write()
+    verdict = operator.verdict("--tee", "tdx", "--quote-version", version)
+    measured = operator.measure("--tee", "tdx")
+    body = verdict.body.to_json_object()
+    assert (verdict.status, verdict.tee, verdict.quote_version) == ("UpToDate", "TDX", int(version))
+    assert verdict.body.report_data == REPORT_DATA
+    assert measured.pop("debug") is False
+    assert measured == {name: body[name] for name in measured}
+    assert ("mr_service_td" in body) == (version == "5")
+
+
+def test_id_05_a_changed_manifest_is_another_trust_domain(operator):
+    operator.write()
+    original = operator.verdict("--tee", "tdx")
+    operator.write(loader__env__MODE='"loose"')
+    changed = operator.verdict("--tee", "tdx")
+    assert changed.status == "UpToDate"
+    assert changed.body.mr_td != original.body.mr_td
+    assert changed.body.mr_owner == original.body.mr_owner
+
+
+def test_a_relaunch_that_is_due_is_advised(operator):
+    operator.write()
+    verdict = operator.verdict("--tee", "tdx", "--quote-version", "5", "--relaunch-due")
+    assert (verdict.status, verdict.module_status) == ("TDRelaunchAdvised", "OutOfDate")
+
+
+def test_later_versions_of_enclave_quotes_verify_too(operator, original):
+    operator.write()
+    verdict = operator.verdict("--quote-version", "5")
+    assert (verdict.status, verdict.quote_version) == ("UpToDate", 5)
+    assert verdict.body == original.body

@@ -12,7 +12,7 @@ from strongroom.attestation import Anchor, Collateral, EvidenceRefused, parse_qu
 from strongroom.cli import main
 from strongroom.collateral import Folder
 from strongroom.platforms import simulated
-from strongroom.platforms.simulated import EnclaveIdentity, World
+from strongroom.platforms.simulated import EnclaveIdentity, TdIdentity, World
 
 BESIDE = "--beside-real-tee"  # the machine that runs the tests may have one
 
@@ -192,3 +192,53 @@ def test_the_collateral_file_is_what_other_verifiers_read(folder, tmp_path, caps
     main(["sim", "collateral", "--world", str(folder), "--out", str(tmp_path / "trust"), BESIDE])
     text = (tmp_path / "trust" / "collateral" / f"{World.open(folder).fmspc}.json").read_text()
     assert dcap_qvl.QuoteCollateralV3.from_json(text).tcb_info == Collateral.from_json(text).tcb_info
+
+
+def test_measure_prints_what_a_quote_of_a_trust_domain_will_say(folder, manifest, capsys):
+    assert main(["sim", "measure", str(manifest), "--tee", "tdx", "--world", str(folder), BESIDE]) == 0
+    lines = dict(line.split(": ") for line in capsys.readouterr().out.splitlines())
+    assert list(lines) == [
+        "mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_owner", "mr_owner_config", "td_attributes",
+    ]  # fmt: skip
+    assert {len(bytes.fromhex(value)) for name, value in lines.items() if name != "td_attributes"} == {48}
+    main(["sim", "measure", str(manifest), "--tee", "tdx", "--world", str(folder), BESIDE, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found.pop("debug") is False
+    assert found == lines
+
+
+def judge_td(trust, world, mark=""):
+    quote = world.quote(TdIdentity(mr_td=bytes(48)), bytes(64))
+    anchor = Anchor.from_certificate((trust / "anchors" / "simulated.der").read_bytes())
+    text = (trust / "collateral" / f"{world.fmspc}-tdx{mark}.json").read_text()
+    return verify(quote, Collateral.from_json(text), anchors=[anchor], at=datetime.now(UTC))
+
+
+def test_collateral_rehearses_bad_news_about_the_tdx_module(folder, tmp_path, capsys):
+    trust = tmp_path / "trust"
+    command = ["sim", "collateral", "--world", str(folder), "--out", str(trust), BESIDE]
+    assert main([*command, "--module-status", "OutOfDate"]) == 0
+    verdict = judge_td(trust, World.open(folder))
+    assert (verdict.status, verdict.module_status) == ("OutOfDate", "OutOfDate")
+    assert judge(trust, World.open(folder)).status == "UpToDate", "SGX has no such module"
+
+
+def test_an_early_update_lies_beside_the_standard_one(folder, tmp_path, capsys):
+    trust = tmp_path / "trust"
+    command = ["sim", "collateral", "--world", str(folder), "--out", str(trust), BESIDE]
+    assert main([*command, "--early", "--status", "OutOfDate", "--advisory", "INTEL-SA-1"]) == 0
+    world = World.open(folder)
+    standard, early = judge_td(trust, world), judge_td(trust, world, "-early")
+    assert (standard.status, standard.tcb_eval) == ("UpToDate", 16)
+    assert (early.status, early.tcb_eval, early.advisories) == ("OutOfDate", 17, ("INTEL-SA-1",))
+    assert judge(trust, world).status == "UpToDate"
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    "words", [["--tee", "tdx", "--quote-version", "3"], ["--relaunch-due"], ["--quote-version", "6"], ["--tee", "sev"]]
+)
+def test_launches_that_cannot_be_are_misuse(folder, manifest, capsys, words):
+    assert main(["sim", "run", str(manifest), "--world", str(folder), BESIDE, *words]) == 1
+    assert "SR-MISUSE" in capsys.readouterr().err
+    assert not folder.exists()

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strongroom.attestation import CollateralUnreadable, parse_quote
+from strongroom.attestation import CollateralUnreadable, Tee, parse_quote
 from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
 from strongroom.collateral import CollateralUnavailable, Folder
-from strongroom.platforms.simulated import EnclaveIdentity, World
+from strongroom.collateral.folder import file_name
+from strongroom.platforms.simulated import EnclaveIdentity, TdIdentity, World
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -102,3 +103,15 @@ def test_a_garbled_file_does_not_replace_what_was_read_before_silently(folder, q
     os.utime(path, ns=(1, 1))
     with pytest.raises(CollateralUnreadable):
         source.collateral_for(quote)
+
+
+def test_a_machine_has_one_file_for_each_tee(tmp_path, world, quote):
+    domain = parse_quote(world.quote(TdIdentity(mr_td=bytes(48)), bytes(64)))
+    with pytest.raises(CollateralUnavailable, match=r"-tdx\.json"):
+        Folder(tmp_path).collateral_for(domain)
+    for tee in Tee:
+        (tmp_path / file_name(world.fmspc, tee)).write_text(world.collateral(NOW, tee=tee).to_json())
+    source = Folder(tmp_path)
+    assert '"id":"TDX"' in source.collateral_for(domain).tcb_info
+    assert '"id":"SGX"' in source.collateral_for(quote).tcb_info
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == [f"{world.fmspc}-tdx.json", f"{world.fmspc}.json"]
