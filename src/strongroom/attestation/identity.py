@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from strongroom.attestation.codes import EvidenceCode, refusal, require
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal
 from strongroom.attestation.fields import Fields
 from strongroom.attestation.isv_levels import IsvLevel, level_reached, read_isv_levels
 from strongroom.attestation.quote import Tee
@@ -54,8 +54,10 @@ class EnclaveIdentity:
             ("quoting enclave's isv_prod_id", report.isv_prod_id, self.isv_prod_id),
         )
         for name, seen, wanted in pairs:
-            require(seen == wanted, EvidenceCode.QE_IDENTITY_MISMATCH,
-                    f"the {name} is {_shown(seen)}, wanted {_shown(wanted)}")  # fmt: skip
+            if seen != wanted:
+                raise EvidenceRefused(
+                    f"the {name} is {_shown(seen)}, wanted {_shown(wanted)}", reason=EvidenceCode.QE_IDENTITY_MISMATCH
+                )
 
     def level_of(self, report: SgxReport) -> IsvLevel:
         """Return the first level that the quoting enclave's SVN reaches."""
@@ -82,7 +84,8 @@ def parse_identity(text: bytes) -> EnclaveIdentity:
 
 
 def _masked(value: bytes, mask: bytes) -> bytes:
-    return bytes(octet & allowed for octet, allowed in zip(value, mask, strict=True))
+    masked = int.from_bytes(value, "big") & int.from_bytes(mask, "big")
+    return masked.to_bytes(len(value), "big")
 
 
 def _shown(value: object) -> str:

@@ -108,11 +108,13 @@ STEPS: Final = tuple(
 Checks = tuple[StepCheck, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class at_step:  # noqa: N801  # read as a word: `with at_step(3):`
-    """Write the number of the step into a refusal that passes by without one."""
+class _AtStep:
+    """A context that writes its step into a refusal that passes by without one. It keeps nothing: one serves all."""
 
-    number: int
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int) -> None:
+        self._number = number
 
     def __enter__(self) -> None:
         pass
@@ -121,7 +123,15 @@ class at_step:  # noqa: N801  # read as a word: `with at_step(3):`
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(problem, EvidenceRefused) and problem.step is None:
-            problem.step = self.number
+            problem.step = self._number
+
+
+_AT_STEPS: Final = tuple(_AtStep(number) for number in range(len(STEPS) + 1))
+
+
+def at_step(number: int) -> _AtStep:
+    """Return the context in which refusals are of that step: `with at_step(3):`."""
+    return _AT_STEPS[number]
 
 
 def checks_of_verdict(tee: Tee, in_grace: Sequence[str] = ()) -> Checks:

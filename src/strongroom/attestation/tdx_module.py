@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, require
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
 from strongroom.attestation.fields import Fields
 from strongroom.attestation.isv_levels import IsvLevel, read_isv_levels
 from strongroom.attestation.td_report import TdReport
@@ -30,8 +30,11 @@ class TdxModule:
             ("attributes in the TCB info", self.attributes, NO_ATTRIBUTES),
         )
         for name, seen, wanted in pairs:
-            require(seen == wanted, EvidenceCode.TDX_MODULE_MISMATCH,
-                    f"the TDX module's {name} is {seen.hex()}, wanted {wanted.hex()}")  # fmt: skip
+            if seen != wanted:
+                raise EvidenceRefused(
+                    f"the TDX module's {name} is {seen.hex()}, wanted {wanted.hex()}",
+                    reason=EvidenceCode.TDX_MODULE_MISMATCH,
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,15 +122,18 @@ def pck_chain_of(quote: Quote, chain: str | None = None) -> tuple[Certificate, .
 
 def check_match(quote: Quote, platform: PckClaims, info: TcbInfo) -> None:
     """Step 14: TEE, FMSPC and PCEID of quote and TCB info agree."""
-    pairs = (
-        ("TEE", quote.tee.value, info.tee.value),
-        ("FMSPC", platform.fmspc.hex().upper(), info.fmspc.hex().upper()),
-        ("PCEID", platform.pce_id.hex().upper(), info.pce_id.hex().upper()),
+    if quote.tee is not info.tee:
+        raise _mismatch("TEE", quote.tee.value, info.tee.value)
+    if platform.fmspc != info.fmspc:
+        raise _mismatch("FMSPC", platform.fmspc.hex().upper(), info.fmspc.hex().upper())
+    if platform.pce_id != info.pce_id:
+        raise _mismatch("PCEID", platform.pce_id.hex().upper(), info.pce_id.hex().upper())
+
+
+def _mismatch(name: str, seen: str, wanted: str) -> EvidenceRefused:
+    return EvidenceRefused(
+        f"the quote's {name} is {seen}, the TCB info's {wanted}", reason=EvidenceCode.TCB_INFO_MISMATCH
     )
-    for name, seen, wanted in pairs:
-        require(
-            seen == wanted, EvidenceCode.TCB_INFO_MISMATCH, f"the quote's {name} is {seen}, the TCB info's {wanted}"
-        )
 
 
 def check_module(report: TdReport, info: TcbInfo) -> None:
@@ -148,9 +151,12 @@ def check_qe_report(quote: Quote, pck: Certificate) -> None:
                 "the quoting enclave's report is not signed by the PCK key")  # fmt: skip
     with at_step(17):
         wanted = hashlib.sha256(quote.attestation_key + quote.qe_auth_data).digest() + _UPPER_HALF
-        require(quote.qe_report.report_data == wanted, EvidenceCode.INVALID_QE_REPORT_DATA,
+        if quote.qe_report.report_data != wanted:
+            raise EvidenceRefused(
                 f"the quoting enclave vouches for {quote.qe_report.report_data.hex()},"
-                f" the quote's attestation key makes {wanted.hex()}")  # fmt: skip
+                f" the quote's attestation key makes {wanted.hex()}",
+                reason=EvidenceCode.INVALID_QE_REPORT_DATA,
+            )
 
 
 def check_quote_signature(quote: Quote) -> None:
