@@ -198,19 +198,21 @@ def _point(reader: DerReader) -> bytes:
 
 def _common_name(name: DerReader) -> str:
     """Return the one common name of a subject; none or several give an empty one, which no role carries."""
-    found = []
+    found: list[tuple[int, bytes]] = []
     name.open(der.SEQUENCE, "subject")
     while name.peek() is not None:
         entries = name.open(der.SET, "name entry")
         while name.peek() is not None:
             attributes = name.open(der.SEQUENCE, "name attribute")
             kind = name.content(der.OID, "attribute type")
-            tag, value, _ = name.any("attribute value")
+            tag, value = name.any_content("attribute value")
             name.close(attributes)
             if kind == _COMMON_NAME:
-                found.append(value.decode("utf-8", errors="replace") if tag in _TEXT_TAGS else "")
+                found.append((tag, value))
         name.close(entries)
-    return found[0] if len(found) == 1 else ""
+    if len(found) != 1 or found[0][0] not in _TEXT_TAGS:
+        return ""
+    return found[0][1].decode("utf-8", errors="replace")
 
 
 def _read_extensions(tbs: DerReader) -> _Extensions:
@@ -218,11 +220,7 @@ def _read_extensions(tbs: DerReader) -> _Extensions:
     outer = tbs.open(der.SEQUENCE, "list")
     found, seen = _Extensions(), set()
     while not tbs.at_end:
-        listing = tbs.open(der.SEQUENCE, "extension")
-        kind = tbs.oid_content("extension identifier")
-        critical = tbs.boolean("critical") if tbs.peek() == der.BOOLEAN else False
-        value = tbs.octets("extension value")
-        tbs.close(listing)
+        kind, critical, value = tbs.extension()
         if kind == _SGX_EXTENSION:
             found.sgx = (*found.sgx, value)
             continue

@@ -116,14 +116,12 @@ def _extensions(tbs: DerReader) -> int:
     outer = tbs.open(der.SEQUENCE, "list")
     values: dict[bytes, bytes] = {}
     while not tbs.at_end:
-        listing = tbs.open(der.SEQUENCE, "extension")
-        kind = tbs.oid_content("extension identifier")
+        kind, critical, value = tbs.extension()
         if kind in values:
             raise tbs.fault(f"the extension {der.dotted(kind)[:64]} occurs twice")
-        if tbs.peek() == der.BOOLEAN and tbs.boolean("critical"):
+        if critical:
             raise tbs.fault(f"the critical extension {der.dotted(kind)[:64]} is not understood")
-        values[kind] = tbs.octets("extension value")
-        tbs.close(listing)
+        values[kind] = value
     tbs.close(outer)
     tbs.close(outermost)
     if _CRL_NUMBER not in values or _AUTHORITY_KEY_ID not in values:

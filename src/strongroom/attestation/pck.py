@@ -87,12 +87,10 @@ def _members(reader: DerReader) -> dict[bytes, bytes]:
     members: dict[bytes, bytes] = {}
     whole = reader.open(der.SEQUENCE, "members")
     while not reader.at_end:
-        pair = reader.open(der.SEQUENCE, "member")
-        kind = reader.oid_content("identifier")
+        kind, value = reader.pair()
         if kind in members:
             raise reader.fault(f"{der.dotted(kind)[:64]} is there twice")
-        members[kind] = reader.any_encoded("value")
-        reader.close(pair)
+        members[kind] = value
     reader.close(whole)
     reader.end()
     return members

@@ -32,6 +32,12 @@ _MAX_INTEGER_OCTETS: Final = 1024  # twice the RSA moduli in use; Python refuses
 _MAX_OID_OCTETS: Final = 128
 _LONG_INTEGER: Final = frozenset({(0x00, 0), (0xFF, 1)})  # a first byte that the top bit of the second repeats
 _LONG_ARC: Final = re.compile(rb"(?:\A|[\x00-\x7f])\x80")  # a number that starts with seven zero bits
+# An identifier of at most 127 bytes whose numbers are all in their shortest form.
+_SHORT_OID: Final = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f]){1,127}")
+# An Extension whose lengths are short and whose identifier is one of RFC 5280's (2.5.29.x), up to its value.
+_EXTENSION: Final = re.compile(
+    rb"\x30([\x00-\x7f])\x06\x03(\x55\x1d[\x00-\x7f])(?:\x01\x01(\x00|\xff))?\x04([\x00-\x7f])"
+)
 # Years, months, days, then hours to 23: newer releases of Python read 24:00:00 as the next day.
 _TIME_DIGITS: Final = re.compile(r"[0-9]{8}(?:[01][0-9]|2[0-3])[0-9]{4}")
 
@@ -101,6 +107,12 @@ class DerReader:
             return data[at + 2 : stop]
         start, self._position = self._header(tag, field)
         return data[start : self._position]
+
+    def any_content(self, field: str) -> tuple[int, bytes]:
+        """Return tag byte and content of the next element, whatever its tag."""
+        at = self._position
+        start, self._position = self._header(None, field)
+        return self._data[at], self._data[start : self._position]
 
     def any_encoded(self, field: str) -> bytes:
         """Return the next element whole, whatever its tag."""
@@ -187,6 +199,47 @@ class DerReader:
         """Yield a reader over the content of each remaining element; all must carry `tag`."""
         while not self.at_end:
             yield self.enter(tag, field)
+
+    def pair(self) -> tuple[bytes, bytes]:
+        """Return a SEQUENCE of OID and one value of any type: content of the identifier, the value whole."""
+        data, at, end = self._data, self._position, self._end
+        # The common case at once: lengths below 128, an identifier that ends within them.
+        if at + 4 < end and data[at] == SEQUENCE and data[at + 2] == OID:
+            stop, value = at + 2 + data[at + 1], at + 4 + data[at + 3]
+            kind = data[at + 4 : value]
+            if (
+                value + 2 <= stop <= end
+                and data[at + 1] < 0x80
+                and value + 2 + data[value + 1] == stop
+                and data[value + 1] < 0x80
+                and data[value] & 0x1F != 0x1F
+                and _SHORT_OID.fullmatch(kind)
+            ):
+                self._position = stop
+                return kind, data[value:stop]
+        outer = self.open(SEQUENCE, "pair")
+        kind = self.oid_content("identifier")
+        encoded = self.any_encoded("value")
+        self.close(outer)
+        return kind, encoded
+
+    def extension(self) -> tuple[bytes, bool, bytes]:
+        """Return an Extension (RFC 5280 section 4.2): content of its identifier, whether it is critical, its value."""
+        data, at = self._data, self._position
+        found = _EXTENSION.match(data, at, self._end)
+        if found:
+            size, kind, critical, value_size = found.groups()
+            start = found.end()
+            stop = start + value_size[0]
+            if stop == at + 2 + size[0] and stop <= self._end:
+                self._position = stop
+                return kind, critical == b"\xff", data[start:stop]
+        outer = self.open(SEQUENCE, "extension")
+        kind = self.oid_content("extension identifier")
+        is_critical = self.boolean("critical") if self.peek() == BOOLEAN else False
+        value = self.octets("extension value")
+        self.close(outer)
+        return kind, is_critical, value
 
     def end(self) -> None:
         """Raise if bytes are left over."""
