@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from strongroom.collateral.answering import SourceFailed
-from strongroom.collateral.api import Request
+from strongroom.collateral.api import Kind, Request
 from strongroom.collateral.assemble import Exchange
 from strongroom.collateral.checks import Checked
 from strongroom.collateral.folder import CollateralUnavailable
@@ -73,12 +73,17 @@ class AllFailed(Exception):
     def error(self) -> StrongroomError:
         """Return the refusal that says what each source said; the gravest of them gives it its code."""
         said = "; ".join(f"{name}: {_without(name, error)}" for name, error in self._failures) or "none is configured"
-        sentence = f"no source has {self._request.path_and_query()[:160]}: {said}"
+        sentence = f"no source has {_shown(self._request)}: {said}"
         for kind in (CollateralRollback, ClockBehind, CollateralTooOld):
             if any(isinstance(error, kind) for _, error in self._failures):
                 return kind(sentence)
         fix = self._failures[0][1].fix if len(self._failures) == 1 else CollateralUnavailable.fix
         return CollateralUnavailable(sentence, fix=fix)
+
+
+def _shown(request: Request) -> str:
+    """Return a request for people; what names a single machine is left out."""
+    return request.path if request.kind in {Kind.PCK_CERT, Kind.PCK_CERTS} else request.path_and_query()[:160]
 
 
 def _without(name: str, error: StrongroomError) -> str:

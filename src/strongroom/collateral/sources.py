@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,6 +23,7 @@ from strongroom.collateral.api import Answer, Kind, Request
 from strongroom.collateral.assemble import Exchange, issuer_chain
 from strongroom.collateral.cache import Entry, MemoryStore, Stamp, Store, key_of
 from strongroom.collateral.checks import Circumstances, check, check_links, pem_chain
+from strongroom.collateral.folder import CollateralUnavailable
 from strongroom.collateral.freshness import (
     CLOCK_TOLERANCE,
     FAILURE_LIFETIME,
@@ -121,6 +122,18 @@ class LiveSource:
         return tuple(part for _, (_, part) in self._held.items())
 
     def _collateral(self, platform: gather.Platform, at: datetime, used: dict[str, Part]) -> Collateral:
+        """Return collateral; where nothing says which root the platform ends at, the anchors are tried in turn."""
+        if platform.root_key is not None:
+            return self._below(platform, at, used)
+        problems: list[StrongroomError] = []
+        for anchor in self._anchors:
+            try:
+                return self._below(replace(platform, root_key=anchor.public_key), at, {})
+            except StrongroomError as problem:
+                problems.append(problem)
+        raise next(iter(problems), CollateralUnavailable("no root is trusted, so nothing can be fetched"))
+
+    def _below(self, platform: gather.Platform, at: datetime, used: dict[str, Part]) -> Collateral:
         if platform.leaf is not None:
             self._check_leaf(platform, at)
         found = gather.collateral_of(platform, self._asker(at, used), self.choice)
