@@ -25,7 +25,17 @@ _MAX_ROOT_BYTES = 64 * 1024
 
 
 def source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add options that say where to ask and what to accept."""
+    """Add options that say where to ask, what to accept, under which root and at which time."""
+    where_arguments(parser)
+    rules = parser.add_argument_group("what to accept")
+    rules.add_argument("--max-age", type=_duration, metavar="TIME", help="accept nothing older, as in 7d (default: 7d)")
+    rules.add_argument("--min-eval-num", type=_number, metavar="N", help="lowest evaluation number to accept")
+    rules.add_argument("--root", type=Path, metavar="FILE", help="root certificate to pin (default: Intel's key)")
+    rules.add_argument("--at", type=_moment, metavar="UNIXTIME", help="judge at this time (default: now)")
+
+
+def where_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add options that say where to ask, and for which of Intel's releases."""
     where = parser.add_argument_group("where to ask")
     where.add_argument("--source", action="append", default=[], metavar="NAME",
                        help="intel-pcs, azure, azure-cache, azure-region:REGION, alibaba:REGION, tencent, bytedance,"
@@ -35,12 +45,7 @@ def source_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--ca-file", type=Path, metavar="FILE", help="PEM: what a PCCS's certificate must chain to")
     where.add_argument("--subscription-key-file", type=Path, metavar="FILE",
                        help="Intel's key for PCK certificates; the file must be 0600")  # fmt: skip
-    rules = parser.add_argument_group("what to accept")
-    rules.add_argument("--update", choices=UPDATES, help="which of Intel's releases (default: standard)")
-    rules.add_argument("--max-age", type=_duration, metavar="TIME", help="accept nothing older, as in 7d (default: 7d)")
-    rules.add_argument("--min-eval-num", type=_number, metavar="N", help="lowest evaluation number to accept")
-    rules.add_argument("--root", type=Path, metavar="FILE", help="root certificate to pin (default: Intel's key)")
-    rules.add_argument("--at", type=_moment, metavar="UNIXTIME", help="judge at this time (default: now)")
+    where.add_argument("--update", choices=UPDATES, help="which of Intel's releases (default: standard)")
 
 
 def workspace_settings(folder: Path) -> tuple[CollateralSettings, Path] | None:
@@ -67,9 +72,9 @@ def settings_of(args: argparse.Namespace) -> tuple[CollateralSettings, Path]:
 
 
 def _rules(args: argparse.Namespace, rules: Freshness) -> Freshness:
-    if args.max_age is not None:
+    if getattr(args, "max_age", None) is not None:
         rules = replace(rules, max_age=args.max_age)
-    if args.min_eval_num is not None:
+    if getattr(args, "min_eval_num", None) is not None:
         rules = replace(rules, min_eval_num=args.min_eval_num)
     return rules
 

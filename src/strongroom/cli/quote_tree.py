@@ -147,6 +147,13 @@ def _attributes(report: SgxReport) -> Iterator[Node]:
     yield Node("xfrm", _xfeatures(report.attributes[8:]), "processor state that the enclave may use")
 
 
+def td_flag_names(report: TdReport) -> str:
+    """Return the names of a trust domain's flags, in words."""
+    return ", ".join(
+        node.name + (f" {node.value}" if node.value else "") for node in _flags(report.attributes, _TD_FLAGS)
+    )
+
+
 def _td_report(report: TdReport) -> Node:
     nodes = []
     for name, value in report.to_json_object().items():

@@ -1,9 +1,11 @@
 """Verify an SGX or TDX quote against its collateral, at a given time, under a pinned root key.
 
 Prints what the quote proves: status, measurements, dates. A verdict is not a decision: an outdated platform or a debug
-enclave gets one too, and a policy decides (see `strongroom policy lint`). Exit status 0 for a verdict, 3 for evidence
-that does not hold; the refusal names the first of the 22 steps that failed. Without --root, the root is Intel's; with
---root, Intel's key is still of domain intel and every other key of domain simulated.
+enclave gets one too, and a policy decides (see `strongroom policy test`). Exit status 0 for a verdict, 3 for evidence
+that does not hold; the refusal shows which of the 22 steps passed, which failed, and which nobody looked at. Without
+--root, the root is Intel's; with --root, Intel's key is still of domain intel and every other key of domain simulated.
+Without --collateral it is fetched (see `strongroom collateral fetch`), and with it the PCK chain that a quote with an
+encrypted PPID lacks.
 """
 
 from __future__ import annotations
@@ -20,9 +22,6 @@ from strongroom.attestation import (
     Collateral,
     EvidenceRefused,
     Quote,
-    SgxReport,
-    TdReport,
-    TrustDomain,
     Verdict,
     parse_quote,
     verify,
@@ -30,8 +29,12 @@ from strongroom.attestation import (
 from strongroom.attestation.codes import meaning_of
 from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
 from strongroom.attestation.quote import MAX_QUOTE_BYTES, body_object
+from strongroom.attestation.recorded import RecordedEvidence
 from strongroom.attestation.status import ADVICE, MEANINGS
-from strongroom.attestation.steps import STEPS, Outcome, checks_of_refusal
+from strongroom.attestation.steps import checks_of_refusal
+from strongroom.cli.collateral_options import settings_of, where_arguments
+from strongroom.cli.verdict_text import card, refusal_node, text_of
+from strongroom.cli.workspace_option import workspace_argument
 
 _MAX_ROOT_BYTES = 64 * 1024
 _MAX_GRACE_S = 10 * 366 * 24 * 3600
@@ -40,9 +43,8 @@ _MAX_GRACE_S = 10 * 366 * 24 * 3600
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--quote", required=True, type=Path, metavar="FILE", help="the quote, raw bytes")
-    parser.add_argument(
-        "--collateral", required=True, type=Path, metavar="FILE", help="collateral, nine strings in JSON"
-    )
+    parser.add_argument("--collateral", type=Path, metavar="FILE",
+                        help="collateral, nine strings in JSON (default: fetched as --source says)")  # fmt: skip
     parser.add_argument("--at", type=_moment, metavar="UNIXTIME", help="judge at this time (default: now)")
     parser.add_argument("--root", type=Path, metavar="FILE", help="the root certificate to pin (default: Intel's key)")
     parser.add_argument(
@@ -52,20 +54,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="excuse CRLs, TCB info and QE identity that expired no longer ago (default: 0)",
     )
+    parser.add_argument("--record", type=Path, metavar="FILE", help="keep quote, collateral and time for policy test")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    where_arguments(parser)
+    workspace_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify and print; return 0 for a verdict. Refused evidence raises, or with --json is printed and returns 3."""
     evidence = read_file(args.quote, MAX_QUOTE_BYTES)
-    collateral = Collateral.from_json(read_file(args.collateral, MAX_COLLATERAL_FILE_BYTES))
     anchor = INTEL if args.root is None else Anchor.from_certificate(read_file(args.root, _MAX_ROOT_BYTES))
-    at = args.at or datetime.now(UTC)
+    at = args.at or datetime.now(UTC).replace(microsecond=0)
     try:
+        collateral = collateral_of(args, evidence, anchor, at)
+        record(args.record, evidence, collateral, at)
         verdict = verify(evidence, collateral, anchors=[anchor], at=at, collateral_grace=args.collateral_grace)
     except EvidenceRefused as refused:
         if not args.json:
-            sys.stderr.write(failed_step(refused))
+            sys.stdout.write(text_of(refusal_node(refused, quote_in(evidence))))
             raise
         print_json(refusal_object(refused, evidence))
         return refused.exit_status
@@ -74,6 +80,28 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(card(verdict))
     return 0
+
+
+def collateral_of(args: argparse.Namespace, evidence: bytes, anchor: Anchor, at: datetime) -> Collateral:
+    """Return the collateral in the file named, or fetch it, with the PCK chain where the quote lacks one.
+
+    Raises CollateralUnavailable with what each source said, EvidenceRefused for a quote that names no platform.
+    """
+    if args.collateral is not None:
+        return Collateral.from_json(read_file(args.collateral, MAX_COLLATERAL_FILE_BYTES))
+    from strongroom.collateral import open_sources
+
+    quote = parse_quote(evidence)
+    settings, base = settings_of(args)
+    return open_sources(settings, anchors=(anchor,), base=base, clock=lambda: at).collateral_for(quote)
+
+
+def record(path: Path | None, evidence: bytes, collateral: Collateral, at: datetime) -> None:
+    """Write recorded evidence, 0600: a quote names its platform."""
+    if path is not None:
+        from strongroom.pki import disk
+
+        disk.replace_private(path, RecordedEvidence(quote=evidence, collateral=collateral, at=at).to_json())
 
 
 def read_file(path: Path, limit: int) -> bytes:
@@ -95,7 +123,7 @@ def verdict_object(verdict: Verdict) -> dict[str, object]:
 
 def refusal_object(refused: EvidenceRefused, evidence: bytes) -> dict[str, object]:
     """Return refused evidence as a machine reads it; what it claims is added where its structure can be read."""
-    quote = _readable(evidence)
+    quote = quote_in(evidence)
     checks = checks_of_refusal(refused, quote.tee if quote else None)
     answer: dict[str, object] = {
         "verdict": "err",
@@ -112,69 +140,12 @@ def refusal_object(refused: EvidenceRefused, evidence: bytes) -> dict[str, objec
     return {**answer, "body": body_object(quote.body, quote.version)} if quote else answer
 
 
-def failed_step(refused: EvidenceRefused) -> str:
-    """Return one line that says how far verification came."""
-    failed = next(check for check in checks_of_refusal(refused, None) if check.outcome is Outcome.FAIL)
-    before = f"; the {failed.step - 1} before it passed" if failed.step > 1 else ""
-    return f"refused at step {failed.step} of {len(STEPS)}, {failed.name}{before}\n"
-
-
-def card(verdict: Verdict) -> str:
-    """Return a verdict as a person reads it."""
-    left = (verdict.earliest_expiration - verdict.verified_at).days
-    lines = [f"  ! {warning}" for warning in _warnings(verdict)]
-    rows = (
-        ("verdict", "sound: signatures, chains, revocation and dates hold"),
-        ("evidence", f"{verdict.tee.value} quote of version {verdict.quote_version}"),
-        ("trust domain", f"{verdict.trust_domain.value} (root key {verdict.root_key_id[:16]}…)"),
-        ("status", verdict.status.value),
-        ("", MEANINGS[verdict.status]),
-        ("what to do", ADVICE[verdict.status]),
-        ("platform", f"{verdict.platform_status.value}, level of {verdict.tcb_date:%Y-%m-%d}, FMSPC {verdict.fmspc}"),
-        *([("TDX module", verdict.module_status.value)] if verdict.module_status else []),
-        ("quoting enclave", verdict.qe_status.value),
-        ("advisories", " ".join(verdict.advisories) or "none"),
-        *_identity_rows(verdict.body),
-        ("report data", verdict.body.report_data.hex()),
-        ("debug", "yes" if verdict.debug else "no"),
-        ("judged at", f"{verdict.verified_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("counts until", f"{verdict.earliest_expiration:%Y-%m-%d %H:%M:%S} UTC, {left} days left"),
-        ("collateral of", f"{verdict.collateral_issued:%Y-%m-%d}, numbers {verdict.tcb_eval} and {verdict.qe_eval}"),
-    )
-    lines += [f"{name:>16}  {value}" for name, value in rows]
-    lines.append("\nA verdict is not a decision: whether this is enough is for a policy to say.")
-    return "\n".join(lines) + "\n"
-
-
-def _identity_rows(body: SgxReport | TdReport) -> list[tuple[str, str]]:
-    """Return the fields that say which code runs."""
-    if isinstance(body, SgxReport):
-        return [
-            ("mr_enclave", body.mr_enclave.hex()),
-            ("mr_signer", body.mr_signer.hex()),
-            ("product, SVN", f"{body.isv_prod_id}, {body.isv_svn}"),
-        ]
-    names = ["mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id", "mr_owner", "td_attributes", "xfam"]
-    rows = [(name, getattr(body, name).hex()) for name in names]
-    return [*rows, ("mr_service_td", body.mr_service_td.hex())] if body.mr_service_td else rows
-
-
-def _readable(evidence: bytes) -> Quote | None:
+def quote_in(evidence: bytes) -> Quote | None:
+    """Return the quote, if its structure can be read."""
     try:
         return parse_quote(evidence)
     except EvidenceRefused:
         return None
-
-
-def _warnings(verdict: Verdict) -> list[str]:
-    warnings = []
-    if verdict.trust_domain is TrustDomain.SIMULATED:
-        warnings.append("SIMULATED: this platform is a program; the quote proves nothing about hardware.")
-    if verdict.debug:
-        what = "enclave" if isinstance(verdict.body, SgxReport) else "trust domain"
-        warnings.append(f"DEBUG: the host can read and change this {what}'s memory.")
-    warnings += [f"GRACE: the {name} has expired; --collateral-grace excuses it." for name in verdict.in_grace]
-    return warnings
 
 
 def _moment(text: str) -> datetime:

@@ -133,14 +133,43 @@ def test_refused_evidence_that_cannot_be_read_has_no_body(command, world, capsys
     assert "body" not in seen
 
 
-def test_refused_evidence_is_one_sentence_for_a_person(command, world, capsys):
+def test_a_refusal_is_a_tree_of_steps_and_one_sentence(command, world, capsys):
     world.crls["pck"]["revoked"] = [1003]
     assert main(command()) == 3
     out, err = capsys.readouterr()
-    assert out == ""
+    for line in ("11 PCK CRL: passed", "12 revocation in the PCK chain: FAILED", "10 more steps  (not looked at)"):
+        assert line in out
     assert "[SR-PCK-REVOKED]" in err
     assert "what to do" in err
-    assert "refused at step 12 of 22, revocation in the PCK chain; the 11 before it passed" in err
+
+
+def test_a_quote_that_cannot_be_read_is_a_tree_too(command, world, capsys):
+    world.header = bytes(48)
+    assert main(command()) == 3
+    assert "no quote that can be read" in capsys.readouterr().out
+
+
+def test_evidence_is_recorded_for_policies_to_judge(command, tmp_path, capsys):
+    kept = tmp_path / "kept.json"
+    assert main(command("--record", str(kept))) == 0
+    assert kept.stat().st_mode & 0o777 == 0o600
+    policy = tmp_path / "policy.toml"
+    policy.write_text("version = 1\n", encoding="utf-8")
+    root = ["--root", str(tmp_path / "root.der")]
+    assert main(["policy", "test", str(kept), "--policy", str(policy), *root]) == 3
+    assert "the policy has no rules" in "".join(capsys.readouterr())
+
+
+def test_collateral_is_fetched_where_none_is_given(command, world, tmp_path, capsys):
+    words = command("--json")
+    place = words.index("--collateral")
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    (tmp_path / "collateral.json").rename(folder / "F0A1B2C3D4E5.json")
+    del words[place : place + 2]
+    assert main([*words, "--source", str(folder)]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "UpToDate"
+    assert main([*words, "--source", str(tmp_path / "nothing")]) == 4
 
 
 def test_the_card_says_what_a_person_needs(command, world, capsys):
