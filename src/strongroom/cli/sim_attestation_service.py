@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    from strongroom.attestation import Anchor, Verdict, verify
+    from strongroom.attestation import Anchor, Verdict, parse_quote, verify
     from strongroom.cli.broker_serve import announce
     from strongroom.cli.sim_world import open_world
     from strongroom.collateral.attestation_double import Double, SigningKey, application
@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
     def judge(quote: bytes) -> Verdict:
         now = datetime.now(UTC)
-        return verify(quote, world.collateral(now), anchors=[anchor], at=now)
+        collateral = world.collateral(now, tee=parse_quote(quote).tee)
+        return verify(quote, collateral, anchors=[anchor], at=now)
 
     with socket.create_server(("127.0.0.1", args.port), backlog=_BACKLOG) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from strongroom.attestation import Anchor, Policy, TcbStatus, TrustDomain, verify
+from strongroom.attestation import Anchor, Policy, TcbStatus, TrustDomain, parse_quote, verify
 from strongroom.attestation.tokens import ITA, MAA
 from strongroom.collateral.attestation_double import ITA_ISSUER, Double, SigningKey, application
 from strongroom.collateral.attestation_service import AttestationService, ServiceAddress
@@ -93,7 +93,7 @@ def rehearsal(world, signing_key):
 
     def judge(quote):
         now = datetime.now(UTC)
-        return verify(quote, world.collateral(now), anchors=[anchor], at=now)
+        return verify(quote, world.collateral(now, tee=parse_quote(quote).tee), anchors=[anchor], at=now)
 
     made = []
 

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strongroom.attestation import Tee, TrustDomain, appraise, parse_quote
+from strongroom.attestation import TcbStatus, Tee, TrustDomain, appraise, parse_quote
 from strongroom.attestation.tokens import MAA, KeySetUnusable, TokenKeyUnknown
 from strongroom.collateral.attestation_service import ServiceRefused, ServiceUnreachable
 from strongroom.collateral.remote_verifier import RemoteVerifier
 from strongroom.collateral.token_keys import PinnedKeys
 from strongroom.errors import Tampered
+from strongroom.platforms.simulated import TdIdentity
 
 
 def now():
@@ -25,6 +26,16 @@ def test_a_quote_becomes_claims_by_way_of_a_token(rehearsal, profile, bound_to):
     assert (claims.source, claims.trust_domain, claims.tee) == (profile.source, TrustDomain.SIMULATED, Tee.SGX)
     assert (claims.mr_enclave, claims.isv_svn, claims.debug) == (b"\xe1" * 32, 3, False)
     assert claims.report_data == bound_to(b"key")
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_trust_domains_quote_becomes_claims_too(rehearsal, profile, bound_to, version):
+    identity = TdIdentity(mr_td=b"\x5b" * 48)
+    quote = rehearsal.world.quote(identity, bound_to(b"key"), version=version)
+    claims = rehearsal.verifier(profile).appraise_quote(quote, bound=b"key", report_data=bound_to(b"key"), at=now())
+    assert (claims.tee, claims.mr_td, claims.tcb_status) == (Tee.TDX, b"\x5b" * 48, TcbStatus.UP_TO_DATE)
+    assert (claims.debug, claims.mr_service_td) == (False, None)
+    assert claims.td_attributes == parse_quote(quote).body.td_attributes
 
 
 def test_sc_16_a_token_about_another_key_is_refused(rehearsal, profile, bound_to):
