@@ -12,7 +12,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from strongroom.cli.quote_verify import card, print_json, read_file, verdict_object
+from strongroom.cli.quote_verify import print_json, read_file, verdict_object
+from strongroom.cli.verdict_text import card
 
 _MAX_ROOT_BYTES = 64 * 1024
 
