@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     log_to_stderr()
     settings, base = settings_of(args)
-    settings = replace(settings, cache=args.cache.absolute() if args.cache else None)
+    settings = replace(settings, cache=str(args.cache.absolute()) if args.cache else None)
     if args.tcb_eval is not None:
         settings = replace(settings, choice=Choice(number=args.tcb_eval))
     live = open_sources(settings, anchors=anchors_of(args), base=base, clock=clock_of(args))

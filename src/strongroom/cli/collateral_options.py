@@ -88,8 +88,8 @@ def _absolute(name: str) -> str:
     return name
 
 
-def _resolved(path: Path | None) -> Path | None:
-    return None if path is None else path.absolute()
+def _resolved(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
 
 
 def anchors_of(args: argparse.Namespace) -> tuple[Anchor, ...]:

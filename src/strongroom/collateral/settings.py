@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import PurePath
 from typing import Final
 
 from strongroom.collateral.freshness import Freshness
@@ -38,12 +37,12 @@ class CollateralSettings:
     """Where collateral comes from and how old it may be."""
 
     sources: tuple[str, ...] = ()  # names of profiles, addresses of PCCS, paths of folders; asked in this order
-    qcnl: PurePath | None = None  # a qcnl.conf whose sources come first
-    cache: PurePath | None = None  # None: in memory
+    qcnl: str | None = None  # a qcnl.conf whose sources come first
+    cache: str | None = None  # None: in memory
     rules: Freshness = field(default_factory=Freshness)
     choice: Choice = field(default_factory=Choice)
-    ca_file: PurePath | None = None  # what PCCS certificates must chain to
-    subscription_key_file: PurePath | None = None  # for PCK certificates from Intel
+    ca_file: str | None = None  # what PCCS certificates must chain to
+    subscription_key_file: str | None = None  # for PCK certificates from Intel
 
 
 def parse(table: Mapping[str, object]) -> CollateralSettings:
@@ -59,7 +58,7 @@ def parse(table: Mapping[str, object]) -> CollateralSettings:
     settings = CollateralSettings(
         sources=tuple(sources),
         qcnl=_path(values, "qcnl"),
-        cache=_path(values, "cache") or PurePath(DEFAULT_CACHE),
+        cache=_path(values, "cache") or DEFAULT_CACHE,
         rules=_rules(values),
         choice=replace(Choice(), update=_update(values)),
         ca_file=_path(values, "ca_file"),
@@ -100,10 +99,10 @@ def _update(values: dict[str, object]) -> str:
     return str(update)
 
 
-def _path(values: dict[str, object], name: str) -> PurePath | None:
+def _path(values: dict[str, object], name: str) -> str | None:
     value = values.pop(name, None)
     if value is None:
         return None
     if not isinstance(value, str) or not value or "\0" in value:
         raise BadCollateralSettings(f"{name} is not a path")
-    return PurePath(value)
+    return value

@@ -20,6 +20,21 @@ PURE_MODULES_ABOVE = (
     "broker/release.py",
     "broker/policy_file.py",
     "bundles/manifest.py",
+    *(
+        f"collateral/{name}.py"
+        for name in (
+            "answering",
+            "api",
+            "assemble",
+            "checks",
+            "freshness",
+            "gather",
+            "parts",
+            "profiles",
+            "qcnl",
+            "settings",
+        )
+    ),
 )
 WORLDLY = {"sealing/files.py"}
 WORLD = {"asyncio", "http", "logging", "multiprocessing", "os", "pathlib", "random", "requests", "select", "selectors",
@@ -50,7 +65,8 @@ def test_a_pure_module_touches_no_world(path):
         if isinstance(node, ast.Import):
             assert not {alias.name.split(".")[0] for alias in node.names} & WORLD, f"line {node.lineno}"
         if isinstance(node, ast.ImportFrom):
-            assert (node.module or "").split(".")[0] not in WORLD, f"line {node.lineno}"
+            touched = (node.module or "").split(".")[0] in WORLD and node.module != "urllib.parse"  # only spells
+            assert not touched, f"line {node.lineno}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             assert node.func.attr not in CLOCKS, f"line {node.lineno} reads the clock"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
