@@ -5,11 +5,12 @@ all of it, so a hostile source can only withhold; what enters the cache is verif
 good part either. What is missing is said with the FMSPC, the places asked, and the next step.
 """
 
+from strongroom.attestation.rollback import CollateralRollback
 from strongroom.collateral.folder import CollateralSource, CollateralUnavailable, Folder
 from strongroom.collateral.opening import open_sources
 from strongroom.collateral.parts import CollateralTooOld
 from strongroom.collateral.refresher import Refresher
-from strongroom.collateral.seen import ClockBehind, CollateralRollback
+from strongroom.collateral.seen import ClockBehind
 from strongroom.collateral.settings import CollateralSettings
 from strongroom.collateral.sources import LiveSource
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from strongroom.attestation.rollback import CollateralRollback
 from strongroom.collateral.answering import SourceFailed
 from strongroom.collateral.api import Kind, Request
 from strongroom.collateral.assemble import Exchange
 from strongroom.collateral.checks import Checked
 from strongroom.collateral.folder import CollateralUnavailable
-from strongroom.collateral.seen import ClockBehind, CollateralRollback
+from strongroom.collateral.seen import ClockBehind
 from strongroom.errors import Refused, StrongroomError
 
 _GONE: Final = 410  # HTTP's word for it

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from strongroom.attestation.rollback import CollateralRollback
 from strongroom.attestation.validity import parse_timestamp, timestamp
 from strongroom.collateral.api import CRLS, Kind
 from strongroom.collateral.cache import hold
@@ -29,16 +30,6 @@ from strongroom.wire import strict_json
 MAX_SEEN_BYTES: Final = 1024 * 1024
 _FORMAT: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class CollateralRollback(Tampered):
-    """Signed but older collateral was offered after newer one had been seen."""
-
-    code = "SR-COLLATERAL-ROLLBACK"
-    fix = (
-        "Ask another source: this one is outdated or lies. If you yourself went back (say, to another release), choose"
-        " another cache folder."
-    )
 
 
 class ClockBehind(Refused):
