@@ -18,7 +18,8 @@ PURE_MODULES_ABOVE = (
     "pki/ratls.py",
     "pki/report_data.py",
     "broker/release.py",
-    "broker/policy_file.py",
+    "broker/measurement_file.py",
+    *(f"broker/policy_{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "words")),
     "bundles/manifest.py",
     *(
         f"collateral/{name}.py"

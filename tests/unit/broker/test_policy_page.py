@@ -1,0 +1,80 @@
+"""docs/policy.md names every word of policy.toml as the table of words does: what it takes, its default, an example."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from strongroom.attestation import PolicyCode
+from strongroom.broker import policy_file, policy_words
+from strongroom.broker.policy_words import BY_NAME, FILE_WORDS, IDENTITY_KINDS, RULE_ONLY, WORDS
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
+HEX, SIGNER, TD = "ab" * 32, "cd" * 32, "da" * 48
+IDENTITIES = {
+    "enclave": f'mrenclave = "{HEX}"',
+    "domain": f'mrtd = "{TD}"\nrtmr1 = "{TD}"',
+}
+NEEDS = {
+    "accepted_tcb_status": "", "platform_grace_period_seconds": 'accepted_tcb_status = ["UpToDate", "OutOfDate"]',
+    "required": "allow_smt_enabled = false",
+}  # fmt: skip
+
+
+def shown_default(word):
+    if word.default is None:
+        return word.unnamed
+    default = f"`{word.kind.write(word.default)}`"
+    return default if word.lenient is None else f"{default}; without a profile `{word.kind.write(word.lenient)}`"
+
+
+def row(word):
+    """The row of the page for a word."""
+    example = word.example if len(word.example) <= 60 else f"{word.example[:24]}…{word.example[-9:]}"
+    return f"| `{word.name}` | {word.kind.takes} | {shown_default(word)} | {word.about} | `{example}` |"
+
+
+@pytest.mark.parametrize("word", WORDS, ids=lambda word: word.name)
+def test_the_page_has_the_row_of_every_word(word):
+    assert row(word) in PAGE
+
+
+@pytest.mark.parametrize("word", [*IDENTITY_KINDS, *RULE_ONLY, *FILE_WORDS])
+def test_the_page_names_every_other_word(word):
+    assert f"`{word}`" in PAGE
+
+
+def test_the_page_names_no_word_that_there_is_not():
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert set(rows) - {code.value for code in PolicyCode} <= {*BY_NAME, *IDENTITY_KINDS, *RULE_ONLY, *FILE_WORDS}
+    assert len(rows) == len(set(rows)) + len({"platforms", "denied_platforms", "denied_fmspc"})
+
+
+@pytest.mark.parametrize("word", WORDS, ids=lambda word: word.name)
+def test_every_example_is_understood(word):
+    domain = word in policy_words.DOMAIN_WORDS
+    identity = IDENTITIES["domain" if domain else "enclave"]
+    identity = "\n".join(line for line in identity.splitlines() if not line.startswith(f"{word.name} "))
+    value = word.name.removesuffix("_mask")
+    beside = f"{value} = {masked(word)}" if word.name.endswith("_mask") else NEEDS.get(word.name, "")
+    lines = ["version = 1", "[[rule]]", 'name = "x"', 'release = "model/m/1"', identity, beside]
+    text = "\n".join([*lines, f"{word.name} = {word.example}", ""])
+    [rule] = policy_file.parse(text if word.name != "rtmr1" else text + f'rtmr2 = "{TD}"\n').rules
+    assert policy_words.value_of(word, rule.policy) is not None
+
+
+def masked(word):
+    """Bits that lie within the example of a mask."""
+    mask = bytes.fromhex(tomllib.loads(f"x = {word.example}")["x"])
+    example = bytes.fromhex(tomllib.loads(f"x = {BY_NAME[word.name.removesuffix('_mask')].example}")["x"])
+    return f'"{bytes(bit & kept for bit, kept in zip(example, mask, strict=True)).hex()}"'
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+def test_every_policy_on_the_page_is_one(block):
+    assert policy_file.parse(block).rules
+
+
+def test_the_page_names_every_code_of_a_refusal():
+    assert [code for code in PolicyCode if code.value not in PAGE] == []
