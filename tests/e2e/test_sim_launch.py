@@ -158,7 +158,7 @@ def test_id_05_a_changed_manifest_is_another_trust_domain(operator):
     changed = operator.verdict("--tee", "tdx")
     assert changed.status == "UpToDate"
     assert changed.body.mr_td != original.body.mr_td
-    assert changed.body.mr_owner == original.body.mr_owner
+    assert changed.body.rtmr0 == original.body.rtmr0
 
 
 def test_a_relaunch_that_is_due_is_advised(operator):

@@ -30,8 +30,11 @@ def run(args: argparse.Namespace) -> int:
 
     manifest = read_manifest(args.manifest)
     world = open_world(args)
-    measure = simulated.measure_td if args.tee == "tdx" else simulated.measure
-    found = measure(manifest, args.manifest.parent, os.environ, mr_signer=world.mr_signer).to_json_object()
+    base = args.manifest.parent
+    if args.tee == "tdx":
+        found = simulated.measure_td(manifest, base, os.environ).to_json_object()
+    else:
+        found = simulated.measure(manifest, base, os.environ, mr_signer=world.mr_signer).to_json_object()
     if found["debug"]:
         sys.stderr.write("sgx.debug is true: policies refuse debug builds unless they allow them by name\n")
     lines = [f"{name}: {value}\n" for name, value in found.items() if name != "debug"]

@@ -26,8 +26,8 @@ def base(tmp_path):
     return tmp_path
 
 
-def measured(base, text=FULL, signer=SIGNER):
-    return measure_td(manifest.parse(text), base, {}, mr_signer=signer).identity
+def measured(base, text=FULL):
+    return measure_td(manifest.parse(text), base, {}).identity
 
 
 def test_mr_td_is_sha_384_of_the_listing_that_mr_enclave_covers(base):
@@ -47,11 +47,9 @@ def test_mr_td_is_sha_384_of_the_listing_that_mr_enclave_covers(base):
 
 
 def changed(first, second):
-    names = ["rtmr0", "rtmr1", "rtmr2", "rtmr3"]
-    moved = [name for name, one, two in zip(names, first.rtmrs, second.rtmrs, strict=True) if one != two]
-    return [
-        name for name in ("mr_td", "mr_owner", "mr_owner_config") if getattr(first, name) != getattr(second, name)
-    ] + moved
+    names = ["mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3"]
+    pairs = zip(names, (first.mr_td, *first.rtmrs), (second.mr_td, *second.rtmrs), strict=True)
+    return [name for name, one, two in pairs if one != two]
 
 
 @pytest.mark.parametrize(
@@ -60,8 +58,8 @@ def changed(first, second):
         ('"8500"', '"8501"', ["mr_td", "rtmr2"]),
         ('MODE = "strict"', 'MODE = "loose"', ["mr_td", "rtmr2"]),
         ('["file:model.bin"]', "[]", ["mr_td", "rtmr3"]),
-        ("sgx.isvsvn = 0x0103", "sgx.isvsvn = 4", ["mr_owner_config"]),
-        ("sgx.isvprodid = 2", "sgx.isvprodid = 3", ["mr_owner_config"]),
+        ("sgx.isvsvn = 0x0103", "sgx.isvsvn = 4", ["rtmr0"]),
+        ("sgx.isvprodid = 2", "sgx.isvprodid = 3", ["rtmr0"]),
     ],
 )
 def test_each_change_of_the_manifest_shows_in_its_place(base, old, new, moves):
@@ -76,12 +74,15 @@ def test_id_08_a_changed_file_shows_in_mr_td_and_its_register(base, name, regist
     assert changed(before, measured(base)) == ["mr_td", register]
 
 
-def test_another_signer_is_another_owner_and_nothing_else(base):
-    assert changed(measured(base), measured(base, signer=bytes(32))) == ["mr_owner"]
+def test_a_register_has_been_extended_once(base):
+    framed = b"".join(len(item).to_bytes(8, "little") + item for item in (b"\x02\0", b"\x03\x01"))
+    digest = hashlib.sha384(b"strongroom simulated trust domain v1" + framed).digest()
+    assert measured(base).rtmrs[0] == hashlib.sha384(bytes(48) + digest).digest()
 
 
-def test_product_and_security_version_are_the_owners_configuration(base):
-    assert measured(base).mr_owner_config == bytes.fromhex("02000301") + bytes(44)
+def test_what_most_real_domains_leave_zero_is_zero(base):
+    identity = measured(base)
+    assert identity.mr_owner == identity.mr_owner_config == identity.mr_config_id == bytes(48)
 
 
 def test_debug_is_an_attribute_and_moves_no_measurement(base):
@@ -98,7 +99,7 @@ def test_a_missing_file_is_refused_as_for_an_enclave(base):
 
 
 def test_the_printed_names_are_those_of_quotes(base, world):
-    found = measure_td(manifest.parse(FULL), base, {}, mr_signer=SIGNER)
+    found = measure_td(manifest.parse(FULL), base, {})
     report = found.identity.report(world.hardware, bytes(64)).to_json_object()
     printed = found.to_json_object()
     assert printed.pop("debug") is False

@@ -72,7 +72,7 @@ class LaunchAs:
         if self.tee is Tee.SGX:
             enclave = measure(manifest, base, environ, mr_signer=mr_signer)
             return enclave.identity, enclave.environment
-        domain = measure_td(manifest, base, environ, mr_signer=mr_signer)
+        domain = measure_td(manifest, base, environ)
         module = OLD_MODULE if self.relaunch_due else CURRENT_MODULE
         loaded = CURRENT_MODULE if self.form.version == TD_1_5_VERSION else None
         return replace(domain.identity, module=module, loaded=loaded), domain.environment

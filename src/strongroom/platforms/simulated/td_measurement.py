@@ -4,13 +4,12 @@ The same listing as an enclave's, so that whoever changes entrypoint, arguments,
 another mr_td. Real trust domains measure a virtual firmware into mr_td and what it boots into the registers; here,
 where nothing boots, the registers tell the same launch in parts:
 
-    rtmr0  the launcher itself (stands for the virtual firmware's configuration)
+    rtmr0  product and security version (for the virtual firmware's configuration)
     rtmr1  the entrypoint (for the kernel)
     rtmr2  arguments and environment (for the kernel's command line)
     rtmr3  the trusted files (for what the running system adds)
 
-Product and security version, for which a TD report has no field, are the owner's configuration (mr_owner_config),
-and the enclave signer is the owner (mr_owner).
+Owner, owner's configuration and configuration id stay zero, as with most real trust domains: policies expect that.
 """
 
 from __future__ import annotations
@@ -43,31 +42,27 @@ class TdMeasurement:
         return {
             "mr_td": self.identity.mr_td.hex(),
             **registers,
-            "mr_owner": self.identity.mr_owner.hex(),
-            "mr_owner_config": self.identity.mr_owner_config.hex(),
             "td_attributes": self.identity.attributes.to_bytes(8, "little").hex(),
             "debug": TdAttributes.DEBUG in self.identity.attributes,
         }
 
 
-def measure_td(manifest: Manifest, base: Path, environ: Mapping[str, str], *, mr_signer: bytes) -> TdMeasurement:
+def measure_td(manifest: Manifest, base: Path, environ: Mapping[str, str]) -> TdMeasurement:
     """Measure `manifest`, whose folder is `base`, with pass-through variables taken from `environ`.
 
     Raises LaunchFileUnusable or TrustedFileChanged.
     """
     listing = list_launch(manifest, base, environ)
-    product = manifest.isvprodid.to_bytes(2, "little") + manifest.isvsvn.to_bytes(2, "little")
+    product = [manifest.isvprodid.to_bytes(2, "little"), manifest.isvsvn.to_bytes(2, "little")]
     debug = TdAttributes.DEBUG if manifest.debug else TdAttributes(0)
     identity = TdIdentity(
         mr_td=digest_items(hashlib.sha384(_DOMAIN), listing.items),
         rtmrs=(
-            _register([_DOMAIN]),
+            _register(product),
             _register(listing.entrypoint),
             _register(listing.argv + listing.env),
             _register(listing.trusted_files),
         ),
-        mr_owner=hashlib.sha384(_DOMAIN + b" owner" + mr_signer).digest(),
-        mr_owner_config=product.ljust(_REGISTER_BYTES, b"\0"),
         attributes=TdAttributes.SEPT_VE_DISABLE | debug,
     )
     return TdMeasurement(identity=identity, environment=listing.environment)
