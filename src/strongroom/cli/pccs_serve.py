@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -76,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it would log that it starts and stops
-    os.umask(0o077)
     mirror = open_mirror(args, pccs.Mode(args.mode))
     backends = _backends(args, mirror)
     if not backends:

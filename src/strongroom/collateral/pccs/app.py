@@ -25,9 +25,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strongroom.collateral import api
 from strongroom.collateral.pccs.administration import Administration
 from strongroom.collateral.pccs.backend import Backend, media_type
+from strongroom.collateral.pccs.mirror import TooManyAtOnce
 from strongroom.collateral.pccs.tokens import Unauthorised
 from strongroom.collateral.pccs.upload import UploadUnusable
-from strongroom.errors import BadInput, StrongroomError, Unreachable
+from strongroom.errors import BadInput, Refused, StrongroomError, Unreachable
 
 MAX_BODY_BYTES: Final = api.MAX_BODY_BYTES
 MAX_HEAD_BYTES: Final = 32 * 1024
@@ -267,14 +268,16 @@ def _status(problem: StrongroomError) -> int:
             return 401
         case api.BadCollateralRequest() | UploadUnusable():
             return 400
-        case Unreachable():
+        case TooManyAtOnce():
+            return 429
+        case Unreachable() | Refused():  # upstream is away, or has only what is too old
             return 503
         case _:
             return 500
 
 
 def _level(status: int) -> int:
-    return logging.ERROR if status == 500 else logging.WARNING if status in {401, 503} else logging.INFO
+    return logging.ERROR if status == 500 else logging.WARNING if status in {401, 429, 503} else logging.INFO
 
 
 def _id(request: HttpRequest) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from strongroom.attestation import Anchor, Quote, Tee
@@ -21,7 +21,7 @@ from strongroom.collateral import gather
 from strongroom.collateral.api import FMSPC_HEADER, Answer, BadCollateralRequest, Kind, Request
 from strongroom.collateral.assemble import Exchange, crl_der, issuer_chain
 from strongroom.collateral.cache import Cache, key_of
-from strongroom.collateral.checks import pck_chain, pem_chain
+from strongroom.collateral.checks import Circumstances, pck_chain, pem_chain
 from strongroom.collateral.client import AnswerSource, SourceFailed
 from strongroom.collateral.folder import CollateralUnavailable
 from strongroom.collateral.freshness import Freshness
@@ -32,13 +32,22 @@ from strongroom.collateral.pccs.pck_certificates import CA_TYPES
 from strongroom.collateral.pccs.upload import Machine
 from strongroom.collateral.seen import Seen
 from strongroom.collateral.sources import LiveSource, utc_now
-from strongroom.errors import StrongroomError
+from strongroom.errors import StrongroomError, Unreachable
 
 # A mirror passes on what still counts; how old is too old is for its clients to say.
 RULES: Final = Freshness(max_age=timedelta(days=400))
+AT_ONCE: Final = 24  # questions that may wait for upstream; fewer than threads, so that what is held is always served
 _UNSIGNED: Final = frozenset({Kind.FMSPCS, Kind.PCK_CERTS})
+_T = TypeVar("_T")
 _ROOT_CRL_PATHS: Final = frozenset({"/IntelSGXRootCA.der", "/IntelSGXRootCA.crl"})
 _log: Final = logging.getLogger(__name__)
+
+
+class TooManyAtOnce(Unreachable):
+    """The local PCCS waits for upstream with as many questions as it may; what it holds, it serves."""
+
+    code = "SR-PCCS-BUSY"
+    fix = "Try again in a few seconds; if it happens often, look whether upstream is slow or somebody asks too much."
 
 
 class _Absent(Enum):
@@ -51,13 +60,24 @@ class _Absent(Enum):
 class _Live(LiveSource):
     """A LiveSource that is asked for single parts, and told to renew them."""
 
+    def held(self, request: Request) -> Part | None:
+        """Return a verified part that is kept and serves now. Waits for nobody: locks are for those who fetch."""
+        at = self._clock()
+        self._seen.check_clock(at)
+        under = Circumstances(anchors=tuple(self._anchors), at=at)
+        if request.kind is not Kind.ROOT_CRL:
+            root = self.held(gather.ROOT_CRL_REQUEST)
+            if root is None:
+                return None
+            under = replace(under, root_crl=root.checked.crl)
+        part = self._kept(self._key(request), request, under)
+        return part if part is not None and self._serves(part, at) else None
+
     def part(self, request: Request) -> Part | _Absent:
-        """Return a verified part that serves now; raise what keeps it from being had."""
+        """Return a verified part that serves now, fetched if need be; raise what keeps it from being had."""
         try:
             return self._part(request, self._anchors, self._clock())
         except CollateralUnavailable:
-            if not self._sources:
-                return _Absent.UNKNOWN  # nobody to ask: what is not held is not there
             failure = self._failed.get(self._key(request))
             if failure is None or not failure.failed.definitive:
                 raise
@@ -98,23 +118,32 @@ class Mirror:
     ) -> None:
         self._cache = cache
         self._sources = () if mode is Mode.OFFLINE else tuple(sources)
-        seen = Seen(cache.folder)
-        self._fetching = _Live(self._sources, anchors=(anchor,), rules=RULES, store=cache, seen=seen, clock=clock)
-        held = _Live((), anchors=(anchor,), rules=RULES, store=cache, seen=seen, clock=clock)
-        self._asked = self._fetching if mode is Mode.LAZY else held
+        self._live = _Live(
+            self._sources, anchors=(anchor,), rules=RULES, store=cache, seen=Seen(cache.folder), clock=clock
+        )
         self._lazy = mode is Mode.LAZY
+        self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def answer(self, request: Request) -> Answer | None:
         """Return an answer from the cache or from upstream; raise where upstream fails and nothing serves."""
         if request.kind in _UNSIGNED:
-            return self._passed_on(request) if self._lazy else None
+            return self._upstream(lambda: self._passed_on(request)) if self._lazy else None
         asked = _upstream_request(request)
         if asked is None:
             return None
-        part = self._asked.part(asked)
-        if isinstance(part, _Absent):
+        part = self._live.held(asked) or (self._upstream(lambda: self._live.part(asked)) if self._lazy else None)
+        if part is None or isinstance(part, _Absent):
             return GONE_ANSWER if part is _Absent.RETIRED else None
         return _as_asked(request, part.exchange)
+
+    def _upstream(self, ask: Callable[[], _T]) -> _T:
+        """Ask upstream, unless too many do so at this moment."""
+        if not self._places.acquire(blocking=False):
+            raise TooManyAtOnce(f"{AT_ONCE} questions wait for upstream already")
+        try:
+            return ask()
+        finally:
+            self._places.release()
 
     def _passed_on(self, request: Request) -> Answer | None:
         """Ask for what nobody signs, and keep nothing of it."""
@@ -132,23 +161,23 @@ class Mirror:
     def fill(self, tee: Tee, fmspc: str, *, cas: Iterable[str] = CA_TYPES) -> bool:
         """Fetch what verifies quotes of a platform family; return whether it has such collateral at all."""
         platform = gather.Platform(tee=tee, fmspc=fmspc, ca="")
-        if isinstance(self._fetching.part(gather.tcb_request(platform, gather.Choice())), _Absent):
+        if isinstance(self._live.part(gather.tcb_request(platform, gather.Choice())), _Absent):
             return False
-        self._fetching.part(gather.identity_request(tee, gather.Choice()))
+        self._live.part(gather.identity_request(tee, gather.Choice()))
         for ca in cas:  # which of the two certified a platform of this family, nobody says
-            self._fetching.part(gather.pck_crl_request(ca))
+            self._live.part(gather.pck_crl_request(ca))
         return True
 
     def fill_for(self, quote: Quote) -> None:
         """Fetch what verifies a quote, its PCK certificate included where it does not carry it."""
-        self._fetching.collateral_for(quote)
+        self._live.collateral_for(quote)
 
     def provision(self, machine: Machine) -> bool:
         """Fetch a registered machine's certificate and its collateral; return whether there is a certificate."""
         request = _certificate_request(machine)
         if request is None:
             return False
-        part = self._fetching.part(request)
+        part = self._live.part(request)
         if isinstance(part, _Absent):
             return False
         fmspc = part.exchange.answer.header(FMSPC_HEADER) or _fmspc_of(part.exchange)
@@ -161,7 +190,7 @@ class Mirror:
         trouble: StrongroomError | None = None
         for exchange in self.held():
             try:
-                self._fetching.renew(exchange.request)
+                self._live.renew(exchange.request)
             except StrongroomError as problem:
                 _log.warning("%s is not refreshed: %s", exchange.request.path, problem)
                 trouble = trouble or problem
@@ -170,10 +199,10 @@ class Mirror:
 
     def keep_fresh(self, stop: threading.Event, longest_s: float = 3600.0) -> None:
         """Renew what is half-way through its window, until told to stop; for a thread of its own."""
-        for exchange in self.held():
-            self._fetching.want(exchange.request)
         while not stop.wait(longest_s):
-            self._fetching.refresh()
+            for exchange in self.held():  # others may have put something there
+                self._live.want(exchange.request)
+            self._live.refresh()
 
     def held(self) -> Iterator[Exchange]:
         """Yield everything in the cache that is an answer; nothing of it is verified here."""

@@ -15,7 +15,7 @@ from strongroom.collateral.cache import Cache
 from strongroom.collateral.client import SourceFailed
 from strongroom.collateral.gather import Choice, collateral_for
 from strongroom.collateral.pccs.administration import write_recordings
-from strongroom.collateral.pccs.mirror import Mirror
+from strongroom.collateral.pccs.mirror import AT_ONCE, Mirror, TooManyAtOnce
 from strongroom.collateral.pccs.recording import record
 from strongroom.collateral.pccs.upload import Machine
 from strongroom.errors import StrongroomError, Unreachable
@@ -195,6 +195,32 @@ def test_many_at_once_ask_upstream_once(mirror, upstream, get, tcb):
         bodies = {answer.body for answer in pool.map(lambda _: get(served, tcb), range(32))}
     assert len(bodies) == 1
     assert sum("tcb?" in target for target in upstream.asked) == 1
+
+
+def test_while_too_many_wait_for_upstream_what_is_held_is_served_and_more_is_turned_away(
+    mirror, upstream, get, tcb, ask
+):
+    served = mirror()
+    get(served, tcb)
+    release, answer = threading.Event(), upstream.answer
+    upstream.answer = lambda request: answer(request) if release.wait(60) else None
+    targets = [f"/sgx/certification/v4/tcb?fmspc={number:012X}" for number in range(AT_ONCE)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            pending = [pool.submit(get, served, target) for target in targets]
+            while served._places._value:  # until each has its place
+                assert not any(each.done() for each in pending)
+            app = pccs.make_app(served)
+            assert ask(app, "GET", tcb).status == 200
+            reply = ask(app, "GET", "/sgx/certification/v4/tcb?fmspc=FFFFFFFFFFFF")
+            assert (reply.status, reply.headers["retry-after"]) == (429, "10")
+            with pytest.raises(TooManyAtOnce) as refusal:
+                get(served, "/sgx/certification/v4/fmspcs")
+            assert refusal.value.code == "SR-PCCS-BUSY"
+        finally:
+            release.set()
+    assert [each.result() for each in pending] == [None] * AT_ONCE
+    assert get(served, "/sgx/certification/v4/fmspcs").status == 200
 
 
 def machine_of(world, **change):
