@@ -3,6 +3,7 @@
     FOLDER/policy.toml       rules in the broker's own grammar; a rule's `release` names the model it speaks for
     FOLDER/anchors/*.der     roots besides Intel's, which is built in (a simulated platform has its own)
     FOLDER/collateral/*.json collateral by FMSPC, in the nine-string shape
+    FOLDER/collateral.toml   instead of those files: where live collateral comes from (the words of [collateral])
 
 It holds nothing secret: an owner hands it to clients, who may write rules of their own into it.
 """
@@ -17,7 +18,8 @@ from strongroom.attestation import INTEL, Anchor
 from strongroom.broker import policy_file
 from strongroom.broker.release import ReleaseRule
 from strongroom.client.answers import ModelSpec
-from strongroom.collateral import CollateralSource, Folder
+from strongroom.collateral import CollateralSource, Folder, open_sources
+from strongroom.collateral.settings import MAX_SETTINGS_BYTES, parse_file
 from strongroom.errors import BadInput
 
 MAX_POLICY_BYTES: Final = 1 << 20
@@ -48,12 +50,19 @@ class Trust:
         text = _bounded(policy, MAX_POLICY_BYTES).decode("utf-8", "replace")
         files = sorted(path for path in (folder / "anchors").glob("*") if path.suffix in {".der", ".pem", ".crt"})
         anchors = tuple(Anchor.from_certificate(_bounded(path, MAX_ANCHOR_BYTES)) for path in files)
-        return cls(policy_file.parse(text).rules, (INTEL, *anchors), Folder(folder / "collateral"))
+        return cls(policy_file.parse(text).rules, (INTEL, *anchors), _collateral(folder, (INTEL, *anchors)))
 
     def rules_for(self, spec: ModelSpec) -> tuple[ReleaseRule, ...]:
         """Return the rules that speak for a model: evidence of one model is nothing to a client of another."""
         wanted = ["model", spec.name] + ([str(spec.version)] if spec.version is not None else [])
         return tuple(rule for rule in self.rules if rule.release.split("/")[: len(wanted)] == wanted)
+
+
+def _collateral(folder: Path, anchors: tuple[Anchor, ...]) -> CollateralSource:
+    settings = folder / "collateral.toml"
+    if not settings.is_file():
+        return Folder(folder / "collateral")
+    return open_sources(parse_file(_bounded(settings, MAX_SETTINGS_BYTES)), anchors=anchors, base=folder)
 
 
 def _bounded(path: Path, limit: int) -> bytes:

@@ -6,6 +6,7 @@ Pure. Unknown words are refused. Paths are relative to the file that holds the t
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from strongroom.collateral.gather import Choice
 from strongroom.errors import BadInput
 
 DEFAULT_CACHE: Final = "collateral-cache"
+MAX_SETTINGS_BYTES: Final = 64 * 1024
 MAX_SOURCES: Final = 16
 UPDATES: Final = ("standard", "early")
 _DURATION: Final = re.compile(r"([0-9]{1,5})(d|h|m)")
@@ -69,6 +71,17 @@ def parse(table: Mapping[str, object]) -> CollateralSettings:
     if not settings.sources and settings.qcnl is None:
         raise BadCollateralSettings("neither sources nor qcnl says where collateral comes from")
     return settings
+
+
+def parse_file(data: bytes) -> CollateralSettings:
+    """Return the settings in a file of their own, TOML without a table's head; raises as `parse` does."""
+    if len(data) > MAX_SETTINGS_BYTES:
+        raise BadCollateralSettings(f"the file is longer than {MAX_SETTINGS_BYTES} bytes")
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as problem:  # UnicodeDecodeError is one
+        raise BadCollateralSettings(f"the file is not TOML: {str(problem)[:160]}") from None
+    return parse(table)
 
 
 def duration(text: str) -> timedelta:

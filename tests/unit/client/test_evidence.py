@@ -200,6 +200,18 @@ def test_without_collateral_the_client_says_what_is_missing(replica, tls, trust)
         ask(replica(), tls, trust(collateral=False))
 
 
+def test_a_trust_folder_may_say_where_live_collateral_comes_from(world, spki, trust):
+    folder = trust()
+    (folder / "collateral").rename(folder / "mirror")
+    (folder / "collateral.toml").write_text('sources = ["./mirror"]\ncache = "cache"\n')
+    loaded = Trust.from_folder(folder)
+    nonce = os.urandom(32)
+    quote = world.quoting_enclave().quote(IDENTITY, report_data_for("serve", spki, nonce, ""))
+    answer = json.dumps({"quote": base64.b64encode(quote).decode(), "form": "serve-v1"}).encode()
+    assert verify_answer(answer, spki=spki, nonce=nonce, trust=loaded, at=datetime.now(UTC)).nonce == nonce
+    assert (folder / "cache" / "seen.json").is_file()
+
+
 def test_old_collateral_is_not_accepted(world, spki, trust):
     loaded = Trust.from_folder(trust())
     nonce, later = os.urandom(32), datetime.now(UTC) + timedelta(days=60)

@@ -13,7 +13,7 @@ from strongroom.collateral.file_source import FileSource
 from strongroom.collateral.freshness import BadFreshness, Freshness
 from strongroom.collateral.opening import answer_sources
 from strongroom.collateral.profiles import UnknownSource
-from strongroom.collateral.settings import BadCollateralSettings, CollateralSettings, duration, parse
+from strongroom.collateral.settings import BadCollateralSettings, CollateralSettings, duration, parse, parse_file
 from strongroom.pki import disk
 from strongroom.secret import Secret
 
@@ -60,6 +60,14 @@ def test_dp_13_a_word_that_is_not_known_or_a_wrong_value_is_refused(table):
     with pytest.raises(BadCollateralSettings) as refused:
         parse(table)
     assert refused.value.code == "SR-COLLATERAL-SETTINGS"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"sources = [", b"\xff", b"a" * (64 * 1024 + 1), b"[collateral]\nsources = ['x']"]
+)
+def test_a_file_of_settings_that_is_none_is_refused(data):
+    with pytest.raises(BadCollateralSettings):
+        parse_file(data)
 
 
 def test_rules_out_of_range_are_refused():
