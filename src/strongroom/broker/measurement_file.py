@@ -66,21 +66,24 @@ def read_sigstruct(data: bytes) -> MeasuredBuild:
     """
     signed = sigstruct.parse(data)
     signed.check()
-    if signed.debug:
+    if signed.permits_debug:  # a mask without the bit leaves it to the host (threat ID-15)
         raise MeasurementMalformed(
-            "this enclave is signed as a debug build, whose memory the host can read",
+            "this enclave is signed so that the host may start it for debugging and read its memory",
             fix="Sign it with sgx.debug = false.",
         )
     if not any(signed.mr_enclave):
         raise MeasurementMalformed("the measurement in this file is all zero")
-    kss = None
-    if any(signed.isv_family_id) or any(signed.isv_ext_prod_id):
-        kss = KssFields(
-            config_id=bytes(64), config_svn=0, isv_ext_prod_id=signed.isv_ext_prod_id,
-            isv_family_id=signed.isv_family_id,
-        )  # fmt: skip
     signature = SignatureCheck(mrsigner=signed.mr_signer, isvprodid=signed.isv_prod_id, min_isvsvn=signed.isv_svn)
-    return MeasuredBuild(mr_enclave=signed.mr_enclave, signature=signature, kss=kss)
+    return MeasuredBuild(mr_enclave=signed.mr_enclave, signature=signature, kss=kss_of(signed))
+
+
+def kss_of(signed: sigstruct.Sigstruct) -> KssFields | None:
+    """Return the key-separation ids that a .sig file sets; None if it sets none."""
+    if not any(signed.isv_family_id) and not any(signed.isv_ext_prod_id):
+        return None
+    return KssFields(
+        config_id=bytes(64), config_svn=0, isv_ext_prod_id=signed.isv_ext_prod_id, isv_family_id=signed.isv_family_id
+    )
 
 
 def read_build(data: bytes) -> MeasuredBuild:

@@ -53,8 +53,13 @@ class Found:
     isv_prod_id: int
     isv_svn: int
     debug: bool
-    signed_on: str | None
+    signed: Sigstruct | None
     layout: str | None
+
+    @property
+    def signed_on(self) -> str | None:
+        """The day of the signature, as 2024-12-31."""
+        return self.signed.date.isoformat() if self.signed else None
 
     def to_json_object(self) -> dict[str, object]:
         """Return what `policy trust --measurement` reads, and where it comes from."""
@@ -139,7 +144,7 @@ def _found(args: argparse.Namespace) -> Found:
         mr_enclave=source.mr_enclave, isv_prod_id=source.isv_prod_id, isv_svn=source.isv_svn,
         mr_signer=_signer(signed, args.signer),
         debug=signed.permits_debug if signed else source.debug,
-        signed_on=signed.date.isoformat() if signed else None,
+        signed=signed,
         layout=str(measured.version) if measured else None,
     )  # fmt: skip
 
@@ -185,6 +190,7 @@ def _libpal_place(given: Path | None, manifest: Path) -> Path | None:
 def _rule(found: Found, args: argparse.Namespace) -> str:
     """Return the table for policy.toml."""
     from strongroom.broker import SignatureCheck, policy_text
+    from strongroom.broker.measurement_file import kss_of
 
     if found.debug and not args.allow_debug:
         raise DebugBuild("this build can be started in debug mode, so a rule for it would keep no secret")
@@ -196,6 +202,7 @@ def _rule(found: Found, args: argparse.Namespace) -> str:
         release=args.release,
         mrenclave=None if args.by_signer else found.mr_enclave,
         signature=signer if args.by_signer else SignatureCheck(),
+        kss=kss_of(found.signed) if found.signed else None,
     )
     if found.debug:
         rule = replace(rule, policy=replace(rule.policy, allow_debug=True))

@@ -95,6 +95,7 @@ class _Walker:
             if place == len(names) and self._header == 2:
                 self._arrays[path] = self._arrays.get(path, -1) + 1
             if path in self._arrays:
+                self._note(path)
                 path += (self._arrays[path],)
         self._table, self._header, self._key = path, 0, None
         self._note(path)
