@@ -15,6 +15,9 @@ from typing import Any
 
 from strongroom.cli.workspace_option import open_workspace, positive, workspace_argument
 
+ENCLAVE = ("mr_enclave", "mr_signer", "isv_prod_id", "isv_svn")
+TRUST_DOMAIN = ("mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
@@ -50,7 +53,9 @@ def lines_of(entry: dict[str, Any]) -> Iterator[str]:
     yield f"{head}  {decision.upper()}{what} to {peer} [{case}]"
     evidence = entry.get("evidence")
     if isinstance(evidence, dict):
-        names = ("trust_domain", "status", "mr_enclave", "mr_signer", "isv_prod_id", "isv_svn", "debug", "platform")
+        program = ENCLAVE if "mr_enclave" in evidence or "mr_td" not in evidence else TRUST_DOMAIN
+        extra = [name for name in ("source", "in_grace") if name in evidence]
+        names = ("trust_domain", "status", *program, "debug", "platform", *extra)
         yield "        " + ", ".join(f"{name} {_word(evidence.get(name))}" for name in names)
     for reason in entry.get("reasons") or ():
         if isinstance(reason, dict):

@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strongroom.attestation import Anchor, verify
+from strongroom.attestation import Anchor, TdAttributes, Tee, verify
 from strongroom.attestation.recorded import RecordedEvidence
 from strongroom.attestation.rollback import RollbackStateBroken
 from strongroom.broker.recorder import EvidenceRecorder, fingerprint
 from strongroom.broker.rollback_guard import RollbackGuard, RollbackStateUnwritable
+from strongroom.cli.ledger_show import lines_of
 from strongroom.pki.disk import LoosePermissions
 from strongroom.platforms.simulated.hardware import Rehearsal
+from strongroom.platforms.simulated.identities import TdIdentity
 
 DAY = timedelta(days=1)
 
@@ -76,6 +78,25 @@ def test_tcb_08_old_collateral_is_refused_also_after_a_restart(
         source.rehearse(evaluation_number=20, qe_evaluation_number=20)
         broker.provision(replica)
     assert stat.S_IMODE(seen.stat().st_mode) == 0o600
+
+
+def test_id_10_a_trust_domain_gets_its_secret_by_its_registers(broker_with, replica, texts, refusal, credentials_for):
+    rule_text, policy_text = texts
+    domain = TdIdentity(mr_td=b"\xda" * 48, rtmrs=tuple(bytes([number]) * 48 for number in range(4)))
+    registers = "\n".join(f'rtmr{number} = "{value.hex()}"' for number, value in enumerate(domain.rtmrs))
+    rule = rule_text(identity=f'mrtd = "{"da" * 48}"\n{registers}')
+    source = Aged(replica.world)
+    source.collateral = replica.world.collateral(datetime.now(UTC), tee=Tee.TDX)
+    with broker_with(policy_text(rule_text(name="enclave"), rule), source=source) as broker:
+        assert len(broker.provision(replace(replica, identity=domain))) == 16
+        [decision] = broker.decisions()
+        assert (decision["rule"], decision["evidence"]["tee"]) == ("replica", "TDX")
+        assert decision["evidence"]["rtmr3"] == "03" * 48
+        assert "mr_td dada" in "".join(lines_of(decision))
+        other = replace(domain, rtmrs=(*domain.rtmrs[:3], b"\xff" * 48))
+        assert refusal(broker, credentials_for(other)) == ["POLICY_RTMR3"]  # of the rule for its kind of TEE
+        under_debug = replace(domain, attributes=TdAttributes.SEPT_VE_DISABLE | TdAttributes.DEBUG)
+        assert refusal(broker, credentials_for(under_debug)) == ["POLICY_DEBUG"]
 
 
 def test_a_broken_or_readable_record_of_numbers_keeps_the_broker_from_starting(tmp_path):
