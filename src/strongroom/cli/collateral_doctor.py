@@ -91,10 +91,13 @@ def _examined(args: argparse.Namespace, clock: Callable[[], datetime]) -> Iterat
         profile = source.profile if isinstance(source, HttpSource) else None
         wanted = [each for each in _requests(args) if profile is None or profile.answers(each.kind)]
         notes = (*profile.notes, *([profile.unverified] if profile.unverified else [])) if profile else ()
+        if not wanted:
+            notes = (*notes, "it is asked for PCK certificates only, which takes a quote to try")
         yield examine_source(source, wanted, anchors=anchors, rules=settings.rules, clock=clock, notes=notes)
 
 
 def _requests(args: argparse.Namespace) -> Iterator[Request]:
+    yield Request(kind=Kind.ROOT_CRL)
     yield Request(kind=Kind.PCK_CRL, parameters={"ca": args.ca, "encoding": "der"})
     parameters = {"update": args.update} if args.update == "early" else {}
     yield Request(kind=Kind.QE_IDENTITY, tee=args.tee, parameters=parameters)
@@ -114,7 +117,7 @@ def _object(source: SourceFinding, at: datetime) -> dict[str, object]:
 
 def _report(sources: Sequence[SourceFinding], kept: Sequence[PartFinding], at: datetime) -> Iterator[str]:
     for source in sources:
-        yield f"{'ok  ' if source.works else 'FAIL'} {source.name}"
+        yield f"{'ok  ' if source.works else 'FAIL' if source.parts else '-   '} {source.name}"
         for note in source.notes:
             yield f"    note: {note}"
         if source.skew is not None and source.skewed:

@@ -80,7 +80,7 @@ class SourceFinding:
     @property
     def works(self) -> bool:
         """Whether it can serve a verifier now."""
-        return all(part.good for part in self.parts)
+        return bool(self.parts) and all(part.good for part in self.parts)
 
     @property
     def skewed(self) -> bool:
@@ -97,11 +97,11 @@ def examine_source(
     clock: Callable[[], datetime],
     notes: Iterable[str] = (),
 ) -> SourceFinding:
-    """Ask a source for the root CRL and each of `requests`, and say what came back."""
+    """Ask a source each of `requests`, the root CRL first if the others are to be checked, and say what came back."""
     parts: list[PartFinding] = []
     skew: timedelta | None = None
     root_crl: Crl | None = None
-    for request in (Request(kind=Kind.ROOT_CRL), *requests):
+    for request in requests:
         try:
             answer = source.answer(request)
         except StrongroomError as problem:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from strongroom.attestation import Anchor, CertificationType, Collateral, Quote
@@ -278,7 +278,7 @@ class LiveSource:
         known = self._failed.get(key)
         if known is None or known.failed is not failed:
             lifetime = NEGATIVE_LIFETIME if failed.definitive else FAILURE_LIFETIME
-            self._failed.put(key, _Failure(failed, at, at + lifetime))
+            self._failed.put(key, _Failure(failed, at, self._clock() + lifetime))  # asking may have taken long
 
     def refresh(self) -> datetime | None:
         """Renew what is due of everything asked for so far; return when the next part is due, None if nothing is."""
@@ -289,25 +289,27 @@ class LiveSource:
     def _refresh_one(self, key: str, request: Request, anchors: tuple[Anchor, ...], at: datetime) -> datetime:
         try:
             under = self._circumstances(request, anchors, at)
-            held = self._kept(key, request, under)
-            if held is not None and self._due_at(key, held) > at:
-                return self._due_at(key, held)
+            due = self._due_at(key, self._kept(key, request, under), at)
+            if due > at:
+                return due
             with self._store.locked(key):
-                held = self._kept(key, request, under)
-                if held is None or self._due_at(key, held) <= at:
+                held = self._kept(key, request, under)  # another process may have renewed it meanwhile
+                if self._due_at(key, held, at) <= at:
                     self._tried.put(key, at)
                     held = self._renew(key, request, under, at)
-            return max(self._due_at(key, held), at + timedelta(seconds=1))
+            return self._due_at(key, held, at)
         except AllFailed as failed:
             self._alarm(key, failed.error(), at)
         except StrongroomError as problem:
             self._alarm(key, problem, at)
         return at + RETRY_INTERVAL
 
-    def _due_at(self, key: str, part: Part) -> datetime:
-        due = part.checked.span.refresh_at(self.rules, self._jitter)
+    def _due_at(self, key: str, part: Part | None, at: datetime) -> datetime:
+        due = at if part is None else part.checked.span.refresh_at(self.rules, self._jitter)
         tried = self._tried.get(key)
-        return due if tried is None else max(due, tried + RETRY_INTERVAL)
+        if tried is None or tried > at:  # a clock that jumped back must not keep it from being tried
+            return due
+        return max(due, tried + RETRY_INTERVAL)
 
     def _alarm(self, key: str, problem: StrongroomError, at: datetime) -> None:
         held = self._held.get(key)

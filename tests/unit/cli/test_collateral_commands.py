@@ -135,6 +135,13 @@ def test_doctor_passes_a_source_that_works(place, world, capsys):
     assert found[1]["parts"][0]["fix"]
 
 
+def test_doctor_does_not_blame_a_source_of_pck_certificates(place, world, capsys):
+    (place / "qcnl.conf").write_text('{"local_pck_url": "http://127.0.0.1:1", "retry_times": 0}')
+    words = ["--qcnl", "qcnl.conf", "--source", "./mirror", "--ca", world.hardware.ca]
+    assert collateral("doctor", *words) == 0
+    assert "PCK certificates only" in capsys.readouterr().out
+
+
 def test_doctor_ends_with_4_when_nothing_works(place, capsys):
     assert collateral("doctor", "--source", "./absent", "--source", "http://127.0.0.1:1") == 4
     said = capsys.readouterr()

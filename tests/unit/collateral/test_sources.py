@@ -442,6 +442,17 @@ def test_renewals_of_what_does_not_change_are_an_hour_apart(live, publish, world
     assert len(mirror.asked) > asked
 
 
+def test_a_platform_that_nobody_knows_is_not_asked_for_again_at_each_wake(live, world_quote, clock):
+    down = Down(404)
+    source = live(down)
+    with pytest.raises(CollateralUnavailable):
+        source.collateral_for(world_quote)
+    for _ in range(5):
+        source.refresh()
+        clock.turn(minutes=1)
+    assert down.asked == 2
+
+
 def test_what_another_process_renewed_is_used_without_asking(live, publish, world_quote, clock):
     mirror = publish()
     ours, theirs = live(FileSource(mirror)), live(FileSource(mirror))
