@@ -126,9 +126,9 @@ def _extensions(tbs: DerReader) -> int:
     tbs.close(outermost)
     if _CRL_NUMBER not in values or _AUTHORITY_KEY_ID not in values:
         raise tbs.fault("CRLNumber and AuthorityKeyIdentifier are not both there")
-    number = DerReader(values[_CRL_NUMBER], what="CRL number", error=tbs.fault)
-    value = number.integer("value")
-    number.end()
-    if not 0 <= value < 1 << 8 * _MAX_NUMBER_OCTETS:  # RFC 5280 section 5.2.3
+    reader = DerReader(values[_CRL_NUMBER], what="CRL number", error=tbs.fault)
+    number = reader.integer("value")
+    reader.end()
+    if not 0 <= number < 1 << 8 * _MAX_NUMBER_OCTETS:  # RFC 5280 section 5.2.3
         raise tbs.fault("CRLNumber is not a number of at most 20 bytes")
-    return value
+    return number

@@ -5,6 +5,7 @@ Read by hand from strict DER: every component is there, once, with its exact siz
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,27 @@ _COMPONENTS: Final = tuple(_TCB + bytes([arc]) for arc in range(1, COMPONENTS + 
 _PCESVN, _CPUSVN = _TCB + bytes([COMPONENTS + 1]), _TCB + bytes([COMPONENTS + 2])
 _DYNAMIC, _CACHED_KEYS, _SMT = (_CONFIGURATION + bytes([arc]) for arc in range(1, 4))
 _error: Final = refusal(EvidenceCode.INVALID_PCK_CERT)
+
+
+def _form(kind: bytes, value: bytes, size: int) -> bytes:
+    """Return the pattern of a member whose value of `size` bytes has the pattern `value`."""
+    head = bytes([der.OID, len(kind)]) + kind
+    return re.escape(bytes([der.SEQUENCE, len(head) + size]) + head) + value
+
+
+def _svn_form(kind: bytes) -> bytes:
+    """Return the pattern of a member that is an SVN of one byte: an INTEGER, with a zero before the top bit."""
+    small = _form(kind, rb"\x02\x01(?=[\x00-\x7f])", 3)
+    return b"(?:" + small + b"|" + _form(kind, rb"\x02\x02\x00(?=[\x80-\xff])", 4) + b")(.)"
+
+
+# The TCB as Intel writes it: all members in order, PCESVN below 128. Whatever differs is read member by member.
+_USUAL_TCB: Final = re.compile(
+    b"".join(map(_svn_form, _COMPONENTS))
+    + _form(_PCESVN, rb"\x02\x01([\x00-\x7f])", 3)
+    + _form(_CPUSVN, rb"\x04\x10(.{16})", 18),
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +82,15 @@ def read_pck_claims(leaf: Certificate) -> PckClaims:
     require(len(leaf.sgx_extensions) == 1, EvidenceCode.INVALID_PCK_CERT,
             f"the PCK certificate has {len(leaf.sgx_extensions)} SGX extensions, wanted 1")  # fmt: skip
     members = _members(DerReader(leaf.sgx_extensions[0], what="SGX extension", error=_error))
-    tcb = _members(_one(members, _TCB))
+    components, pce_svn, cpu_svn = _tcb(_encoded(members, _TCB))
     sgx_type = _one(members, _SGX_TYPE).integer("SGX type", tag=der.ENUMERATED)
     require(sgx_type in {0, 1, 2}, EvidenceCode.INVALID_PCK_CERT, f"the SGX type is {sgx_type}, wanted 0, 1 or 2")
     configuration = _members(_one(members, _CONFIGURATION)) if _CONFIGURATION in members else {}
     return PckClaims(
         ppid=_one(members, _PPID).octets("PPID", 16),
-        components=tuple([_number(tcb, kind, limit=0xFF) for kind in _COMPONENTS]),
-        pce_svn=_number(tcb, _PCESVN, limit=0xFFFF),
-        cpu_svn=_one(tcb, _CPUSVN).octets("CPUSVN", 16),
+        components=components,
+        pce_svn=pce_svn,
+        cpu_svn=cpu_svn,
         pce_id=_one(members, _PCEID).octets("PCEID", 2),
         fmspc=_one(members, _FMSPC).octets("FMSPC", 6),
         sgx_type=sgx_type,
@@ -77,6 +99,17 @@ def read_pck_claims(leaf: Certificate) -> PckClaims:
         cached_keys=_flag(configuration, _CACHED_KEYS),
         smt_enabled=_flag(configuration, _SMT),
     )
+
+
+def _tcb(encoded: bytes) -> tuple[tuple[int, ...], int, bytes]:
+    """Return the 16 component SVNs, PCESVN and CPUSVN."""
+    usual = _USUAL_TCB.fullmatch(DerReader(encoded, what="SGX extension", error=_error).content(der.SEQUENCE, "TCB"))
+    if usual is not None:
+        *components, pce_svn, cpu_svn = usual.groups()
+        return tuple(b"".join(components)), pce_svn[0], cpu_svn
+    tcb = _members(DerReader(encoded, what="SGX extension", error=_error))
+    svns = tuple([_number(tcb, kind, limit=0xFF) for kind in _COMPONENTS])
+    return svns, _number(tcb, _PCESVN, limit=0xFFFF), _one(tcb, _CPUSVN).octets("CPUSVN", 16)
 
 
 def _members(reader: DerReader) -> dict[bytes, bytes]:
@@ -96,11 +129,16 @@ def _members(reader: DerReader) -> dict[bytes, bytes]:
     return members
 
 
-def _one(members: dict[bytes, bytes], kind: bytes) -> DerReader:
-    """Return a reader over one member's value; it holds exactly one element, as `_members` saw."""
+def _encoded(members: dict[bytes, bytes], kind: bytes) -> bytes:
+    """Return one member's value, which is exactly one element, as `_members` saw."""
     if kind not in members:
         raise EvidenceRefused(f"the SGX extension lacks {der.dotted(kind)}", reason=EvidenceCode.INVALID_PCK_CERT)
-    return DerReader(members[kind], what="SGX extension", error=_error)
+    return members[kind]
+
+
+def _one(members: dict[bytes, bytes], kind: bytes) -> DerReader:
+    """Return a reader over one member's value."""
+    return DerReader(_encoded(members, kind), what="SGX extension", error=_error)
 
 
 def _number(members: dict[bytes, bytes], kind: bytes, *, limit: int) -> int:
