@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from strongroom.attestation import Anchor, Tee
@@ -113,6 +113,8 @@ MEMBERS = ("tcb_info_json", "enclave_identity_json", "crl_data", "crl_data_base6
 
 
 @given(wrapped=st.dictionaries(st.sampled_from(MEMBERS), st.text(max_size=60) | JSON.map(json.dumps), max_size=4))
+@example({"crl_data_base64": "\x80"})
+@example({"fmspcs_json": '["\\ud800"]', "issuer_chain": "\ud800"})
 @settings(max_examples=60)
 def test_a_file_that_wraps_anything_is_refused_in_words(tmp_path_factory, wrapped):
     path = tmp_path_factory.mktemp("recorded") / "one.json"

@@ -10,7 +10,6 @@ cannot: `_early` or `_eval17` the edition, `_v3` the version of the API.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -101,7 +100,7 @@ def _crl(wrapped: Mapping[str, str]) -> RevocationList:
         return read_crl(wrapped["crl_data"].encode(), chain)
     try:
         return read_crl(base64.b64decode(wrapped["crl_data_base64"], validate=True), chain)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         raise FolderUnusable("crl_data_base64 is not base64") from None
 
 
