@@ -133,6 +133,7 @@ FOUND = [
     ("M10", with_line("sgx", "max_thread = 64")),
     ("M10", with_line("loader", 'exec = "file:x"')),
     ("M10", with_line("loader", 'entrypoint = "file:x"')),
+    ("M10", with_line("loader", 'entrypoint = "file:{{ gramine.libos }}"')),
     ("M10", put("sgx", 'remote_attestation = "epid"')),
     ("M10", put("sgx", "remote_attestation = true")),
     ("M10", "unheard.of = 1\n" + CLEAN),
@@ -288,6 +289,17 @@ def test_id_17_keys_are_those_of_the_release(key, value, version, rule, instead)
 def test_an_unknown_table_is_named_once_and_not_key_by_key():
     found = lint.lint(CLEAN + "[sgxx]\na = 1\nb.c = 2\n")
     assert [(each.rule.id, each.place) for each in found] == [("M10", "sgxx")]
+
+
+def test_a_deprecated_table_is_named_once_with_the_line_of_its_first_key():
+    found = lint.lint(OLD, version=GramineVersion.V1_2)
+    line = OLD[: OLD.index("mount.lib.type")].count("\n") + 1
+    assert [(each.place, each.line) for each in found if each.place.startswith("fs")] == [("fs.mount", line)]
+
+
+def test_servers_of_the_host_are_found_once():
+    text = put("loader", "env.SECRET_PROVISION_SERVERS = { passthrough = true }")
+    assert rules(text) == ["M15"]
 
 
 def test_a_large_model_needs_memory():

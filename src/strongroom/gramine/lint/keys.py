@@ -118,14 +118,14 @@ _WILD: Final = tuple(parts for parts in KEYS if parts not in _NAMED)
 
 
 def check(subject: Subject) -> Iterator[Finding]:
-    """Yield what M10 and M11 find; below a key that is not known, nothing more is said."""
+    """Yield what M10 and M11 find; below a key that is unknown or deprecated, nothing more is said."""
     reported: set[Path] = set()
     for place, value in subject.walk():
         if any(place[:size] in reported for size in range(1, len(place))):
             continue
         found = list(_check_key(subject, place))
         found += _check_form(subject, place, value)
-        if any(each.rule is M10 for each in found):
+        if found:
             reported.add(place)
         yield from found
 
@@ -174,12 +174,11 @@ def _nearest(place: Path) -> str:
 def _check_form(subject: Subject, place: Path, value: object) -> Iterator[Finding]:
     """Yield keys whose values took another form in the release."""
     version = subject.version
-    if is_open(value):
-        return
-    if place == ("loader", "entrypoint") and isinstance(value, str) and version >= GramineVersion.V1_8:
+    entrypoint = place == ("loader", "entrypoint") and isinstance(value, str) and value.startswith("file:")
+    if entrypoint and version >= GramineVersion.V1_8:
         yield subject.finding(M10, place, f"Gramine {version} wants a table here, not text",
                               "Write loader.entrypoint.uri, or leave it out.")  # fmt: skip
-    if place != ("sgx", "remote_attestation"):
+    if place != ("sgx", "remote_attestation") or is_open(value):
         return
     if version >= GramineVersion.V1_3 and not isinstance(value, str):
         yield subject.finding(M10, place, "since Gramine 1.3 this key takes text", 'Write "dcap".')

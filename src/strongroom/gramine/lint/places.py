@@ -75,7 +75,8 @@ class _Walker:
             elif found == "=":
                 above = self._open[-1].path if self._open else self._table
                 self._path = above + tuple(self._key)
-                self._note(self._path)
+                for size in range(len(above) + 1, len(self._path) + 1):
+                    self._note(self._path[:size])
                 self._key = None
             elif found == "}":
                 self._close()
@@ -94,8 +95,8 @@ class _Walker:
             path += (name,)
             if place == len(names) and self._header == 2:
                 self._arrays[path] = self._arrays.get(path, -1) + 1
+            self._note(path)
             if path in self._arrays:
-                self._note(path)
                 path += (self._arrays[path],)
         self._table, self._header, self._key = path, 0, None
         self._note(path)
