@@ -98,22 +98,43 @@ def collateral_for(quote: Quote, ask: Ask, choice: Choice) -> Collateral:
     return collateral_of(platform_of(quote, ask), ask, choice)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """The four questions about a platform."""
+
+    root_crl: Request
+    pck_crl: Request
+    tcb: Request
+    qe_identity: Request
+
+    def all(self) -> tuple[Request, ...]:
+        """Return them in the order in which to ask: the root's list is needed to check the others."""
+        return self.root_crl, self.pck_crl, self.tcb, self.qe_identity
+
+
+def questions(platform: Platform, choice: Choice) -> Questions:
+    """Return what to ask about a platform."""
+    return Questions(
+        root_crl=ROOT_CRL_REQUEST,
+        pck_crl=pck_crl_request(platform.ca),
+        tcb=tcb_request(platform, choice),
+        qe_identity=identity_request(platform.tee, choice),
+    )
+
+
 def collateral_of(platform: Platform, ask: Ask, choice: Choice) -> Collateral:
     """Return collateral for a platform."""
-
-    def exchange(request: Request) -> Exchange:
-        return Exchange(request, ask(request, platform.root_key))
-
-    root_crl = exchange(ROOT_CRL_REQUEST)
-    pck_crl = exchange(pck_crl_request(platform.ca))
+    asked = questions(platform, choice)
+    found = {request.kind: Exchange(request, ask(request, platform.root_key)) for request in asked.all()}
+    pck_crl = found[Kind.PCK_CRL]
     chain = platform.chain
     if platform.leaf is not None:  # the rest of its chain is the one that comes with its CA's list
         chain = f"{platform.leaf}\n{issuer_chain(pck_crl.request, pck_crl.answer)}"
     return assemble(
-        tcb=exchange(tcb_request(platform, choice)),
-        qe_identity=exchange(identity_request(platform.tee, choice)),
+        tcb=found[Kind.TCB],
+        qe_identity=found[Kind.QE_IDENTITY],
         pck_crl=pck_crl,
-        root_crl=root_crl,
+        root_crl=found[Kind.ROOT_CRL],
         pck_certificate_chain=chain,
         pck_tcbm=platform.tcbm,
     )

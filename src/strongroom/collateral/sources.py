@@ -63,6 +63,15 @@ class _Failure:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Assembled:
+    """Collateral of a platform, and the parts that it was made of."""
+
+    requests: tuple[Request, ...]
+    parts: tuple[Part, ...]
+    collateral: Collateral
+
+
 class LiveSource:
     """A CollateralSource over servers and files. Threads may share it; processes share its store."""
 
@@ -93,7 +102,7 @@ class LiveSource:
         self._failed: Recent[str, _Failure] = Recent()
         self._wanted: Recent[str, tuple[Request, tuple[Anchor, ...]]] = Recent()
         self._tried: Recent[str, datetime] = Recent()
-        self._assembled: Recent[gather.Platform, tuple[tuple[Part, ...], Collateral]] = Recent()
+        self._assembled: Recent[gather.Platform, _Assembled] = Recent()
 
     def collateral_for(self, quote: Quote) -> Collateral:
         """Return fresh collateral for a quote.
@@ -102,65 +111,64 @@ class LiveSource:
         whose PCK chain does not end at an anchor: for such a quote nobody is asked.
         """
         at = self._clock()
-        used: dict[str, Part] = {}
         if quote.certification_type is not CertificationType.PCK_CHAIN:
-            return self._collateral(gather.platform_of(quote, self._asker(at, used)), at, used)
+            return self._collateral(gather.platform_of(quote, self._asker(at)), at)
         name = hashlib.sha256(quote.tee.value.encode() + quote.certification_data).digest()
         platform = self._platforms.get(name)
         if platform is None:
             check_links(pck_chain_of(quote), self._anchors, at=at)
-            platform = gather.platform_of(quote, self._asker(at, used))
+            platform = gather.platform_of(quote, self._asker(at))
             self._platforms.put(name, platform)
-        return self._collateral(platform, at, used)
+        return self._collateral(platform, at)
 
     def collateral_of(self, platform: gather.Platform) -> Collateral:
         """Return fresh collateral for a platform; raises as `collateral_for` does."""
-        return self._collateral(platform, self._clock(), {})
+        return self._collateral(platform, self._clock())
 
     def parts(self) -> tuple[Part, ...]:
         """Return the verified parts that were used so far."""
         return tuple(part for _, (_, part) in self._held.items())
 
-    def _collateral(self, platform: gather.Platform, at: datetime, used: dict[str, Part]) -> Collateral:
+    def _collateral(self, platform: gather.Platform, at: datetime) -> Collateral:
         """Return collateral; where nothing says which root the platform ends at, the anchors are tried in turn."""
         if platform.root_key is not None:
-            return self._below(platform, at, used)
+            return self._below(platform, at)
         problems: list[StrongroomError] = []
         for anchor in self._anchors:
             try:
-                return self._below(replace(platform, root_key=anchor.public_key), at, {})
+                return self._below(replace(platform, root_key=anchor.public_key), at)
             except StrongroomError as problem:
                 problems.append(problem)
         raise next(iter(problems), CollateralUnavailable("no root is trusted, so nothing can be fetched"))
 
-    def _below(self, platform: gather.Platform, at: datetime, used: dict[str, Part]) -> Collateral:
+    def _below(self, platform: gather.Platform, at: datetime) -> Collateral:
         if platform.leaf is not None:
             self._check_leaf(platform, at)
-        found = gather.collateral_of(platform, self._asker(at, used), self.choice)
-        parts = tuple(used.values())
+        held = self._assembled.get(platform)
+        requests = held.requests if held else gather.questions(platform, self.choice).all()
+        anchors = self._anchors_of(platform.root_key)
+        parts = tuple(self._part(request, anchors, at) for request in requests)
         late = tuple(part for part in parts if part.checked.span.standing(self.rules, at) is Standing.GRACE)
         if late:
             self._audit(GraceUse(at=at, fmspc=platform.fmspc, parts=late))
-        held = self._assembled.get(platform)
-        if held is not None and all(one is other for one, other in zip(held[0], parts, strict=False)):
-            return held[1]  # the same object, by which a verifier knows what it has checked before
-        self._assembled.put(platform, (parts, found))
+        if held is not None and all(one is other for one, other in zip(held.parts, parts, strict=True)):
+            return held.collateral  # the same object, by which a verifier knows what it has checked before
+        answers = {part.exchange.request: part.exchange.answer for part in parts}
+        found = gather.collateral_of(platform, lambda request, _root: answers[request], self.choice)
+        self._assembled.put(platform, _Assembled(requests=requests, parts=parts, collateral=found))
         return found
 
     def _check_leaf(self, platform: gather.Platform, at: datetime) -> None:
         """Check that a lone PCK certificate comes from its CA, before anybody is asked about the platform it names."""
-        asked = self._asker(at, {})(gather.pck_crl_request(platform.ca), platform.root_key)
+        asked = self._asker(at)(gather.pck_crl_request(platform.ca), platform.root_key)
         chain = issuer_chain(gather.pck_crl_request(platform.ca), asked)
         check_links(pem_chain(f"{platform.leaf}\n{chain}", "the PCK chain"), self._anchors, at=at)
 
-    def _asker(self, at: datetime, used: dict[str, Part]) -> gather.Ask:
-        def ask(request: Request, root_key: bytes | None) -> Answer:
-            anchors = tuple(each for each in self._anchors if root_key in {None, each.public_key})
-            part = self._part(request, anchors, at)
-            used[request.path_and_query()] = part
-            return part.exchange.answer
+    def _asker(self, at: datetime) -> gather.Ask:
+        return lambda request, root_key: self._part(request, self._anchors_of(root_key), at).exchange.answer
 
-        return ask
+    def _anchors_of(self, root_key: bytes | None) -> tuple[Anchor, ...]:
+        return tuple(each for each in self._anchors if root_key in {None, each.public_key})
 
     def _part(self, request: Request, anchors: tuple[Anchor, ...], at: datetime) -> Part:
         """Return a verified part that serves at `at`: from the store, or from the first source that has one."""

@@ -1,0 +1,58 @@
+"""What an operator is told about a source: parts, problems with fixes, clocks that disagree."""
+
+from datetime import timedelta
+
+from strongroom.attestation import INTEL
+from strongroom.collateral.api import Kind, Request
+from strongroom.collateral.client import HttpSource
+from strongroom.collateral.examination import examine_source
+from strongroom.collateral.freshness import Freshness, Standing
+from strongroom.collateral.profiles import pccs
+
+REQUESTS = (
+    Request(kind=Kind.ROOT_CRL),
+    Request(kind=Kind.PCK_CRL, parameters={"ca": "processor", "encoding": "der"}),
+    Request(kind=Kind.QE_IDENTITY),
+    Request(kind=Kind.TCB_EVAL_NUMBERS),
+)
+MONTH = Freshness(max_age=timedelta(days=30))
+
+
+def examined(server, clock, requests=REQUESTS, rules=MONTH):
+    source = HttpSource(pccs(server.url), pause=lambda _: None)
+    return examine_source(source, requests, anchors=[INTEL], rules=rules, clock=clock, notes=["a note"])
+
+
+def test_a_source_that_serves_current_parts_works(server, recorded_clock):
+    found = examined(server, recorded_clock)
+    assert found.works
+    assert [part.number for part in found.parts] == [1, 1, 17, 19]
+    assert found.notes == ("a note",)
+
+
+def test_clocks_that_disagree_are_noticed_by_the_date_of_the_answer(server, recorded_clock):
+    found = examined(server, recorded_clock)  # the loopback server's Date is of today, our clock is of 2025
+    assert found.skewed
+    assert found.skew > timedelta(days=30)
+
+
+def test_old_parts_are_said_to_have_run_out(server, recorded_clock):
+    found = examined(server, recorded_clock, rules=Freshness())
+    assert not found.works
+    assert found.parts[2].standing is Standing.ENDED
+    assert found.parts[2].days_left(recorded_clock()) < 0
+
+
+def test_a_missing_and_a_wrong_part_are_said_with_code_and_fix(server, recorded, recorded_clock):
+    del server.replies["/sgx/certification/v4/rootcacrl"]
+    server.replies["/sgx/certification/v4/qe/identity"] = (200, {}, b"{}")
+    root, crl, identity, _ = examined(server, recorded_clock).parts
+    assert (root.code, crl.code, identity.code) == (
+        "SR-COLLATERAL-SOURCE", "SR-CRL-MISSING", "SR-COLLATERAL-ANSWER",
+    )  # fmt: skip
+    assert all(part.fix and part.problem for part in (root, crl, identity))
+    assert root.to_json_object(recorded_clock())["days_left"] is None
+
+
+def test_a_source_that_is_asked_for_nothing_does_not_work(server, recorded_clock):
+    assert not examined(server, recorded_clock, requests=()).works
