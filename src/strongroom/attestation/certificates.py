@@ -30,6 +30,9 @@ _SIMULATED_EXTENSION: Final = der.oid_of(SIMULATED_EXTENSION)
 _BASIC_CONSTRAINTS: Final = der.oid_of(BASIC_CONSTRAINTS)
 _KEY_USAGE: Final = der.oid_of(KEY_USAGE)
 _VERSION_3: Final = bytes.fromhex("a003020102")
+# Two UTCTimes. Hours to 23: newer releases of Python read 24:00:00 as the next day.
+_UTC_TIME: Final = rb"\x17\x0d([0-9]{6}(?:[01][0-9]|2[0-3])[0-9]{4})Z"
+_USUAL_VALIDITY: Final = re.compile(rb"\x30\x1e" + _UTC_TIME + _UTC_TIME)
 ECDSA_SHA256: Final = bytes.fromhex("300a06082a8648ce3d040302")
 _P256_KEY: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")  # SPKI up to the point
 _TEXT_TAGS: Final = frozenset({der.UTF8_STRING, der.PRINTABLE_STRING})
@@ -52,6 +55,16 @@ class KeyUsage(IntFlag):
 
 
 NO_USAGE: Final = KeyUsage(0)
+# The values that the certificates of section 3 have, as encoded; others are read.
+_USUAL_CONSTRAINTS: Final = {
+    bytes.fromhex("3000"): (False, None),
+    bytes.fromhex("30060101ff020100"): (True, 0),
+    bytes.fromhex("30060101ff020101"): (True, 1),
+}
+_USUAL_USAGES: Final = {
+    bytes.fromhex("03020106"): KeyUsage.KEY_CERT_SIGN | KeyUsage.CRL_SIGN,
+    bytes.fromhex("030206c0"): KeyUsage.DIGITAL_SIGNATURE | KeyUsage.NON_REPUDIATION,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +146,12 @@ def parse_certificate(data: bytes, *, what: str = "certificate", error: Fault = 
 def parse_pem_chain(
     text: bytes, *, what: str, error: Fault, known: dict[bytes, Certificate] | None = None
 ) -> tuple[Certificate, ...]:
-    """Return the certificates of a PEM text, leaf first; nothing but white space may stand between the blocks.
+    """Return the certificates of a PEM text, leaf first; nothing but white space may stand around the blocks.
 
     `known` remembers certificates by their base64, for texts that repeat each other's.
     """
     known = {} if known is None else known
-    position = 0
+    position = _SPACE.match(text).end()  # type: ignore[union-attr]  # matches nothing, too
     chain: list[Certificate] = []
     while position < len(text):
         begin = _BEGIN.match(text, position)
@@ -152,7 +165,7 @@ def parse_pem_chain(
         if certificate is None:
             known[block] = certificate = parse_certificate(_base64(block, what, error), what=what, error=error)
         chain.append(certificate)
-        position = _SPACE.match(text, end + len(_END)).end()  # type: ignore[union-attr]  # matches nothing, too
+        position = _SPACE.match(text, end + len(_END)).end()  # type: ignore[union-attr]  # likewise
     if not chain:
         raise error(f"{what} holds no certificate")
     return tuple(chain)
@@ -181,6 +194,12 @@ def _serial(reader: DerReader) -> int:
 
 
 def _validity(reader: DerReader) -> tuple[datetime, datetime]:
+    usual = reader.matched(_USUAL_VALIDITY)
+    if usual is not None:
+        try:
+            return der.utc_time(usual[1]), der.utc_time(usual[2])
+        except ValueError:
+            raise reader.fault("validity names a day or time that does not exist") from None
     outer = reader.open(der.SEQUENCE, "validity")
     since, until = reader.time("notBefore"), reader.time("notAfter")
     reader.close(outer)
@@ -198,18 +217,7 @@ def _point(reader: DerReader) -> bytes:
 
 def _common_name(name: DerReader) -> str:
     """Return the one common name of a subject; none or several give an empty one, which no role carries."""
-    found: list[tuple[int, bytes]] = []
-    name.open(der.SEQUENCE, "subject")
-    while name.peek() is not None:
-        entries = name.open(der.SET, "name entry")
-        while name.peek() is not None:
-            attributes = name.open(der.SEQUENCE, "name attribute")
-            kind = name.content(der.OID, "attribute type")
-            tag, value = name.any_content("attribute value")
-            name.close(attributes)
-            if kind == _COMMON_NAME:
-                found.append((tag, value))
-        name.close(entries)
+    found = [(tag, value) for kind, tag, value in name.attributes("subject") if kind == _COMMON_NAME]
     if len(found) != 1 or found[0][0] not in _TEXT_TAGS:
         return ""
     return found[0][1].decode("utf-8", errors="replace")
@@ -235,9 +243,9 @@ def _read_extensions(tbs: DerReader) -> _Extensions:
 
 def _read_extension(found: _Extensions, kind: bytes, value: bytes, tbs: DerReader, *, critical: bool) -> None:
     if kind == _BASIC_CONSTRAINTS:
-        found.is_ca, found.path_length = _basic_constraints(DerReader(value), tbs)
+        found.is_ca, found.path_length = _USUAL_CONSTRAINTS.get(value) or _basic_constraints(DerReader(value), tbs)
     elif kind == _KEY_USAGE:
-        found.key_usage = _key_usage(DerReader(value), tbs)
+        found.key_usage = _USUAL_USAGES.get(value) or _key_usage(DerReader(value), tbs)
     elif kind == _SIMULATED_EXTENSION:
         found.simulated = True
     elif critical:

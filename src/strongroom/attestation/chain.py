@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -59,7 +59,7 @@ def find_root(chains: Sequence[Chain], anchors: Sequence[Anchor], *, at: datetim
         for anchor in anchors:
             if end.point == anchor.public_key:
                 _check_root(end, anchor, EvidenceCode.ROOT_UNTRUSTED)
-                window = Window("root certificate", end.since, end.until, EvidenceCode.ROOT_EXPIRED)
+                window = Window("root certificate", end.since, end.until, EvidenceCode.ROOT_EXPIRED, step=2)
                 window.require(at)
                 return TrustedRoot(certificate=end, anchor=anchor, anchors=tuple(anchors), window=window)
     raise _untrusted(ends[0], anchors, EvidenceCode.ROOT_UNTRUSTED)
@@ -76,17 +76,17 @@ def check_signer(
         require(len(chain) == 2, EvidenceCode.TCB_SIGNING_CHAIN,
                 f"the TCB signer's chain has {len(chain)} certificates, wanted signer and root")  # fmt: skip
         untrusted, expired = EvidenceCode.TCB_SIGNING_CHAIN_UNTRUSTED, EvidenceCode.TCB_SIGNING_EXPIRED
-        end_windows = _check_end(chain, root, untrusted, expired, at=at)
+        end_windows = _check_end(chain, root, untrusted, expired, at=at, step=steps[0])
     with at_step(steps[1]):
         signer = chain[0]
         _check_name(signer, root, (TCB_SIGNING,), EvidenceCode.TCB_SIGNING_CERT_MISSING)
         _check_issued(signer, root.certificate, EvidenceCode.TCB_SIGNING_INVALID_ISSUER)
         require(not signer.is_ca, EvidenceCode.TCB_SIGNING_CERT_MISSING, "the TCB signer claims to be an authority")
         _check_usage(signer, KeyUsage.DIGITAL_SIGNATURE, EvidenceCode.TCB_SIGNING_CERT_MISSING)
-        window = Window("TCB signer", signer.since, signer.until, expired)
+        window = Window("TCB signer", signer.since, signer.until, expired, step=steps[1])
         window.require(at)
         _check_listed(signer, root_crl, EvidenceCode.TCB_SIGNING_REVOKED)
-    return signer, (*numbered(steps[0], *end_windows), *numbered(steps[1], window))
+    return signer, (*end_windows, window)
 
 
 def check_pck_chain(
@@ -109,7 +109,7 @@ def check_pck_chain(
                 f"the PCK chain has {len(certificates)} certificates, wanted leaf, PCK CA and root")  # fmt: skip
         leaf, ca, _ = certificates
         untrusted, expired = EvidenceCode.PCK_CERT_CHAIN_UNTRUSTED, EvidenceCode.PCK_CHAIN_EXPIRED
-        end_windows = _check_end(certificates, root, untrusted, expired, at=at)
+        end_windows = _check_end(certificates, root, untrusted, expired, at=at, step=8)
     # 9. Names of the roles.
     with at_step(9):
         _check_name(leaf, root, (PCK_CERTIFICATE,), EvidenceCode.SGX_PCK_MISSING)
@@ -120,32 +120,26 @@ def check_pck_chain(
     # 11. The CA's revocation list.
     with at_step(11):
         listed = pck_crl()
-        crl_window = listed.check(ca, at=at, grace=grace)
+        crl_window = listed.check(ca, at=at, grace=grace, step=11)
     # 12. Nobody in the chain is revoked.
     with at_step(12):
         _check_listed(ca, root_crl, EvidenceCode.INTERMEDIATE_REVOKED)
         _check_listed(leaf, listed, EvidenceCode.PCK_REVOKED)
-    windows = (*numbered(8, *end_windows), *numbered(10, *windows), *numbered(11, crl_window))
     return TrustedPck(
         leaf=leaf,
         ca=ca,
         ca_type=PCK_CAS[ca_name],
         crl_number=listed.number,
         crl_issued=listed.this_update,
-        windows=windows,
+        windows=(*end_windows, *windows, crl_window),
     )
-
-
-def numbered(step: int, *windows: Window) -> Windows:
-    """Return windows that know their step, for refusals at a later time."""
-    return tuple(replace(window, step=step) for window in windows)
 
 
 def _check_issuance(leaf: Certificate, ca: Certificate, root: TrustedRoot, *, at: datetime) -> Windows:
     _check_issued(ca, root.certificate, EvidenceCode.INTERMEDIATE_INVALID_ISSUER)
     _check_issued(leaf, ca, EvidenceCode.PCK_INVALID_ISSUER)
     windows = tuple(
-        Window(what, certificate.since, certificate.until, EvidenceCode.PCK_CHAIN_EXPIRED)
+        Window(what, certificate.since, certificate.until, EvidenceCode.PCK_CHAIN_EXPIRED, step=10)
         for what, certificate in (("PCK CA", ca), ("PCK certificate", leaf))
     )
     for window in windows:
@@ -167,7 +161,9 @@ def _check_root(root: Certificate, anchor: Anchor, code: EvidenceCode) -> None:
     _check_marker((root,), anchor)
 
 
-def _check_end(chain: Chain, root: TrustedRoot, code: EvidenceCode, expired: EvidenceCode, *, at: datetime) -> Windows:
+def _check_end(
+    chain: Chain, root: TrustedRoot, code: EvidenceCode, expired: EvidenceCode, *, at: datetime, step: int
+) -> Windows:
     """Check that a chain ends at the trusted root, or at another issue of it, whose window is returned."""
     end = chain[-1]
     if end.point != root.anchor.public_key:
@@ -176,7 +172,7 @@ def _check_end(chain: Chain, root: TrustedRoot, code: EvidenceCode, expired: Evi
     if end.encoded == root.certificate.encoded:
         return ()
     _check_root(end, root.anchor, code)
-    window = Window("root certificate", end.since, end.until, expired)
+    window = Window("root certificate", end.since, end.until, expired, step=step)
     window.require(at)
     return (window,)
 
@@ -208,24 +204,32 @@ def _check_name(certificate: Certificate, root: TrustedRoot, roles: tuple[str, .
 
 
 def _check_issued(certificate: Certificate, issuer: Certificate, code: EvidenceCode) -> None:
-    named = certificate.issuer == issuer.subject
-    require(named and signed_der(issuer.point, certificate.signature, certificate.signed), code,
-            f"{certificate.common_name[:64]!r} was not issued by {issuer.common_name[:64]!r}")  # fmt: skip
+    if certificate.issuer == issuer.subject and signed_der(issuer.point, certificate.signature, certificate.signed):
+        return
+    raise EvidenceRefused(
+        f"{certificate.common_name[:64]!r} was not issued by {issuer.common_name[:64]!r}", reason=code
+    )
 
 
 def _check_authority(certificate: Certificate, code: EvidenceCode, *, path_lengths: tuple[int | None, ...]) -> None:
-    require(certificate.is_ca, code, f"{certificate.common_name!r} is not an authority")
-    require(certificate.path_length in path_lengths, code,
-            f"{certificate.common_name!r} has path length {certificate.path_length}")  # fmt: skip
+    if not certificate.is_ca:
+        raise EvidenceRefused(f"{certificate.common_name!r} is not an authority", reason=code)
+    if certificate.path_length not in path_lengths:
+        raise EvidenceRefused(f"{certificate.common_name!r} has path length {certificate.path_length}", reason=code)
     _check_usage(certificate, _CA_USAGE, code)
 
 
 def _check_usage(certificate: Certificate, wanted: KeyUsage, code: EvidenceCode) -> None:
-    require(wanted in certificate.key_usage, code, f"{certificate.common_name!r} may not be used for {wanted.name}")
-    require(not certificate.unknown_critical, code,
-            f"{certificate.common_name!r} has critical extensions that are not understood")  # fmt: skip
+    if wanted not in certificate.key_usage:
+        raise EvidenceRefused(f"{certificate.common_name!r} may not be used for {wanted.name}", reason=code)
+    if certificate.unknown_critical:
+        raise EvidenceRefused(
+            f"{certificate.common_name!r} has critical extensions that are not understood", reason=code
+        )
 
 
 def _check_listed(certificate: Certificate, crl: Crl, code: EvidenceCode) -> None:
-    require(certificate.serial not in crl.revoked, code,
-            f"serial number {certificate.serial:X} ({certificate.common_name}) is on the {crl.what}")  # fmt: skip
+    if certificate.serial in crl.revoked:
+        raise EvidenceRefused(
+            f"serial number {certificate.serial:X} ({certificate.common_name}) is on the {crl.what}", reason=code
+        )

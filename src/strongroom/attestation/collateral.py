@@ -6,14 +6,16 @@ Collateral carries no trust: whoever hands it over may have made it. `Collateral
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from strongroom.attestation.certificates import Certificate, parse_pem_chain
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
 from strongroom.attestation.crl import Crl, parse_crl
+from strongroom.attestation.intel_root import INTEL_ROOT
 from strongroom.attestation.signatures import RAW_SIGNATURE_BYTES
 from strongroom.errors import BadInput
 from strongroom.wire import strict_json
@@ -57,15 +59,15 @@ class Collateral:
         if not isinstance(value, dict):
             raise CollateralUnreadable("the collateral is not a JSON object")
         parts: dict[str, str] = {}
-        for field in fields(cls):
-            part = value.get(field.name)
-            if part is None and field.name in _OPTIONAL:
+        for name in cls.__dataclass_fields__:
+            part = value.get(name)
+            if part is None and name in _OPTIONAL:
                 continue
-            if part is None and field.name in _CRLS:
+            if part is None and name in _CRLS:
                 part = ""
             if not isinstance(part, str):
-                raise CollateralUnreadable(f"the collateral's {field.name} is not a string")
-            parts[field.name] = part
+                raise CollateralUnreadable(f"the collateral's {name} is not a string")
+            parts[name] = part
         return cls(**parts)
 
     def to_json(self) -> str:
@@ -83,9 +85,9 @@ class CollateralParts:
     __slots__ = ("_known", "_parts", "_pck_crl")
 
     def __init__(self, collateral: Collateral) -> None:
-        given = ((field.name, getattr(collateral, field.name)) for field in fields(collateral))
+        given = ((name, getattr(collateral, name)) for name in Collateral.__dataclass_fields__)
         self._parts = {name: _encode(name, text) for name, text in given if text is not None}
-        self._known: dict[bytes, Certificate] = {}  # the chains share most of their certificates
+        self._known = dict(INTEL_ROOT)  # the chains share most of their certificates
         self._pck_crl: Crl | None = None  # read once, judged for each platform
 
     def ids(self) -> tuple[tuple[str, str], ...]:
@@ -101,8 +103,11 @@ class CollateralParts:
         return _unhex(self.text(name), name, code, size=RAW_SIGNATURE_BYTES)
 
     def chain(self, name: str, code: EvidenceCode) -> tuple[Certificate, ...]:
-        """Return the certificates of a PEM chain, leaf first; refuse anything else with `code`."""
-        return parse_pem_chain(self.text(name), what=name, error=refusal(code), known=self._known)
+        """Return the certificates of a PEM chain, leaf first; refuse anything else with `code`.
+
+        Intel's libraries count the NUL that ends a C string to the chain; it is no part of it.
+        """
+        return parse_pem_chain(self.text(name).rstrip(b"\0"), what=name, error=refusal(code), known=self._known)
 
     def known(self) -> dict[bytes, Certificate]:
         """Return the certificates that were read so far, as `parse_pem_chain` keeps them: a copy, to be added to."""
@@ -128,8 +133,11 @@ class CollateralParts:
 
 def _encode(name: str, text: str) -> bytes:
     limit = MAX_CHAIN_BYTES if name.endswith("_chain") else MAX_PART_BYTES
-    require(len(text) <= limit, EvidenceCode.TOO_LARGE,
-            f"the collateral's {name} has {len(text)} characters, at most {limit} are read")  # fmt: skip
+    if len(text) > limit:
+        raise EvidenceRefused(
+            f"the collateral's {name} has {len(text)} characters, at most {limit} are read",
+            reason=EvidenceCode.TOO_LARGE,
+        )
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
@@ -138,8 +146,8 @@ def _encode(name: str, text: str) -> bytes:
 
 def _unhex(text: bytes, name: str, code: EvidenceCode, *, size: int | None = None) -> bytes:
     try:
-        raw = bytes.fromhex(text.decode("ascii"))
-    except ValueError:  # UnicodeDecodeError is one
+        raw = binascii.unhexlify(text)  # unlike bytes.fromhex, it reads no white space
+    except binascii.Error:
         raise EvidenceRefused(f"the collateral's {name} is not hex", reason=code) from None
     require(size is None or len(raw) == size, code, f"the collateral's {name} has {len(raw)} bytes, wanted {size}")
     return raw

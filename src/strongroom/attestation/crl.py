@@ -44,13 +44,17 @@ class Crl:
     number: int
     revoked: frozenset[int]  # serial numbers
 
-    def check(self, issuer: Certificate, *, at: datetime, grace: timedelta = NO_GRACE) -> Window:
+    def check(
+        self, issuer: Certificate, *, at: datetime, grace: timedelta = NO_GRACE, step: int | None = None
+    ) -> Window:
         """Check the list's issuer, signature and dates; return its window for later questions."""
         require(self.issuer == issuer.subject, EvidenceCode.CRL_UNKNOWN_ISSUER,
                 f"the {self.what} was issued by another authority than {issuer.common_name}")  # fmt: skip
         require(signed_der(issuer.point, self.signature, self.signed), EvidenceCode.CRL_INVALID_SIGNATURE,
                 f"the {self.what} is not signed by {issuer.common_name}")  # fmt: skip
-        window = Window(self.what, self.this_update, self.next_update, EvidenceCode.CRL_EXPIRED, excusable=True)
+        window = Window(
+            self.what, self.this_update, self.next_update, EvidenceCode.CRL_EXPIRED, excusable=True, step=step
+        )
         window.require(at, grace)
         return window
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from strongroom.attestation.anchors import Anchor
 from strongroom.attestation.certificates import Certificate
-from strongroom.attestation.chain import Chain, TrustedRoot, Windows, check_signer, find_root, numbered
+from strongroom.attestation.chain import Chain, TrustedRoot, Windows, check_signer, find_root
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, require
 from strongroom.attestation.collateral import CollateralParts
 from strongroom.attestation.crl import Crl
@@ -55,7 +55,7 @@ def check_collateral(
     # 3. The root's revocation list.
     with at_step(3):
         root_crl = parts.root_crl()
-        crl_window = root_crl.check(root.certificate, at=at, grace=grace)
+        crl_window = root_crl.check(root.certificate, at=at, grace=grace, step=3)
         require(root.certificate.serial not in root_crl.revoked, EvidenceCode.ROOT_REVOKED, "the root lists itself")
     # 4 and 5. The signer of the TCB info.
     with at_step(4):
@@ -75,8 +75,7 @@ def check_collateral(
         qe_identity = parse_identity(_signed(parts, "qe_identity", code, qe_signer))
         qe_identity.window.require(at, grace)
     windows = (
-        *numbered(2, root.window),
-        *numbered(3, crl_window),
+        *(root.window, crl_window),
         *(*signer_windows, tcb_info.window),
         *(*qe_signer_windows, qe_identity.window),
     )

@@ -38,6 +38,8 @@ _SHORT_OID: Final = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f]){1,
 _EXTENSION: Final = re.compile(
     rb"\x30([\x00-\x7f])\x06\x03(\x55\x1d[\x00-\x7f])(?:\x01\x01(\x00|\xff))?\x04([\x00-\x7f])"
 )
+# A name entry of one attribute whose lengths are short and whose type is one of X.520's (2.5.4.x), up to its value.
+_ATTRIBUTE: Final = re.compile(rb"\x31[\x00-\x7f]\x30[\x00-\x7f]\x06\x03(\x55\x04[\x00-\x7f])[\x0c\x13\x16][\x00-\x7f]")
 # Years, months, days, then hours to 23: newer releases of Python read 24:00:00 as the next day.
 _TIME_DIGITS: Final = re.compile(r"[0-9]{8}(?:[01][0-9]|2[0-3])[0-9]{4}")
 
@@ -241,6 +243,29 @@ class DerReader:
         self.close(outer)
         return kind, is_critical, value
 
+    def attributes(self, field: str) -> list[tuple[bytes, int, bytes]]:
+        """Return the attributes of a Name (RFC 5280 section 4.1.2.4): content of the type, tag and content of each."""
+        whole, data, end = self.open(SEQUENCE, field), self._data, self._end
+        found: list[tuple[bytes, int, bytes]] = []
+        while self._position != end:
+            usual = _ATTRIBUTE.match(data, self._position, end)
+            if usual:
+                at, start = self._position, usual.end()
+                stop = start + data[start - 1]
+                if stop == at + 2 + data[at + 1] == at + 4 + data[at + 3] and stop <= end:
+                    found.append((usual[1], data[start - 2], data[start:stop]))
+                    self._position = stop
+                    continue
+            entries = self.open(SET, "name entry")
+            while self._position != self._end:
+                attribute = self.open(SEQUENCE, "name attribute")
+                kind = self.content(OID, "attribute type")
+                found.append((kind, *self.any_content("attribute value")))
+                self.close(attribute)
+            self.close(entries)
+        self.close(whole)
+        return found
+
     def end(self) -> None:
         """Raise if bytes are left over."""
         if self._position != self._end:
@@ -307,6 +332,13 @@ class DerReader:
             return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}Z")
         except ValueError:
             raise self.fault(f"{field} is not a day or time that exists") from None
+
+
+def utc_time(digits: bytes) -> datetime:
+    """Return the time that the twelve digits of a UTCTime spell; raise ValueError if there is none."""
+    century = "19" if digits >= b"50" else "20"
+    text = digits.decode("ascii")
+    return datetime.fromisoformat(f"{century}{text[:6]}T{text[6:]}Z")
 
 
 def read_whole(data: bytes, tag: int, *, what: str = "DER", error: Fault = Malformed) -> DerReader:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from itertools import chain
 from typing import Any, Final, NoReturn
 
 from strongroom.errors import StrongroomError
@@ -70,18 +69,23 @@ def _extent(value: object, max_depth: int) -> tuple[int, int]:
     """Return how deep a value is nested, at most one more than `max_depth`, and how many strings it has, with keys.
 
     A text without backslashes has two quotation marks for each string, and a key that comes twice leaves one string
-    less than were there. Level by level, since a call for each value would cost more than parsing.
+    less than were there. No call for each value: it would cost more than parsing.
     """
     depth = strings = 0
-    level: list[Any] = [value]
-    while depth <= max_depth:
-        kinds = list(map(type, level))
-        strings += kinds.count(str)
-        objects = [item for item in level if type(item) is dict] if dict in kinds else []
-        arrays = [item for item in level if type(item) is list] if list in kinds else []
-        if not objects and not arrays:
-            break
+    level: list[Any] = [[value]]
+    while level and depth <= max_depth:
+        inner: list[Any] = []
+        for container in level:
+            values = container
+            if type(container) is dict:
+                strings += len(container)
+                values = container.values()
+            for item in values:
+                kind = type(item)
+                if kind is str:
+                    strings += 1
+                elif kind is dict or kind is list:
+                    inner.append(item)
+        level = inner
         depth += 1
-        strings += sum(map(len, objects))
-        level = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(arrays)]
-    return depth, strings
+    return depth - 1 + bool(level), strings
