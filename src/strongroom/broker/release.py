@@ -13,12 +13,23 @@ from typing import Final
 from strongroom.attestation import Binding, Claims, Policy, PolicyCode, Reason, Verdict, appraise, claims_of
 from strongroom.attestation.policy.outcome import NOT_SAID
 from strongroom.attestation.policy.tcb import OUTDATED
-from strongroom.errors import StrongroomError
+from strongroom.errors import CatalogueEntry, StrongroomError
 
 NEAREST_RULES: Final = 3  # a denial explains at most so many rules
 NO_RULES: Final = "NO_RULES"
 RULES_AMBIGUOUS: Final = "RULES_AMBIGUOUS"
 NOT_FRESH: Final = "EVIDENCE_NOT_FRESH"
+_MEANINGS: Final = {
+    NO_RULES: ("The policy file holds no rule, so nothing is released.", "Add one with strongroom policy trust."),
+    RULES_AMBIGUOUS: (
+        "The evidence fulfils rules that release different secrets, so none is released.",
+        "Let one build fulfil the rules of one secret: Gramine's protocol cannot ask for a secret by name.",
+    ),
+    NOT_FRESH: (
+        "The rule wants evidence that answers a nonce, and this answers none.",
+        "Gramine's own protocol has no nonce; set require_fresh = false if possession of the key is enough.",
+    ),
+}  # what these codes mean, then what to do
 _RESIGN: Final = "Sign the enclave with the key, product and version that the rule names, or change the rule."
 
 
@@ -194,3 +205,9 @@ def _ambiguous(fulfilled: Sequence[ReleaseRule]) -> DenialReason:
         observed=f"rules that release different secrets: {names}", expected="one secret for one build",
         fix="Gramine's protocol cannot ask for a secret by name: let one build fulfil the rules of one secret.",
     )  # fmt: skip
+
+
+def entries() -> Iterator[CatalogueEntry]:
+    """Yield what the codes mean that a release adds to those of its policy."""
+    for code, (meaning, fix) in _MEANINGS.items():
+        yield CatalogueEntry(code, "policy", meaning, fix)

@@ -1,26 +1,28 @@
-"""Say what an error code means and what to do; without a code, list all of them."""
+"""Say what a code means and what to do: of an error, of a refusal by policy, or of a check; without one, list all."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 
 from strongroom.cli.error_catalogue import all_entries
 from strongroom.cli.frame import Misuse
+from strongroom.errors import CatalogueEntry
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("code", nargs="?", help="an error code such as SR-MALFORMED")
+    parser.add_argument("code", nargs="?", help="a code such as SR-MALFORMED, POLICY_DEBUG or PCK_REVOKED")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the catalogue entries that were asked for."""
-    entries = [entry for entry in all_entries() if args.code in (None, entry.code)]
+    entries = [entry for entry in explained() if args.code is None or entry.code == args.code.upper()]
     if not entries:
-        raise Misuse(f"there is no error code {args.code[:64]!r}", fix="Run strongroom explain for all of them.")
+        raise Misuse(f"there is no code {args.code[:64]!r}", fix="Run strongroom explain for all of them.")
     if args.json:
         rows = [{"code": e.code, "family": e.family, "meaning": e.meaning, "fix": e.fix} for e in entries]
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
@@ -28,3 +30,16 @@ def run(args: argparse.Namespace) -> int:
     for entry in entries:
         sys.stdout.write(f"{entry.code} ({entry.family})\n  {entry.meaning}\n  what to do: {entry.fix}\n")
     return 0
+
+
+def explained() -> Iterator[CatalogueEntry]:
+    """Yield every code that a person may meet: errors, then policy, then the checks under the specification's names."""
+    from strongroom.attestation.codes import EvidenceCode, fix_of, meaning_of
+    from strongroom.attestation.policy import meanings
+    from strongroom.broker import release
+
+    yield from all_entries()
+    yield from meanings.entries()
+    yield from release.entries()
+    for reason in EvidenceCode:
+        yield CatalogueEntry(reason.value, "tampered", meaning_of(reason), fix_of(reason))

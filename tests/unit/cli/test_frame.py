@@ -32,7 +32,7 @@ def test_every_verb_exists_and_explains_itself(words, capsys):
         (["nonsense"], "there is no command 'nonsense'"),
         (["file"], "'file' needs one more word"),
         (["explain", "--nonsense"], "unrecognized arguments"),
-        (["explain", "SR-NO-SUCH-CODE"], "there is no error code"),
+        (["explain", "SR-NO-SUCH-CODE"], "there is no code"),
     ],
 )
 def test_misuse_is_one_sentence_and_status_1(argv, said, capsys):

@@ -1,0 +1,42 @@
+"""`strongroom explain`: every code that a person may meet has a meaning and something to do."""
+
+import json
+
+import pytest
+
+from strongroom.attestation import PolicyCode
+from strongroom.attestation.codes import EvidenceCode
+from strongroom.attestation.policy import meanings
+from strongroom.broker import policy_words, release
+from strongroom.cli import main
+
+
+def test_every_code_of_policy_has_one_meaning_and_something_to_do():
+    found = list(meanings.entries())
+    assert [entry.code for entry in found] == [code.value for code in PolicyCode]
+    assert len({entry.meaning for entry in found}) == len(found)
+    assert all(text.endswith(".") for entry in found for text in (entry.meaning, entry.fix))
+
+
+def test_words_that_a_meaning_names_are_words_of_a_policy():
+    known = policy_words.ALL_RULE_WORDS | set(policy_words.FILE_WORDS)
+    texts = " ".join(f"{entry.meaning} {entry.fix}" for entry in meanings.entries())
+    words = {word.strip(".,;:()") for word in texts.split() if "_" in word}
+    assert {word for word in words if word.islower()} <= known
+
+
+@pytest.mark.parametrize(
+    "code", ["POLICY_DEBUG", "policy_smt_enabled", "PLATFORM_NOT_ENROLLED", *EvidenceCode, release.NO_RULES,
+             release.RULES_AMBIGUOUS, release.NOT_FRESH]
+)  # fmt: skip
+def test_a_code_is_explained_under_the_name_that_a_refusal_has(code, capsys):
+    assert main(["explain", code]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(code.upper())
+    assert "what to do: " in out
+
+
+def test_without_a_code_all_are_listed(capsys):
+    assert main(["explain", "--json"]) == 0
+    listed = {entry["code"] for entry in json.loads(capsys.readouterr().out)}
+    assert {*PolicyCode, *EvidenceCode, "SR-POLICY-FILE", release.NOT_FRESH} <= listed
