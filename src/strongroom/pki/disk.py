@@ -145,9 +145,10 @@ def _rename_folder(source: Path, target: Path) -> None:
 def read_bounded(path: Path, *, limit: int) -> bytes:
     """Return the content of the regular file `path`, which must not be longer than `limit` bytes."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not make us wait
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileTooLong(f"{path} is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileTooLong(f"{path} is not a regular file")
         data = file.read(limit + 1)
     if len(data) > limit:
         raise FileTooLong(f"{path} is longer than {limit} bytes")

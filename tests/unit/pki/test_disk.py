@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,11 @@ def test_reading_is_bounded_and_wants_a_file(tmp_path):
     refused(lambda: disk.read_bounded(path, limit=4), "SR-FILE-TOO-LONG")
     os.mkfifo(tmp_path / "pipe")
     refused(lambda: disk.read_bounded(tmp_path / "pipe", limit=4), "SR-FILE-TOO-LONG")
+
+
+def test_a_folder_is_no_file_and_its_descriptor_is_given_back(tmp_path):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(disk.FileTooLong, match="is not a regular file"):
+            disk.read_bounded(tmp_path, limit=10)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
