@@ -44,6 +44,13 @@ class Fields(NamedTuple):
             raise self.error(f"{self.what} lacks {name}")
         return self.value[name]
 
+    def integer(self, name: str) -> int:
+        """Return a whole number of either sign and any size."""
+        value = self.get(name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.error(f"{self.what}: {name} is not a whole number")
+        return value
+
     def number(self, name: str, *, limit: int) -> int:
         """Return a whole number from 0 to `limit`."""
         value = self.get(name)
@@ -68,13 +75,15 @@ class Fields(NamedTuple):
         return timestamp_of(text) or parse_timestamp(text, what=f"{self.what}: {name}", error=self.error)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of strings; an absent list is empty."""
+        """Return a list of strings that can be shown, printable ASCII; an absent list is empty."""
         if not self.has(name):
             return ()
         texts = self.items(name)
         for text in texts:
             if type(text) is not str or len(text) > MAX_TEXT_LENGTH:
                 self._text(text, name)
+            elif not (text.isascii() and text.isprintable()):
+                raise self.error(f"{self.what}: {name} is {text[:64]!a}, wanted printable ASCII")
         return tuple(cast("list[str]", texts))
 
     def nested(self, name: str) -> Fields:

@@ -68,10 +68,14 @@ class TcbInfo:
 def parse_tcb_info(text: bytes) -> TcbInfo:
     """Return the TCB info in `text`; raise EvidenceRefused (TCB_INFO_VERSION, TCB_TYPE, TCB_INFO_FORMAT, …)."""
     info = Fields.parse(text, what="TCB info", error=refusal(EvidenceCode.TCB_INFO_FORMAT))
-    version = info.number("version", limit=MAX_NUMBER)
-    require(version in {2, 3}, EvidenceCode.TCB_INFO_VERSION, f"the TCB info has version {version}, wanted 2 or 3")
-    tcb_type = info.number("tcbType", limit=MAX_NUMBER)
-    require(tcb_type == 0, EvidenceCode.TCB_TYPE, f"the TCB type is {tcb_type}, wanted 0")
+    version = info.integer("version")
+    require(
+        version in {2, 3},
+        EvidenceCode.TCB_INFO_VERSION,
+        f"the TCB info's version is {str(version)[:24]}, wanted 2 or 3",
+    )
+    tcb_type = info.integer("tcbType")
+    require(tcb_type == 0, EvidenceCode.TCB_TYPE, f"the TCB type is {str(tcb_type)[:24]}, wanted 0")
     tee = _tee(info, version)
     levels = [_level(level, version, tee) for level in info.objects("tcbLevels")]
     levels.sort(key=attrgetter("rank"), reverse=True)

@@ -15,7 +15,9 @@ from typing import Final
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
 from strongroom.errors import BadInput, StrongroomError
 
-_TIMESTAMP: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_TIMESTAMP: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z"
+)  # newer Pythons read 24:00
 
 
 class TimeWithoutZone(BadInput):
@@ -67,7 +69,10 @@ def require_zone(at: datetime) -> None:
 
 def timestamp(moment: datetime) -> str:
     """Return a time as Intel writes it: `2025-05-27T19:31:07Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:  # a day at an end of the calendar, which UTC has no date for
+        return moment.isoformat()
 
 
 def parse_timestamp(text: str, *, what: str, error: Callable[[str], StrongroomError]) -> datetime:

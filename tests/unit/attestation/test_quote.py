@@ -157,7 +157,7 @@ def test_ev_07_a_chain_has_at_most_sixteen_certificates(judge, world, lw):
         lambda chain: chain.replace(b"CERTIFICATE", b"X509 CRL"),
         lambda chain: chain.replace(b"-----END CERTIFICATE-----", b"-----END CERTIFICATE----", 1),
         lambda chain: chain + b"junk",
-        lambda chain: b"\n" + chain,
+        lambda chain: b"\n\0" + chain,
         lambda chain: chain.replace(b"MII", b"M!!", 1),
         lambda chain: chain.replace(b"MII", b"MI", 1),
         lambda chain: chain.replace(b"\n", b"", 1),
