@@ -117,8 +117,16 @@ def read_quote(path: Path) -> Quote:
 
 def log_to_stderr(level: int = logging.INFO) -> None:
     """Let the sources say on stderr what they do."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
-    logging.getLogger("strongroom.collateral").setLevel(level)
+    room = logging.getLogger("strongroom.collateral")
+    room.setLevel(level)
+    room.handlers = [_StandardError()]
+
+
+class _StandardError(logging.Handler):
+    """Writes to what is standard error at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
 
 
 def fmspc(text: str) -> str:

@@ -7,8 +7,8 @@ import pytest
 
 from strongroom.collateral import pccs
 from strongroom.collateral.api import Answer, BadCollateralRequest, Request, decode_chain
+from strongroom.collateral.assemble import BadAnswer
 from strongroom.collateral.client import SourceFailed
-from strongroom.errors import Tampered
 
 ROOT_CRL = "/sgx/certification/v4/rootcacrl"
 PPID = "AB" * 384
@@ -25,12 +25,6 @@ class Scripted:
         if isinstance(self.told, Exception):
             raise self.told
         return self.told
-
-
-class Surprise(Tampered):
-    """Only for tests."""
-
-    code = "SR-TEST"
 
 
 def test_an_answer_carries_chain_media_type_and_request_id(simulated, world, ask):
@@ -70,7 +64,7 @@ def test_nothing_else_of_a_backends_headers_gets_out(ask):
         (Answer(status=429), 429, "TooManyRequests"),
         (Answer(status=500, body=SECRET_TEXT.encode()), 503, "ServiceUnavailable"),
         (SourceFailed(SECRET_TEXT), 503, "ServiceUnavailable"),
-        (Surprise(SECRET_TEXT, fix=SECRET_TEXT), 500, "InternalError"),
+        (BadAnswer(SECRET_TEXT, fix=SECRET_TEXT), 500, "InternalError"),
         (RuntimeError(SECRET_TEXT), 500, "InternalError"),
         (OSError(13, "Permission denied", "/var/lib/secret-place"), 500, "InternalError"),
     ],
