@@ -21,6 +21,11 @@ _STRICTER: Final = (
     "debug enclaves and platforms that are not up to date are refused, though the original's image admitted both;"
     " add allow_debug or accepted_tcb_status to a rule to admit them"
 )
+_REFUSED_PLATFORMS: Final = {
+    "allow_dynamic_platform": "to which processor packages can be added",
+    "allow_cached_keys": "whose root keys Intel keeps",
+    "allow_smt_enabled": "with hyper-threading",
+}
 _ADMITTED: Final = {
     "allow_provision_key": "enclaves with access to the provisioning key are admitted",
     "allow_einittoken_key": "enclaves with access to the launch token key are admitted",
@@ -42,11 +47,13 @@ def strict_rule(
     max_collateral_age_days: int = DEFAULT_AGE_DAYS,
     domain: Mapping[str, bytes] | None = None,
     kss: KssFields | None = None,
+    allow: Iterable[str] = (),
 ) -> ReleaseRule:
     """Return a rule with nothing weakened: up-to-date platforms, no debug, no advisories, collateral of a week.
 
     Without `mrenclave`, `signature` names signer, product and least SVN, or `domain` the measurements of a trust
-    domain by their words (mrtd, rtmr0, …). Raises PolicyUnusable.
+    domain by their words (mrtd, rtmr0, …). `allow`: words of platforms that are admitted by name, such as
+    allow_smt_enabled. Raises PolicyUnusable.
     """
     by_signer = mrenclave is None and domain is None
     policy = Policy(
@@ -62,6 +69,7 @@ def strict_rule(
         trust_domains=frozenset(trust_domains),
         max_collateral_age=timedelta(days=max_collateral_age_days),
         kss=kss,
+        **dict.fromkeys(allow, True),  # type: ignore[arg-type]  # switches alone
         **(domain or {}),  # type: ignore[arg-type]  # words of a trust domain, all of them bytes
     )
     rest = SignatureCheck(max_isvsvn=signature.max_isvsvn) if by_signer else signature
@@ -151,6 +159,11 @@ def _times(policy: Policy) -> Iterator[str]:
 
 
 def _platform(policy: Policy) -> Iterator[str]:
+    refused = [word for word in _REFUSED_PLATFORMS if not getattr(policy, word)]
+    if refused and TrustDomain.INTEL in policy.trust_domains:
+        yield f"refuses platforms {', or '.join(_REFUSED_PLATFORMS[word] for word in refused)}"
+        words = " and ".join(f"{word} = true" for word in refused)
+        yield f"note: most servers in clouds are so; {words} would admit them"
     if policy.required:
         yield f"refuses platforms that leave {' or '.join(sorted(policy.required))} undefined"
     if policy.platforms is not None:

@@ -5,6 +5,8 @@ strongroom sim measure --json, gramine-sgx-sigstruct-view --output-format json),
 these. Or by its measurement (--mrenclave), or by who signed it (--mrsigner with --isvprodid and --min-isvsvn;
 --by-signer takes them from the file). A .sig counts only if its signature holds. Platforms have to be up to date and
 debug builds are refused; to admit more, edit the rule in policy.toml and let strongroom policy lint say what it means.
+Intel's three flags of a platform have to be clear unless --allow names them, and on most servers of clouds at least
+smt-enabled and dynamic-platform are set: strongroom quote verify --json shows them for one quote of yours.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from strongroom.broker.measurement_file import MeasuredBuild
 
 DOMAINS = ("intel", "simulated", "azure-attestation", "intel-trust-authority")
+PLATFORM_FLAGS = ("dynamic-platform", "cached-keys", "smt-enabled")
 MAX_BUILD_BYTES = 64 * 1024
 MAX_NAMES = 1000
 
@@ -41,6 +44,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--release", required=True, metavar="NAME", help="model/NAME/VERSION or secret/NAME")
     parser.add_argument("--trust-domain", choices=DOMAINS, default="intel",
                         help="whose evidence counts (default: intel; simulated keeps nothing secret)")  # fmt: skip
+    parser.add_argument("--allow", action="append", default=[], choices=PLATFORM_FLAGS,
+                        help="admit platforms with this flag; may be given several times")  # fmt: skip
     parser.add_argument("--name", help="what to call the rule in logs and ledger")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -58,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         args.name or f"{args.release} on {args.trust_domain}, {who.hex()[:8]}",
         release=args.release, mrenclave=build.mr_enclave, signature=build.signature, domain=build.domain, kss=build.kss,
         trust_domains=[TrustDomain(args.trust_domain)],
+        allow=[f"allow_{flag.replace('-', '_')}" for flag in args.allow],
     )  # fmt: skip
     added = add_rules(workspace.policy_path, [rule])
     sentences = policy_text.describe(rule)

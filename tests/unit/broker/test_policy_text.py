@@ -77,7 +77,8 @@ def test_an_import_says_where_it_differs():
 
 
 def test_a_strict_rule_is_described_without_a_caution():
-    [sentence] = policy_text.describe(policy_text.strict_rule("x", release="model/m/1", mrenclave=ENCLAVE))
+    sentence, *more = policy_text.describe(policy_text.strict_rule("x", release="model/m/1", mrenclave=ENCLAVE))
+    assert not any(each.startswith("careful") for each in more)
     assert "releases model/m/1 to code with mrenclave abab" in sentence
     assert sentence.endswith("on the trust domain intel")
 
@@ -96,3 +97,17 @@ require_fresh = true
     for words in ("simulated platform", "debug enclaves", "OutOfDate", "INTEL-SA-00615", "30 days", "nonce"):
         assert words in said
     assert said.count("careful:") == 5
+
+
+FLAGS = ("allow_dynamic_platform", "allow_cached_keys", "allow_smt_enabled")
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_a_rule_says_which_usual_platforms_it_refuses_and_how_to_admit_them(count):
+    rule = policy_text.strict_rule("x", release="model/m/1", mrenclave=ENCLAVE, allow=FLAGS[:count])
+    assert [getattr(rule.policy, flag) for flag in FLAGS] == [True] * count + [False] * (3 - count)
+    text = "\n".join(policy_text.describe(rule))
+    for number, flag in enumerate(FLAGS):
+        assert (f"{flag} = true" in text) == (number >= count)
+    assert ("refuses platforms" in text) == (count < 3)
+    assert ("hyper-threading" in text) == (count < 3)

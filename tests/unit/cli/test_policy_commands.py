@@ -277,3 +277,21 @@ def test_lint_refuses_a_broken_file_with_its_place(run, tmp_path):
     path = tmp_path / "p.toml"
     path.write_text(f'version = 1\n[[rule]]\nname = "a"\nrelease = "{MODEL}"\nmrenclave = "any"\n')
     assert "rule 1 ('a'): 'mrenclave' is 'any'" in run("policy", "lint", str(path), status=2).err
+
+
+def test_trust_says_that_usual_servers_are_refused_and_admits_them_when_told(owner, run):
+    out, _ = run("policy", "trust", "--mrenclave", ENCLAVE, "--release", MODEL, "--name", "strict")
+    assert "refuses platforms" in out
+    assert "most servers in clouds are so; allow_dynamic_platform = true and" in out
+    words = ("--allow", "smt-enabled", "--allow", "dynamic-platform")
+    out, _ = run("policy", "trust", "--mrenclave", ENCLAVE, "--release", MODEL, "--name", "cloud", *words)
+    _, cloud = policy_file.parse(owner.policy_path.read_text()).rules
+    policy = cloud.policy
+    flags = (policy.allow_smt_enabled, policy.allow_dynamic_platform, policy.allow_cached_keys)
+    assert flags == (True, True, False)
+    run("policy", "trust", "--mrenclave", ENCLAVE, "--release", MODEL, "--allow", "debug", status=1)
+
+
+def test_the_simulated_platform_has_none_of_these_flags_and_no_note_is_made(run):
+    out, _ = run("policy", "trust", "--mrenclave", ENCLAVE, "--release", MODEL, "--trust-domain", "simulated")
+    assert "refuses platforms" not in out

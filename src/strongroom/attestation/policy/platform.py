@@ -58,21 +58,26 @@ def kind(case: Case) -> Iterator[Check]:
                          policy.accepted_platform_provider_ids,
                          "Use a platform of one of these providers; a quote alone names none.")  # fmt: skip
     flags = (
-        (PolicyCode.DYNAMIC_PLATFORM, "allow_dynamic_platform", claims.dynamic_platform, "packages can be added"),
-        (PolicyCode.CACHED_KEYS, "allow_cached_keys", claims.cached_keys, "Intel keeps its root keys"),
-        (PolicyCode.SMT_ENABLED, "allow_smt_enabled", claims.smt_enabled, "hyper-threading is on"),
-    )
-    for code, rule, flag, meaning in flags:
-        yield _flag(case, code, rule, flag, meaning)
+        (PolicyCode.DYNAMIC_PLATFORM, "allow_dynamic_platform", claims.dynamic_platform, "packages can be added",
+         "Most servers, and nearly all in clouds, are so"),
+        (PolicyCode.CACHED_KEYS, "allow_cached_keys", claims.cached_keys, "Intel keeps its root keys",
+         "Many servers in clouds are registered so"),
+        (PolicyCode.SMT_ENABLED, "allow_smt_enabled", claims.smt_enabled, "hyper-threading is on",
+         "Most servers, and nearly all in clouds, have it on, and only their operator can turn it off"),
+    )  # fmt: skip
+    for code, rule, flag, meaning, usual in flags:
+        yield _flag(case, code, rule, flag, meaning, usual)
 
 
-def _flag(case: Case, code: PolicyCode, rule: str, seen: bool | None, meaning: str) -> Check:
+def _flag(  # noqa: PLR0917  # as `Case.check`
+    case: Case, code: PolicyCode, rule: str, seen: bool | None, meaning: str, usual: str
+) -> Check:
     """True needs the allowance; undefined is neither true nor false, and refused only where the rule is required."""
     allowed = getattr(case.policy, rule)
     holds = True if allowed else None if seen is None else not seen
     observed = "undefined" if seen is None else f"true: {meaning}" if seen else "false"
     return case.check(code, rule, holds, observed, "true, false or undefined" if allowed else "false",
-                      f"Change the platform's setting, or write {rule} = true if that is meant.",
+                      f"{usual}: write {rule} = true in the rule if you accept that, or use another platform.",
                       required=rule in case.policy.required)  # fmt: skip
 
 
