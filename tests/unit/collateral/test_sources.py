@@ -420,7 +420,8 @@ def test_a_renewal_that_fails_keeps_what_serves_and_alarms_late_in_the_window(
         path.unlink()
     clock.turn(days=16)
     source.refresh()
-    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    levels = {record.levelno for record in caplog.records if record.levelno > logging.INFO}
+    assert levels == {logging.WARNING}
     clock.turn(days=12)
     source.refresh()
     assert logging.ERROR in {record.levelno for record in caplog.records}
