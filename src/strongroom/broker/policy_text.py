@@ -122,6 +122,7 @@ def describe(rule: ReleaseRule) -> list[str]:
     lines += [f"careful: {sentence}" for word, sentence in _ADMITTED.items() if getattr(policy, word)]
     if not policy.require_sept_ve_disable:
         lines.append("careful: trust domains are admitted into which the host can inject exceptions")
+    lines += _not_covered(policy)
     lines += _currency(policy)
     lines += _times(policy)
     if policy.accept_unknown:
@@ -132,6 +133,16 @@ def describe(rule: ReleaseRule) -> list[str]:
     if policy.bindings is not None:
         lines.append(f"needs evidence bound by {' or '.join(sorted(policy.bindings))}")
     return lines
+
+
+def _not_covered(policy: Policy) -> Iterator[str]:
+    """What may run in a trust domain besides what the rule names."""
+    if policy.mrtd is None:
+        return
+    if policy.rtmr1 is None:
+        yield "careful: rtmr1 is not compared: any kernel is admitted, unless the firmware itself checks mr_config_id"
+    elif policy.rtmr2 is None:
+        yield "careful: rtmr2 is not compared: any command line and initial file system that this kernel takes"
 
 
 def _currency(policy: Policy) -> Iterator[str]:

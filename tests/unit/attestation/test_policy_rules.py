@@ -59,7 +59,8 @@ def sgx(**changes):
 
 
 def tdx(**changes):
-    return Policy(**(BASE | {"mrtd": b"\xda" * 48, "rtmr2": REGISTERS["rtmr2"]} | changes))
+    named = {word: REGISTERS[word] for word in ("rtmr1", "rtmr2")}
+    return Policy(**(BASE | {"mrtd": b"\xda" * 48} | named | changes))
 
 
 def policy_for(claims, **changes):
@@ -109,6 +110,7 @@ def test_a_rule_for_the_other_kind_of_tee_refuses():
         ("mr_owner", "01" * 48, "POLICY_MR_OWNER", {"mr_owner": b"\x01" * 48}),
         ("mr_owner_config", "01" * 48, "POLICY_MR_OWNER_CONFIG", {"mr_owner_config": b"\x01" * 48}),
         ("mr_td", "db" * 48, "POLICY_MRTD", None),
+        ("rtmr1", "ff" * 48, "POLICY_RTMR1", None),
         ("rtmr2", "ff" * 48, "POLICY_RTMR2", None),
     ],
 )
@@ -314,8 +316,12 @@ SAID = "POLICY-UNUSABLE"
 @pytest.mark.parametrize(
     ("make", "changes", "said"),
     [
-        (tdx, {"rtmr2": None}, "mrtd alone"),
-        (tdx, {"rtmr2": None, "mr_config_id": bytes(48)}, "mrtd alone"),
+        (tdx, {"rtmr1": None, "rtmr2": None}, "mrtd covers the firmware only"),
+        (tdx, {"rtmr1": None, "rtmr2": None, "mr_config_id": bytes(48)}, "mrtd covers the firmware only"),
+        (tdx, {"rtmr1": None}, "any kernel could extend the others"),
+        (tdx, {"rtmr1": None, "rtmr2": None, "rtmr3": b"\x04" * 48}, "any kernel could extend the others"),
+        (tdx, {"rtmr1": bytes(48), "rtmr2": None, "rtmr3": b"\x04" * 48}, "not all zero"),
+        (tdx, {"rtmr1": bytes(48), "rtmr2": bytes(48), "rtmr3": bytes(48)}, "not all zero"),
         (tdx, {"mrtd": bytes(48)}, "48 bytes"),
         (tdx, {"mrtd": b"\xda" * 32}, "48 bytes"),
         (tdx, {"rtmr0": bytes(32)}, "48 bytes"),
@@ -383,3 +389,12 @@ def test_id_01_the_production_profile_allows_neither_debug_nor_simulated(changes
 def test_pl_01_the_hardened_profile_wants_known_platforms():
     assert "platforms" in " ".join(production_problems(sgx(), hardened=True))
     assert not list(production_problems(sgx(platforms=enrolled((PPID, AT))), hardened=True))
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{"rtmr2": None}, {"rtmr1": bytes(48)}, {"rtmr1": None, "rtmr2": None, "mr_config_id": b"\x01" * 48}],
+    ids=["kernel alone", "firmware that measures into rtmr2", "firmware that checks its configuration"],
+)
+def test_id_10_a_trust_domain_can_be_named_by_what_its_firmware_measures_first(named):
+    assert tdx(**named).tee is Tee.TDX

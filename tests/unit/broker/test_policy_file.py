@@ -214,7 +214,7 @@ def test_rules_that_no_enclave_fulfils_both_may_release_different_secrets(first,
     assert len(policy_file.parse(policy(rule(first), rule(second, name="two", release="model/m/2"))).rules) == 2
 
 
-DOMAIN = f'mrtd = "{"da" * 48}"\nrtmr2 = "{"0e" * 48}"'
+DOMAIN = f'mrtd = "{"da" * 48}"\nrtmr1 = "{"0d" * 48}"\nrtmr2 = "{"0e" * 48}"'
 PLATFORM = "5a" * 16
 
 
@@ -230,7 +230,7 @@ def test_id_10_a_trust_domain_is_named_by_its_registers():
 @pytest.mark.parametrize(
     ("identity", "said"),
     [
-        (f'mrtd = "{"da" * 48}"', "mrtd alone"),
+        (f'mrtd = "{"da" * 48}"', "mrtd covers the firmware only"),
         (f'mrtd = "{"00" * 48}"\nrtmr2 = "{"0e" * 48}"', "all zero"),
         (f"{DOMAIN}\nmin_isvsvn = 1", "'min_isvsvn' is for an SGX enclave"),
         (f"{DOMAIN}\n{BY_ENCLAVE}", "drop it"),

@@ -111,3 +111,21 @@ def test_a_rule_says_which_usual_platforms_it_refuses_and_how_to_admit_them(coun
         assert (f"{flag} = true" in text) == (number >= count)
     assert ("refuses platforms" in text) == (count < 3)
     assert ("hyper-threading" in text) == (count < 3)
+
+
+TD = {"mrtd": b"\xda" * 48, "rtmr1": b"\x01" * 48}
+
+
+@pytest.mark.parametrize(
+    ("domain", "said"),
+    [
+        (TD, "careful: rtmr2 is not compared: any command line"),
+        (TD | {"rtmr2": b"\x02" * 48}, None),
+        ({"mrtd": b"\xda" * 48, "mr_config_id": b"\x01" * 48}, "careful: rtmr1 is not compared: any kernel"),
+    ],
+)
+def test_id_10_what_a_rule_leaves_open_in_a_trust_domain_is_said(domain, said):
+    rule = policy_text.strict_rule("x", release="model/m/1", mrenclave=None, domain=domain)
+    found = [sentence for sentence in policy_text.describe(rule) if sentence.startswith("careful")]
+    assert len(found) == (said is not None)
+    assert said is None or found[0].startswith(said)

@@ -20,7 +20,7 @@ from strongroom.workspace import Workspace
 MODEL = "model/m/1"
 NOW = datetime.now(UTC).replace(microsecond=0)
 ENCLAVE = EnclaveIdentity(mr_enclave=b"\xe1" * 32, mr_signer=b"\x51" * 32, isv_prod_id=7, isv_svn=3)
-DOMAIN = TdIdentity(mr_td=b"\xda" * 48)
+DOMAIN = TdIdentity(mr_td=b"\xda" * 48, rtmrs=tuple(bytes([number]) * 48 for number in range(4)))
 BY_ENCLAVE = f'mrenclave = "{"e1" * 32}"\ntrust_domains = ["simulated"]'
 
 

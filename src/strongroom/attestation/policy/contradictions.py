@@ -30,7 +30,6 @@ MAY_STAY_UNKNOWN: Final = frozenset(
 )  # fmt: skip
 _HARDENING: Final = frozenset({TcbStatus.SW_HARDENING_NEEDED, TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED})
 _TD_VALUES: Final = ("rtmr0", "rtmr1", "rtmr2", "rtmr3", *TD_OWNER_FIELDS, "mr_seam", "mr_signer_seam")
-_WHAT_RUNS: Final = ("rtmr1", "rtmr2", "rtmr3")  # RTMR0 covers the firmware's configuration, as MRTD the firmware
 _SGX_WORDS: Final = ("kss", "attributes", "xfrm", "miscselect")
 
 
@@ -111,13 +110,25 @@ def _trust_domain_values(policy: Policy) -> Iterator[str]:
         value = getattr(policy, word)
         if value is not None and len(value) != TD_MEASUREMENT_BYTES:
             yield f"{word} has not 48 bytes"
-    covered = any(getattr(policy, word) is not None for word in _WHAT_RUNS)
-    if not covered and not any(policy.mr_config_id or b""):
-        yield "mrtd alone covers the firmware only: name rtmr1, rtmr2, rtmr3 or mr_config_id too, which cover what runs"
+    if not _covers_what_runs(policy):
+        yield (
+            "mrtd covers the firmware only: name rtmr1 too, which covers the kernel that it starts, not all zero unless"
+            " rtmr2 is not (any kernel could extend the others as it likes), or a mr_config_id that the firmware checks"
+        )
     foreign = [word for word in _SGX_WORDS if getattr(policy, word) is not None]
     foreign += [word for word in ("allow_provision_key", "allow_einittoken_key") if getattr(policy, word)]
     if foreign:
         yield f"{foreign[0]} is for an SGX enclave, and the rule names an mrtd"
+
+
+def _covers_what_runs(policy: Policy) -> bool:
+    """Return whether a rule compares what the firmware measured before anything else ran.
+
+    RTMR0 is about the firmware's configuration. RTMR2 and RTMR3 can be extended by whatever kernel was started, to any
+    value that it has seen in another quote, so they say nothing unless RTMR1 says which kernel that was.
+    """
+    kernel = policy.rtmr1 is not None and (any(policy.rtmr1) or any(policy.rtmr2 or b""))
+    return kernel or any(policy.mr_config_id or b"")
 
 
 def _masks(policy: Policy) -> Iterator[str]:
