@@ -244,7 +244,8 @@ VERDICT = Verdict(
     tee=Tee.SGX, quote_version=3, body_type=BodyType.SGX, status=TcbStatus.UP_TO_DATE,
     platform_status=TcbStatus.UP_TO_DATE,
     qe_status=TcbStatus.UP_TO_DATE, module_status=None, advisories=(), fmspc="000000000000", ca_type="platform",
-    tcb_date=NOW, tcb_eval=1, qe_eval=1, body=SOUND, pck=PLATFORM, earliest_issue=NOW - timedelta(days=9),
+    tcb_date=NOW, tcb_eval=1, qe_eval=1, body=SOUND, pck=PLATFORM, pck_serial=7,
+    attestation_key=bytes(64), earliest_issue=NOW - timedelta(days=9),
     latest_issue=NOW, earliest_expiration=NOW + timedelta(days=30), collateral_issued=NOW, root_crl_number=1,
     pck_crl_number=1, collateral_ids=(), verified_at=NOW, trailing_len=0,
 )  # fmt: skip

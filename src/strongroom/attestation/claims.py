@@ -48,6 +48,8 @@ class Claims:
     fmspc: str | None = None  # 12 hex digits, upper case
     pck_ppid: bytes | None = None  # 16, from the PCK certificate alone
     platform_instance_id: bytes | None = None  # 16, likewise
+    pck_serial: int | None = None  # of the PCK certificate
+    attestation_key: bytes | None = None  # 64, x ‖ y
     platform_provider_id: str | None = None
     sgx_type: int | None = None
     dynamic_platform: bool | None = None
@@ -114,6 +116,8 @@ def claims_of(verdict: Verdict) -> Claims:
         fmspc=verdict.fmspc,
         pck_ppid=verdict.pck.ppid,
         platform_instance_id=verdict.pck.platform_instance_id,
+        pck_serial=verdict.pck_serial,
+        attestation_key=verdict.attestation_key,
         sgx_type=verdict.pck.sgx_type,
         dynamic_platform=verdict.pck.dynamic_platform,
         cached_keys=verdict.pck.cached_keys,

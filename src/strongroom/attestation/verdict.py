@@ -38,6 +38,8 @@ class Verdict:
     qe_eval: int
     body: Body
     pck: PckClaims
+    pck_serial: int  # of the PCK certificate
+    attestation_key: bytes  # 64 bytes, x ‖ y: what the quoting enclave vouches for
     earliest_issue: datetime  # over certificates, CRLs, TCB info, QE identity
     latest_issue: datetime
     earliest_expiration: datetime
@@ -81,7 +83,12 @@ class Verdict:
             "qe_eval": self.qe_eval,
             "body": body_object(self.body, self.quote_version),
             "trailing_len": self.trailing_len,
-            "platform": {**self.pck.to_json_object(), "ca_type": self.ca_type},
+            "platform": {
+                **self.pck.to_json_object(),
+                "ca_type": self.ca_type,
+                "pck_serial": f"{self.pck_serial:x}",
+                "attestation_key": self.attestation_key.hex(),
+            },
             "earliest_issue_date": timestamp(self.earliest_issue),
             "latest_issue_date": timestamp(self.latest_issue),
             "earliest_expiration_date": timestamp(self.earliest_expiration),

@@ -58,6 +58,7 @@ def verify(
         quote = parse_quote(evidence)
         parts = CollateralParts(collateral)
         source = pck_source(quote, chain=parts.text("pck_certificate_chain"), tcbm=parts.text("pck_tcbm"))
+    parts.read_ahead(source.chain)
     # 2 to 7. Root, root CRL, TCB signer, TCB info, QE identity.
     reference = check_collateral(parts, anchors=anchors, at=at, grace=collateral_grace, pck_chain=source.chain)
     # 8 to 13. PCK chain, its roles and dates, PCK CRL, revocation, SGX extension.
@@ -198,6 +199,8 @@ def make_verdict(
         qe_eval=reference.qe_identity.evaluation_number,
         body=quote.body,
         pck=platform.claims,
+        pck_serial=pck.leaf.serial,
+        attestation_key=quote.attestation_key,
         earliest_issue=min(window.since for window in windows),
         latest_issue=max(window.since for window in windows),
         earliest_expiration=min(window.until for window in windows),

@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from strongroom.attestation import EnrolledPlatform, KssFields, Policy, PolicyUnusable
 from strongroom.attestation.policy import production_problems
+from strongroom.attestation.policy.contradictions import DENY_LISTS
 from strongroom.broker.policy_kinds import Kind, Switch, Unfit, Value, show
 from strongroom.broker.policy_overlap import may_overlap
 from strongroom.broker.policy_words import (
@@ -65,8 +67,9 @@ class ReleasePolicy:
     rules: tuple[ReleaseRule, ...]
     profile: Profile = Profile.DEVELOPMENT
     platforms: tuple[EnrolledPlatform, ...] | None = None
-    denied_platforms: frozenset[bytes] = frozenset()
-    denied_fmspc: frozenset[str] = frozenset()
+    denied: Mapping[str, frozenset[Any]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # the file's deny-lists, by word
     written: tuple[ReleaseRule, ...] = ()
 
 
@@ -88,8 +91,8 @@ def parse(text: str) -> ReleasePolicy:
     _refuse_ambiguity(rules)
     found = ReleasePolicy(
         rules=rules, profile=profile, platforms=_file_wide(document, "platforms"),
-        denied_platforms=_file_wide(document, "denied_platforms") or frozenset(),
-        denied_fmspc=_file_wide(document, "denied_fmspc") or frozenset(), written=rules,
+        denied=MappingProxyType({word: _file_wide(document, word) or frozenset() for word in DENY_LISTS}),
+        written=rules,
     )  # fmt: skip
     found = replace(found, rules=tuple(_in_force(rule, found) for rule in rules))
     _refuse_for_profile(found)
@@ -130,8 +133,7 @@ def _in_force(rule: ReleaseRule, file: ReleasePolicy) -> ReleaseRule:
         policy = replace(
             own,
             platforms=file.platforms if own.platforms is None else own.platforms,
-            denied_platforms=own.denied_platforms | file.denied_platforms,
-            denied_fmspc=own.denied_fmspc | file.denied_fmspc,
+            **{word: getattr(own, word) | also for word, also in file.denied.items()},
         )
     except PolicyUnusable as problem:
         raise PolicyFileMalformed(f"policy file: {problem.sentence}") from None

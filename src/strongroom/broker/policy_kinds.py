@@ -19,6 +19,7 @@ MAX_PLATFORMS: Final = 5000
 _HEX: Final = re.compile(r"[0-9a-fA-F]*", re.ASCII)
 _ADVISORY: Final = re.compile(r"[A-Z]+(-[A-Z0-9]+){1,4}", re.ASCII)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
+_SERIAL: Final = re.compile(r"[0-9a-fA-F]{1,40}", re.ASCII)
 _ENTRY: Final = frozenset({"id", "until"})
 
 Value: TypeAlias = Any  # what a word holds; its kind knows the type
@@ -230,18 +231,43 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
-class PlatformIds:
-    """A list of PPIDs or platform instance ids."""
+class Ids:
+    """A list of things known by `size` bytes each; `name` is what they are called."""
 
-    takes: str = "a list of platform ids of 32 hex digits"
+    size: int
+    name: str
+
+    @property
+    def takes(self) -> str:
+        """What the word takes."""
+        return f"a list of {self.name}s of {2 * self.size} hex digits"
 
     def read(self, raw: object) -> frozenset[bytes]:
         """Return the ids."""
-        return frozenset(_platform_id(text) for text in read_texts(raw, most=MAX_PLATFORMS))
+        return frozenset(_id_of(text, self.size) for text in read_texts(raw, most=MAX_PLATFORMS))
 
     def write(self, value: frozenset[bytes]) -> str:
         """Return the list, sorted."""
         return write_texts(sorted(each.hex() for each in value))
+
+
+@dataclass(frozen=True, slots=True)
+class Serials:
+    """A list of serial numbers of certificates."""
+
+    takes: str = "a list of serial numbers of at most 40 hex digits"
+
+    def read(self, raw: object) -> frozenset[int]:
+        """Return the numbers."""
+        texts = read_texts(raw, most=MAX_PLATFORMS)
+        for text in texts:
+            if not _SERIAL.fullmatch(text):
+                raise Unfit(f"holds {show(text)}; it takes serial numbers of at most 40 hex digits, without colons")
+        return frozenset(int(text, 16) for text in texts)
+
+    def write(self, value: frozenset[int]) -> str:
+        """Return the list, sorted."""
+        return write_texts(sorted(f"{each:x}" for each in value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +289,7 @@ class Platforms:
             until = Moment().read(raw["until"])
         except Unfit as problem:
             raise Unfit(f"has an until that {problem}") from None
-        return EnrolledPlatform(id=_platform_id(raw["id"]), until=until)
+        return EnrolledPlatform(id=_id_of(raw["id"], 16), until=until)
 
     def write(self, value: tuple[EnrolledPlatform, ...]) -> str:
         """Return the list of inline tables."""
@@ -271,9 +297,9 @@ class Platforms:
         return "[" + ", ".join(entries) + "]"
 
 
-def _platform_id(raw: object) -> bytes:
+def _id_of(raw: object, size: int) -> bytes:
     try:
-        return Hex(16).read(raw)
+        return Hex(size).read(raw)
     except Unfit as problem:
         raise Unfit(f"has an id that {problem}") from None
 

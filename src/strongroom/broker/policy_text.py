@@ -26,6 +26,10 @@ _REFUSED_PLATFORMS: Final = {
     "allow_cached_keys": "whose root keys Intel keeps",
     "allow_smt_enabled": "with hyper-threading",
 }
+_DENIED: Final = {
+    "denied_platforms": "platforms", "denied_fmspc": "platform families", "denied_pck_serials": "PCK certificates",
+    "denied_attestation_keys": "attestation keys", "denied_roots": "roots",
+}  # fmt: skip
 _ADMITTED: Final = {
     "allow_provision_key": "enclaves with access to the provisioning key are admitted",
     "allow_einittoken_key": "enclaves with access to the launch token key are admitted",
@@ -180,9 +184,9 @@ def _platform(policy: Policy) -> Iterator[str]:
     if policy.platforms is not None:
         first = min(entry.until for entry in policy.platforms)
         yield f"admits {len(policy.platforms)} platforms by their ids; the first of them runs out on {first:%Y-%m-%d}"
-    denied = len(policy.denied_platforms) + len(policy.denied_fmspc)
+    denied = {name: len(getattr(policy, word)) for word, name in _DENIED.items() if getattr(policy, word)}
     if denied:
-        yield f"refuses {len(policy.denied_platforms)} platforms and {len(policy.denied_fmspc)} families whatever holds"
+        yield f"refuses {', '.join(f'{count} {name}' for name, count in denied.items())}, whatever else holds"
 
 
 def rules_of(

@@ -12,6 +12,7 @@ from typing import Final
 
 from strongroom.attestation import BindingKind, Policy, TcbStatus, TrustDomain
 from strongroom.attestation.policy import DEFAULT_MAX_COLLATERAL_AGE
+from strongroom.attestation.policy.contradictions import DENY_LISTS
 from strongroom.broker.policy_kinds import (
     ADVISORIES,
     FMSPCS,
@@ -19,12 +20,13 @@ from strongroom.broker.policy_kinds import (
     RULE_WORDS,
     Chosen,
     Hex,
+    Ids,
     Kind,
     Moment,
     Number,
     Numbers,
-    PlatformIds,
     Platforms,
+    Serials,
     Span,
     Switch,
     Value,
@@ -97,10 +99,16 @@ STATUS_WORDS: Final = (
 PLATFORM_WORDS: Final = (
     _word("platforms", Platforms(), "the only platforms admitted, by the PPID or platform instance id that their PCK "
           "certificate signs, each until a date", f'[{{id = "{"5a" * 16}", until = 2027-01-31}}]'),
-    _word("denied_platforms", PlatformIds(), "platforms refused whatever else holds", f'["{"5b" * 16}"]',
+    _word("denied_platforms", Ids(16, "platform id"), "platforms refused whatever else holds", f'["{"5b" * 16}"]',
           default=frozenset()),
     _word("denied_fmspc", FMSPCS, "platform families refused whatever else holds", '["00906ED50000"]',
           default=frozenset()),
+    _word("denied_pck_serials", Serials(), "PCK certificates refused whatever else holds", f'["{"5c" * 20}"]',
+          default=frozenset()),
+    _word("denied_attestation_keys", Ids(64, "attestation key"), "keys that sign quotes, x and y, refused whatever "
+          "else holds", f'["{"5d" * 64}"]', default=frozenset()),
+    _word("denied_roots", Ids(48, "root key id"), "root keys, by the SHA-384 of their point, refused whatever else "
+          "holds", f'["{"5e" * 48}"]', default=frozenset()),
     _word("accepted_sgx_types", Numbers(), "kinds of memory protection: 0 standard, 1 scalable, 2 scalable with "
           "integrity", "[1, 2]"),
     _word("accepted_platform_provider_ids", PROVIDERS, "providers; a quote alone names none, and is then refused",
@@ -169,7 +177,7 @@ IDENTITY_KINDS: Final[dict[str, Kind]] = {
 WORDS: Final = (*STATUS_WORDS, *PLATFORM_WORDS, *ENCLAVE_WORDS, *DOMAIN_WORDS, *BOUND_WORDS)
 BY_NAME: Final = {word.name: word for word in WORDS}
 RULE_ONLY: Final = ("name", "release", "require_fresh")
-FILE_WORDS: Final = ("version", "profile", "platforms", "denied_platforms", "denied_fmspc", "rule")
+FILE_WORDS: Final = ("version", "profile", "platforms", *DENY_LISTS, "rule")
 ALL_RULE_WORDS: Final = frozenset({*BY_NAME, *IDENTITY_KINDS, *RULE_ONLY})
 
 

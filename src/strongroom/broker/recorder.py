@@ -21,7 +21,7 @@ from strongroom.pki import disk
 
 MAX_FILES: Final = 1000
 _SUFFIX: Final = ".json"
-_CHANGING: Final = ("report_data", "judged_at", "not_before", "not_after")
+_CHANGING: Final = ("report_data", "judged_at", "not_before", "not_after", "attestation_key")
 _log = logging.getLogger("strongroom.broker")
 
 

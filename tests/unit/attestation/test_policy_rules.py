@@ -222,6 +222,64 @@ def test_pl_05_a_deny_list_wins_over_an_enrolment():
     assert codes(ENCLAVE, both) == ["POLICY_PLATFORM_DENIED"]
 
 
+ROOT, KEY = "46" * 48, bytes(range(64))
+KEYED = {"pck_serial": 0x5C, "attestation_key": KEY, "root_key_id": ROOT}
+
+
+@pytest.mark.parametrize(
+    ("word", "entry", "claim", "code"),
+    [
+        ("denied_pck_serials", 0x5C, "pck_serial", "POLICY_PCK_DENIED"),
+        ("denied_attestation_keys", KEY, "attestation_key", "POLICY_ATTESTATION_KEY_DENIED"),
+        ("denied_roots", bytes.fromhex(ROOT), "root_key_id", "POLICY_ROOT_DENIED"),
+        ("denied_fmspc", "00906ED50000", "fmspc", "POLICY_FMSPC_DENIED"),
+        ("denied_platforms", PPID, "pck_ppid", "POLICY_PLATFORM_DENIED"),
+        ("denied_platforms", INSTANCE, "platform_instance_id", "POLICY_PLATFORM_DENIED"),
+    ],
+)
+@pytest.mark.parametrize("body", [ENCLAVE, DOMAIN], ids=["SGX", "TDX"])
+def test_pl_05_each_thing_that_can_be_compromised_can_be_denied(body, word, entry, claim, code):
+    seen = replace(body, **KEYED)
+    policy = policy_for(body, platforms=enrolled((PPID, AT + DAY), (INSTANCE, AT + DAY)), **{word: frozenset({entry})})
+    assert codes(seen, policy) == [code]
+    nothing = {claim: None} | ({"pck_ppid": None, "platform_instance_id": None} if word == "denied_platforms" else {})
+    assert code in codes(replace(seen, **nothing), policy)  # what is not said is not known to be good
+    spared = replace(policy, **{word: frozenset()})
+    assert codes(seen, spared) == []
+
+
+def test_pl_05_a_deny_list_is_not_let_pass_as_unknown():
+    for word in ("denied_platforms", "denied_fmspc", "denied_pck_serials", "denied_attestation_keys", "denied_roots"):
+        with pytest.raises(PolicyUnusable, match="cannot stay unknown"):
+            sgx(accept_unknown=frozenset({word}))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"denied_fmspc": frozenset({"00906ed50000"})}, {"denied_fmspc": frozenset({"906ED50000"})},
+     {"denied_fmspc": frozenset({" 00906ED50000"})}, {"denied_pck_serials": frozenset({0})},
+     {"denied_pck_serials": frozenset({-1})}, {"denied_attestation_keys": frozenset({KEY[:32]})},
+     {"denied_attestation_keys": frozenset({b"\x04" + KEY})}, {"denied_roots": frozenset({bytes(32)})},
+     {"denied_platforms": frozenset({bytes(16)})}],
+    ids=str,
+)  # fmt: skip
+def test_pl_05_an_entry_that_could_match_nothing_is_refused(entry):
+    with pytest.raises(PolicyUnusable):
+        sgx(**entry)
+
+
+def test_pl_02_an_id_counts_only_as_the_certificate_signs_it():
+    policy = sgx(platforms=enrolled((PPID, AT + DAY)))
+    assert codes(replace(ENCLAVE, pck_ppid=b"F" * 16, platform_instance_id=None), policy) == ["PLATFORM_NOT_ENROLLED"]
+    assert codes(replace(ENCLAVE, pck_ppid=None, platform_instance_id=None), policy) == ["PLATFORM_NOT_ENROLLED"]
+
+
+def test_pl_03_an_enrolment_ends_at_its_moment_and_not_after_it():
+    policy = sgx(platforms=enrolled((PPID, AT)))
+    assert codes(ENCLAVE, policy) == ["PLATFORM_ENROLMENT_EXPIRED"]
+    assert codes(ENCLAVE, sgx(platforms=enrolled((PPID, AT + timedelta(microseconds=1))))) == []
+
+
 def test_pl_07_reasons_name_no_platform_id():
     policies = (sgx(platforms=enrolled((b"o" * 16, AT + DAY))), sgx(denied_platforms=frozenset({PPID})))
     for policy in policies:

@@ -290,9 +290,24 @@ def test_pl_05_deny_lists_of_the_file_and_of_a_rule_add_up():
     assert found.policy.denied_platforms == {bytes.fromhex(PLATFORM)}
 
 
+def test_pl_05_keys_are_denied_as_quote_verify_shows_them():
+    top = f'version = 1\ndenied_pck_serials = ["00{"5C" * 19}"]\ndenied_roots = ["{"5e" * 48}"]'
+    text = policy(rule(extra=f'denied_attestation_keys = ["{"5d" * 64}"]')).replace("version = 1", top)
+    [found] = policy_file.parse(text).rules
+    assert found.policy.denied_pck_serials == {int("5c" * 19, 16)}
+    assert found.policy.denied_attestation_keys == {b"\x5d" * 64}
+    assert found.policy.denied_roots == {b"\x5e" * 48}
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ('denied_pck_serials = ["5c:5c"]', "without colons"),
+        ('denied_pck_serials = ["0x5c"]', "without colons"),
+        ('denied_pck_serials = ["00"]', "positive numbers"),
+        ("denied_pck_serials = [5]", "at most 5000 texts"),
+        (f'denied_attestation_keys = ["{"5d" * 32}"]', "128 hex digits"),
+        (f'denied_roots = ["{"5e" * 32}"]', "96 hex digits"),
         ("platforms = []", "is empty"),
         ("platforms = [5]", "exactly id and until"),
         (f'platforms = [{{id = "{PLATFORM}"}}]', "exactly id and until"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.attestation import PolicyCode
+from strongroom.attestation.policy.contradictions import DENY_LISTS
 from strongroom.broker import policy_file, policy_words
 from strongroom.broker.policy_words import BY_NAME, FILE_WORDS, IDENTITY_KINDS, RULE_ONLY, WORDS
 
@@ -48,7 +49,7 @@ def test_the_page_names_every_other_word(word):
 def test_the_page_names_no_word_that_there_is_not():
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert set(rows) - {code.value for code in PolicyCode} <= {*BY_NAME, *IDENTITY_KINDS, *RULE_ONLY, *FILE_WORDS}
-    assert len(rows) == len(set(rows)) + len({"platforms", "denied_platforms", "denied_fmspc"})
+    assert len(rows) == len(set(rows)) + len({"platforms", *DENY_LISTS})
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: word.name)

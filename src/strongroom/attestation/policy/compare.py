@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from strongroom.attestation.policy import masks
-from strongroom.attestation.policy.contradictions import MASKED, PLATFORM_FLAGS, TD_SWITCHES
+from strongroom.attestation.policy.contradictions import DENY_LISTS, MASKED, PLATFORM_FLAGS, TD_SWITCHES
 from strongroom.attestation.policy.model import DEFAULT_MAX_EVIDENCE_AGE, KssFields, Policy
 from strongroom.attestation.policy.tcb import OUTDATED
 
@@ -110,7 +110,7 @@ FIELDS: Final[dict[str, Covers]] = {
     **{field: partial(_at_least, field) for field in _AT_LEAST},
     **{field: partial(_at_most, field) for field in ("max_collateral_age", "collateral_grace")},
     **{field: partial(_subset, field) for field in _SUBSETS},
-    **{field: partial(_superset, field) for field in ("denied_platforms", "denied_fmspc", "required")},
+    **{field: partial(_superset, field) for field in (*DENY_LISTS, "required")},
     **{field: partial(_allowed, field) for field in _SWITCHES},
     **{field: partial(_zero_unless_named, field) for field in ("mr_config_id", "mr_owner", "mr_owner_config")},
     **{field: partial(_masked, field) for field in MASKED},

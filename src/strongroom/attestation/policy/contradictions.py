@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
 MEASUREMENT_BYTES: Final = 32
 TD_MEASUREMENT_BYTES: Final = 48
 PLATFORM_ID_BYTES: Final = 16
+ATTESTATION_KEY_BYTES: Final = 64
+ROOT_KEY_ID_BYTES: Final = 48
 MAX_U16: Final = 0xFFFF
+FMSPC: Final = re.compile(r"[0-9A-F]{12}", re.ASCII)
 SGX_TYPES: Final = frozenset({0, 1, 2})
 MASKED: Final = {"attributes": 8, "xfrm": 8, "miscselect": 4, "xfam": 8, "td_attributes": 8}  # bytes
 PLATFORM_FLAGS: Final = ("allow_dynamic_platform", "allow_cached_keys", "allow_smt_enabled")
+DENY_LISTS: Final = ("denied_platforms", "denied_fmspc", "denied_pck_serials", "denied_attestation_keys",
+                     "denied_roots")  # fmt: skip
 KSS_FIELDS: Final = ("config_id", "config_svn", "isv_ext_prod_id", "isv_family_id")
 TD_OWNER_FIELDS: Final = ("mr_config_id", "mr_owner", "mr_owner_config")
 TD_SWITCHES: Final = ("allow_service_td", "allow_pks", "allow_kl", "allow_perfmon", "allow_migratable")
@@ -211,10 +217,22 @@ def _platform(policy: Policy) -> Iterator[str]:
     for identity in (*ids, *policy.denied_platforms):
         if len(identity) != PLATFORM_ID_BYTES or not any(identity):
             yield "a platform's id is not 16 bytes that are not all zero"
+    yield from _denied(policy)
     if len(set(ids)) != len(ids):
         yield "platforms names one platform twice"
     if any(entry.until.utcoffset() is None for entry in entries):
         yield "a platform's until has no time zone"
+
+
+def _denied(policy: Policy) -> Iterator[str]:
+    """A deny-list with an entry that nothing can match would let pass what it was meant to stop."""
+    if not all(FMSPC.fullmatch(each) for each in policy.denied_fmspc):
+        yield "denied_fmspc takes families of 12 hex digits in upper case"
+    if not all(serial > 0 for serial in policy.denied_pck_serials):
+        yield "denied_pck_serials takes positive numbers"
+    for word, size in (("denied_attestation_keys", ATTESTATION_KEY_BYTES), ("denied_roots", ROOT_KEY_ID_BYTES)):
+        if any(len(each) != size for each in getattr(policy, word)):
+            yield f"{word} takes values of {size} bytes"
 
 
 def _third_state(policy: Policy) -> Iterator[str]:

@@ -30,10 +30,22 @@ _MEANINGS: Final[dict[Code, tuple[str, str]]] = {
     ),
     Code.TEE: ("The rule is for the other kind of TEE: SGX enclaves or TDX trust domains.", _OTHER_BUILD),
     Code.PLATFORM_DENIED: (
-        "The platform is on a deny-list, by its id, its PCK certificate, its attestation key or its root.",
+        "The platform's PPID or platform instance id is on the deny-list.",
         "Release nothing to this platform until its keys have been replaced; then take it off the list.",
     ),
     Code.FMSPC_DENIED: ("The platform's family (FMSPC) is on the deny-list.", "Use a platform of another family."),
+    Code.PCK_DENIED: (
+        "The platform's PCK certificate is on the deny-list, by its serial number.",
+        "Release nothing to who holds that key; a platform that was registered again has another certificate.",
+    ),
+    Code.ATTESTATION_KEY_DENIED: (
+        "The key that signed the quote is on the deny-list.",
+        "Release nothing to who holds that key; a quoting enclave that is set up anew has another one.",
+    ),
+    Code.ROOT_DENIED: (
+        "The evidence ends at a root key that is on the deny-list.",
+        "Take the anchor away, too; nothing below that root proves anything.",
+    ),
     Code.PLATFORM_NOT_ENROLLED: (
         "The rule admits certain platforms only, and this is none of them.",
         "If the machine is yours, add its PPID or platform instance id (strongroom quote inspect) to platforms.",

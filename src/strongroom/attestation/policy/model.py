@@ -109,6 +109,9 @@ class Policy:
     platforms: tuple[EnrolledPlatform, ...] | None = None
     denied_platforms: frozenset[bytes] = frozenset()  # 16 bytes each: PPIDs or platform instance ids
     denied_fmspc: frozenset[str] = frozenset()  # 12 hex digits, upper case
+    denied_pck_serials: frozenset[int] = frozenset()  # serial numbers of PCK certificates
+    denied_attestation_keys: frozenset[bytes] = frozenset()  # 64 bytes each, x ‖ y
+    denied_roots: frozenset[bytes] = frozenset()  # 48 bytes each: root key ids
     accepted_sgx_types: frozenset[int] | None = None
     accepted_platform_provider_ids: frozenset[str] | None = None
     allow_dynamic_platform: bool = False

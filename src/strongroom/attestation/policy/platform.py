@@ -15,6 +15,10 @@ def denied(case: Case) -> Iterator[Check]:
     """Deny-lists win over everything."""
     claims, policy = case.claims, case.policy
     ids = _ids(case)
+    if policy.denied_roots:
+        holds = None if claims.root_key_id is None else bytes.fromhex(claims.root_key_id) not in policy.denied_roots
+        yield case.check(PolicyCode.ROOT_DENIED, "denied_roots", holds, claims.root_key_id, "a root not denied",
+                         "Take the anchor away, too; nothing below that root proves anything.")  # fmt: skip
     if policy.denied_platforms:
         holds = None if ids is None else not any(each in policy.denied_platforms for each in ids)
         yield case.check(PolicyCode.PLATFORM_DENIED, "denied_platforms", holds, _named(ids), "a platform not denied",
@@ -23,6 +27,24 @@ def denied(case: Case) -> Iterator[Check]:
         holds = None if claims.fmspc is None else claims.fmspc.upper() not in policy.denied_fmspc
         yield case.check(PolicyCode.FMSPC_DENIED, "denied_fmspc", holds, claims.fmspc, "a platform family not denied",
                          "Use a platform of another family.")  # fmt: skip
+    yield from _denied_keys(case)
+
+
+def _denied_keys(case: Case) -> Iterator[Check]:
+    """Keys that are known to be in the wrong hands: of a PCK certificate, or of a quoting enclave."""
+    claims, policy = case.claims, case.policy
+    if policy.denied_pck_serials:
+        serial = claims.pck_serial
+        holds = None if serial is None else serial not in policy.denied_pck_serials
+        yield case.check(PolicyCode.PCK_DENIED, "denied_pck_serials", holds, "this PCK certificate",
+                         "a PCK certificate not denied",
+                         "Release nothing to who holds that key; register the platform again.")  # fmt: skip
+    if policy.denied_attestation_keys:
+        key = claims.attestation_key
+        holds = None if key is None else key not in policy.denied_attestation_keys
+        yield case.check(PolicyCode.ATTESTATION_KEY_DENIED, "denied_attestation_keys", holds, "this attestation key",
+                         "an attestation key not denied",
+                         "Release nothing to who holds that key; set the quoting enclave up anew.")  # fmt: skip
 
 
 def enrolled(case: Case) -> Iterator[Check]:
