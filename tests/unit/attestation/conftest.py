@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.attestation import Anchor, Collateral, Verdict, verify
+from strongroom.attestation import Anchor, Collateral, EvidenceCode, EvidenceRefused, TcbStatus, Verdict, verify
 
 
 def _load_little_world():
@@ -42,3 +42,19 @@ def judge():
         return verify(world.quote(), Collateral(**world.collateral()), anchors=anchors, at=at or world.now)
 
     return judged
+
+
+@pytest.fixture
+def expect(judge, world):
+    """Return a function that changes the little world and wants a status, or the code of a refusal."""
+
+    def expected(wanted: TcbStatus | str, change) -> None:
+        change(world)
+        if isinstance(wanted, TcbStatus):
+            assert judge(world).status is wanted
+            return
+        with pytest.raises(EvidenceRefused) as caught:
+            judge(world)
+        assert caught.value.reason == EvidenceCode[wanted], caught.value.sentence
+
+    return expected
