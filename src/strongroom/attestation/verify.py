@@ -58,7 +58,6 @@ def verify(
         quote = parse_quote(evidence)
         parts = CollateralParts(collateral)
         source = pck_source(quote, chain=parts.text("pck_certificate_chain"), tcbm=parts.text("pck_tcbm"))
-    parts.read_ahead(source.chain)
     # 2 to 7. Root, root CRL, TCB signer, TCB info, QE identity.
     reference = check_collateral(parts, anchors=anchors, at=at, grace=collateral_grace, pck_chain=source.chain)
     # 8 to 13. PCK chain, its roles and dates, PCK CRL, revocation, SGX extension.
