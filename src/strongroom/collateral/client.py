@@ -130,10 +130,14 @@ class HttpSource:
             answer = self._get(url, kind)
             if answer.status not in _REDIRECTS:
                 return self._judged(answer)
-            target = urljoin(url, answer.header("Location") or "")
-            if _origin(target) != _origin(url):
+            try:
+                target = urljoin(url, answer.header("Location") or "")
+                origin = _origin(target)
+            except ValueError:  # as from a bracket that is not closed
+                raise SourceFailed(f"{self.name} redirects to what is no address", status=answer.status) from None
+            if origin != _origin(url):
                 raise SourceFailed(
-                    f"{self.name} redirects to another host: {_origin(target)}",
+                    f"{self.name} redirects to another host: {origin[:128]!r}",
                     fix="Name that host as the source if you meant to ask it.",
                     status=answer.status,
                 )

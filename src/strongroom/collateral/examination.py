@@ -173,6 +173,6 @@ def _refused(request: Request, source: str, problem: StrongroomError) -> PartFin
 def _skew(answer: Answer, now: datetime) -> timedelta | None:
     try:
         sent = parsedate_to_datetime(answer.header("Date") or "")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a header can hold any number of digits
         return None
     return None if sent.tzinfo is None else sent - now

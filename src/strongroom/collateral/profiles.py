@@ -23,6 +23,7 @@ INTEL_ROOT_CRL: Final = "https://certificates.trustedservices.intel.com/IntelSGX
 AZURE_METADATA: Final = "http://169.254.169.254/metadata/THIM"
 MAX_ATTEMPTS: Final = 10
 _SUFFIX: Final = re.compile(r"/(?:sgx|tdx)/certification/v([34])/?\Z")
+_PLAIN: Final = re.compile(r"[!-~]+")  # names of other scripts are written as DNS has them
 _REGION: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 _PCK_KINDS: Final = frozenset({Kind.PCK_CERT, Kind.PCK_CERTS})
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
@@ -154,21 +155,16 @@ def _tuned(conf: Qcnl, url: str, kinds: frozenset[Kind]) -> Profile:
 
 
 def _split(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
+    if "@" in url:  # said without the address: whatever stands before the sign may be a password
+        raise UnknownSource("the address of a PCCS must not carry a user or password")
     try:
-        port_is_sound = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_sound = False
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or not port_is_sound
-    ):
+        parts = urlsplit(url)
+        sound = parts.port is None or parts.port > 0
+    except ValueError:  # a bracket that is not closed, a port beyond all ports, letters that pretend to be others
+        raise UnknownSource(f"{url[:128]!r} is not the address of a PCCS") from None
+    plain = _PLAIN.fullmatch(url) and parts.scheme in {"http", "https"} and parts.hostname
+    if not (sound and plain) or parts.query or parts.fragment:
         raise UnknownSource(f"{url[:128]!r} is not the address of a PCCS")
-    if parts.username or parts.password:
-        raise UnknownSource("the address of a PCCS must not carry a password")
     suffix = _SUFFIX.search(parts.path)
     path = parts.path[: suffix.start()] if suffix else parts.path.rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}", int(suffix[1]) if suffix else 4

@@ -156,6 +156,28 @@ def test_a_redirect_within_the_host_is_followed_and_to_another_is_refused(server
     assert "more than 3 times" in failing(source).sentence
 
 
+@pytest.mark.parametrize("location", ["http://[::1", "http://h\u00bd/", "//[", "http://u:p@elsewhere/\x1b[2J", ""])
+def test_a_redirect_to_nonsense_is_refused_in_words(server, source, respond, location):
+    def astray(handler) -> bool:
+        respond(handler, 302, {"Location": location}, b"")
+        return True
+
+    server.misbehave = astray
+    failed = failing(source)
+    assert "redirects" in failed.sentence
+    assert "\x1b" not in failed.sentence
+
+
+def test_a_redirect_to_plaintext_on_the_same_host_is_refused(server, source, respond):
+    def weakened(handler) -> bool:
+        respond(handler, 301, {"Location": f"https{server.url.removeprefix('http')}{handler.path}"}, b"")
+        return True
+
+    server.misbehave = weakened
+    assert "another host" in failing(source).sentence
+    assert len(server.asked) == 1
+
+
 def test_nobody_there_is_said(make_server):
     gone = make_server({})
     url = gone.url

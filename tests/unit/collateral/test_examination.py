@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from strongroom.attestation import INTEL
 from strongroom.collateral.api import Kind, Request
 from strongroom.collateral.client import HttpSource
@@ -34,6 +36,28 @@ def test_clocks_that_disagree_are_noticed_by_the_date_of_the_answer(server, reco
     found = examined(server, recorded_clock)  # the loopback server's Date is of today, our clock is of 2025
     assert found.skewed
     assert found.skew > timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "soon",
+        "",
+        f"Mon, 01 Jan {'9' * 14} 00:00:00 GMT",
+        f"Mon, 01 Jan 2026 {'9' * 20}:00:00 GMT",
+        f"Mon, 01 Jan 2026 00:00:00 +{'9' * 15}",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+    ],
+)
+def test_a_date_that_is_none_stops_no_examination(server, recorded_clock, date):
+    def misdated(handler) -> bool:
+        handler.date_time_string = lambda *_: date
+        return False
+
+    server.misbehave = misdated
+    found = examined(server, recorded_clock)
+    assert found.works
+    assert found.skew is None or found.skewed
 
 
 def test_old_parts_are_said_to_have_run_out(server, recorded_clock):
