@@ -47,8 +47,8 @@ class Qcnl:
     retry_times: int = 6
     retry_delay_s: int | None = None  # None: 1 s, doubled each time
     local_pck_url: str | None = None
-    pck_cache_expire_hours: int = 168
-    verify_collateral_cache_expire_hours: int = 168
+    pck_cache_expire_hours: float = 168
+    verify_collateral_cache_expire_hours: float = 168
     local_cache_only: bool = False
     get_cert_headers: tuple[tuple[str, str], ...] = ()
     get_cert_parameters: tuple[tuple[str, str], ...] = ()
@@ -99,8 +99,8 @@ class _Values:
             retry_times=self._number("retry_times", default.retry_times, MAX_RETRIES),
             retry_delay_s=self._number("retry_delay", 0, _MAX_DELAY_S) if "retry_delay" in self._values else None,
             local_pck_url=self._url("local_pck_url"),
-            pck_cache_expire_hours=self._number("pck_cache_expire_hours", 168, MAX_HOURS),
-            verify_collateral_cache_expire_hours=self._number("verify_collateral_cache_expire_hours", 168, MAX_HOURS),
+            pck_cache_expire_hours=self._hours("pck_cache_expire_hours"),
+            verify_collateral_cache_expire_hours=self._hours("verify_collateral_cache_expire_hours"),
             local_cache_only=self._flag("local_cache_only", default=False),
             get_cert_headers=headers,
             get_cert_parameters=parameters,
@@ -140,6 +140,13 @@ class _Values:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
             raise self._fail(key, f"a whole number from 0 to {most}")
         return value
+
+    def _hours(self, key: str) -> float:
+        """Return a number of hours, which may have a fraction; Intel's library takes no more than its maximum either."""
+        value = self._values.pop(key, 168)
+        if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+            raise self._fail(key, "a number of hours")
+        return min(value, MAX_HOURS)
 
     def _request_options(self) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
         key = "custom_request_options"

@@ -1,10 +1,12 @@
 """An operator's sgx_default_qcnl.conf is read as it is: every key, comments, the old form; weak settings are said."""
 
+import json
+
 import pytest
 
 from strongroom.collateral.api import Kind, Request
-from strongroom.collateral.profiles import from_qcnl
-from strongroom.collateral.qcnl import MAX_QCNL_BYTES, Qcnl, QcnlMalformed, parse
+from strongroom.collateral.profiles import UnknownSource, from_qcnl
+from strongroom.collateral.qcnl import MAX_HOURS, MAX_QCNL_BYTES, Qcnl, QcnlMalformed, parse
 
 FULL = b"""{
   // *** ATTENTION : This file is in JSON format so the keys are case sensitive. Don't change them.
@@ -76,7 +78,10 @@ def test_the_form_before_json_is_read_too():
         (b'{"retry_times": true}', "retry_times"),
         (b'{"retry_delay": 1.5}', "retry_delay"),
         (b'{"local_cache_only": null}', "local_cache_only"),
-        (b'{"pck_cache_expire_hours": 99999999}', "pck_cache_expire_hours"),
+        (b'{"pck_cache_expire_hours": -1}', "pck_cache_expire_hours"),
+        (b'{"pck_cache_expire_hours": "168"}', "a number of hours"),
+        (b'{"use_secure_cert": TRUE}', "line 1"),
+        (b'{"pccs_url": "https://a/",}', "line 1"),
         (b'{"custom_request_options": []}', "custom_request_options"),
         (b'{"custom_request_options": {"get_cert": {"headers": {"a": "x\\r\\ny"}}}}', "custom_request_options"),
         (b'{"custom_request_options": {"get_cert": {"headers": {"a b": "x"}}}}', "custom_request_options"),
@@ -93,6 +98,22 @@ def test_sa_07_a_value_that_a_key_cannot_have_is_refused_with_its_place(text, wo
     with pytest.raises(QcnlMalformed, match=words) as refused:
         parse(text)
     assert refused.value.code == "SR-QCNL"
+
+
+def test_hours_may_have_a_fraction_and_end_at_the_most_that_counts():
+    assert parse(b'{"pck_cache_expire_hours": 0.5}').pck_cache_expire_hours == 0.5
+    assert parse(b'{"verify_collateral_cache_expire_hours": 1e999}').verify_collateral_cache_expire_hours == MAX_HOURS
+
+
+@pytest.mark.parametrize("url", ["http://[::1/", "https://h:99999/"])
+def test_sa_07_an_address_that_is_none_is_refused_in_words(url):
+    with pytest.raises(UnknownSource, match="is not the address of a PCCS"):
+        from_qcnl(parse(json.dumps({"pccs_url": url}).encode()))
+
+
+def test_a_file_of_another_editor_is_read_as_well():
+    text = '\ufeff{\r\n  // PCCS\r\n  "pccs_url": "https://pccs:8081/a//b" // not a comment in it\r\n}\r\n'
+    assert parse(text.encode()).pccs_url == "https://pccs:8081/a//b"
 
 
 def test_comments_that_never_end_cost_linear_time():
