@@ -15,7 +15,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,7 +68,7 @@ class Store(Protocol):
         """Return the entry of a key, if there is a sound one."""
 
     def save(self, key: str, entry: Entry) -> None:
-        """Keep an entry, over what was there."""
+        """Keep an entry, over what was there; raise OSError."""
 
     def locked(self, key: str) -> AbstractContextManager[None]:
         """Hold the lock of a key."""
@@ -111,6 +111,7 @@ class Cache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._alone = threading.Lock()
         for each in (folder, folder / "entries", folder / "locks"):
             each.mkdir(mode=disk.SECRET_FOLDER_MODE, parents=True, exist_ok=True)
         disk.check_private(folder)
@@ -134,7 +135,8 @@ class Cache:
             return None
 
     def save(self, key: str, entry: Entry) -> None:
-        """Keep an entry, over what was there."""
+        """Keep an entry, over what was there. The caller holds the key's lock. Raises OSError."""
+        remove_drafts(self._path(key))
         with disk.new_file(self._path(key), disk.SECRET_MODE, _written(entry)) as temporary:
             temporary.replace(self._path(key))
             disk.sync_folder(self.folder / "entries")
@@ -152,8 +154,16 @@ class Cache:
 
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:
-        """Hold the lock of a key: one thread of one process at a time."""
-        with hold(self.folder / "locks" / key[:2]):  # few files, however many keys; nobody holds two of them
+        """Hold the lock of a key: one thread of one process at a time.
+
+        Where no lock can be had (a full disk, a folder that may only be read) processes may ask twice, threads do not.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(hold(self.folder / "locks" / key[:2]))  # few files; nobody holds two of them
+            except OSError as problem:
+                _log.warning("collateral cache: other processes are not waited for: %s", problem)
+                stack.enter_context(self._alone)
             yield
 
     def _path(self, key: str) -> Path:
@@ -175,6 +185,12 @@ def hold(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what writers of `path` left behind that were killed; the caller holds the lock that writers hold."""
+    for draft in path.parent.glob(f".{path.name}.*.partial"):
+        draft.unlink(missing_ok=True)
 
 
 def _written(entry: Entry) -> bytes:

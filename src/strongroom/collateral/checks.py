@@ -209,6 +209,9 @@ def _pck_certificate(exchange: Exchange, under: Circumstances) -> Checked:
     claims, asked, tcbm = read_pck_claims(chain[0]), exchange.request.parameters, pck_tcbm(exchange)
     require(claims.pce_id.hex().upper() == asked["pceid"], EvidenceCode.INVALID_PCK_CERT,
             "the PCK certificate is for another PCE than was asked for")  # fmt: skip
+    made_for = (claims.cpu_svn + claims.pce_svn.to_bytes(2, "little")).hex()
+    require(tcbm == made_for, EvidenceCode.INVALID_PCK_CERT,
+            f"{TCBM_HEADER} says {tcbm}, the PCK certificate was made for {made_for}")  # fmt: skip
     return Checked(
         root_key_id=root.anchor.root_key_id,
         subject=f"PCK certificate {tcbm}",

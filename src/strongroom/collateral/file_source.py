@@ -20,6 +20,7 @@ from strongroom.wire import strict_json
 
 MAX_FILES: Final = 256
 _NAMES: Final = {("QE", Tee.SGX), ("TD_QE", Tee.TDX)}
+_IN_EDITIONS: Final = {Kind.TCB, Kind.QE_IDENTITY}
 _CAS: Final = {"platform": b"PCK Platform CA", "processor": b"PCK Processor CA"}
 
 
@@ -35,16 +36,19 @@ class FileSource:
         return str(self._path)
 
     def answer(self, request: Request) -> Answer:
-        """Return the first file's part that fits the request; raise SourceFailed (status 404) where none does."""
-        for collateral in self._files():
-            found = _answer(collateral, request)
+        """Return the first file's part that fits the request; raise SourceFailed (status 404) where none does.
+
+        Files named `-early` before `.json` answer for that update alone, as `strongroom pccs serve --folder` has it.
+        """
+        for path, collateral in self._files():
+            found = _answer(collateral, request) if _is_of_edition(path, request) else None
             if found is not None:
                 return found
         raise SourceFailed(f"{self.name} holds nothing for {request.path_and_query()[:160]}", status=404)
 
     def requests(self) -> Iterator[Request]:
         """Yield the requests that the newest of the files answers."""
-        for held in self._files():
+        for _, held in self._files():
             tee = Tee.TDX if _member(held.tcb_info, "id") == Tee.TDX else Tee.SGX
             parameters = {"fmspc": _member(held.tcb_info, "fmspc") or ""}
             ca = "processor" if _CAS["processor"] in _bytes(held.pck_crl) else "platform"
@@ -54,8 +58,8 @@ class FileSource:
             yield Request(kind=Kind.QE_IDENTITY, tee=tee)
             return
 
-    def _files(self) -> Iterator[Collateral]:
-        """Yield readable collateral, the newest file first."""
+    def _files(self) -> Iterator[tuple[Path, Collateral]]:
+        """Yield paths and readable collateral, the newest file first."""
         try:
             paths = [self._path] if self._path.is_file() else [p for p in self._path.iterdir() if p.suffix == ".json"]
             paths.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
@@ -65,11 +69,18 @@ class FileSource:
             raise SourceFailed(f"{self.name} holds {len(paths)} files, at most {MAX_FILES} are read")
         for path in paths:
             try:
-                yield Collateral.from_json(disk.read_bounded(path, limit=MAX_COLLATERAL_FILE_BYTES))
+                yield path, Collateral.from_json(disk.read_bounded(path, limit=MAX_COLLATERAL_FILE_BYTES))
             except OSError as problem:
                 raise SourceFailed(f"{path} cannot be read: {problem.strerror}") from None
             except CollateralUnreadable as problem:
                 raise SourceFailed(f"{path}: {problem.sentence}") from None
+
+
+def _is_of_edition(path: Path, request: Request) -> bool:
+    """Whether a file is for the update that is asked for: taken for another, it would look like a rollback later."""
+    if request.kind not in _IN_EDITIONS or "tcbEvaluationDataNumber" in request.parameters:
+        return True
+    return path.stem.endswith("-early") == (request.parameters.get("update") == "early")
 
 
 def _answer(held: Collateral, request: Request) -> Answer | None:

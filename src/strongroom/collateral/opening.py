@@ -5,6 +5,7 @@ World: the files that the settings name. Sources that are weaker than they shoul
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -25,9 +26,17 @@ from strongroom.collateral.profiles import Profile
 from strongroom.collateral.seen import Seen
 from strongroom.collateral.settings import CollateralSettings
 from strongroom.collateral.sources import LiveSource, log_grace, utc_now
+from strongroom.errors import Unreachable
 from strongroom.pki import disk
 
 _log = logging.getLogger("strongroom.collateral")
+
+
+class GraceUnrecorded(Unreachable):
+    """Ended collateral would serve within the grace, but that cannot be recorded, so it does not."""
+
+    code = "SR-COLLATERAL-AUDIT"
+    fix = "Make audit.jsonl in the cache folder writable, and make room on the disk."
 
 
 def open_sources(
@@ -101,25 +110,44 @@ def is_path(name: str) -> bool:
 
 
 def audit_file(folder: Path) -> Audit:
-    """Return an audit that appends one line of JSON for each use of the grace to `audit.jsonl`, and logs it."""
+    """Return an audit that appends one line of JSON for each use of the grace to `audit.jsonl`, and logs it.
+
+    The audit raises GraceUnrecorded where it cannot.
+    """
 
     def record(use: GraceUse) -> None:
-        line = json.dumps({
-            "at": timestamp(use.at),
-            "event": "collateral-grace",
-            "fmspc": use.fmspc,
-            "parts": [
-                {"what": part.checked.subject, "source": part.source, "until": timestamp(part.checked.span.until)}
-                for part in use.parts
-            ],
-        })  # fmt: skip
-        with hold(folder / "audit.lock"):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(folder / "audit.jsonl", flags, disk.SECRET_MODE)
-            with os.fdopen(descriptor, "ab") as file:
-                file.write(line.encode("ascii") + b"\n")
-                file.flush()
-                os.fsync(descriptor)
+        try:
+            _append(folder, use)
+        except OSError as problem:
+            raise GraceUnrecorded(f"{folder / 'audit.jsonl'}: {problem.strerror}") from None
         log_grace(use)
 
     return record
+
+
+def _append(folder: Path, use: GraceUse) -> None:
+    line = json.dumps({
+        "at": timestamp(use.at),
+        "event": "collateral-grace",
+        "fmspc": use.fmspc,
+        "parts": [
+            {"what": part.checked.subject, "source": part.source, "until": timestamp(part.checked.span.until)}
+            for part in use.parts
+        ],
+    })  # fmt: skip
+    with hold(folder / "audit.lock"):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(folder / "audit.jsonl", flags, disk.SECRET_MODE)
+        try:
+            _write_whole(descriptor, line.encode("ascii") + b"\n")
+        finally:
+            os.close(descriptor)
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
+    """Append a line and sync it, or leave the file as it was: half a line would spoil the next one too."""
+    size = os.fstat(descriptor).st_size
+    if os.write(descriptor, line) != len(line):
+        os.ftruncate(descriptor, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(descriptor)

@@ -14,6 +14,7 @@ from typing import Final, Protocol, Self
 
 MAX_WAIT_S: Final = 600.0  # new wants and a changed clock are noticed within this time
 MIN_WAIT_S: Final = 1.0
+PATIENCE_S: Final = 2.0  # that a stop waits for a renewal under way
 _log = logging.getLogger("strongroom.collateral")
 
 
@@ -28,10 +29,16 @@ class Refresher:
     """Calls `refresh` whenever something is due, until it is stopped. A context manager."""
 
     def __init__(
-        self, source: Refreshing, *, clock: Callable[[], datetime], wait: Callable[[float], bool] | None = None
+        self,
+        source: Refreshing,
+        *,
+        clock: Callable[[], datetime],
+        wait: Callable[[float], bool] | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._source = source
         self._clock = clock
+        self._patience_s = patience_s
         self._stopping = threading.Event()
         self._wait = wait or self._stopping.wait  # returns whether to stop
         self._thread = threading.Thread(target=self._run, name="collateral-refresher", daemon=True)
@@ -46,9 +53,12 @@ class Refresher:
         self.stop()
 
     def stop(self) -> None:
-        """End the thread; a request under way is waited for, at most as long as its limits allow."""
+        """End the thread; one that waits for a slow server is left to end with the process.
+
+        It can do no harm there: what it writes, it writes whole or not at all.
+        """
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(self._patience_s)
 
     def _run(self) -> None:
         seconds = MIN_WAIT_S

@@ -20,10 +20,10 @@ from typing import Final
 from strongroom.attestation.rollback import CollateralRollback
 from strongroom.attestation.validity import parse_timestamp, timestamp
 from strongroom.collateral.api import CRLS, Kind
-from strongroom.collateral.cache import hold
+from strongroom.collateral.cache import hold, remove_drafts
 from strongroom.collateral.checks import Checked
 from strongroom.collateral.freshness import CLOCK_TOLERANCE
-from strongroom.errors import Refused, Tampered
+from strongroom.errors import Refused, Tampered, Unreachable
 from strongroom.pki import disk
 from strongroom.wire import strict_json
 
@@ -60,6 +60,13 @@ class _Marks:
     marks: dict[str, Mark] = field(default_factory=dict)
 
 
+class SeenUnwritten(Unreachable):
+    """Newer collateral was seen, but that cannot be recorded, so going back behind it would not be noticed later."""
+
+    code = "SR-COLLATERAL-SEEN-WRITE"
+    fix = "Make room on the disk, or name a cache folder that this user may write; what is cached serves meanwhile."
+
+
 class Seen:
     """The record, shared by processes through its file, or in memory alone where there is no folder."""
 
@@ -89,17 +96,28 @@ class Seen:
             )
 
     def record(self, checked: Checked) -> None:
-        """Remember something that was verified and is current; raise CollateralRollback if it is older after all."""
+        """Remember something that was verified and is current.
+
+        Raises CollateralRollback if it is older after all, SeenUnwritten where the record cannot be kept. A PCK
+        certificate has neither number nor issue to go back behind; machines must not make the record grow.
+        """
+        if checked.span.kind is Kind.PCK_CERT:
+            return
+        try:
+            self._record(checked)
+        except OSError as problem:
+            raise SeenUnwritten(f"{self._path}: {problem.strerror}") from None
+
+    def _record(self, checked: Checked) -> None:
         with self._alone():
             self.check(checked)
             known = deepcopy(self._load())
             name = _name(checked)
             mark = Mark(number=checked.number, issued=checked.span.issued if _is_list(checked) else _EPOCH)
-            signed_at = checked.span.issued if checked.span.kind is not Kind.PCK_CERT else _EPOCH
-            if known.marks.get(name) == mark and signed_at <= known.latest:
+            if known.marks.get(name) == mark and checked.span.issued <= known.latest:
                 return
             known.marks[name] = mark
-            known.latest = max(known.latest, signed_at)
+            known.latest = max(known.latest, checked.span.issued)
             self._store(known)
 
     @contextmanager
@@ -121,6 +139,8 @@ class Seen:
                 self._read_at = stamp
         except FileNotFoundError:
             return self._memory  # removed while we run: what this process has seen still counts
+        except (OSError, disk.FileTooLong) as problem:
+            raise SeenDamaged(f"{self._path} cannot be read: {problem}") from None
         return self._memory
 
     def _store(self, known: _Marks) -> None:
@@ -134,6 +154,7 @@ class Seen:
                 name: {"number": mark.number, "issued": timestamp(mark.issued)} for name, mark in known.marks.items()
             },
         }
+        remove_drafts(self._path)
         with disk.new_file(self._path, disk.SECRET_MODE, json.dumps(value, indent=1).encode("ascii")) as temporary:
             temporary.replace(self._path)
             disk.sync_folder(self._path.parent)

@@ -239,7 +239,10 @@ class LiveSource:
         part = self._fetch(request, under, at)
         self._seen.record(part.checked)
         entry = Entry(request=request, answer=part.exchange.answer, source=part.source, fetched=part.fetched)
-        self._store.save(key, entry)
+        try:
+            self._store.save(key, entry)
+        except OSError as problem:  # a full disk stops nobody: this process goes on with what it holds
+            _log.error("collateral cache: the answer to %s is not kept: %s", request.path, problem)
         self._held.put(key, (self._store.stamp(key), part))
         self._failed.forget(key)
         return part

@@ -44,6 +44,22 @@ def test_the_newest_file_answers(publish, world):
     assert '"tcbEvaluationDataNumber":18' in signed_json(request, FileSource(folder).answer(request)).text
 
 
+def test_tcb_12_files_for_the_early_update_answer_for_it_alone(publish, world):
+    folder = publish(number=17)
+    standard = folder / f"{world.fmspc}.json"
+    publish("other", number=19)
+    (folder.parent / "other" / standard.name).replace(folder / f"{world.fmspc}-early.json")
+    source = FileSource(folder)
+    for kind, parameters in ((Kind.TCB, {"fmspc": world.fmspc}), (Kind.QE_IDENTITY, {})):
+        for update, number in ({}, 17), ({"update": "standard"}, 17), ({"update": "early"}, 19):
+            body = source.answer(Request(kind=kind, parameters={**parameters, **update})).body
+            assert f'"tcbEvaluationDataNumber":{number}'.encode() in body
+    standard.unlink()
+    with pytest.raises(SourceFailed):
+        source.answer(Request(kind=Kind.QE_IDENTITY))
+    assert source.answer(Request(kind=Kind.ROOT_CRL)).status == 200
+
+
 def test_a_folder_that_cannot_be_read_or_holds_garbage_fails(tmp_path):
     request = Request(kind=Kind.ROOT_CRL)
     with pytest.raises(SourceFailed, match="cannot be read"):

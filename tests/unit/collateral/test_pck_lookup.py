@@ -10,6 +10,8 @@ from strongroom.cli.pccs_world import world_stock
 from strongroom.collateral import CollateralUnavailable, LiveSource, pccs
 from strongroom.collateral.answering import SourceFailed
 from strongroom.collateral.api import TCBM_HEADER, Answer, Kind
+from strongroom.collateral.cache import Cache
+from strongroom.collateral.seen import Seen
 from strongroom.platforms.simulated import EnclaveIdentity, Rehearsal, World
 
 LOOKED_UP = (CertificationType.RSA_2048_PPID, CertificationType.RSA_3072_PPID)
@@ -82,16 +84,20 @@ def test_ev_06_a_plain_ppid_cannot_be_looked_up(live, quote_of):
     assert refused.value.reason == "CERT_TYPE_UNSUPPORTED"
 
 
-def test_ev_06_a_certificate_for_another_tcb_does_not_pass(live, quote_of, provisioning, world_anchor):
-    def other(answer: Answer) -> Answer:
-        return replace(answer, headers={**answer.headers, TCBM_HEADER: "00" * 18})
-
-    provisioning.change = other
+def test_ev_06_a_certificate_said_to_be_for_another_tcb_is_neither_kept_nor_remembered(
+    provisioning, quote_of, world_anchor, clock, tmp_path
+):
+    store = Cache(tmp_path / "cache")
+    live = LiveSource([provisioning], anchors=[world_anchor], store=store, seen=Seen(store.folder), clock=clock)
+    provisioning.change = lambda answer: replace(answer, headers={**answer.headers, TCBM_HEADER: "00" * 18})
     raw = quote_of(LOOKED_UP[1])
-    collateral = live.collateral_for(parse_quote(raw))
-    with pytest.raises(EvidenceRefused) as refused:
-        verify(raw, collateral, anchors=[world_anchor], at=live._clock())
-    assert refused.value.reason == "CERT_TYPE_UNSUPPORTED"
+    with pytest.raises(CollateralUnavailable, match="was made for"):
+        live.collateral_for(parse_quote(raw))
+    assert Kind.PCK_CERT not in {entry.request.kind for _, entry in store.entries()}
+    provisioning.change = lambda answer: answer
+    clock.turn(seconds=16)  # a failure is believed that long
+    verify(raw, live.collateral_for(parse_quote(raw)), anchors=[world_anchor], at=clock())
+    assert "PCK certificate" not in (store.folder / "seen.json").read_text(), "machines must not make it grow"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +105,7 @@ def test_ev_06_a_certificate_for_another_tcb_does_not_pass(live, quote_of, provi
     [
         (lambda answer: replace(answer, headers={}), "no header"),
         (lambda answer: replace(answer, body=b"\xff"), "not PEM"),
-        (lambda answer: replace(answer, body=b""), "other than PEM"),
+        (lambda answer: replace(answer, body=b""), "other than PEM|wanted 3"),
         (lambda answer: replace(answer, headers={**answer.headers, TCBM_HEADER: "x"}), "36 hex digits"),
     ],
 )

@@ -87,6 +87,21 @@ def test_tcb_14_collateral_is_renewed_before_anybody_asks(run, publish, world_an
     assert source.collateral_for(world_quote) != before
 
 
+def test_it_stops_though_a_server_does_not_answer():
+    asked, answers = threading.Event(), threading.Event()
+
+    class Hanging:
+        def refresh(self):
+            asked.set()
+            answers.wait()
+
+    with Refresher(Hanging(), clock=lambda: NOW, wait=lambda _: answers.is_set(), patience_s=0.01) as refresher:
+        asked.wait()
+    assert refresher._thread.is_alive(), "it is left behind"
+    answers.set()
+    refresher._thread.join()
+
+
 def test_it_stops_when_it_is_told_without_waiting_for_what_is_due():
     with Refresher(Due(None), clock=lambda: NOW):
         pass

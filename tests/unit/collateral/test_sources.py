@@ -16,7 +16,7 @@ from strongroom.collateral.client import HttpSource, SourceFailed
 from strongroom.collateral.file_source import FileSource
 from strongroom.collateral.freshness import Freshness
 from strongroom.collateral.gather import Choice, Platform
-from strongroom.collateral.opening import audit_file
+from strongroom.collateral.opening import GraceUnrecorded, audit_file
 from strongroom.collateral.profiles import pccs
 from strongroom.collateral.seen import Seen
 
@@ -366,7 +366,7 @@ def test_tcb_11_each_use_of_the_grace_leaves_a_record(in_grace, world_quote, tmp
 
 def test_tcb_11_without_a_record_nothing_is_used(in_grace, world_quote, tmp_path):
     (tmp_path / "cache" / "audit.jsonl").mkdir()
-    with pytest.raises(OSError, match="audit"):
+    with pytest.raises(GraceUnrecorded, match="audit"):
         in_grace.collateral_for(world_quote)
 
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from strongroom.attestation import Anchor, Quote, Tee
 from strongroom.attestation.pck import read_pck_claims
 from strongroom.collateral import gather
-from strongroom.collateral.api import FMSPC_HEADER, Answer, BadCollateralRequest, Kind, Request
+from strongroom.collateral.api import Answer, BadCollateralRequest, Kind, Request
 from strongroom.collateral.assemble import Exchange, crl_der, issuer_chain
 from strongroom.collateral.cache import Cache, key_of
 from strongroom.collateral.checks import Circumstances, pck_chain, pem_chain
@@ -180,9 +180,9 @@ class Mirror:
         part = self._live.part(request)
         if isinstance(part, _Absent):
             return False
-        fmspc = part.exchange.answer.header(FMSPC_HEADER) or _fmspc_of(part.exchange)
-        self.fill(Tee.SGX, fmspc.upper())
-        self.fill(Tee.TDX, fmspc.upper())  # many platforms have none, which is no failure
+        fmspc = _fmspc_of(part.exchange)  # what is signed, not what a header says
+        self.fill(Tee.SGX, fmspc)
+        self.fill(Tee.TDX, fmspc)  # many platforms have none, which is no failure
         return True
 
     def refresh(self) -> None:
@@ -200,9 +200,12 @@ class Mirror:
     def keep_fresh(self, stop: threading.Event, longest_s: float = 3600.0) -> None:
         """Renew what is half-way through its window, until told to stop; for a thread of its own."""
         while not stop.wait(longest_s):
-            for exchange in self.held():  # others may have put something there
-                self._live.want(exchange.request)
-            self._live.refresh()
+            try:
+                for exchange in self.held():  # others may have put something there
+                    self._live.want(exchange.request)
+                self._live.refresh()
+            except Exception:  # noqa: BLE001  # the thread must outlive a bug or a bad disk; the log must show it
+                _log.exception("what the mirror holds was not renewed; it tries again")
 
     def held(self) -> Iterator[Exchange]:
         """Yield everything in the cache that is an answer; nothing of it is verified here."""
@@ -257,4 +260,4 @@ def _certificate_request(machine: Machine) -> Request | None:
 
 
 def _fmspc_of(exchange: Exchange) -> str:
-    return read_pck_claims(pem_chain(pck_chain(exchange), "the PCK chain")[0]).fmspc.hex()
+    return read_pck_claims(pem_chain(pck_chain(exchange), "the PCK chain")[0]).fmspc.hex().upper()
