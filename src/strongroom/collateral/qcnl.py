@@ -142,7 +142,7 @@ class _Values:
         return value
 
     def _hours(self, key: str) -> float:
-        """Return a number of hours, which may have a fraction; Intel's library takes no more than its maximum either."""
+        """Return a number of hours, which may have a fraction; like Intel's library, no more than a maximum."""
         value = self._values.pop(key, 168)
         if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
             raise self._fail(key, "a number of hours")
