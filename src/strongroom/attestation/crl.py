@@ -18,13 +18,15 @@ from strongroom.wire.der import DerReader
 
 _MAX_NUMBER_OCTETS: Final = 20
 # An entry as Intel writes it: a serial number of 20 bytes (or 21, the first of them zero), a time, a reason. Lists are
-# long and their entries alike; whatever differs is read element by element.
+# long and their entries alike; a list in which one differs is read element by element.
 _USUAL_ENTRY: Final = re.compile(
-    rb"\x30(?:\x33\x02\x14([\x01-\x7f].{19})|\x34\x02\x15\x00([\x80-\xff].{19}))"
+    rb"\x30(?:\x33\x02\x14(?=[\x01-\x7f])|\x34\x02\x15\x00(?=[\x80-\xff]))(.{20})"
     rb"\x17\x0d\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|1\d|2[0-8])(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ"
     rb"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01.",
     re.DOTALL,
 )
+_USUAL_BYTES: Final = 53
+_TOP_BIT: Final = b"\x80"
 _CRL_NUMBER: Final = der.oid_of("2.5.29.20")
 _AUTHORITY_KEY_ID: Final = der.oid_of("2.5.29.35")
 
@@ -97,20 +99,20 @@ def _expect_algorithm(reader: DerReader) -> None:
 
 def _revoked(tbs: DerReader) -> frozenset[int]:
     """Return the listed serial numbers. Reasons do not matter: whoever is listed is out."""
+    listed = tbs.content(der.SEQUENCE, "revoked certificates")
+    usual: list[bytes] = _USUAL_ENTRY.findall(listed)
+    # All entries are usual if those found fill the list; one whose number starts with a set bit is a byte longer.
+    if len(listed) == _USUAL_BYTES * len(usual) + sum(map(_TOP_BIT.__le__, usual)):
+        return frozenset([int.from_bytes(serial, "big") for serial in usual])
     serials = set()
-    outer = tbs.open(der.SEQUENCE, "revoked certificates")
-    while not tbs.at_end:
-        usual = tbs.matched(_USUAL_ENTRY)
-        if usual is not None:
-            serials.add(int.from_bytes(usual[1] or usual[2], "big"))
-            continue
-        listing = tbs.open(der.SEQUENCE, "revoked certificate")
-        serials.add(tbs.integer("serial number"))
-        tbs.time("revocation date")
-        if not tbs.at_end:
-            tbs.content(der.SEQUENCE, "entry extensions")
-        tbs.close(listing)
-    tbs.close(outer)
+    entries = DerReader(listed, what="revoked certificates", error=tbs.fault)
+    while not entries.at_end:
+        outer = entries.open(der.SEQUENCE, "revoked certificate")
+        serials.add(entries.integer("serial number"))
+        entries.time("revocation date")
+        if not entries.at_end:
+            entries.content(der.SEQUENCE, "entry extensions")
+        entries.close(outer)
     return frozenset(serials)
 
 
