@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from strongroom.attestation import Verdict, parse_quote, verify
-from strongroom.attestation.binding import report_data_for
+from strongroom.attestation import Binding, BindingKind, Verdict, parse_quote, verify
 from strongroom.broker.release import Denial, Grant, ReleaseRule, decide
 from strongroom.client.answers import ModelSpec
 from strongroom.client.connection import Connection
@@ -56,10 +54,12 @@ class ServerNotAccepted(Refused):
 class Evidence:
     """Evidence that verified and is bound to one connection; whether anybody accepts it is another question.
 
-    quoted_by: SHA-256 of the attestation key that signed it, hex; two machines never share one.
+    binding: how the quote is bound to this connection. quoted_by: SHA-256 of the attestation key that signed
+    it, hex; two machines never share one.
     """
 
     verdict: Verdict
+    binding: Binding
     quoted_by: str
     nonce: bytes
     verified_at: datetime
@@ -95,11 +95,11 @@ def verify_answer(answer: bytes, *, spki: bytes, nonce: bytes, trust: Trust, at:
     collateral = trust.collateral.collateral_for(parsed)
     verdict = verify(quote, collateral, anchors=trust.anchors, at=at)
     # 3. It was made for the key of this connection and for our nonce.
-    wanted = report_data_for(PURPOSE, spki, nonce, "")
-    if not hmac.compare_digest(verdict.body.report_data, wanted):
+    binding = Binding(kind=BindingKind.TRANSCRIPT, public_key_spki=spki, purpose=PURPOSE, nonce=nonce)
+    if not binding.holds_for(verdict.body.report_data):
         raise EvidenceNotBound("the quote binds another key or another nonce than those of this connection")
     quoted_by = hashlib.sha256(parsed.attestation_key).hexdigest()
-    return Evidence(verdict=verdict, quoted_by=quoted_by, nonce=nonce, verified_at=at)
+    return Evidence(verdict=verdict, binding=binding, quoted_by=quoted_by, nonce=nonce, verified_at=at)
 
 
 def accept(evidence: Evidence, *, trust: Trust, spec: ModelSpec, at: datetime) -> EvidenceProof:
@@ -111,13 +111,13 @@ def accept(evidence: Evidence, *, trust: Trust, spec: ModelSpec, at: datetime) -
             fix=f'Add a rule with release = "model/{spec.name}/{spec.version or 1}" to the policy.toml you trust.',
         )
     for rule in rules:
-        if isinstance(decide(evidence.verdict, [rule], fresh=True, at=at), Grant):
+        if isinstance(decide(evidence.verdict, [rule], fresh=True, at=at, binding=evidence.binding), Grant):
             return EvidenceProof(evidence=evidence, rule=rule.name)
-    raise _not_accepted(evidence.verdict, rules, at)
+    raise _not_accepted(evidence, rules, at)
 
 
-def _not_accepted(verdict: Verdict, rules: Sequence[ReleaseRule], at: datetime) -> ServerNotAccepted:
-    decision = decide(verdict, rules, fresh=True, at=at)
+def _not_accepted(evidence: Evidence, rules: Sequence[ReleaseRule], at: datetime) -> ServerNotAccepted:
+    decision = decide(evidence.verdict, rules, fresh=True, at=at, binding=evidence.binding)
     reasons = decision.reasons if isinstance(decision, Denial) else ()
     seen = "; ".join(f"{each.word} is {each.observed}, expected {each.expected} ({each.code})" for each in reasons)
     return ServerNotAccepted(f"the program behind this connection is not one you accept: {seen}")

@@ -30,6 +30,7 @@ trust_domains = ["simulated"]
 allow_debug = false
 max_collateral_age_days = 30
 release = "model/{model}/1"
+{extra}
 """
 IDENTITY = simulated.EnclaveIdentity(mr_enclave=b"\x5a" * 32, mr_signer=b"\x01" * 32, isv_prod_id=1, isv_svn=2)
 
@@ -43,11 +44,12 @@ def world(tmp_path_factory):
 def trust(world, tmp_path):
     """Return a function that writes a trust folder and gives its path."""
 
-    def write(*, model="m", mrenclave=IDENTITY.mr_enclave, collateral=True):
+    def write(*, model="m", mrenclave=IDENTITY.mr_enclave, collateral=True, extra=""):
         folder = tmp_path / f"trust-{len(list(tmp_path.iterdir()))}"
         for name in ("anchors", "collateral"):
             (folder / name).mkdir(parents=True)
-        (folder / "policy.toml").write_text(POLICY.format(model=model, mrenclave=mrenclave.hex()), encoding="utf-8")
+        text = POLICY.format(model=model, mrenclave=mrenclave.hex(), extra=extra)
+        (folder / "policy.toml").write_text(text, encoding="utf-8")
         (folder / "anchors" / "simulated.der").write_bytes(world.root_der)
         if collateral:
             text = world.collateral(datetime.now(UTC)).to_json()
@@ -166,6 +168,27 @@ def test_fb_10_evidence_of_model_a_is_nothing_to_a_client_of_model_b(replica, tl
     with pytest.raises(ServerNotAccepted, match="no rule of yours speaks for the model m"):
         ask(server, tls, trust(model="another"))
     assert asked_about_models(server) == []
+
+
+def test_fb_06_a_client_knows_the_machines_that_it_trusts(replica, tls, trust):
+    server = replica()
+    verdict = ask(server, tls, trust()).proof.evidence.evidence.verdict
+
+    def listed(identity):
+        return trust(extra=f'platforms = [{{id = "{identity.hex()}", until = 2099-01-01}}]')
+
+    ask(server, tls, listed(verdict.pck.ppid))
+    asked = asked_about_models(server)
+    with pytest.raises(ServerNotAccepted, match="PLATFORM_NOT_ENROLLED"):
+        ask(server, tls, listed(b"\x0f" * 16))
+    assert asked_about_models(server) == asked  # a foreign machine hears nothing
+
+
+def test_a_rule_may_demand_the_binding_that_this_protocol_has(replica, tls, trust):
+    server = replica()
+    ask(server, tls, trust(extra='bindings = ["transcript"]'))
+    with pytest.raises(ServerNotAccepted, match="POLICY_BINDING"):
+        ask(server, tls, trust(extra='bindings = ["key"]'))
 
 
 def test_fb_11_without_evidence_nothing_is_trusted_on_first_use(serve, tls, trust):
