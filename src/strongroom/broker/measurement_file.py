@@ -51,6 +51,8 @@ def read_measurement(data: bytes) -> MeasuredBuild:
             "this is a debug build, whose memory the host can read",
             fix="Build with sgx.debug = false; for development, write a rule with allow_debug = true by hand.",
         )
+    if "mr_td" in found and "mr_enclave" in found:
+        raise MeasurementMalformed("this names both an enclave and a trust domain")
     if "mr_td" in found:
         return MeasuredBuild(domain=_domain(found))
     signature = SignatureCheck(

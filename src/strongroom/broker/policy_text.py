@@ -127,6 +127,8 @@ def describe(rule: ReleaseRule) -> list[str]:
     if not policy.require_sept_ve_disable:
         lines.append("careful: trust domains are admitted into which the host can inject exceptions")
     lines += _not_covered(policy)
+    if policy.mrsigner is not None and policy.isvprodid == 0:
+        lines.append("careful: product 0 is what enclaves have that were signed without a number: any of this signer's")
     lines += _currency(policy)
     lines += _times(policy)
     if policy.accept_unknown:

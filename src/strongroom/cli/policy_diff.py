@@ -60,12 +60,14 @@ def replay(args: argparse.Namespace, old: ReleasePolicy, new: ReleasePolicy) -> 
 
     anchors = anchors_of(args.root)
     for piece in read_folder(args.evidence):
+        judged = [judge(piece, policy.rules, anchors) for policy in (old, new)]
         before, after = (
-            released(judge(piece, policy.rules, anchors), policy.rules, fresh=args.fresh) for policy in (old, new)
+            released(found, policy.rules, fresh=args.fresh) for found, policy in zip(judged, (old, new), strict=True)
         )
         same = "released" if after else "refused"
         change = same if before == after else "admitted" if after else "no longer"
-        yield {"file": piece.path.name, "before": before, "after": after, "change": change}
+        problem = judged[1].refused and judged[1].refused.code
+        yield {"file": piece.path.name, "before": before, "after": after, "change": change, "error": problem}
 
 
 def _text(found: PolicyDiff, replayed: Sequence[dict[str, Any]], folder: Path | None) -> Iterator[str]:
@@ -82,6 +84,14 @@ def _text(found: PolicyDiff, replayed: Sequence[dict[str, Any]], folder: Path | 
             yield f"{each['file']}: no longer released {each['before']}"
     count = sum(each["change"] in {"released", "refused"} for each in replayed)
     yield f"{folder}: {len(replayed)} pieces of evidence judged under both, {count} as before"
+    yield from _unsound(replayed)
+
+
+def _unsound(replayed: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Say which evidence says nothing about the policies, since it does not hold under the roots named."""
+    problems = [each["error"] for each in replayed if each["error"]]
+    for code in sorted(set(problems)):
+        yield f"note: {problems.count(code)} of them do not hold at all [{code}]; --root names further roots to trust"
 
 
 def _findings(title: str, findings: Sequence[Finding], changes: set[str]) -> Iterator[str]:

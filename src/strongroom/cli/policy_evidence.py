@@ -16,6 +16,7 @@ from strongroom.attestation.recorded import MAX_RECORD_BYTES, RecordedEvidence
 from strongroom.broker.release import Grant, ReleaseRule, decide
 from strongroom.broker.setup import read_anchors
 from strongroom.cli.frame import Misuse
+from strongroom.errors import BadInput
 from strongroom.pki import disk
 
 MAX_FOLDER_FILES = 10_000
@@ -53,7 +54,7 @@ def read_piece(path: Path, *, collateral: Path | None, at: datetime | None) -> P
     """Return a recorded file, or a raw quote with the collateral named; `at` replaces the recorded time."""
     data = disk.read_bounded(path, limit=MAX_RECORD_BYTES)
     if data[:64].lstrip().startswith(b"{"):
-        evidence = RecordedEvidence.from_json(data)
+        evidence = _recorded(path, data)
         if at is not None:
             evidence = RecordedEvidence(quote=evidence.quote, collateral=evidence.collateral, at=at)
         return Piece(path=path, evidence=evidence)
@@ -64,11 +65,26 @@ def read_piece(path: Path, *, collateral: Path | None, at: datetime | None) -> P
     return Piece(path=path, evidence=RecordedEvidence(quote=data[: MAX_QUOTE_BYTES + 1], collateral=parts, at=moment))
 
 
+def _recorded(path: Path, data: bytes) -> RecordedEvidence:
+    """Return what a recorded file holds; the errors name the file, which may be one of thousands."""
+    try:
+        return RecordedEvidence.from_json(data)
+    except BadInput as problem:
+        raise type(problem)(f"{path}: {problem.sentence}", fix=problem.fix) from None
+
+
 def read_folder(folder: Path) -> Iterator[Piece]:
-    """Yield the recorded evidence of a folder, by name."""
-    for path in sorted(islice(folder.iterdir(), MAX_FOLDER_FILES)):
-        if path.suffix == ".json":
-            yield read_piece(path, collateral=None, at=None)
+    """Yield the recorded evidence of a folder, by name; none, or more than are read, is a mistake to be told."""
+    names = list(islice(folder.iterdir(), MAX_FOLDER_FILES + 1))
+    found = sorted(path for path in names if path.suffix == ".json")
+    if len(names) > MAX_FOLDER_FILES:
+        raise Misuse(f"{folder} holds more than {MAX_FOLDER_FILES} files", fix="Judge it in several folders.")
+    if not found:
+        raise Misuse(
+            f"{folder} holds no recorded evidence", fix="Name the folder of strongroom broker serve --record-evidence."
+        )
+    for path in found:
+        yield read_piece(path, collateral=None, at=None)
 
 
 def judge(piece: Piece, rules: Sequence[ReleaseRule], anchors: Sequence[Anchor]) -> Judged:

@@ -46,6 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Judge every piece of evidence; return 3 if one is refused."""
     from strongroom.cli.policy_evidence import anchors_of, judge, read_piece
+    from strongroom.cli.verdict_text import PHYSICAL_ACCESS
 
     rules, anchors = rules_and_roots(args)
     found = []
@@ -57,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps({"evidence": found}) + "\n")
     else:
         sys.stdout.writelines(line + "\n" for each in found for line in _lines(each, checks=args.checks))
+        if any(each["released"] and each["trust_domain"] == "intel" for each in found):
+            sys.stdout.write(f"{PHYSICAL_ACCESS}\n")
     return 0 if all(each["released"] for each in found) else REFUSED
 
 
@@ -82,11 +85,13 @@ def _object(judged: Judged, rules: tuple[ReleaseRule, ...], *, fresh: bool) -> d
     from strongroom.broker.release import Denial, decide
 
     piece = judged.piece
-    result: dict[str, Any] = {"file": str(piece.path), "at": piece.evidence.at.isoformat(), "released": None}
+    result: dict[str, Any] = {"file": str(piece.path), "at": piece.evidence.at.isoformat(), "released": None,
+                              "trust_domain": None}  # fmt: skip
     if judged.claims is None:
         problem = judged.refused
         error = {"code": problem.code, "sentence": problem.sentence, "fix": problem.fix} if problem else None
-        return {**result, "error": error, "rules": []}
+        return {**result, "error": error, "reasons": [], "rules": []}
+    result["trust_domain"] = judged.claims.trust_domain.value
     outcome = decide(judged.claims, rules, fresh=fresh, at=piece.evidence.at)
     reasons = [reason.to_json_object() for reason in outcome.reasons] if isinstance(outcome, Denial) else []
     result["released"] = None if isinstance(outcome, Denial) else outcome.secret_name

@@ -9,6 +9,10 @@ from strongroom.attestation.steps import Outcome, StepCheck, checks_of_refusal
 from strongroom.cli.advisory_links import link_of
 from strongroom.cli.quote_tree import Node, td_flag_names
 
+# With every pass that rests on hardware (threat PL-09): no verifier can tell.
+PHYSICAL_ACCESS = (
+    "Not proved: that nobody opened the machine. Who can may read its memory or steal its attestation key."
+)
 _MARKS = {Outcome.PASS: "passed", Outcome.FAIL: "FAILED", Outcome.UNKNOWN: "not looked at"}
 
 
@@ -63,6 +67,8 @@ def card(verdict: Verdict) -> str:
     )
     lines += [f"{name:>16}  {value}" for name, value in rows]
     lines.append("\nA verdict is not a decision: whether this is enough is for a policy to say.")
+    if verdict.trust_domain is TrustDomain.INTEL:
+        lines.append(PHYSICAL_ACCESS)
     return "\n".join(lines) + "\n"
 
 

@@ -129,3 +129,13 @@ def test_id_10_what_a_rule_leaves_open_in_a_trust_domain_is_said(domain, said):
     found = [sentence for sentence in policy_text.describe(rule) if sentence.startswith("careful")]
     assert len(found) == (said is not None)
     assert said is None or found[0].startswith(said)
+
+
+def test_a_product_that_every_unnumbered_enclave_has_is_told():
+    def said(number):
+        signature = SignatureCheck(mrsigner=b"\xcd" * 32, isvprodid=number, min_isvsvn=1)
+        rule = policy_text.strict_rule("x", release="model/m/1", mrenclave=None, signature=signature)
+        return [sentence for sentence in policy_text.describe(rule) if sentence.startswith("careful: product 0")]
+
+    assert len(said(0)) == 1
+    assert said(1) == []

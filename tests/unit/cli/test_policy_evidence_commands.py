@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from strongroom.attestation import TcbStatus, Tee
+from strongroom.attestation import Collateral, TcbStatus, Tee, parse_quote
 from strongroom.attestation.recorded import RecordedEvidence
 from strongroom.broker import policy_file
+from strongroom.broker import policy_text as policy_text_of
 from strongroom.cli import main
 from strongroom.gramine import sigstruct
 from strongroom.platforms.simulated import EnclaveIdentity, World
@@ -186,6 +187,107 @@ def test_a_broken_policy_is_bad_input(run, policy, capsys):
     run("policy", "diff", good, policy("version = 9", "bad"), status=2)
 
 
+def test_a_folder_without_evidence_is_no_proof_of_anything(run, policy, tmp_path, capsys):
+    good = policy(policy_text(), "good")
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "quote.bin").write_bytes(b"raw")
+    run("policy", "diff", good, good, "--evidence", tmp_path / "evidence", status=1)
+    run("policy", "diff", good, good, "--evidence", tmp_path / "gone", status=2)
+    run("policy", "diff", good, good, "--evidence", good, status=2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{}", "{", '{"quote": "", "collateral": {"tcb_info": "\\ud800"}, "at": 1}',
+     '{"quote": "AA==", "collateral": {}, "at": 1e400}', '{"quote": "AA==", "collateral": {}, "at": true}',
+     '{"quote": "AA==\\n", "collateral": {}, "at": 1}'],
+)  # fmt: skip
+def test_evidence_that_cannot_be_read_is_named(content, recorded, policy, tmp_path, capsys):
+    recorded()
+    (tmp_path / "evidence" / "torn.json").write_text(content)
+    good = policy(policy_text(), "good")
+    assert main(["policy", "diff", good, good, "--evidence", str(tmp_path / "evidence")]) == 2
+    assert "torn.json: " in capsys.readouterr().err
+
+
+def test_a_folder_in_the_place_of_evidence_is_named(recorded, policy, tmp_path, capsys):
+    recorded()
+    (tmp_path / "evidence" / "one.json").unlink()
+    (tmp_path / "evidence" / "one.json").mkdir()
+    good = policy(policy_text(), "good")
+    assert main(["policy", "diff", good, good, "--evidence", str(tmp_path / "evidence")]) == 2
+    assert "one.json is not a regular file" in capsys.readouterr().err
+
+
+def test_evidence_that_holds_under_no_root_is_told_not_called_unchanged_silently(run, recorded, policy, tmp_path):
+    recorded()
+    good = policy(policy_text(), "good")
+    words = ("policy", "diff", good, good, "--evidence", tmp_path / "evidence")
+    assert "note: 1 of them do not hold at all [SR-SIMULATED-EVIDENCE]; --root" in run(*words)
+    [found] = json.loads(run(*words, "--json"))["evidence"]
+    assert found["error"] == "SR-SIMULATED-EVIDENCE"
+
+
+def test_the_object_of_a_piece_has_one_shape(run, recorded, policy, root):
+    words = ("policy", "test", recorded(), "--policy", policy(policy_text()), "--json")
+    [sound] = json.loads(run(*words, "--root", root))["evidence"]
+    [unsound] = json.loads(run(*words, status=3))["evidence"]
+    assert sound.keys() == unsound.keys()
+    assert (sound["trust_domain"], unsound["trust_domain"]) == ("simulated", None)
+
+
+def test_pl_09_a_pass_on_the_simulated_platform_does_not_speak_of_hardware(run, recorded, policy, root):
+    assert "opened the machine" not in run(
+        "policy", "test", recorded(), "--policy", policy(policy_text()), "--root", root
+    )
+
+
+REAL = "real-tdx-v4-9069d475-2025-09-02"  # up to date, not debug; a server as clouds have them
+
+
+@pytest.fixture
+def real(shared_vectors, tmp_path):
+    """A real quote as recorded evidence, and the strictest rule for what runs there."""
+    folder = shared_vectors / "dcap"
+    [case] = [each for each in json.loads((folder / "index.json").read_text())["vectors"] if each["id"] == REAL]
+    at = datetime.fromtimestamp(case["verification_time"], UTC)
+    quote = (folder / case["quote"]).read_bytes()
+    collateral = Collateral.from_json((folder / case["collateral"]).read_text())
+    path = tmp_path / "real.json"
+    path.write_bytes(RecordedEvidence(quote=quote, collateral=collateral, at=at).to_json())
+    body = parse_quote(quote).body
+    named = {"mrtd": body.mr_td, **{f"rtmr{number}": getattr(body, f"rtmr{number}") for number in range(4)}}
+    named |= {word: getattr(body, word) for word in ("mr_config_id", "mr_owner", "mr_owner_config")}
+
+    def rule(*allow, **more):
+        return rendered(release=MODEL, mrenclave=None, domain=named, allow=allow, **more)
+
+    return str(path), rule
+
+
+def rendered(**words):
+    return "version = 1\n" + policy_text_of.render(policy_text_of.strict_rule("real", **words))
+
+
+def test_the_first_real_machine_is_refused_with_a_reason_and_what_to_write(run, real, policy):
+    evidence, rule = real
+    out = run("policy", "test", evidence, "--policy", policy(rule(max_collateral_age_days=30)), status=3)
+    for flag in ("dynamic_platform", "cached_keys", "smt_enabled"):
+        assert f"[POLICY_{flag.upper()}] allow_{flag}: true: " in out
+        assert f"write allow_{flag} = true in the rule if you accept that" in out
+    assert out.count("[") == 3
+    assert "opened the machine" not in out
+
+
+def test_pl_09_a_pass_that_rests_on_hardware_says_what_it_does_not_prove(run, real, policy):
+    evidence, rule = real
+    text = rule("allow_dynamic_platform", "allow_cached_keys", "allow_smt_enabled", max_collateral_age_days=30)
+    out = run("policy", "test", evidence, "--policy", policy(text))
+    assert "Not proved: that nobody opened the machine." in out
+    for word in (f'denied_roots = ["{"46" * 48}"]', 'denied_fmspc = ["000000000000"]'):
+        run("policy", "test", evidence, "--policy", policy(text + word))  # another root, another family
+
+
 # policy show -----------------------------------------------------------------------------------------------------
 
 
@@ -281,5 +383,7 @@ def test_trust_takes_a_measurement_of_a_trust_domain(run, owner, tmp_path):
     run(*words, "--by-signer", status=1)
     path.write_text(json.dumps({"mr_td": "da" * 48}))
     run(*words, status=2)
-    path.write_text(json.dumps(measured | {"rtmr0": "xx"}))
-    run(*words, status=2)
+    for bad in ({"rtmr0": "xx"}, {"mr_enclave": "ab" * 32}, {"debug": True}, {"rtmr1": "00" * 48, "rtmr2": "00" * 48}):
+        path.write_text(json.dumps(measured | bad))
+        run(*words, status=2)
+    assert len(rules_of(owner)) == 1

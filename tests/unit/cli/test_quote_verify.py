@@ -187,6 +187,24 @@ def test_the_card_of_a_production_enclave_does_not_warn_of_debug(command, capsys
     assert "DEBUG" not in capsys.readouterr().out
 
 
+def test_pl_09_the_card_of_real_hardware_says_what_no_verifier_can_tell(shared_vectors, command, capsys):
+    assert main(command()) == 0
+    assert "opened the machine" not in capsys.readouterr().out  # simulated: nothing rests on hardware
+    folder = shared_vectors / "dcap"
+    cases = json.loads((folder / "index.json").read_text())["vectors"]
+    [case] = [each for each in cases if each["id"] == "real-tdx-v4-9069d475-2025-09-02"]
+    words = [
+        "quote",
+        "verify",
+        "--quote",
+        str(folder / case["quote"]),
+        "--collateral",
+        str(folder / case["collateral"]),
+    ]
+    assert main([*words, "--at", str(case["verification_time"])]) == 0
+    assert "Not proved: that nobody opened the machine." in capsys.readouterr().out
+
+
 def test_without_a_root_intels_key_is_pinned(command, capsys):
     assert main(command("--json", root=False)) == 3
     assert json.loads(capsys.readouterr().out)["error"] == "ROOT_UNTRUSTED"
