@@ -15,6 +15,7 @@ from pathlib import Path
 from strongroom.cli.quote_verify import print_json, read_file, verdict_object
 from strongroom.cli.verdict_text import card
 
+MAX_TIMEOUT_S = 3600
 _MAX_ROOT_BYTES = 64 * 1024
 
 
@@ -27,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, metavar="FILE", help="the root certificate to pin (default: Intel's key)")
     parser.add_argument("--quote-out", type=Path, metavar="FILE", help="write the quote here (a new file)")
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="SECONDS", help="for the handshake (default: 10)"
+        "--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for the handshake (default: 10)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -55,6 +56,13 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(card(verdict))
         sys.stdout.write(f"The quote is bound to the key of the live handshake (form: {evidence.form.value}).\n")
     return 0
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= MAX_TIMEOUT_S:
+        raise argparse.ArgumentTypeError(f"{text[:32]!r} is not a number of seconds from 0 to {MAX_TIMEOUT_S}")
+    return value
 
 
 def _server(text: str) -> tuple[str, int]:

@@ -235,3 +235,9 @@ def test_the_verb_refuses_what_does_not_hold(server, proof, command, capsys):
     words = command(1)
     for wrong in ("localhost", "localhost:", ":1", "localhost:0", "localhost:99999", "localhost:http"):
         assert main([*words[:2], wrong, *words[3:]]) == 1
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0", "3601", "soon"])
+def test_a_timeout_is_a_number_of_seconds(seconds, command, capsys):
+    assert main(command(9, "--timeout", seconds)) == 1
+    assert "[SR-MISUSE]" in capsys.readouterr().err
