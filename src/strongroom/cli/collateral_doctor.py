@@ -21,7 +21,7 @@ from strongroom.cli.collateral_options import (
     source_arguments,
     tee,
 )
-from strongroom.cli.collateral_show import cache_folder, lines
+from strongroom.cli.collateral_show import cache_folder, lines, of_cache
 from strongroom.cli.workspace_option import workspace_argument
 from strongroom.collateral.api import Kind, Request
 from strongroom.collateral.examination import PartFinding, SourceFinding
@@ -55,7 +55,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Examine and print; raise NoSourceWorks or CollateralRunsOut."""
-    from strongroom.cli.collateral_show import _of_cache as of_cache
     from strongroom.collateral.examination import examine_all
 
     log_to_stderr(level=30)
@@ -124,7 +123,7 @@ def _report(sources: Sequence[SourceFinding], kept: Sequence[PartFinding], at: d
             yield f"    clocks differ by {source.skew.total_seconds():.0f} s (its HTTP Date minus our time)"
             yield "    Set this machine's clock from a source you trust; if it is right, the server's is wrong."
         for part in source.parts:
-            yield from (f"    {line}" for line in lines(part, at))
+            yield from (f"    {line}" for line in lines(part, at, named=False))
     if kept:
         yield "cache"
         for part in kept:

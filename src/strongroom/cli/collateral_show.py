@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Print one line for each part."""
     settings, base = settings_of(args)
     at = clock_of(args)()
-    exchanges = list(_of_file(args.file) if args.file else _of_cache(cache_folder(args, base)))
+    exchanges = list(_of_file(args.file) if args.file else of_cache(cache_folder(args, base)))
     findings = tuple(examine_all(exchanges, anchors=anchors_of(args), rules=settings.rules, at=at))
     if args.json:
         sys.stdout.write(json.dumps({"parts": [each.to_json_object(at) for each in findings]}, indent=2) + "\n")
@@ -57,21 +57,23 @@ def cache_folder(args: argparse.Namespace, base: Path) -> Path:
     return args.workspace / DEFAULT_CACHE if found is None else base / (found[0].cache or DEFAULT_CACHE)
 
 
-def lines(finding: PartFinding, at: datetime) -> Iterator[str]:
-    """Yield the lines that describe a part to a person."""
+def lines(finding: PartFinding, at: datetime, *, named: bool = True) -> Iterator[str]:
+    """Yield the lines that describe a part to a person; without `named`, where its source stands above it."""
+    source = f"  from {finding.source}" if named else ""
     if finding.standing is None or finding.issued is None or finding.ends is None or finding.refresh_at is None:
-        yield f"{finding.what}  from {finding.source}"
-        yield f"    does not hold: {finding.problem} [{finding.code}]"
+        yield f"{finding.what}{source}"
+        yield f"    not usable: {finding.problem} [{finding.code}]"
         yield f"    {finding.fix}"
         return
-    yield f"{finding.what}  number {finding.number}  from {finding.source}"
+    yield f"{finding.what}  number {finding.number}{source}"
     yield (
         f"    {finding.standing.value}: {finding.days_left(at):.1f} days left, issued {finding.issued:%Y-%m-%d %H:%M},"
         f" next update {finding.next_update:%Y-%m-%d %H:%M}, to be renewed from {finding.refresh_at:%Y-%m-%d %H:%M} UTC"
     )
 
 
-def _of_cache(folder: Path) -> Iterator[tuple[Exchange, str]]:
+def of_cache(folder: Path) -> Iterator[tuple[Exchange, str]]:
+    """Yield the answers in a cache, each with its source."""
     from strongroom.collateral.cache import Cache
 
     if folder.is_dir():

@@ -14,7 +14,7 @@ class SourceFailed(Unreachable):
     """A collateral source gave no answer that can be used."""
 
     code = "SR-COLLATERAL-SOURCE"
-    fix = "Run strongroom collateral doctor: it says of each source what is wrong and what to do."
+    fix = "Name another source as well; strongroom collateral doctor says of each what is wrong."
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode, urlsplit
 
 from strongroom.attestation import Tee
 from strongroom.errors import BadInput
@@ -218,6 +218,13 @@ def _checked(request: Request) -> dict[str, str]:
     return {name: _value(name, given[name]) for name in (*required, *optional) if name in given}
 
 
+def _is_address(text: str) -> bool:
+    try:
+        return bool(_URI.fullmatch(text) and urlsplit(text).hostname)
+    except ValueError:  # as from a bracket that is not closed
+        return False
+
+
 def _value(name: str, value: str) -> str:
     if name in _HEX:
         if len(value) != _HEX[name] or not _HEX_DIGITS.fullmatch(value):
@@ -228,7 +235,7 @@ def _value(name: str, value: str) -> str:
             raise BadCollateralRequest(f"{name} is {value[:32]!r}, wanted {' or '.join(_WORDS[name])}")
         return value
     if name == "uri":
-        if not _URI.fullmatch(value):
+        if not _is_address(value):
             raise BadCollateralRequest(f"uri is {value[:64]!r}, wanted an http or https URL")
         return value
     if not _DIGITS.fullmatch(value):

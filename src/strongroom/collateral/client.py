@@ -66,6 +66,15 @@ _REASONS: Final = {
     429: "it is asked too often",
     503: "it is not ready",
 }
+_FIXES: Final = {
+    400: "Check the address: it ends before or with /sgx/certification/v4/ (or v3).",
+    401: "Give the subscription key in a file of its own (subscription_key_file); Intel wants it for PCK certificates.",
+    403: "Look whether this network may ask that server, and whether it wants a key.",
+    404: "Check FMSPC and CA (platform or processor); a PCCS that does not ask upstream has to be filled first.",
+    410: "Ask for the standard or early update, or for a newer evaluation number.",
+    429: "Wait, or put a PCCS of your own in between: strongroom pccs serve.",
+}
+_CHECK_SERVER: Final = "Check host and port, that the server runs, and the firewall and proxies in between."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +143,7 @@ class HttpSource:
                 target = urljoin(url, answer.header("Location") or "")
                 origin = _origin(target)
             except ValueError:  # as from a bracket that is not closed
-                raise SourceFailed(f"{self.name} redirects to what is no address", status=answer.status) from None
+                raise SourceFailed(f"{self.name} redirects to what is no address", fix=_FIXES[400]) from None
             if origin != _origin(url):
                 raise SourceFailed(
                     f"{self.name} redirects to another host: {origin[:128]!r}",
@@ -142,7 +151,7 @@ class HttpSource:
                     status=answer.status,
                 )
             url = target
-        raise SourceFailed(f"{self.name} redirects more than {MAX_REDIRECTS} times")
+        raise SourceFailed(f"{self.name} redirects more than {MAX_REDIRECTS} times", fix=_FIXES[400])
 
     def _judged(self, answer: Answer) -> Answer:
         status = answer.status
@@ -152,7 +161,8 @@ class HttpSource:
         reason = _REASONS.get(status, "it failed" if status >= 500 else "it refuses")
         words = f"{self.name} answers {status}: {reason}" + (f" ({said!r})" if said else "")
         after = _seconds(answer.header("Retry-After"))
-        raise SourceFailed(words, status=status, again=status == 429 or status >= 500, after_s=after)
+        fix = _FIXES.get(status, "Try later, or name a second source." if status >= 500 else _FIXES[400])
+        raise SourceFailed(words, fix=fix, status=status, again=status == 429 or status >= 500, after_s=after)
 
     def _get(self, url: str, kind: Kind) -> Answer:
         try:
@@ -170,7 +180,7 @@ class HttpSource:
         except (HTTPError, OSError) as problem:
             words, fix = _words(problem)
             if watch.fired:
-                words, fix = f"no whole answer within {self._limits.answer_s:g} s", None
+                words, fix = f"no whole answer within {self._limits.answer_s:g} s", _CHECK_SERVER
             raise SourceFailed(f"{self.name} cannot be read: {words}", fix=fix, again=not watch.fired) from None
 
     @contextmanager
@@ -263,14 +273,14 @@ def _seconds(value: str | None) -> float | None:
     return min(float(value), MAX_RETRY_AFTER_S)
 
 
-def _words(problem: BaseException) -> tuple[str, str | None]:
-    """Return what went wrong on the network, and what to do about it where that is known."""
+def _words(problem: BaseException) -> tuple[str, str]:
+    """Return what went wrong on the network, and what to do about it."""
     cause = getattr(problem, "reason", None) or problem
     if isinstance(cause, NameResolutionError):
         return "its name cannot be resolved", "Check the name, and that this machine may ask a name server."
     if isinstance(cause, NewConnectionError):
         said = str(cause).rpartition("] ")[2] or "no connection"
-        return f"{said.lower()}", "Check host and port, that the server runs, and the firewall and proxies in between."
+        return said.lower(), _CHECK_SERVER
     if isinstance(cause, TimeoutError | TimeoutException):
-        return "it does not answer in time", None
-    return str(cause)[:200] or type(cause).__name__, None
+        return "it does not answer in time", _CHECK_SERVER
+    return str(cause)[:200] or type(cause).__name__, _CHECK_SERVER

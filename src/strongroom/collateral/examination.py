@@ -14,7 +14,7 @@ from typing import Final
 from strongroom.attestation import Anchor
 from strongroom.attestation.crl import Crl
 from strongroom.attestation.validity import timestamp
-from strongroom.collateral.answering import AnswerSource
+from strongroom.collateral.answering import AnswerSource, SourceFailed
 from strongroom.collateral.api import Answer, Kind, Request
 from strongroom.collateral.assemble import Exchange
 from strongroom.collateral.checks import Checked, Circumstances, check
@@ -97,7 +97,10 @@ def examine_source(
     clock: Callable[[], datetime],
     notes: Iterable[str] = (),
 ) -> SourceFinding:
-    """Ask a source each of `requests`, the root CRL first if the others are to be checked, and say what came back."""
+    """Ask a source each of `requests`, the root CRL first if the others are to be checked, and say what came back.
+
+    A source that does not answer at all is asked once.
+    """
     parts: list[PartFinding] = []
     skew: timedelta | None = None
     root_crl: Crl | None = None
@@ -106,6 +109,8 @@ def examine_source(
             answer = source.answer(request)
         except StrongroomError as problem:
             parts.append(_refused(request, source.name, problem))
+            if isinstance(problem, SourceFailed) and problem.status is None:
+                break  # nobody answered, or not by the API: asking on would say and take the same once more
             continue
         skew = _skew(answer, clock()) if skew is None else skew
         under = Circumstances(anchors=tuple(anchors), at=clock(), root_crl=root_crl)

@@ -20,6 +20,8 @@ from strongroom.wire import strict_json
 
 MAX_FILES: Final = 256
 _NAMES: Final = {("QE", Tee.SGX), ("TD_QE", Tee.TDX)}
+_EARLY: Final = "-early"
+_CHECK_PATH: Final = "Check the path and its permissions."
 _IN_EDITIONS: Final = {Kind.TCB, Kind.QE_IDENTITY}
 _CAS: Final = {"platform": b"PCK Platform CA", "processor": b"PCK Processor CA"}
 
@@ -44,18 +46,23 @@ class FileSource:
             found = _answer(collateral, request) if _is_of_edition(path, request) else None
             if found is not None:
                 return found
-        raise SourceFailed(f"{self.name} holds nothing for {request.path_and_query()[:160]}", status=404)
+        raise SourceFailed(
+            f"{self.name} holds nothing for {request.path_and_query()[:160]}",
+            fix="Put the collateral of that platform there: strongroom collateral fetch --out (or sim collateral).",
+            status=404,
+        )
 
     def requests(self) -> Iterator[Request]:
         """Yield the requests that the newest of the files answers."""
-        for _, held in self._files():
+        for path, held in self._files():
             tee = Tee.TDX if _member(held.tcb_info, "id") == Tee.TDX else Tee.SGX
-            parameters = {"fmspc": _member(held.tcb_info, "fmspc") or ""}
+            edition = {"update": "early"} if path.stem.endswith(_EARLY) else {}
+            parameters = {"fmspc": _member(held.tcb_info, "fmspc") or "", **edition}
             ca = "processor" if _CAS["processor"] in _bytes(held.pck_crl) else "platform"
             yield Request(kind=Kind.ROOT_CRL)
             yield Request(kind=Kind.PCK_CRL, parameters={"ca": ca})
             yield Request(kind=Kind.TCB, tee=tee, parameters=parameters)
-            yield Request(kind=Kind.QE_IDENTITY, tee=tee)
+            yield Request(kind=Kind.QE_IDENTITY, tee=tee, parameters=edition)
             return
 
     def _files(self) -> Iterator[tuple[Path, Collateral]]:
@@ -64,23 +71,23 @@ class FileSource:
             paths = [self._path] if self._path.is_file() else [p for p in self._path.iterdir() if p.suffix == ".json"]
             paths.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
         except OSError as problem:
-            raise SourceFailed(f"{self.name} cannot be read: {problem.strerror}") from None
+            raise SourceFailed(f"{self.name} cannot be read: {problem.strerror}", fix=_CHECK_PATH) from None
         if len(paths) > MAX_FILES:
             raise SourceFailed(f"{self.name} holds {len(paths)} files, at most {MAX_FILES} are read")
         for path in paths:
             try:
                 yield path, Collateral.from_json(disk.read_bounded(path, limit=MAX_COLLATERAL_FILE_BYTES))
             except OSError as problem:
-                raise SourceFailed(f"{path} cannot be read: {problem.strerror}") from None
+                raise SourceFailed(f"{path} cannot be read: {problem.strerror}", fix=_CHECK_PATH) from None
             except CollateralUnreadable as problem:
-                raise SourceFailed(f"{path}: {problem.sentence}") from None
+                raise SourceFailed(f"{path}: {problem.sentence}", fix=problem.fix) from None
 
 
 def _is_of_edition(path: Path, request: Request) -> bool:
     """Whether a file is for the update that is asked for: taken for another, it would look like a rollback later."""
     if request.kind not in _IN_EDITIONS or "tcbEvaluationDataNumber" in request.parameters:
         return True
-    return path.stem.endswith("-early") == (request.parameters.get("update") == "early")
+    return path.stem.endswith(_EARLY) == (request.parameters.get("update") == "early")
 
 
 def _answer(held: Collateral, request: Request) -> Answer | None:

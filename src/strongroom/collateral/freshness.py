@@ -21,6 +21,7 @@ ALARM_SHARE: Final = 0.9
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 NEGATIVE_LIFETIME: Final = timedelta(minutes=5)  # for "there is no such thing"
 FAILURE_LIFETIME: Final = timedelta(seconds=15)  # for "nobody answers": those who waited do not all ask again
+SILENT_FOR: Final = timedelta(minutes=1)  # a source that does not answer at all is asked after the others
 RETRY_INTERVAL: Final = timedelta(hours=1)  # between attempts to renew what still serves
 MAX_GRACE: Final = timedelta(days=30)
 _AGELESS: Final = frozenset({Kind.ROOT_CRL, Kind.PCK_CERT})

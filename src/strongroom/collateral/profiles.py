@@ -145,7 +145,7 @@ def _tuned(conf: Qcnl, url: str, kinds: frozenset[Kind]) -> Profile:
         first_delay_s=1.0 if conf.retry_delay_s is None else float(conf.retry_delay_s),
         constant_delay=conf.retry_delay_s is not None,
     )
-    if conf.use_secure_cert:
+    if conf.use_secure_cert or url.startswith("http://"):
         return profile
     if is_loopback(url):
         note = f"use_secure_cert is false: any TLS certificate is accepted from {profile.base}"

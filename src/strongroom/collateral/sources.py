@@ -18,7 +18,7 @@ from strongroom.attestation import Anchor, CertificationType, Collateral, Quote
 from strongroom.attestation.validity import timestamp
 from strongroom.attestation.verify import pck_chain_of
 from strongroom.collateral import gather
-from strongroom.collateral.answering import AnswerSource
+from strongroom.collateral.answering import AnswerSource, SourceFailed
 from strongroom.collateral.api import Answer, Kind, Request
 from strongroom.collateral.assemble import Exchange, issuer_chain
 from strongroom.collateral.cache import Entry, MemoryStore, Stamp, Store, key_of
@@ -30,6 +30,7 @@ from strongroom.collateral.freshness import (
     NEGATIVE_LIFETIME,
     RETRY_INTERVAL,
     SERVES,
+    SILENT_FOR,
     Freshness,
     Standing,
 )
@@ -102,6 +103,7 @@ class LiveSource:
         self._failed: Recent[str, _Failure] = Recent()
         self._wanted: Recent[str, tuple[Request, tuple[Anchor, ...]]] = Recent()
         self._tried: Recent[str, datetime] = Recent()
+        self._silent: Recent[str, datetime] = Recent()  # sources by name, and until when they are asked last
         self._assembled: Recent[gather.Platform, _Assembled] = Recent()
 
     def collateral_for(self, quote: Quote) -> Collateral:
@@ -250,7 +252,7 @@ class LiveSource:
     def _fetch(self, request: Request, under: Circumstances, at: datetime) -> Part:
         failures: list[tuple[str, StrongroomError]] = []
         stale: Part | None = None
-        for source in self._sources:
+        for source in self._in_order(at):
             try:
                 part = self._verified(request, source.answer(request), source.name, under, fetched=at)
                 standing = part.checked.span.standing(self.rules, at)
@@ -262,7 +264,14 @@ class LiveSource:
             except StrongroomError as problem:
                 _log.info("%s: %s: %s", source.name, request.path, problem)
                 failures.append((source.name, problem))
+                if isinstance(problem, SourceFailed) and problem.status is None:
+                    self._silent.put(source.name, self._clock() + SILENT_FOR)
         raise AllFailed(request, failures, stale)
+
+    def _in_order(self, at: datetime) -> list[AnswerSource]:
+        """Return the sources, those that lately did not answer at all last: a dead one must not delay each part."""
+        silent = {name for name, until in self._silent.items() if at < until}
+        return sorted(self._sources, key=lambda source: source.name in silent)
 
     def _outside(self, part: Part, standing: Standing, at: datetime) -> StrongroomError:
         """Return the refusal of a part whose time is not now."""

@@ -59,10 +59,10 @@ def test_fetch_by_family_prints_to_stdout_and_fills_a_cache(place, world, capsys
 
 
 def test_fetch_reads_a_qcnl_conf(place, world, caplog):
-    (place / "qcnl.conf").write_text('{ // ours\n "pccs_url": "http://127.0.0.1:1/sgx/certification/v4/",'
+    (place / "qcnl.conf").write_text('{ // ours\n "pccs_url": "https://127.0.0.1:1/sgx/certification/v4/",'
                                      ' "retry_times": 0, "use_secure_cert": false }')  # fmt: skip
     assert collateral("fetch", "--quote", "quote.bin", "--qcnl", "qcnl.conf", "--source", "./mirror") == 0
-    assert "http://127.0.0.1:1: /sgx/certification/v4/rootcacrl" in caplog.text
+    assert "https://127.0.0.1:1: /sgx/certification/v4/rootcacrl" in caplog.text
     assert "any TLS certificate is accepted" in caplog.text
 
 

@@ -71,6 +71,8 @@ def test_a_target_has_one_spelling():
         ("/sgx/certification/v4/pckcrl", "ca=root", "processor or platform"),
         ("/sgx/certification/v4/pckcert", "cpusvn=" + "0" * 32 + "&pcesvn=0000&pceid=0000", "encrypted_ppid or qeid"),
         ("/sgx/certification/v4/crl", "uri=file:///etc/passwd", "http or https"),
+        ("/sgx/certification/v4/crl", "uri=http://[::1", "http or https"),
+        ("/sgx/certification/v4/crl", "uri=http:///etc", "http or https"),
         ("/sgx/certification/v4/qe/identity", "x" * (MAX_QUERY_BYTES + 1), "at most"),
         ("/sgx/certification/v4/qe/identity", "update", "cannot be read"),
         ("/sgx/certification/v4/qe/identity", "update=%ff", "cannot be read"),

@@ -78,5 +78,26 @@ def test_a_missing_and_a_wrong_part_are_said_with_code_and_fix(server, recorded,
     assert root.to_json_object(recorded_clock())["days_left"] is None
 
 
+def test_dp_06_a_source_that_is_away_is_asked_once_and_said_once(server, recorded_clock):
+    def hang_up(handler) -> bool:
+        handler.connection.close()
+        return True
+
+    server.misbehave = hang_up
+    found = examined(server, recorded_clock)
+    assert not found.works
+    (part,) = found.parts
+    assert part.problem
+    assert "Check host and port" in part.fix
+    assert set(server.targets()) == {"/sgx/certification/v4/rootcacrl"}
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 405, 410, 429, 500, 503])
+def test_dp_06_no_fix_sends_the_operator_in_a_circle(server, recorded_clock, status):
+    for target in server.replies:
+        server.replies[target] = (status, {}, b"")
+    assert all(part.fix and "doctor" not in part.fix for part in examined(server, recorded_clock).parts)
+
+
 def test_a_source_that_is_asked_for_nothing_does_not_work(server, recorded_clock):
     assert not examined(server, recorded_clock, requests=()).works

@@ -231,6 +231,23 @@ def test_tcb_12_a_failure_from_before_a_clock_jumped_back_is_not_believed(live, 
     assert down.asked == 2
 
 
+def test_a_source_that_is_down_delays_one_part_and_is_asked_again_after_a_minute(live, publish, world_quote, clock):
+    down, mirror = Down(), Counting(FileSource(publish()))
+    source = live(down, mirror)
+    source.collateral_for(world_quote)
+    assert (down.asked, len(mirror.asked)) == (1, 4)
+    clock.turn(days=31)
+    publish(at=clock(), number=18)
+    source.collateral_for(world_quote)
+    assert down.asked == 2
+
+
+def test_sources_that_answer_keep_their_order_though_they_know_nothing(live, publish, world_quote):
+    ignorant = Down(404)
+    live(ignorant, FileSource(publish())).collateral_for(world_quote)
+    assert ignorant.asked == 4
+
+
 # --- age, numbers, clocks ---
 
 
