@@ -159,7 +159,8 @@ DIFFERENCES: Final = (
     _lenient("sgx-version", "SGX TEE quote must have version 3"),
     _lenient("qe-auth-length", "Invalid QE auth data length", _usual_authentication_data),
     _lenient("td-policy", "(Reserved bits in TD attributes are set|SEPT_VE_DISABLE is not enabled|TD migration is"
-                          " enabled|Debug mode is enabled|Invalid MR service TD)", _usual_td),
+                          " enabled|Debug mode is enabled|TD profiling is enabled|SERVTD_EXT is enabled"
+                          "|Invalid MR service TD)", _usual_td),
     _lenient("revoked", "TCB status is invalid: Revoked", _nothing_revoked),
     _lenient("last-second", "(CrlExpired|Failed to verify certificate chain|.*expired)", _a_second_earlier),
     _lenient("svn2", r"Failed to evaluate the current TDX TCB \(TEE_TCB_SVN2\)", _same_svn2),
