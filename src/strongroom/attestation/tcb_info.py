@@ -6,20 +6,21 @@ The caller has checked the signature over exactly the bytes that come in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from operator import attrgetter, itemgetter
 from typing import Any, Final
 
-from strongroom.attestation.codes import EvidenceCode, refusal, require
+from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
 from strongroom.attestation.fields import Fields
 from strongroom.attestation.pck import COMPONENTS
 from strongroom.attestation.quote import Tee
 from strongroom.attestation.status import TcbStatus, parse_status
 from strongroom.attestation.tdx_module import TdxModules, read_modules
-from strongroom.attestation.validity import Window
+from strongroom.attestation.usual_levels import MARK, UsualLevel, cut_levels
+from strongroom.attestation.validity import Window, timestamp_of
 
 MAX_NUMBER: Final = 2**31 - 1
 _MAX_PCE_SVN: Final = 0xFFFF
@@ -67,7 +68,10 @@ class TcbInfo:
 
 def parse_tcb_info(text: bytes) -> TcbInfo:
     """Return the TCB info in `text`; raise EvidenceRefused (TCB_INFO_VERSION, TCB_TYPE, TCB_INFO_FORMAT, …)."""
-    info = Fields.parse(text, what="TCB info", error=refusal(EvidenceCode.TCB_INFO_FORMAT))
+    rest, usual = cut_levels(text) or (text, [])
+    info = Fields.parse(rest, what="TCB info", error=refusal(EvidenceCode.TCB_INFO_FORMAT))
+    if usual and not _fit(usual, info):
+        info, usual = Fields.parse(text, what=info.what, error=info.error), []
     version = info.integer("version")
     require(
         version in {2, 3},
@@ -77,7 +81,10 @@ def parse_tcb_info(text: bytes) -> TcbInfo:
     tcb_type = info.integer("tcbType")
     require(tcb_type == 0, EvidenceCode.TCB_TYPE, f"the TCB type is {str(tcb_type)[:24]}, wanted 0")
     tee = _tee(info, version)
-    levels = [_level(level, version, tee) for level in info.objects("tcbLevels")]
+    if usual:
+        levels = [_usual_level(level) for level in usual]
+    else:
+        levels = [_level(level, version, tee) for level in info.objects("tcbLevels")]
     levels.sort(key=attrgetter("rank"), reverse=True)
     require(bool(levels), EvidenceCode.TCB_INFO_FORMAT, "the TCB info has no levels")
     require(all(one.rank != other.rank for one, other in pairwise(levels)), EvidenceCode.TCB_INFO_FORMAT,
@@ -95,6 +102,16 @@ def parse_tcb_info(text: bytes) -> TcbInfo:
     )
 
 
+def _fit(usual: Sequence[UsualLevel], info: Fields) -> bool:
+    """Whether levels that were cut out are those of the info, and have what its version and TEE want."""
+    components = COMPONENTS if info.value.get("id") == Tee.TDX else 0
+    return (
+        info.value.get("tcbLevels") == MARK
+        and info.value.get("version") == 3
+        and all(len(level.tdx_components) == components for level in usual)
+    )
+
+
 def _tee(info: Fields, version: int) -> Tee:
     """Return what the info is for. Version 2 has no `id` and means SGX; TDX info, and it alone, has a module."""
     if version == 2 and not info.has("id"):
@@ -107,6 +124,20 @@ def _tee(info: Fields, version: int) -> Tee:
     if tee is Tee.SGX and any(info.has(name) for name in _MODULE_KEYS):
         raise info.error("SGX TCB info describes a TDX module")
     return tee
+
+
+def _usual_level(level: UsualLevel) -> TcbLevel:
+    date = timestamp_of(level.date)
+    if date is None:
+        raise EvidenceRefused(f"a tcbDate is {level.date[:32]!r}", reason=EvidenceCode.TCB_INFO_FORMAT)
+    return TcbLevel(
+        components=level.components,
+        pce_svn=level.pce_svn,
+        tdx_components=level.tdx_components,
+        date=date,
+        status=parse_status(level.status),
+        advisories=level.advisories,
+    )
 
 
 def _level(level: Fields, version: int, tee: Tee) -> TcbLevel:
