@@ -38,7 +38,7 @@ class RollbackStateBroken(Tampered):
     """The record of evaluation numbers seen before cannot be read."""
 
     code = "SR-ROLLBACK-STATE"
-    fix = "Restore the file from a backup; if you remove it, old collateral that is still in date counts again."
+    fix = "Restore the file from a backup, or remove it: then the broker's ledger tells what was seen."
 
 
 @dataclass(frozen=True, slots=True)

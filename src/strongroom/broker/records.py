@@ -47,6 +47,7 @@ def evidence_object(subject: Verdict | Claims, *, platform: str | None) -> dict[
     names = _ENCLAVE if claims.tee is Tee.SGX else _DOMAIN
     found = {
         "trust_domain": claims.trust_domain.value,
+        "root_key_id": claims.root_key_id,
         "tee": claims.tee and claims.tee.value,
         "status": claims.tcb_status and claims.tcb_status.value,
         "advisories": list(claims.advisories or ()),

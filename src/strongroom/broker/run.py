@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from strongroom.broker.appraisal import RemoteJudge
-from strongroom.broker.ledger import Ledger
+from strongroom.broker.ledger import Ledger, entries
 from strongroom.broker.recorder import EvidenceRecorder
 from strongroom.broker.rollback_guard import RollbackGuard
 from strongroom.broker.server import BrokerServer, ServerLimits
@@ -42,7 +42,7 @@ def run(
     with Ledger(setup.ledger) as ledger, _refreshed(setup.source):
         service = ReleaseService(
             policies=setup.policies, source=setup.source, anchors=setup.anchors, secrets=setup.secrets, ledger=ledger,
-            rollback=RollbackGuard(setup.seen_numbers),
+            rollback=RollbackGuard(setup.seen_numbers, ledger=entries(setup.ledger)),
             recorder=EvidenceRecorder(record_evidence) if record_evidence else None, judge=judge,
         )  # fmt: skip
         service.begin()

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strongroom.attestation import Anchor, TdAttributes, Tee, verify
+from strongroom.attestation import INTEL, Anchor, TdAttributes, Tee, verify
 from strongroom.attestation.recorded import RecordedEvidence
-from strongroom.attestation.rollback import RollbackStateBroken
+from strongroom.attestation.rollback import CollateralRollback, RollbackStateBroken, SeenNumbers
+from strongroom.broker import ledger as ledgers
 from strongroom.broker.recorder import EvidenceRecorder, fingerprint
-from strongroom.broker.rollback_guard import RollbackGuard, RollbackStateUnwritable
+from strongroom.broker.rollback_guard import RollbackGuard, RollbackStateUnwritable, seen_in
 from strongroom.cli.ledger_show import lines_of
 from strongroom.pki.disk import LoosePermissions
 from strongroom.platforms.simulated.hardware import Rehearsal
@@ -107,6 +108,39 @@ def test_a_broken_or_readable_record_of_numbers_keeps_the_broker_from_starting(t
     path.chmod(0o600)
     with pytest.raises(RollbackStateBroken):
         RollbackGuard(path)
+
+
+def test_tcb_08_without_its_record_the_ledger_tells_what_was_seen(tmp_path, broker_with, replica, caplog):
+    seen = tmp_path / "seen"
+    source = Aged(replica.world, evaluation_number=19, qe_evaluation_number=20)
+    with broker_with(source=source, seen=seen) as broker:
+        broker.provision(replica)
+    kept = SeenNumbers.from_json(seen.read_bytes())
+    seen.unlink()
+    lines = list(ledgers.entries(tmp_path / "ledger.jsonl"))
+    guard = RollbackGuard(seen, ledger=lines)
+    assert "is gone: the evaluation numbers seen were taken from the ledger" in caplog.text
+    assert seen_in(lines) == kept
+    source.rehearse()
+    anchors = [Anchor.from_certificate(replica.world.root_der)]
+    now = datetime.now(UTC)
+    old = verify(replica.quote(bytes(64)), source.collateral, anchors=anchors, at=now)
+    with pytest.raises(CollateralRollback):
+        guard.admit(old)
+
+
+def test_lines_of_a_ledger_that_are_no_decision_on_a_quote_are_passed_over():
+    said = {"tee": "SGX", "fmspc": "00906ED50000", "tcb_eval": 19, "trust_domain": "intel"}
+    lines = [
+        {},
+        {"evidence": None},
+        {"evidence": said | {"tcb_eval": None}},
+        {"evidence": said | {"tee": "SEV"}},
+        {"evidence": said | {"trust_domain": "simulated"}},
+        {"evidence": said},
+        {"evidence": said | {"tcb_eval": 17}},
+    ]
+    assert dict(seen_in(lines).numbers) == {(INTEL.root_key_id, Tee.SGX, "00906ED50000"): 19}
 
 
 def test_a_number_that_cannot_be_remembered_is_not_admitted(tmp_path, verdict_of):
