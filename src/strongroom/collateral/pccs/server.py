@@ -23,7 +23,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from strongroom.collateral.pccs.app import MAX_HEAD_BYTES
 from strongroom.errors import Refused
 
-MAX_REQUESTS: Final = 256  # connections and requests at once; beyond, peers get 503 at once
+MAX_REQUESTS: Final = 512  # connections and requests at once; beyond, peers get 503 at once
+MAX_PER_PEER: Final = 256  # connections of one address; further ones are closed, so that others find room
 REQUEST_S: Final = 10  # that a peer may take until a request's head is there, the first and each later one
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
@@ -111,11 +112,18 @@ class _Server(uvicorn.Server):
 
 
 class _Patient(H11Protocol):
-    """Closes a connection that has brought no whole request head for a while; uvicorn waits for ever."""
+    """Closes a connection that has brought no whole request head for a while, for which uvicorn waits for ever.
+
+    It also closes those of an address that has too many.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self._last_cycle: RequestResponseCycle | None = None
+        self._address = (self.client or ("",))[0]
+        others = [each for each in self.server_state.connections if isinstance(each, _Patient)]
+        if sum(each._address == self._address for each in others) > MAX_PER_PEER:
+            transport.close()
         self._watch = self.loop.call_later(REQUEST_S, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
