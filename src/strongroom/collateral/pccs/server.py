@@ -120,9 +120,9 @@ class _Patient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self._last_cycle: RequestResponseCycle | None = None
-        self._address = (self.client or ("",))[0]
+        self.address = (self.client or ("",))[0]
         others = [each for each in self.server_state.connections if isinstance(each, _Patient)]
-        if sum(each._address == self._address for each in others) > MAX_PER_PEER:
+        if sum(each.address == self.address for each in others) > MAX_PER_PEER:
             transport.close()
         self._watch = self.loop.call_later(REQUEST_S, self._look)
 
