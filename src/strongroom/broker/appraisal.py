@@ -6,12 +6,11 @@ certificate alone decides, then collateral for the platform it names, then the v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from strongroom.attestation import Anchor, Binding, BindingKind, Claims, Collateral, Verdict, parse_quote, verify
+from strongroom.attestation import Binding, BindingKind, Claims, Collateral, Verdict, Verifier, parse_quote
 from strongroom.collateral import CollateralSource
 from strongroom.pki import ratls
 
@@ -48,7 +47,7 @@ def appraise_by_service(
 
 
 def appraise_certificate(
-    certificate: bytes, *, source: CollateralSource, anchors: Sequence[Anchor], at: datetime,
+    certificate: bytes, *, source: CollateralSource, verifier: Verifier, at: datetime,
     collateral_grace: timedelta = timedelta(0), live_key: bytes | None = None,
 ) -> Appraised:  # fmt: skip
     """Return what the evidence in an RA-TLS certificate (DER) proves; its key is bound by it.
@@ -58,7 +57,7 @@ def appraise_certificate(
     """
     evidence = ratls.open_certificate(certificate, at=at, live_key=live_key)
     collateral = source.collateral_for(parse_quote(evidence.quote))
-    verdict = verify(evidence.quote, collateral, anchors=anchors, at=at, collateral_grace=collateral_grace)
+    verdict = verifier.verify(evidence.quote, collateral, at=at, collateral_grace=collateral_grace)
     # `ratls` found the binding before the quote was verified; the bytes that were signed have to be the same ones.
     if verdict.body.report_data != evidence.report_data:
         raise ratls.NotBound("the verified report data is not the hash of this certificate's key or claims")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from strongroom.attestation import Anchor, Claims, TrustDomain, Verdict
+from strongroom.attestation import Anchor, Claims, TrustDomain, Verdict, Verifier
 from strongroom.broker.appraisal import RemoteJudge, appraise_by_service, appraise_certificate
 from strongroom.broker.ledger import Ledger, LedgerUnwritable
 from strongroom.broker.policy_file import ReleasePolicy
@@ -83,7 +83,7 @@ class ReleaseService:
         """`judge`: an attestation service that checks quotes in our place; collateral and anchors are not used then."""
         self._policies = policies
         self._source = source
-        self._anchors = tuple(anchors)
+        self._verifier = Verifier(anchors)
         self._secrets = secrets
         self._ledger = ledger
         self._clock = clock
@@ -100,7 +100,7 @@ class ReleaseService:
         self._check_secrets(policy)
         if self._ledger.repaired_bytes:
             _log.warning("the ledger ended in a torn line of %d bytes: repaired", self._ledger.repaired_bytes)
-        if any(anchor.domain is TrustDomain.SIMULATED for anchor in self._anchors):
+        if any(anchor.domain is TrustDomain.SIMULATED for anchor in self._verifier.anchors):
             _log.warning("SIMULATED platforms are trusted here where a rule names them: they keep nothing secret")
         self._note(self._policies.in_force())
 
@@ -128,7 +128,7 @@ class ReleaseService:
                 return replace(case, outcome=decide(claims, rules, fresh=False, at=at, binding=binding))
             grace = max((rule.policy.collateral_grace for rule in rules), default=timedelta(0))
             found = appraise_certificate(
-                certificate, source=self._source, anchors=self._anchors, at=at, collateral_grace=grace,
+                certificate, source=self._source, verifier=self._verifier, at=at, collateral_grace=grace,
                 live_key=live_key,
             )  # fmt: skip
             case = replace(case, verdict=found.verdict)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from strongroom.attestation import Binding, BindingKind, Verdict, parse_quote, verify
+from strongroom.attestation import Binding, BindingKind, Verdict, parse_quote
 from strongroom.broker.release import Denial, Grant, ReleaseRule, decide
 from strongroom.client.answers import ModelSpec
 from strongroom.client.connection import Connection
@@ -93,7 +93,7 @@ def verify_answer(answer: bytes, *, spki: bytes, nonce: bytes, trust: Trust, at:
     parsed = parse_quote(quote)
     # 2. A genuine platform of an anchor we hold signed it, and we know its TCB.
     collateral = trust.collateral.collateral_for(parsed)
-    verdict = verify(quote, collateral, anchors=trust.anchors, at=at)
+    verdict = trust.verifier.verify(quote, collateral, at=at)
     # 3. It was made for the key of this connection and for our nonce.
     binding = Binding(kind=BindingKind.TRANSCRIPT, public_key_spki=spki, purpose=PURPOSE, nonce=nonce)
     if not binding.holds_for(verdict.body.report_data):

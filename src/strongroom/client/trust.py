@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from strongroom.attestation import INTEL, Anchor
+from strongroom.attestation import INTEL, Anchor, Verifier
 from strongroom.broker import policy_file
 from strongroom.broker.release import ReleaseRule
 from strongroom.client.answers import ModelSpec
@@ -35,10 +35,10 @@ class BadTrustFolder(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Rules, anchors and collateral that evidence is judged by."""
+    """Rules, a verifier with its anchors, and collateral that evidence is judged by."""
 
     rules: tuple[ReleaseRule, ...]
-    anchors: tuple[Anchor, ...]
+    verifier: Verifier  # one for all connections: what it proved of a platform serves them all
     collateral: CollateralSource
 
     @classmethod
@@ -49,8 +49,8 @@ class Trust:
             raise BadTrustFolder(f"{folder} has no policy.toml")
         text = _bounded(policy, MAX_POLICY_BYTES).decode("utf-8", "replace")
         files = sorted(path for path in (folder / "anchors").glob("*") if path.suffix in {".der", ".pem", ".crt"})
-        anchors = tuple(Anchor.from_certificate(_bounded(path, MAX_ANCHOR_BYTES)) for path in files)
-        return cls(policy_file.parse(text).rules, (INTEL, *anchors), _collateral(folder, (INTEL, *anchors)))
+        anchors = (INTEL, *(Anchor.from_certificate(_bounded(path, MAX_ANCHOR_BYTES)) for path in files))
+        return cls(policy_file.parse(text).rules, Verifier(anchors), _collateral(folder, anchors))
 
     def rules_for(self, spec: ModelSpec) -> tuple[ReleaseRule, ...]:
         """Return the rules that speak for a model: evidence of one model is nothing to a client of another."""
