@@ -79,3 +79,34 @@ def test_every_policy_on_the_page_is_one(block):
 
 def test_the_page_names_every_code_of_a_refusal():
     assert [code for code in PolicyCode if code.value not in PAGE] == []
+
+
+SHIPPED = [
+    (path.name, number, text)
+    for path in sorted((Path(__file__).resolve().parents[3]).glob("docs/*.md"))
+    for number, text in enumerate(re.findall(r"^```toml\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S))
+    if "[[rule]]" in text
+]
+
+
+@pytest.mark.parametrize(("page", "number", "text"), SHIPPED)
+def test_id_14_every_policy_that_is_shipped_speaks_of_what_there_is(page, number, text):
+    assert policy_file.parse(text).rules, (page, number)
+
+
+@pytest.mark.parametrize("word", sorted(policy_words.ALL_RULE_WORDS))
+def test_id_14_a_word_with_a_typo_is_refused(word):
+    base = f'version = 1\n[[rule]]\nname = "x"\nrelease = "model/m/1"\n{IDENTITIES["enclave"]}\n'
+    for typo in (word + "s", word[:-1], word.upper(), word.replace("_", "-")):
+        if typo in policy_words.ALL_RULE_WORDS:
+            continue
+        with pytest.raises(policy_file.PolicyFileMalformed, match="unknown word"):
+            policy_file.parse(f"{base}{typo} = 1\n")
+
+
+@pytest.mark.parametrize("typo", ["accepted_tcb_statuses", "reserve", "attribute", "config", "tcb_status"])
+def test_id_14_a_rule_that_is_named_in_a_list_has_to_exist(typo):
+    base = f'version = 1\n[[rule]]\nname = "x"\nrelease = "model/m/1"\n{IDENTITIES["enclave"]}\n'
+    for word in ("accept_unknown", "required"):
+        with pytest.raises(policy_file.PolicyFileMalformed):
+            policy_file.parse(f'{base}allow_smt_enabled = false\n{word} = ["{typo}"]\n')

@@ -191,6 +191,23 @@ def test_a_rule_may_demand_the_binding_that_this_protocol_has(replica, tls, trus
         ask(server, tls, trust(extra='bindings = ["key"]'))
 
 
+def test_fb_14_the_servers_key_and_an_old_quote_are_not_enough(replica, tls, trust):
+    """Whoever stole key and quote answers the handshake; the nonce of this connection he cannot have quoted."""
+    server = replica(nonce=os.urandom(32))
+    for _ in range(2):
+        with pytest.raises(EvidenceNotBound):
+            ask(server, tls, trust())
+    assert asked_about_models(server) == []
+
+
+@pytest.mark.parametrize("purpose", ["", "release", "Serve", "serve\0", "serve-v1"])
+def test_fb_08_evidence_made_in_another_role_does_not_speak_for_a_server(replica, tls, trust, purpose):
+    server = replica(purpose=purpose)
+    with pytest.raises(EvidenceNotBound):
+        ask(server, tls, trust())
+    assert asked_about_models(server) == []
+
+
 def test_fb_11_without_evidence_nothing_is_trusted_on_first_use(serve, tls, trust):
     server = serve(lambda *_: (404, b"{}"))
     for _ in range(2):

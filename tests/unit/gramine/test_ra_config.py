@@ -155,3 +155,11 @@ def test_more_than_100_entries_need_to_be_asked_for():
 )  # fmt: skip
 def test_id_04_what_is_not_strict_json_is_refused(data):
     refused(data)
+
+
+@pytest.mark.parametrize("field", ["isv_prod_id", "isv_svn", "mr_enclave", "mr_signer"])
+def test_id_16_an_unset_value_is_a_refusal_and_never_any(field):
+    """Gramine 1.3 took an unset variable for a match with everything."""
+    refused(config(without(dict(ENTRY), field)))
+    for word in ("any", "ANY", "", "*", None):
+        refused(config({**ENTRY, field: word}))

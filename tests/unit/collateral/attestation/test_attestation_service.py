@@ -166,3 +166,25 @@ def test_a_ca_of_ones_own_may_vouch_for_the_service(tls_ear):
     service = AttestationService(MAA, ServiceAddress.of(tls_ear.url), ca_file=tls_ear.ca, timeout_s=5)
     raw, _ = service.key_set("https://x")
     assert raw
+
+
+def test_kd_23_nobody_can_pose_as_the_service_and_no_credential_reaches_him(tls_ear):
+    service = AttestationService(ITA, ServiceAddress.of(tls_ear.url), api_key=Secret(b"canary-key"), timeout_s=5)
+    with pytest.raises(ServiceUnreachable) as caught:
+        service.attest(b"quote", tee=Tee.SGX, bound=b"key")
+    assert "canary" not in str(caught.value)
+
+
+def test_kd_23_the_credential_is_in_no_address(asked):
+    seen = []
+
+    async def answer(request):
+        seen.append(request)
+        return Response(json.dumps({"token": "a.b.c"}), media_type="application/json")
+
+    asked(answer, profile=ITA, api_key=Secret(b"canary-key"))
+    [request] = seen
+    assert request.headers["x-api-key"] == "canary-key"
+    assert "canary" not in str(request.url)
+    asked(answer, profile=MAA)
+    assert "x-api-key" not in seen[-1].headers
