@@ -1,13 +1,18 @@
 """Attack drills against a listening broker, by the ids of the threat model: foreign machines, stolen keys, relays."""
 
+import socket
+import ssl
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from OpenSSL import SSL
 
 from strongroom.attestation import INTEL, Anchor, verify
 from strongroom.attestation.verify import fmspc_of
 from strongroom.broker import policy_diff, policy_file
+from strongroom.gramine.provisioning import REQUEST
 from strongroom.pki import ratls
 from strongroom.platforms.simulated import World
 
@@ -178,3 +183,40 @@ def test_fb_05_two_forms_that_contradict_each_other_are_judged_by_the_newer(
     )
     with broker_with(texts[1]()) as broker:
         assert refusal(broker, peer) == ["POLICY_MRENCLAVE"]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["tls1.2", "tls1.3"])
+def test_fb_12_nobody_comes_back_into_an_old_session(broker_with, texts, credentials_for, version):
+    """A policy that changed meanwhile, or evidence that aged, is asked again, since every connection is a new one."""
+    rule, policy = texts
+    credentials = credentials_for()
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(version)
+    context.set_max_proto_version(version)
+    context.use_certificate_file(str(credentials.certificate_path))
+    context.use_privatekey_file(str(credentials.key_path))
+    with broker_with(tls13=True) as broker:
+        first, session = released(broker, context)
+        assert first
+        broker.policy.write_text(policy(rule(identity=f'mrenclave = "{"0f" * 32}"')))
+        again, _ = released(broker, context, session=session)
+        assert not again
+        assert broker.codes() == ["POLICY_MRENCLAVE"]
+
+
+def released(broker, context, *, session=None):
+    """Ask for the secret on one connection; return whether it came, and the session to come back into."""
+    with socket.create_connection(("localhost", broker.port), timeout=30) as raw:
+        raw.setblocking(True)
+        connection = SSL.Connection(context, raw)
+        connection.set_connect_state()
+        if session is not None:
+            connection.set_session(session)
+        connection.do_handshake()
+        assert not SSL._lib.SSL_session_reused(connection._ssl)
+        connection.sendall(REQUEST)
+        answer = b""
+        with suppress(SSL.Error):
+            while part := connection.recv(4096):
+                answer += part
+        return bool(answer), connection.get_session()

@@ -293,17 +293,19 @@ def test_a_handshake_that_is_not_finished_proves_nothing():
     assert caught.value.code == "SR-RATLS-PEER"
 
 
-def test_fb_12_nothing_is_resumed(meet, proof):
+@pytest.mark.parametrize("tls13", [False, True], ids=["tls1.2", "tls1.3"])
+def test_fb_12_nothing_is_resumed(meet, proof, tls13):
     key = KEYS["p-384"]
-    server = attested_context(server=True, certificate=proof(key, SERVER), private_key=key, tls13=False)
-    client = attested_context(server=False, certificate=proof(key, CLIENT), private_key=key, tls13=False)
-    sessions, reused = [], []
+    server = attested_context(server=True, certificate=proof(key, SERVER), private_key=key, tls13=tls13)
+    client = attested_context(server=False, certificate=proof(key, CLIENT), private_key=key, tls13=tls13)
+    connections, reused = [], []
 
     def judge(connection):
         reused.append(SSL._lib.SSL_session_reused(connection._ssl))
-        sessions.append(connection.get_session())
+        connections.append(connection)
         return peer_evidence(connection, at=now())
 
     meet(server, client, judge_client=judging(), judge_server=judge)
-    meet(server, client, judge_client=judging(), judge_server=judge, session=sessions[0])
+    session = connections[0].get_session()  # at the end: TLS 1.3 hands its tickets out with the data
+    meet(server, client, judge_client=judging(), judge_server=judge, session=session)
     assert reused == [0, 0]
