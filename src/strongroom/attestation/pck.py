@@ -87,14 +87,14 @@ def read_pck_claims(leaf: Certificate) -> PckClaims:
     require(sgx_type in {0, 1, 2}, EvidenceCode.INVALID_PCK_CERT, f"the SGX type is {sgx_type}, wanted 0, 1 or 2")
     configuration = _members(_one(members, _CONFIGURATION)) if _CONFIGURATION in members else {}
     return PckClaims(
-        ppid=_one(members, _PPID).octets("PPID", 16),
+        ppid=_octets(members, _PPID, 16),
         components=components,
         pce_svn=pce_svn,
         cpu_svn=cpu_svn,
-        pce_id=_one(members, _PCEID).octets("PCEID", 2),
-        fmspc=_one(members, _FMSPC).octets("FMSPC", 6),
+        pce_id=_octets(members, _PCEID, 2),
+        fmspc=_octets(members, _FMSPC, 6),
         sgx_type=sgx_type,
-        platform_instance_id=_one(members, _INSTANCE).octets("instance id", 16) if _INSTANCE in members else None,
+        platform_instance_id=_octets(members, _INSTANCE, 16) if _INSTANCE in members else None,
         dynamic_platform=_flag(configuration, _DYNAMIC),
         cached_keys=_flag(configuration, _CACHED_KEYS),
         smt_enabled=_flag(configuration, _SMT),
@@ -109,7 +109,7 @@ def _tcb(encoded: bytes) -> tuple[tuple[int, ...], int, bytes]:
         return tuple(b"".join(components)), pce_svn[0], cpu_svn
     tcb = _members(DerReader(encoded, what="SGX extension", error=_error))
     svns = tuple([_number(tcb, kind, limit=0xFF) for kind in _COMPONENTS])
-    return svns, _number(tcb, _PCESVN, limit=0xFFFF), _one(tcb, _CPUSVN).octets("CPUSVN", 16)
+    return svns, _number(tcb, _PCESVN, limit=0xFFFF), _octets(tcb, _CPUSVN, 16)
 
 
 def _members(reader: DerReader) -> dict[bytes, bytes]:
@@ -139,6 +139,13 @@ def _encoded(members: dict[bytes, bytes], kind: bytes) -> bytes:
 def _one(members: dict[bytes, bytes], kind: bytes) -> DerReader:
     """Return a reader over one member's value."""
     return DerReader(_encoded(members, kind), what="SGX extension", error=_error)
+
+
+def _octets(members: dict[bytes, bytes], kind: bytes, size: int) -> bytes:
+    encoded = members.get(kind, b"")
+    if len(encoded) == 2 + size and encoded[0] == der.OCTET_STRING and encoded[1] == size:
+        return encoded[2:]
+    return _one(members, kind).octets(f"member {der.dotted(kind)}", size)
 
 
 def _number(members: dict[bytes, bytes], kind: bytes, *, limit: int) -> int:

@@ -65,17 +65,17 @@ def cut_levels(text: bytes) -> tuple[bytes, list[UsualLevel]] | None:
 
 def _level(found: re.Match[bytes]) -> UsualLevel | None:
     """Return one level; None if a number or text is beyond its limit."""
-    groups = found.groups()
-    sgx, pce_svn, tdx = groups[:COMPONENTS], int(groups[COMPONENTS]), groups[COMPONENTS + 1 : -3]
-    date, status, advisories = groups[-3:]
-    names = () if advisories is None else tuple(advisories[1:-1].decode("ascii").split('","'))
+    *numbers, date, status, listed = found.groups()
+    pce_svn = int(numbers[COMPONENTS])
+    names = tuple(listed[1:-1].decode("ascii").split('","')) if listed else ()
+    # A text is no longer than what holds it, so that the limit is asked of each only where it could matter.
+    if len(listed or b"") > MAX_TEXT_LENGTH and max(map(len, names)) > MAX_TEXT_LENGTH:
+        return None
     if pce_svn > MAX_PCE_SVN or len(status) > MAX_TEXT_LENGTH or len(date) > MAX_TEXT_LENGTH:
         return None
-    if names and max(map(len, names)) > MAX_TEXT_LENGTH:
-        return None
     try:
-        components = tuple(map(_SVN, sgx))
-        tdx_components = () if tdx[0] is None else tuple(map(_SVN, tdx))
+        components = tuple(map(_SVN, numbers[:COMPONENTS]))
+        tdx_components = () if numbers[-1] is None else tuple(map(_SVN, numbers[COMPONENTS + 1 :]))
     except KeyError:  # above 255
         return None
     return UsualLevel(components, pce_svn, tdx_components, date.decode(), status.decode(), names)
