@@ -414,7 +414,7 @@ def test_a_peer_that_dawdles_loses_its_connection(impatient, sent):
     assert received.count(b"404 Not Found") == (1 if b"\r\n\r\n" in sent else 0)
 
 
-def test_one_address_cannot_take_all_the_room(simulated):
+def test_fb_16_one_address_cannot_take_all_the_room(simulated):
     parts = urlsplit(simulated.url)
     idle = [socket.create_connection((parts.hostname, parts.port)) for _ in range(600)]
     try:
@@ -427,7 +427,7 @@ def test_one_address_cannot_take_all_the_room(simulated):
             each.close()
 
 
-def test_idle_peers_do_not_keep_others_out_and_a_huge_head_is_refused(simulated):
+def test_fb_16_idle_peers_do_not_keep_others_out_and_a_huge_head_is_refused(simulated):
     port = urlsplit(simulated.url).port
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(150)]
     try:

@@ -122,7 +122,7 @@ def test_headers_without_end_are_refused(server, source):
 
 
 @pytest.mark.parametrize("where", ["header", "body"])
-def test_a_server_that_drips_does_not_hold_us(server, where):
+def test_fb_16_a_server_that_drips_does_not_hold_us(server, where):
     finished = threading.Event()
 
     def drip(handler) -> bool:
@@ -168,7 +168,7 @@ def test_a_redirect_to_nonsense_is_refused_in_words(server, source, respond, loc
     assert "\x1b" not in failed.sentence
 
 
-def test_a_redirect_to_plaintext_on_the_same_host_is_refused(server, source, respond):
+def test_a_redirect_to_another_scheme_is_refused(server, source, respond):
     def weakened(handler) -> bool:
         respond(handler, 301, {"Location": f"https{server.url.removeprefix('http')}{handler.path}"}, b"")
         return True
@@ -186,7 +186,7 @@ def test_nobody_there_is_said(make_server):
     assert "refused" in failed.sentence
 
 
-def test_the_subscription_key_goes_to_pck_requests_alone(server, tmp_path):
+def test_kd_23_the_subscription_key_goes_to_pck_requests_alone_and_into_no_address(server, tmp_path):
     path = tmp_path / "key"
     disk.write_secret(path, Secret(b"open-sesame\n"))
     source = HttpSource(pccs(server.url), subscription_key=read_subscription_key(path), pause=lambda _: None)
@@ -194,7 +194,7 @@ def test_the_subscription_key_goes_to_pck_requests_alone(server, tmp_path):
     failed = failing(source, PCK)
     sent = [headers.get("Ocp-Apim-Subscription-Key") for _, headers in server.asked]
     assert sent == [None, "open-sesame"]
-    assert "open-sesame" not in failed.sentence + repr(source.__dict__)
+    assert "open-sesame" not in failed.sentence + repr(source.__dict__) + "".join(server.targets())
 
 
 def test_a_subscription_key_that_others_can_read_is_not_used(tmp_path):
@@ -238,7 +238,7 @@ def tls_server(server, tmp_path, clock):
     return server
 
 
-def test_dp_11_a_certificate_of_its_own_needs_a_pinned_ca(tls_server, tmp_path, recorded):
+def test_dp_11_and_kd_23_a_certificate_of_its_own_needs_a_pinned_ca(tls_server, tmp_path, recorded):
     failed = failing(HttpSource(pccs(tls_server.url), pause=lambda _: None))
     assert "TLS certificate" in failed.sentence
     assert "ca_file" in failed.fix

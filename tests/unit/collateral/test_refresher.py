@@ -87,7 +87,7 @@ def test_tcb_14_collateral_is_renewed_before_anybody_asks(run, publish, world_an
     assert source.collateral_for(world_quote) != before
 
 
-def test_it_stops_though_a_server_does_not_answer():
+def test_fb_16_it_stops_though_a_server_does_not_answer():
     asked, answers = threading.Event(), threading.Event()
 
     class Hanging:

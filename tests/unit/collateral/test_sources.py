@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from strongroom.attestation import INTEL, EvidenceRefused, Tee, verify
+from strongroom.attestation import INTEL, EvidenceRefused, Tee, parse_quote, verify
 from strongroom.collateral import ClockBehind, CollateralRollback, CollateralTooOld, CollateralUnavailable, LiveSource
 from strongroom.collateral.cache import Cache
 from strongroom.collateral.client import HttpSource, SourceFailed
@@ -19,6 +19,8 @@ from strongroom.collateral.gather import Choice, Platform
 from strongroom.collateral.opening import GraceUnrecorded, audit_file
 from strongroom.collateral.profiles import pccs
 from strongroom.collateral.seen import Seen
+from strongroom.errors import StrongroomError
+from strongroom.platforms.simulated import EnclaveIdentity
 
 MONTH = Freshness(max_age=timedelta(days=40))
 
@@ -487,3 +489,54 @@ def test_what_another_process_renewed_is_used_without_asking(live, publish, worl
 def test_a_platform_can_be_named_without_a_quote(live, publish, world):
     found = live(FileSource(publish())).collateral_of(Platform(tee=Tee.SGX, fmspc=world.fmspc, ca=world.hardware.ca))
     assert world.fmspc in found.tcb_info
+
+
+# --- to the second, together with the verifier ---
+
+
+@pytest.fixture
+def outcome(world, world_anchor, clock):
+    """Return a function that says what becomes of a quote now: verified, excused, or the code of the refusal."""
+    identity = EnclaveIdentity(mr_enclave=bytes(32), mr_signer=world.mr_signer, isv_prod_id=0, isv_svn=0)
+    raw = world.quote(identity, bytes(64))
+
+    def decide(source: LiveSource) -> str:
+        try:
+            found = source.collateral_for(parse_quote(raw))
+            verdict = verify(raw, found, anchors=[world_anchor], at=clock(), collateral_grace=source.rules.grace)
+        except StrongroomError as problem:
+            return problem.code
+        return "excused" if verdict.in_grace else "verified"
+
+    return decide
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ({"seconds": -1}, 0, "verified"),
+        ({}, 0, "verified"),
+        ({"microseconds": 1}, 0, "SR-COLLATERAL-UNAVAILABLE"),
+        ({"seconds": 1}, 1, "excused"),
+        ({"hours": 1}, 1, "excused"),
+        ({"hours": 1, "microseconds": 1}, 1, "SR-COLLATERAL-UNAVAILABLE"),
+    ],
+)
+def test_tcb_10_source_and_verifier_agree_where_time_and_grace_end(live, publish, clock, outcome, case):
+    late, grace, wanted = case
+    rules = Freshness(max_age=timedelta(days=400), grace=timedelta(hours=grace))
+    assert outcome(live(FileSource(publish(at=clock())), rules=rules)) == "verified"
+    clock.turn(days=30)
+    clock.turn(**late)
+    assert outcome(live(Down(), rules=rules)) == wanted
+
+
+@pytest.mark.parametrize("case", [(-1, "SR-CLOCK-BEHIND"), (1, "verified"), (-1 / 3600, "SR-CLOCK-BEHIND")])
+def test_sa_15_a_clock_put_back_or_forward_is_judged_by_what_was_signed(live, publish, clock, outcome, case):
+    hours, wanted = case
+    source = live(FileSource(publish(at=clock())))
+    assert outcome(source) == "verified"
+    clock.turn(hours=hours)
+    assert outcome(source) == wanted
+    clock.turn(hours=-hours, seconds=16)  # a failure is believed that long
+    assert outcome(source) == "verified"

@@ -165,7 +165,7 @@ def test_the_older_places_of_the_devices_count(tmp_path):
         ("var/run/aesmd/aesm.socket", "quoting service", "systemctl start aesmd"),
     ],
 )
-def test_each_missing_part_of_a_server_is_named_with_its_fix(server, tmp_path, missing, topic, words):
+def test_dp_06_each_missing_part_of_a_server_is_named_with_its_fix(server, tmp_path, missing, topic, words):
     (tmp_path / missing).unlink()
     found = examine(server.facts(qcnl=PCCS))
     assert words in fix_of(found, topic)
@@ -323,7 +323,7 @@ def test_a_kernels_version_is_its_first_two_numbers(release, version):
     assert kernel_version(release) == version
 
 
-def test_every_missing_thing_has_a_fix_and_nothing_else_has(tmp_path):
+def test_dp_06_every_missing_thing_has_a_fix_and_nothing_else_has(tmp_path):
     for number, flags in enumerate(("sgx", "sgx sgx_lc", "tdx_guest", "")):
         found = examine(Machine(tmp_path / str(number), flags=flags).facts())
         for finding in found.findings:

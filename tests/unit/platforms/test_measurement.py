@@ -35,9 +35,11 @@ def mr_enclave(base, text=FULL, environ=None):
     return measure(manifest.parse(text), base, environ or {}, mr_signer=SIGNER).mr_enclave
 
 
-def test_the_same_launch_has_the_same_measurement_wherever_it_lies(base, tmp_path_factory):
+def test_sa_05_the_same_launch_has_the_same_measurement_wherever_it_lies(base, tmp_path_factory):
     copy = tmp_path_factory.mktemp("elsewhere") / "copy"
     shutil.copytree(base, copy)
+    for path in [copy, *copy.rglob("*")]:
+        os.utime(path, (0, 0))
     assert mr_enclave(base) == mr_enclave(copy)
     assert len(mr_enclave(base)) == 32
 

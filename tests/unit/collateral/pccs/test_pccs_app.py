@@ -116,7 +116,7 @@ def test_only_get_is_served(simulated, ask, method):
     assert ask(pccs.make_app(simulated), method, ROOT_CRL).status == 405
 
 
-def test_the_log_has_the_reason_and_no_machine_and_no_token(simulated, world, ask, caplog):
+def test_pl_07_the_log_has_the_reason_and_no_machine_and_no_token(simulated, world, ask, caplog):
     caplog.set_level(logging.INFO)
     app = pccs.make_app(pccs.InOrder([simulated, Scripted(SourceFailed(SECRET_TEXT))]))
     target = f"/sgx/certification/v4/pckcert?encrypted_ppid={PPID}&cpusvn={'0' * 32}&pcesvn=0000&pceid=0000"
