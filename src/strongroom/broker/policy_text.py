@@ -26,6 +26,7 @@ _REFUSED_PLATFORMS: Final = {
     "allow_cached_keys": "whose root keys Intel keeps",
     "allow_smt_enabled": "with hyper-threading",
 }
+_ROOTS: Final = frozenset({TrustDomain.INTEL, TrustDomain.SIMULATED})  # the others rest on tokens
 _DENIED: Final = {
     "denied_platforms": "platforms", "denied_fmspc": "platform families", "denied_pck_serials": "PCK certificates",
     "denied_attestation_keys": "attestation keys", "denied_roots": "roots",
@@ -131,6 +132,10 @@ def describe(rule: ReleaseRule) -> list[str]:
         lines.append("careful: product 0 is what enclaves have that were signed without a number: any of this signer's")
     lines += _currency(policy)
     lines += _times(policy)
+    if not policy.trust_domains <= _ROOTS and not policy.accept_unknown:
+        lines.append(
+            "note: a token leaves much unknown, and is refused until accept_unknown names what (docs/tokens.md)"
+        )
     if policy.accept_unknown:
         lines.append(f"careful: {', '.join(sorted(policy.accept_unknown))} may stay unknown, as tokens leave them")
     lines += _platform(policy)

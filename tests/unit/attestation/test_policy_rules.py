@@ -456,3 +456,14 @@ def test_pl_01_the_hardened_profile_wants_known_platforms():
 )
 def test_id_10_a_trust_domain_can_be_named_by_what_its_firmware_measures_first(named):
     assert tdx(**named).tee is Tee.TDX
+
+
+def test_what_to_do_about_the_unknown_is_not_what_to_do_about_the_wrong():
+    token = replace(ENCLAVE, source=EvidenceSource.MAA, attributes=None, tcb_status=None, fmspc=None)
+    policy = sgx(denied_fmspc=frozenset({"00906ED50000"}))
+    fixes = {reason.rule: reason.fix for reason in appraise(token, policy, at=AT).reasons}
+    for word in ("attributes", "allow_provision_key", "accepted_tcb_status"):
+        assert f"name {word} in accept_unknown" in fixes[word]
+    assert "accept_unknown" not in fixes["denied_fmspc"]  # which may never stay unknown
+    wrong = appraise(replace(ENCLAVE, tcb_status=OUT), policy, at=AT)
+    assert not any("accept_unknown" in reason.fix for reason in wrong.reasons)

@@ -139,3 +139,10 @@ def test_a_product_that_every_unnumbered_enclave_has_is_told():
 
     assert len(said(0)) == 1
     assert said(1) == []
+
+
+@pytest.mark.parametrize("domain", list(TrustDomain))
+def test_a_rule_for_tokens_says_that_they_leave_much_unknown(domain):
+    rule = policy_text.strict_rule("x", release="model/m/1", mrenclave=ENCLAVE, trust_domains=[domain])
+    rests_on_tokens = domain not in {TrustDomain.INTEL, TrustDomain.SIMULATED}
+    assert any("accept_unknown" in sentence for sentence in policy_text.describe(rule)) == rests_on_tokens

@@ -14,6 +14,7 @@ from typing import NoReturn, Self
 from strongroom.attestation.binding import Binding
 from strongroom.attestation.claims import Claims
 from strongroom.attestation.policy.codes import PolicyCode
+from strongroom.attestation.policy.contradictions import MAY_STAY_UNKNOWN
 from strongroom.attestation.policy.model import Policy
 from strongroom.attestation.steps import Outcome
 from strongroom.attestation.validity import timestamp
@@ -107,9 +108,16 @@ class Case:
             outcome=outcomes[holds],
             observed=NOT_SAID if holds is None else shown(observed),
             expected=shown(expected),
-            fix=fix,
+            fix=fix if holds is not None else _fix_of_unknown(name, fix),
             required=name not in self.policy.accept_unknown if required is None else required,
         )
+
+
+def _fix_of_unknown(name: str, fix: str) -> str:
+    """Return what to do about a rule that evidence leaves open: to allow that by name, where a rule may be."""
+    if name not in MAY_STAY_UNKNOWN:
+        return fix
+    return f"Use a quote, which says it; or name {name} in accept_unknown if you rely on the service's own rules."
 
 
 def shown(value: object) -> str:
