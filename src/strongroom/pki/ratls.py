@@ -297,6 +297,8 @@ def _check_self_signature(certificate: SelfSigned, key: PublicKey) -> None:
 
 
 def _check_validity(certificate: SelfSigned, at: datetime, skew: timedelta) -> None:
+    if certificate.not_after < certificate.not_before:
+        raise OutsideValidity("the certificate ends before it begins")
     if certificate.not_before - at > skew:
         raise OutsideValidity(
             f"the certificate is valid from {certificate.not_before.isoformat()}, now is {at.isoformat()}"

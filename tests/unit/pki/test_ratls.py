@@ -156,6 +156,20 @@ def test_validity_is_respected_with_a_little_skew(p384, forge, legacy, refuse, n
     refuse(certificate, "SR-RATLS-EXPIRED", at=now + timedelta(hours=1, seconds=1), skew=timedelta(0))
 
 
+def test_a_certificate_that_ends_before_it_begins_is_refused(p384, forge, legacy, refuse, now):
+    """Within the skew of both ends, so that only the order of the dates is wrong."""
+    dates = {"not_before": now - timedelta(minutes=2), "not_after": now + timedelta(minutes=2)}
+    sound = x509.load_der_x509_certificate(forge.certificate(p384, [legacy(p384)], **dates))
+    early, late = (f"{moment:%y%m%d%H%M%SZ}".encode() for moment in dates.values())
+    body = sound.tbs_certificate_bytes
+    assert early + b"\x17\x0d" + late in body
+    swapped = body.replace(early + b"\x17\x0d" + late, late + b"\x17\x0d" + early)
+    signature = b"\x00" + p384.sign(swapped, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    content = swapped + algorithm + b"\x03" + bytes([len(signature)]) + signature
+    refuse(b"\x30\x82" + len(content).to_bytes(2, "big") + content, "SR-RATLS-EXPIRED")
+
+
 def test_fb_13_gramines_far_dates_say_nothing_about_freshness(p384, forge, legacy, now):
     dates = {"not_before": ratls.GRAMINE_NOT_BEFORE, "not_after": ratls.GRAMINE_NOT_AFTER}
     evidence = open_certificate(forge.certificate(p384, [legacy(p384)], **dates), at=now)
