@@ -61,6 +61,7 @@ class FetchedKeys:
         self._service, self._issuer, self._folder = service, issuer, folder
         self._max_age, self._min_interval = max_age, min_interval
         self._held: tuple[datetime, KeySet] | None = None
+        self._asked: datetime | None = None  # when a renewal was last tried, whatever came of it
         self._lock = threading.Lock()
 
     def current(self, *, at: datetime) -> KeySet:
@@ -75,8 +76,10 @@ class FetchedKeys:
     def renewed(self, *, at: datetime) -> KeySet | None:
         """Fetch the keys anew, unless that was done within the last minute."""
         with self._lock:
-            if self._held is not None and timedelta(0) <= at - self._held[0] < self._min_interval:
+            tried = [each for each in (self._asked, self._held and self._held[0]) if each is not None]
+            if any(timedelta(0) <= at - each < self._min_interval for each in tried):
                 return None
+            self._asked = at
             self._held = self._fetch(at)
             return self._held[1]
 

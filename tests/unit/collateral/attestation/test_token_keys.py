@@ -44,6 +44,24 @@ def test_a_renewal_is_asked_for_at_most_once_a_minute(counted):
     assert len(count) == 2
 
 
+def test_a_renewal_that_fails_is_not_tried_again_for_every_made_up_key_id(counted):
+    source, count = counted()
+    source.current(at=NOW)
+
+    def gone(_issuer):
+        count.append(1)
+        raise ServiceUnreachable("nobody is there")
+
+    source._service.key_set = gone
+    with pytest.raises(ServiceUnreachable):
+        source.renewed(at=NOW + timedelta(minutes=5))
+    for seconds in (0, 1, 59):
+        assert source.renewed(at=NOW + timedelta(minutes=5, seconds=seconds)) is None
+    assert len(count) == 2
+    with pytest.raises(ServiceUnreachable):
+        source.renewed(at=NOW + timedelta(minutes=6))
+
+
 def test_the_next_process_finds_the_keys_on_disk(counted, tmp_path):
     folder = tmp_path / "keys"
     first, fetched = counted(folder=folder)
