@@ -7,6 +7,7 @@ entry lets one of many processes and threads ask while the others wait. Source: 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -28,6 +29,7 @@ from strongroom.wire import strict_json
 
 MAX_ENTRY_BYTES: Final = MAX_BODY_BYTES + 256 * 1024
 MAX_IN_MEMORY: Final = 1024
+MAX_ENTRIES: Final = 20_000  # on disk: whoever may ask a mirror must not fill it
 _FORMAT: Final = 1
 _log = logging.getLogger("strongroom.collateral")
 
@@ -109,8 +111,9 @@ class MemoryStore:
 class Cache:
     """The folder. Threads and processes may share it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_entries: int = MAX_ENTRIES) -> None:
         self.folder = folder
+        self._max_entries = max_entries
         self._alone = threading.Lock()
         for each in (folder, folder / "entries", folder / "locks"):
             each.mkdir(mode=disk.SECRET_FOLDER_MODE, parents=True, exist_ok=True)
@@ -136,10 +139,13 @@ class Cache:
 
     def save(self, key: str, entry: Entry) -> None:
         """Keep an entry, over what was there. The caller holds the key's lock. Raises OSError."""
-        remove_drafts(self._path(key))
-        with disk.new_file(self._path(key), disk.SECRET_MODE, _written(entry)) as temporary:
-            temporary.replace(self._path(key))
-            disk.sync_folder(self.folder / "entries")
+        path = self._path(key)
+        remove_drafts(path)
+        if not path.exists() and sum(1 for _ in path.parent.iterdir()) >= self._max_entries:
+            raise OSError(errno.ENOSPC, f"{self._max_entries} entries are kept already", str(path.parent))
+        with disk.new_file(path, disk.SECRET_MODE, _written(entry)) as temporary:
+            temporary.replace(path)
+            disk.sync_folder(path.parent)
 
     def drop(self, key: str) -> None:
         """Forget an entry."""

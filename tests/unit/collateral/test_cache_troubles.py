@@ -47,6 +47,19 @@ def test_a_cache_that_takes_no_entry_stops_nobody(live, publish, world_quote, fo
     assert "is not kept" in caplog.text
 
 
+def test_a_cache_that_is_full_keeps_what_it_has_and_renews_it(live, publish, world_quote, folder, clock):
+    source = live(FileSource(publish()))
+    source._store = Cache(folder, max_entries=3)
+    found = source.collateral_for(world_quote)
+    assert source.collateral_for(world_quote) is found
+    kept = {path.name for path in (folder / "entries").iterdir()}
+    assert len(kept) == 3
+    clock.turn(days=31)
+    publish(at=clock(), number=18)
+    source.collateral_for(world_quote)
+    assert {path.name for path in (folder / "entries").iterdir()} == kept
+
+
 def test_a_cache_without_locks_serves_on(live, publish, world_quote, folder, caplog):
     source = live(FileSource(publish()))
     shutil.rmtree(folder / "locks")

@@ -202,7 +202,8 @@ class Mirror:
         while not stop.wait(longest_s):
             try:
                 for exchange in self.held():  # others may have put something there
-                    self._live.want(exchange.request)
+                    if exchange.request.kind is not Kind.PCK_CERT:  # many, and valid for years
+                        self._live.want(exchange.request)
                 self._live.refresh()
             except Exception:  # noqa: BLE001  # the thread must outlive a bug or a bad disk; the log must show it
                 _log.exception("what the mirror holds was not renewed; it tries again")

@@ -281,6 +281,21 @@ def test_in_the_background_what_is_half_way_is_renewed_also_after_a_restart(mirr
         refreshing.join()
 
 
+def test_a_defect_or_a_bad_disk_does_not_end_the_renewal(mirror, monkeypatch, caplog):
+    served, stop, troubles = mirror(), threading.Event(), iter([OSError("the disk"), ZeroDivisionError("a defect")])
+
+    def held():
+        for trouble in troubles:
+            raise trouble
+        stop.set()
+        return iter(())
+
+    monkeypatch.setattr(served, "held", held)
+    served.keep_fresh(stop, 0.001)
+    assert "the disk" in caplog.text
+    assert "a defect" in caplog.text
+
+
 @pytest.mark.parametrize("kind", [CertificationType.PCK_CHAIN, CertificationType.RSA_3072_PPID])
 def test_filled_for_a_quote_and_written_out_it_serves_where_there_is_no_network(
     mirror, quote_of, tmp_path, judge, kind
