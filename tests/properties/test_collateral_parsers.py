@@ -42,7 +42,7 @@ REQUESTS = st.one_of(
     ),
     st.builds(lambda ca: Request(kind=Kind.PCK_CRL, parameters={"ca": ca}), st.sampled_from(["platform", "processor"])),
     st.builds(
-        lambda uri: Request(kind=Kind.CRL, parameters={"uri": "https://" + uri}),
+        lambda path: Request(kind=Kind.CRL, parameters={"uri": "https://crl.example/" + path}),
         st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60),
     ),
 )
