@@ -16,6 +16,7 @@ from strongroom.attestation.anchors import INTEL_ROOT_CERTIFICATES, Anchor, Trus
 from strongroom.attestation.certificates import Certificate, KeyUsage
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, require
 from strongroom.attestation.crl import Crl
+from strongroom.attestation.intel_certificates import signed_by_intel
 from strongroom.attestation.signatures import signed_der
 from strongroom.attestation.steps import at_step
 from strongroom.attestation.validity import NO_GRACE, Window
@@ -204,7 +205,10 @@ def _check_name(certificate: Certificate, root: TrustedRoot, roles: tuple[str, .
 
 
 def _check_issued(certificate: Certificate, issuer: Certificate, code: EvidenceCode) -> None:
-    if certificate.issuer == issuer.subject and signed_der(issuer.point, certificate.signature, certificate.signed):
+    point = issuer.point
+    if certificate.issuer == issuer.subject and (
+        signed_by_intel(certificate, point) or signed_der(point, certificate.signature, certificate.signed)
+    ):
         return
     raise EvidenceRefused(
         f"{certificate.common_name[:64]!r} was not issued by {issuer.common_name[:64]!r}", reason=code

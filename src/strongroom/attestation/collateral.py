@@ -15,7 +15,7 @@ from typing import Final
 from strongroom.attestation.certificates import Certificate, parse_pem_chain
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
 from strongroom.attestation.crl import Crl, parse_crl
-from strongroom.attestation.intel_root import INTEL_ROOT
+from strongroom.attestation.intel_certificates import INTEL_CERTIFICATES
 from strongroom.attestation.signatures import RAW_SIGNATURE_BYTES
 from strongroom.errors import BadInput
 from strongroom.wire import strict_json
@@ -87,7 +87,7 @@ class CollateralParts:
     def __init__(self, collateral: Collateral) -> None:
         given = ((name, getattr(collateral, name)) for name in Collateral.__dataclass_fields__)
         self._parts = {name: _encode(name, text) for name, text in given if text is not None}
-        self._known = dict(INTEL_ROOT)  # the chains share most of their certificates
+        self._known = dict(INTEL_CERTIFICATES)  # the chains share most of their certificates
         self._pck_crl: Crl | None = None  # read once, judged for each platform
 
     def ids(self) -> tuple[tuple[str, str], ...]:
