@@ -86,12 +86,13 @@ class Fields(NamedTuple):
         texts = self.items(name)
         if not texts:
             return ()
-        if set(map(type, texts)) != {str}:
-            raise self._no_text(name)
         found = tuple(cast("list[str]", texts))
-        if max(map(len, found)) > MAX_TEXT_LENGTH:
+        try:
+            joined = "".join(found)  # one question for all: a table has hundreds
+        except TypeError:  # something that is no string
+            raise self._no_text(name) from None
+        if len(joined) > MAX_TEXT_LENGTH and max(map(len, found)) > MAX_TEXT_LENGTH:
             raise self._no_text(name)
-        joined = "".join(found)  # one question for all: a table has hundreds
         if not (joined.isascii() and joined.isprintable()):
             raise self.error(f"{self.what}: {name} is {joined[:64]!a}, wanted printable ASCII")
         return found
