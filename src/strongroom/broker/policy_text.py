@@ -21,6 +21,10 @@ _STRICTER: Final = (
     "debug enclaves and platforms that are not up to date are refused, though the original's image admitted both;"
     " add allow_debug or accepted_tcb_status to a rule to admit them"
 )
+_USUAL_SERVERS: Final = (
+    "platforms with hyper-threading, to which packages can be added, or whose keys Intel keeps are refused, and most"
+    " servers in clouds are so; set allow_smt_enabled, allow_dynamic_platform or allow_cached_keys to admit them"
+)
 _REFUSED_PLATFORMS: Final = {
     "allow_dynamic_platform": "to which processor packages can be added",
     "allow_cached_keys": "whose root keys Intel keeps",
@@ -225,7 +229,7 @@ def _signature_of(entry: RaConfigEntry, *, svn_exact: bool) -> SignatureCheck:
 
 def notices_of(config: RaConfig, *, svn_exact: bool = False) -> list[str]:
     """Return what the owner has to know about an import: where it differs from what the file used to do."""
-    notices = [_STRICTER]
+    notices = [_STRICTER, _USUAL_SERVERS]
     if "isv_svn" in config.enforced and not svn_exact:
         notices.append("isv_svn is a minimum here (the original wants equality; --svn-exact keeps that)")
     for number, entry in enumerate(config.entries, 1):

@@ -6,7 +6,7 @@ these. Or by its measurement (--mrenclave), or by who signed it (--mrsigner with
 --by-signer takes them from the file). A .sig counts only if its signature holds. Platforms have to be up to date and
 debug builds are refused; to admit more, edit the rule in policy.toml and let strongroom policy lint say what it means.
 Intel's three flags of a platform have to be clear unless --allow names them, and on most servers of clouds at least
-smt-enabled and dynamic-platform are set: strongroom quote verify --json shows them for one quote of yours.
+smt-enabled and dynamic-platform are set: strongroom quote verify shows them for one quote of yours.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ def card(verdict: Verdict) -> str:
         ("", MEANINGS[verdict.status]),
         ("what to do", ADVICE[verdict.status]),
         ("platform", f"{verdict.platform_status.value}, level of {verdict.tcb_date:%Y-%m-%d}, FMSPC {verdict.fmspc}"),
+        ("platform flags", _flags(verdict)),
         *([("TDX module", verdict.module_status.value)] if verdict.module_status else []),
         ("quoting enclave", verdict.qe_status.value),
         *_advisory_rows(verdict),
@@ -70,6 +71,14 @@ def card(verdict: Verdict) -> str:
     if verdict.trust_domain is TrustDomain.INTEL:
         lines.append(PHYSICAL_ACCESS)
     return "\n".join(lines) + "\n"
+
+
+def _flags(verdict: Verdict) -> str:
+    """Return Intel's three flags of the platform, which policies judge; undefined is neither yes nor no."""
+    words = {None: "undefined", True: "yes", False: "no"}
+    flags = (("dynamic", verdict.pck.dynamic_platform), ("cached keys", verdict.pck.cached_keys),
+             ("hyper-threading", verdict.pck.smt_enabled))  # fmt: skip
+    return ", ".join(f"{name} {words[flag]}" for name, flag in flags)
 
 
 def _advisory_rows(verdict: Verdict) -> list[tuple[str, str]]:

@@ -74,6 +74,7 @@ def test_an_import_says_where_it_differs():
     assert any("debug enclaves" in notice for notice in notices)
     assert any(f"import-2: mr_signer = '{SIGNER.hex()}' is present but not enforced" in each for each in notices)
     assert not any("minimum" in notice for notice in policy_text.notices_of(config(), svn_exact=True))
+    assert any("allow_smt_enabled" in notice for notice in notices)  # what the original never looked at
 
 
 def test_a_strict_rule_is_described_without_a_caution():

@@ -202,7 +202,9 @@ def test_pl_09_the_card_of_real_hardware_says_what_no_verifier_can_tell(shared_v
         str(folder / case["collateral"]),
     ]
     assert main([*words, "--at", str(case["verification_time"])]) == 0
-    assert "Not proved: that nobody opened the machine." in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Not proved: that nobody opened the machine." in out
+    assert "platform flags  dynamic yes, cached keys yes, hyper-threading yes" in out
 
 
 def test_without_a_root_intels_key_is_pinned(command, capsys):
