@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import urllib3
@@ -23,11 +23,12 @@ from urllib3.exceptions import (
     InsecureRequestWarning,
     NameResolutionError,
     NewConnectionError,
+    ProxyError,
     SSLError,
 )
 from urllib3.exceptions import TimeoutError as TimeoutException
 from urllib3.response import BaseHTTPResponse
-from urllib3.util import Timeout
+from urllib3.util import Timeout, make_headers, parse_url
 
 from strongroom.attestation import Collateral, Quote
 from strongroom.collateral import gather
@@ -74,6 +75,7 @@ _FIXES: Final = {
     410: "Ask for the standard or early update, or for a newer evaluation number.",
     429: "Wait, or put a PCCS of your own in between: strongroom pccs serve.",
 }
+_CHECK_PROXY: Final = "Check https_proxy, http_proxy and no_proxy in the environment, and the proxy's own log."
 _CHECK_SERVER: Final = "Check host and port, that the server runs, and the firewall and proxies in between."
 
 
@@ -235,7 +237,9 @@ def _manager(url: str, tls: ssl.SSLContext, timeout_s: float) -> urllib3.PoolMan
     proxy = getproxies_environment().get(parts.scheme)
     if proxy and not (is_loopback(url) or is_link_local(url) or proxy_bypass(parts.netloc)):
         address = proxy if "://" in proxy else f"http://{proxy}"
-        return urllib3.ProxyManager(address, num_pools=1, timeout=timeout, ssl_context=tls)
+        user = parse_url(address).auth  # urllib3 reads it and does not send it
+        headers = make_headers(proxy_basic_auth=unquote(user)) if user else None
+        return urllib3.ProxyManager(address, proxy_headers=headers, num_pools=1, timeout=timeout, ssl_context=tls)
     return urllib3.PoolManager(num_pools=1, timeout=timeout, ssl_context=tls)
 
 
@@ -275,6 +279,8 @@ def _seconds(value: str | None) -> float | None:
 
 def _words(problem: BaseException) -> tuple[str, str]:
     """Return what went wrong on the network, and what to do about it."""
+    if isinstance(problem, ProxyError):
+        return f"through the proxy: {_words(problem.original_error)[0]}", _CHECK_PROXY
     cause = getattr(problem, "reason", None) or problem
     if isinstance(cause, NameResolutionError):
         return "its name cannot be resolved", "Check the name, and that this machine may ask a name server."

@@ -1,5 +1,6 @@
 """One server over real HTTP on loopback: what it sends, and every way in which it can fail us."""
 
+import base64
 import gzip
 import ssl
 import threading
@@ -219,6 +220,25 @@ def test_a_proxy_of_the_environment_is_used_for_others_and_never_for_this_machin
     assert server.targets() == [f"http://pccs.example{target}"] or server.targets() == [target]
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert HttpSource(pccs(server.url)).answer(IDENTITY).body == recorded[target][2]
+
+
+def test_kd_23_who_asks_through_a_proxy_with_a_password_sends_it_there_and_never_shows_it(server, monkeypatch):
+    place = server.url.removeprefix("http://")
+    monkeypatch.setenv("http_proxy", f"http://me:s3%20cret@{place}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    HttpSource(pccs("http://pccs.example")).answer(IDENTITY)
+    (headers,) = (headers for _, headers in server.asked)
+    assert headers["Proxy-Authorization"] == f"Basic {base64.b64encode(b'me:s3 cret').decode()}"
+    for proxy in (
+        "http://me:s3cret@127.0.0.1:1",
+        "odd://me:s3cret@x",
+        "http://me:s3cret@[::1",
+        "me:s3cret@127.0.0.1:1",
+    ):
+        monkeypatch.setenv("http_proxy", proxy)
+        failed = failing(HttpSource(pccs("http://pccs.example"), pause=lambda _: None))
+        assert "s3cret" not in failed.sentence
+        assert "proxies" in failed.fix or "no_proxy" in failed.fix
 
 
 @pytest.fixture
