@@ -228,7 +228,7 @@ def test_kd_23_who_asks_through_a_proxy_with_a_password_sends_it_there_and_never
     monkeypatch.delenv("no_proxy", raising=False)
     HttpSource(pccs("http://pccs.example")).answer(IDENTITY)
     (headers,) = (headers for _, headers in server.asked)
-    assert headers["Proxy-Authorization"] == f"Basic {base64.b64encode(b'me:s3 cret').decode()}"
+    assert headers["proxy-authorization"] == f"Basic {base64.b64encode(b'me:s3 cret').decode()}"
     for proxy in (
         "http://me:s3cret@127.0.0.1:1",
         "odd://me:s3cret@x",
