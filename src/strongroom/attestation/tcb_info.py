@@ -108,7 +108,7 @@ def _fit(usual: Sequence[UsualLevel], info: Fields) -> bool:
     return (
         info.value.get("tcbLevels") == MARK
         and info.value.get("version") == 3
-        and all(len(level.tdx_components) == components for level in usual)
+        and all(len(tdx) == components for _, _, tdx, *_ in usual)
     )
 
 
@@ -127,16 +127,17 @@ def _tee(info: Fields, version: int) -> Tee:
 
 
 def _usual_level(level: UsualLevel) -> TcbLevel:
-    date = timestamp_of(level.date)
+    components, pce_svn, tdx_components, spelled, status, advisories = level
+    date = timestamp_of(spelled)
     if date is None:
-        raise EvidenceRefused(f"a tcbDate is {level.date[:32]!r}", reason=EvidenceCode.TCB_INFO_FORMAT)
+        raise EvidenceRefused(f"a tcbDate is {spelled!r}", reason=EvidenceCode.TCB_INFO_FORMAT)
     return TcbLevel(
-        components=level.components,
-        pce_svn=level.pce_svn,
-        tdx_components=level.tdx_components,
+        components=components,
+        pce_svn=pce_svn,
+        tdx_components=tdx_components,
         date=date,
-        status=parse_status(level.status),
-        advisories=level.advisories,
+        status=parse_status(status),
+        advisories=advisories,
     )
 
 
