@@ -17,10 +17,10 @@ from strongroom.attestation.chain import TrustedRoot, check_signer, find_root
 from strongroom.attestation.codes import refusal, require
 from strongroom.attestation.crl import Crl, parse_crl
 from strongroom.attestation.fields import Fields
-from strongroom.attestation.identity import parse_identity
+from strongroom.attestation.identity import EnclaveIdentity, parse_identity
 from strongroom.attestation.pck import read_pck_claims
 from strongroom.attestation.signatures import signed_der, signed_raw
-from strongroom.attestation.tcb_info import parse_tcb_info
+from strongroom.attestation.tcb_info import TcbInfo, parse_tcb_info
 from strongroom.collateral.api import IDENTITIES, TCBM_HEADER, Kind
 from strongroom.collateral.assemble import BadAnswer, Exchange, crl_der, issuer_chain, signed_json
 from strongroom.collateral.freshness import Span
@@ -111,13 +111,7 @@ def _tcb_info(exchange: Exchange, under: Circumstances) -> Checked:
     seen, wanted = (info.tee, info.fmspc.hex().upper()), (request.tee, request.parameters["fmspc"])
     require(seen == wanted, EvidenceCode.TCB_INFO_MISMATCH,
             f"asked for TCB info of {' '.join(wanted)}, got that of {' '.join(seen)}")  # fmt: skip
-    _check_number(exchange, info.evaluation_number)
-    return Checked(
-        root_key_id=root.anchor.root_key_id,
-        subject=f"TCB info {info.tee.value} {wanted[1]} {_channel(exchange)}",
-        number=info.evaluation_number,
-        span=Span(kind=request.kind, issued=info.issued, until=info.next_update),
-    )
+    return _numbered(exchange, root, f"TCB info {info.tee.value} {wanted[1]} {_channel(exchange)}", info)
 
 
 def _identity(exchange: Exchange, under: Circumstances) -> Checked:
@@ -126,19 +120,16 @@ def _identity(exchange: Exchange, under: Circumstances) -> Checked:
     wanted = _IDENTITY_NAMES[request.kind, request.tee]
     require(identity.name == wanted, EvidenceCode.QE_IDENTITY_MISMATCH,
             f"asked for the identity {wanted}, got {identity.name[:16]!r}")  # fmt: skip
-    _check_number(exchange, identity.evaluation_number)
-    return Checked(
-        root_key_id=root.anchor.root_key_id,
-        subject=f"identity {wanted} {_channel(exchange)}",
-        number=identity.evaluation_number,
-        span=Span(kind=request.kind, issued=identity.issued, until=identity.next_update),
-    )
+    return _numbered(exchange, root, f"identity {wanted} {_channel(exchange)}", identity)
 
 
-def _check_number(exchange: Exchange, number: int) -> None:
-    wanted = exchange.request.parameters.get("tcbEvaluationDataNumber")
+def _numbered(exchange: Exchange, root: TrustedRoot, subject: str, document: TcbInfo | EnclaveIdentity) -> Checked:
+    """Return what a document is, once its evaluation number is the one that was asked for, if one was."""
+    number, wanted = document.evaluation_number, exchange.request.parameters.get("tcbEvaluationDataNumber")
     require(wanted is None or int(wanted) == number, EvidenceCode.TCB_INFO_MISMATCH,
             f"asked for evaluation number {wanted}, got {number}")  # fmt: skip
+    span = Span(kind=exchange.request.kind, issued=document.issued, until=document.next_update)
+    return Checked(root_key_id=root.anchor.root_key_id, subject=subject, number=number, span=span)
 
 
 def _numbers(exchange: Exchange, under: Circumstances) -> Checked:

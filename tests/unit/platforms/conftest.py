@@ -10,7 +10,7 @@ from pathlib import Path
 import dcap_qvl
 import pytest
 
-from strongroom.attestation import Collateral, Tee
+from strongroom.attestation import INTEL, Anchor, Collateral, Tee, Verdict, verify
 from strongroom.platforms.simulated import EnclaveIdentity, QuoteFormat, TdIdentity, World
 
 PROGRAM = f'libos.entrypoint = "{sys.executable}"\n'
@@ -80,6 +80,23 @@ def second_opinion(world, now) -> Callable[..., tuple[str, list[str]]]:
         parsed = dcap_qvl.QuoteCollateralV3.from_json(collateral.to_json())
         report = dcap_qvl.verify_with_root_ca(quote, parsed, root, int(at.timestamp()))
         return report.status, report.advisory_ids
+
+    return judge
+
+
+@pytest.fixture
+def anchors(world) -> list[Anchor]:
+    return [INTEL, Anchor.from_certificate(world.root_der)]
+
+
+@pytest.fixture
+def accepted(anchors, second_opinion, now) -> Callable[[bytes, Collateral], Verdict]:
+    """Return our verdict on evidence after the other verifier came to the same status and advisories."""
+
+    def judge(quote: bytes, collateral: Collateral) -> Verdict:
+        verdict = verify(quote, collateral, anchors=anchors, at=now)
+        assert second_opinion(quote, collateral) == (verdict.status.value, list(verdict.advisories))
+        return verdict
 
     return judge
 

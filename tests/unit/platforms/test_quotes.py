@@ -21,23 +21,6 @@ def quote(world, identity):
 
 
 @pytest.fixture
-def anchors(world):
-    return [INTEL, Anchor.from_certificate(world.root_der)]
-
-
-@pytest.fixture
-def accepted(anchors, second_opinion, now):
-    """Return our verdict on evidence after the other verifier came to the same status and advisories."""
-
-    def judge(quote, collateral):
-        verdict = verify(quote, collateral, anchors=anchors, at=now)
-        assert second_opinion(quote, collateral) == (verdict.status.value, list(verdict.advisories))
-        return verdict
-
-    return judge
-
-
-@pytest.fixture
 def refused(world, anchors, second_opinion, now):
     """Hold that both verifiers refuse evidence, ours for `reason`; fresh collateral unless some is given."""
 

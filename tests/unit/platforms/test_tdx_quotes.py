@@ -34,11 +34,6 @@ REPORT_DATA = bytes(range(64))
 
 
 @pytest.fixture
-def anchors(world):
-    return [INTEL, Anchor.from_certificate(world.root_der)]
-
-
-@pytest.fixture
 def domain_1_5(trust_domain):
     return replace(trust_domain, loaded=CURRENT_MODULE)
 
@@ -46,18 +41,6 @@ def domain_1_5(trust_domain):
 @pytest.fixture
 def tdx_collateral(world, now):
     return lambda rehearsal=None, **words: world.collateral(now, rehearsal, tee=Tee.TDX, **words)
-
-
-@pytest.fixture
-def accepted(anchors, second_opinion, now):
-    """Return our verdict on evidence after the other verifier came to the same status and advisories."""
-
-    def judge(quote, collateral):
-        verdict = verify(quote, collateral, anchors=anchors, at=now)
-        assert second_opinion(quote, collateral) == (verdict.status.value, list(verdict.advisories))
-        return verdict
-
-    return judge
 
 
 @pytest.fixture
