@@ -100,12 +100,12 @@ def _kept_fresh(mirror: pccs.Mirror | None, mode: str) -> Iterator[None]:
     if mirror is None or mode == "OFFLINE":
         yield
         return
-    # A daemon: whoever waits for a server that does not answer must not hold up the end.
     threading.Thread(target=mirror.keep_fresh, args=(stop,), name="refresh", daemon=True).start()
     try:
         yield
     finally:
         stop.set()
+        mirror.close()  # whoever waits for a server that does not answer must not hold up the end
 
 
 def _backends(args: argparse.Namespace, mirror: pccs.Mirror | None) -> list[pccs.Backend]:

@@ -89,7 +89,7 @@ class Limits:
 
 
 class HttpSource:
-    """One server. Threads may share it; it keeps no connection and no state."""
+    """One server. Threads may share it; it keeps no connection and no state but what is under way."""
 
     def __init__(
         self,
@@ -105,13 +105,21 @@ class HttpSource:
         self._subscription_key = subscription_key
         self._choice = choice or gather.Choice()
         self._limits = limits or Limits()
-        self._pause = pause or threading.Event().wait
+        self._closed = threading.Event()
+        self._under_way: set[Watch] = set()
+        self._pause = pause or self._closed.wait
         self._tls = _tls_context(profile, ca_file)
 
     @property
     def name(self) -> str:
         """The profile's name."""
         return self.profile.name
+
+    def close(self) -> None:
+        """End what is under way, and ask no more: whoever ends must not wait for a server that does not answer."""
+        self._closed.set()
+        for watch in tuple(self._under_way):
+            watch.stop()
 
     def collateral_for(self, quote: Quote) -> Collateral:
         """Return collateral for a quote, as served; raise SourceFailed, BadAnswer or EvidenceRefused."""
@@ -130,7 +138,7 @@ class HttpSource:
             try:
                 return self._once(url, request.kind)
             except SourceFailed as failure:
-                if not failure.again or attempt == self.profile.attempts:
+                if not failure.again or attempt == self.profile.attempts or self._closed.is_set():
                     raise
                 self._pause(min(failure.after_s if failure.after_s is not None else delay, MAX_DELAY_S))
             delay = delay if self.profile.constant_delay else delay * 2
@@ -168,7 +176,7 @@ class HttpSource:
 
     def _get(self, url: str, kind: Kind) -> Answer:
         try:
-            with Watch(self._limits.answer_s) as watch, self._response(url, kind, watch) as response:
+            with self._watch() as watch, self._response(url, kind, watch) as response:
                 headers = _bounded_headers(response, self.name)
                 answer = Answer(status=response.status, headers=headers, body=self._body(response))
                 if watch.fired:  # what the watch cut off can look like a short but whole answer
@@ -182,8 +190,21 @@ class HttpSource:
         except (HTTPError, OSError) as problem:
             words, fix = _words(problem)
             if watch.fired:
-                words, fix = f"no whole answer within {self._limits.answer_s:g} s", _CHECK_SERVER
+                closed = self._closed.is_set()
+                words = "it was given up" if closed else f"no whole answer within {self._limits.answer_s:g} s"
+                fix = _CHECK_SERVER
             raise SourceFailed(f"{self.name} cannot be read: {words}", fix=fix, again=not watch.fired) from None
+
+    @contextmanager
+    def _watch(self) -> Iterator[Watch]:
+        with Watch(self._limits.answer_s) as watch:
+            self._under_way.add(watch)
+            try:
+                if self._closed.is_set():
+                    watch.stop()
+                yield watch
+            finally:
+                self._under_way.discard(watch)
 
     @contextmanager
     def _response(self, url: str, kind: Kind, watch: Watch) -> Iterator[BaseHTTPResponse]:

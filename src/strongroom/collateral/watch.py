@@ -34,12 +34,19 @@ class Watch:
         with self._lock:
             self._drop()
             self._socket = connection.dup()  # TLS takes the original's descriptor away; shutdown reaches both
+            if self.fired:  # while it was being made
+                self._socket.shutdown(socket.SHUT_RDWR)
         return connection
 
     def _drop(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def stop(self) -> None:
+        """End the connection now, and every later one."""
+        self._timer.cancel()
+        self._fire()
 
     def _fire(self) -> None:
         with self._lock:

@@ -4,6 +4,7 @@ import base64
 import gzip
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,24 @@ def test_fb_16_a_server_that_drips_does_not_hold_us(server, where):
         assert "no whole answer within 0.2 s" in failing(source).sentence
     finally:
         finished.set()
+
+
+def test_fb_16_closing_lets_go_of_a_server_that_does_not_answer(server, source):
+    asked, released = threading.Event(), threading.Event()
+
+    def hang(_) -> bool:
+        asked.set()
+        return released.wait()
+
+    server.misbehave = hang
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(failing, source)
+        asked.wait()
+        source.close()
+        assert "given up" in waiting.result().sentence
+    assert "given up" in failing(source).sentence, "and no more is asked"
+    released.set()
+    assert len(server.asked) == 1
 
 
 def test_a_redirect_within_the_host_is_followed_and_to_another_is_refused(server, source, recorded, make_server):

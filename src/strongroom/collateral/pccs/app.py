@@ -228,7 +228,7 @@ class _Bounded:
                 head = sum(len(name) + len(value) for name, value in scope["headers"])
                 application = self._application if head <= MAX_HEAD_BYTES else refusal(431)
                 await application(scope, receive, labelled)
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError):  # cancelled: the server ends and has waited long enough
             if not seen["status"]:
                 await refusal(503)(scope, receive, labelled)
         finally:

@@ -22,7 +22,7 @@ from strongroom.collateral.api import Answer, BadCollateralRequest, Kind, Reques
 from strongroom.collateral.assemble import Exchange, crl_der, issuer_chain
 from strongroom.collateral.cache import Cache, key_of
 from strongroom.collateral.checks import Circumstances, pck_chain, pem_chain
-from strongroom.collateral.client import AnswerSource, SourceFailed
+from strongroom.collateral.client import AnswerSource, HttpSource, SourceFailed
 from strongroom.collateral.folder import CollateralUnavailable
 from strongroom.collateral.freshness import Freshness
 from strongroom.collateral.parts import AllFailed, Part
@@ -207,6 +207,12 @@ class Mirror:
                 self._live.refresh()
             except Exception:  # noqa: BLE001  # the thread must outlive a bug or a bad disk; the log must show it
                 _log.exception("what the mirror holds was not renewed; it tries again")
+
+    def close(self) -> None:
+        """Ask nobody any more, and let go of whoever does not answer."""
+        for source in self._sources:
+            if isinstance(source, HttpSource):
+                source.close()
 
     def held(self) -> Iterator[Exchange]:
         """Yield everything in the cache that is an answer; nothing of it is verified here."""
