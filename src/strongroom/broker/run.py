@@ -46,7 +46,7 @@ def run(
             recorder=EvidenceRecorder(record_evidence) if record_evidence else None, judge=judge,
         )  # fmt: skip
         service.begin()
-        asyncio.run(_serve(BrokerServer(service, context, limits=limits), address, port, ready))
+        asyncio.run(_serve(BrokerServer(service, context, limits=limits), address, port, ready, setup.source))
 
 
 def _refreshed(source: CollateralSource) -> AbstractContextManager[object]:
@@ -66,7 +66,9 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _serve(server: BrokerServer, address: str, port: int, ready: Callable[[int], None]) -> None:
+async def _serve(
+    server: BrokerServer, address: str, port: int, ready: Callable[[int], None], source: CollateralSource
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,4 +77,6 @@ async def _serve(server: BrokerServer, address: str, port: int, ready: Callable[
         ready(await server.start(address, port))
         await stop.wait()
     finally:
+        if isinstance(source, LiveSource):
+            source.close()  # who waits for a server that does not answer must not hold up the end
         await server.stop()

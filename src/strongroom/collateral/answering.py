@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from strongroom.collateral.api import Answer, Request
 from strongroom.errors import Unreachable
@@ -34,6 +34,14 @@ class SourceFailed(Unreachable):
     def definitive(self) -> bool:
         """Whether the source said that there is no such thing."""
         return self.status in _NO_SUCH_THING
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A source that may be waiting for somebody."""
+
+    def close(self) -> None:
+        """End what is under way, and ask no more."""
 
 
 class AnswerSource(Protocol):

@@ -18,7 +18,7 @@ from strongroom.attestation import Anchor, CertificationType, Collateral, Quote
 from strongroom.attestation.validity import timestamp
 from strongroom.attestation.verify import pck_chain_of
 from strongroom.collateral import gather
-from strongroom.collateral.answering import AnswerSource, SourceFailed
+from strongroom.collateral.answering import AnswerSource, Closable, SourceFailed
 from strongroom.collateral.api import Answer, Kind, Request
 from strongroom.collateral.assemble import Exchange, issuer_chain
 from strongroom.collateral.cache import Entry, MemoryStore, Stamp, Store, key_of
@@ -126,6 +126,12 @@ class LiveSource:
     def collateral_of(self, platform: gather.Platform) -> Collateral:
         """Return fresh collateral for a platform; raises as `collateral_for` does."""
         return self._collateral(platform, self._clock())
+
+    def close(self) -> None:
+        """Let go of servers that do not answer, and ask nobody any more; what is held serves on."""
+        for source in self._sources:
+            if isinstance(source, Closable):
+                source.close()
 
     def parts(self) -> tuple[Part, ...]:
         """Return the verified parts that were used so far."""

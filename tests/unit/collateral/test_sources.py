@@ -244,6 +244,13 @@ def test_a_source_that_is_down_delays_one_part_and_is_asked_again_after_a_minute
     assert down.asked == 2
 
 
+def test_a_closed_source_serves_what_it_holds(live, publish, world_quote):
+    source = live(HttpSource(pccs("http://127.0.0.1:1"), pause=lambda _: None), FileSource(publish()))
+    found = source.collateral_for(world_quote)
+    source.close()
+    assert source.collateral_for(world_quote) is found
+
+
 def test_sources_that_answer_keep_their_order_though_they_know_nothing(live, publish, world_quote):
     ignorant = Down(404)
     live(ignorant, FileSource(publish())).collateral_for(world_quote)

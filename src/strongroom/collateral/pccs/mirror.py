@@ -22,7 +22,7 @@ from strongroom.collateral.api import Answer, BadCollateralRequest, Kind, Reques
 from strongroom.collateral.assemble import Exchange, crl_der, issuer_chain
 from strongroom.collateral.cache import Cache, key_of
 from strongroom.collateral.checks import Circumstances, pck_chain, pem_chain
-from strongroom.collateral.client import AnswerSource, HttpSource, SourceFailed
+from strongroom.collateral.client import AnswerSource, SourceFailed
 from strongroom.collateral.folder import CollateralUnavailable
 from strongroom.collateral.freshness import Freshness
 from strongroom.collateral.parts import AllFailed, Part
@@ -210,9 +210,7 @@ class Mirror:
 
     def close(self) -> None:
         """Ask nobody any more, and let go of whoever does not answer."""
-        for source in self._sources:
-            if isinstance(source, HttpSource):
-                source.close()
+        self._live.close()
 
     def held(self) -> Iterator[Exchange]:
         """Yield everything in the cache that is an answer; nothing of it is verified here."""
