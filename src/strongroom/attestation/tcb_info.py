@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
-from operator import attrgetter, itemgetter
+from operator import attrgetter, gt, itemgetter
 from typing import Any, Final
 
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
@@ -85,10 +84,11 @@ def parse_tcb_info(text: bytes) -> TcbInfo:
         levels = [_usual_level(level) for level in usual]
     else:
         levels = [_level(level, version, tee) for level in info.objects("tcbLevels")]
-    levels.sort(key=attrgetter("rank"), reverse=True)
     require(bool(levels), EvidenceCode.TCB_INFO_FORMAT, "the TCB info has no levels")
-    require(all(one.rank != other.rank for one, other in pairwise(levels)), EvidenceCode.TCB_INFO_FORMAT,
-            "the TCB info has two equal levels")  # fmt: skip
+    ranks = [level.rank for level in levels]
+    if not all(map(gt, ranks, ranks[1:])):  # which they nearly always are: in descending order, and no two equal
+        levels.sort(key=attrgetter("rank"), reverse=True)
+        require(len(set(ranks)) == len(ranks), EvidenceCode.TCB_INFO_FORMAT, "the TCB info has two equal levels")
     return TcbInfo(
         tee=tee,
         version=version,
