@@ -178,6 +178,7 @@ def make_verdict(
 ) -> Verdict:
     """Return the verdict of evidence that passed every step at `at`."""
     pck, windows = platform.pck, (*reference.windows, *platform.pck.windows)
+    since, until = [window.since for window in windows], [window.until for window in windows]
     renewed_monthly = (reference.tcb_info.issued, reference.qe_identity.issued, pck.crl_issued)
     anchor = reference.root.anchor
     return Verdict(
@@ -200,9 +201,9 @@ def make_verdict(
         pck=platform.claims,
         pck_serial=pck.leaf.serial,
         attestation_key=quote.attestation_key,
-        earliest_issue=min(window.since for window in windows),
-        latest_issue=max(window.since for window in windows),
-        earliest_expiration=min(window.until for window in windows),
+        earliest_issue=min(since),
+        latest_issue=max(since),
+        earliest_expiration=min(until),
         collateral_issued=min(renewed_monthly),
         root_crl_number=reference.root_crl.number,
         pck_crl_number=pck.crl_number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from strongroom.errors import BadInput, StrongroomError
 
@@ -20,13 +21,14 @@ class Reader:
     Python slices clamp silently; this class is the only place that slices hostile bytes.
     """
 
-    __slots__ = ("_data", "_error", "_position", "what")
+    __slots__ = ("_data", "_end", "_error", "_position", "what")
 
     def __init__(
         self, data: bytes | memoryview, *, what: str = "input", error: Callable[[str], StrongroomError] = Malformed
     ) -> None:
-        self._data = memoryview(data).toreadonly().cast("B")
+        self._data = data if type(data) is bytes else memoryview(data).toreadonly().cast("B")
         self._position = 0
+        self._end = len(self._data)
         self._error = error
         self.what = what
 
@@ -38,45 +40,60 @@ class Reader:
     @property
     def remaining(self) -> int:
         """Bytes not consumed yet."""
-        return len(self._data) - self._position
+        return self._end - self._position
 
     def take(self, count: int, field: str) -> bytes:
         """Return exactly `count` bytes, copied."""
-        return bytes(self.view(count, field))
+        start, stop = self._position, self._position + count
+        if not start <= stop <= self._end:
+            raise self._shortage(count, field)
+        self._position = stop
+        piece = self._data[start:stop]
+        return piece if type(piece) is bytes else bytes(piece)
 
     def view(self, count: int, field: str) -> memoryview:
         """Return exactly `count` bytes without copying."""
-        if count < 0 or count > self.remaining:
-            raise self._error(
-                f"{self.what}: {field} needs {count} bytes at offset {self._position}, {self.remaining} are left"
-            )
-        start = self._position
-        self._position += count
-        return self._data[start : self._position]
+        start, stop = self._position, self._position + count
+        if not start <= stop <= self._end:
+            raise self._shortage(count, field)
+        self._position = stop
+        return memoryview(self._data)[start:stop]
+
+    def _number(self, count: int, field: str, order: Literal["little", "big"]) -> int:
+        start, stop = self._position, self._position + count
+        if stop > self._end:
+            raise self._shortage(count, field)
+        self._position = stop
+        return int.from_bytes(self._data[start:stop], order)
+
+    def _shortage(self, count: int, field: str) -> StrongroomError:
+        return self._error(
+            f"{self.what}: {field} needs {count} bytes at offset {self._position}, {self.remaining} are left"
+        )
 
     def u8(self, field: str) -> int:
         """Return one byte as an unsigned number."""
-        return self.view(1, field)[0]
+        return self._number(1, field, "little")
 
     def u16(self, field: str) -> int:
         """Return an unsigned 16-bit number, little-endian."""
-        return int.from_bytes(self.view(2, field), "little")
+        return self._number(2, field, "little")
 
     def u32(self, field: str) -> int:
         """Return an unsigned 32-bit number, little-endian."""
-        return int.from_bytes(self.view(4, field), "little")
+        return self._number(4, field, "little")
 
     def u64(self, field: str) -> int:
         """Return an unsigned 64-bit number, little-endian."""
-        return int.from_bytes(self.view(8, field), "little")
+        return self._number(8, field, "little")
 
     def u16_be(self, field: str) -> int:
         """Return an unsigned 16-bit number, big-endian."""
-        return int.from_bytes(self.view(2, field), "big")
+        return self._number(2, field, "big")
 
     def u32_be(self, field: str) -> int:
         """Return an unsigned 32-bit number, big-endian."""
-        return int.from_bytes(self.view(4, field), "big")
+        return self._number(4, field, "big")
 
     def rest(self) -> bytes:
         """Return everything that is left, copied; may be empty."""
