@@ -21,7 +21,7 @@ whose move it is, and the exit status follows the family:
 | family | whose move | exit status |
 |---|---|---|
 | bad input | yours: the input cannot be used as it is | 2 (1 for a wrong command line) |
-| refused | nobody's: policy said no | 3 |
+| refused | the other side's: policy said no, or evidence is outdated or of another kind | 3 |
 | tampered | stop: bytes or evidence do not hold | 3 |
 | unreachable | try later | 4 |
 | defect | ours: a bug in Strongroom | 2 |

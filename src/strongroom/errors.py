@@ -59,7 +59,7 @@ class BadInput(StrongroomError):
 
 
 class Refused(StrongroomError):
-    """Policy said no; asking again will not help."""
+    """Policy said no, or what was given is outdated or of another kind; asking again alone will not help."""
 
     family = "refused"
     exit_status = 3

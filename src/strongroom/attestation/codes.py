@@ -10,7 +10,7 @@ from enum import StrEnum, auto
 from functools import partial
 from typing import Final
 
-from strongroom.errors import CatalogueEntry, StrongroomError, Tampered
+from strongroom.errors import CatalogueEntry, Refused, StrongroomError, Tampered
 
 
 class EvidenceCode(StrEnum):
@@ -115,7 +115,7 @@ _CATALOGUE: Final[dict[EvidenceCode, tuple[str, str]]] = {
     EvidenceCode.ROOT_UNTRUSTED: ("The collateral ends at no root key that is trusted here.", _ANCHOR),
     EvidenceCode.SIMULATED_EVIDENCE: (
         "The evidence comes from a simulated platform, which proves nothing about hardware.",
-        "On a machine without a TEE, load the simulated platform's anchor by name; never for real data.",
+        "To rehearse, name the simulated platform's root (--root, or trust/anchors); never for real data.",
     ),
     EvidenceCode.ROOT_EXPIRED: ("The root certificate is not valid at the time of verification.", _REFRESH),
     EvidenceCode.CRL_UNKNOWN_ISSUER: ("A revocation list was issued by another authority.", _REFETCH),
@@ -158,9 +158,21 @@ _CATALOGUE: Final[dict[EvidenceCode, tuple[str, str]]] = {
 }  # fmt: skip
 
 
+# Genuine, but of another time, kind or root: nobody need have changed anything. Everything else is called tampered.
+_NO_FORGERY: Final = frozenset({
+    EvidenceCode.UNSUPPORTED_QUOTE_VERSION, EvidenceCode.UNSUPPORTED_TEE, EvidenceCode.UNSUPPORTED_BODY_TYPE,
+    EvidenceCode.UNSUPPORTED_AK_TYPE, EvidenceCode.CERT_TYPE_UNSUPPORTED, EvidenceCode.CRL_MISSING,
+    EvidenceCode.ROOT_UNTRUSTED, EvidenceCode.SIMULATED_EVIDENCE, EvidenceCode.ROOT_EXPIRED, EvidenceCode.CRL_EXPIRED,
+    EvidenceCode.TCB_SIGNING_EXPIRED, EvidenceCode.TCB_INFO_VERSION, EvidenceCode.TCB_TYPE,
+    EvidenceCode.TCB_UNRECOGNIZED_STATUS, EvidenceCode.TCB_INFO_EXPIRED, EvidenceCode.QE_IDENTITY_EXPIRED,
+    EvidenceCode.PCK_CHAIN_EXPIRED, EvidenceCode.TCB_INFO_MISMATCH, EvidenceCode.TCB_NOT_SUPPORTED,
+})  # fmt: skip
+
+
 class EvidenceRefused(Tampered):
     """Evidence or collateral does not hold; `reason` says which check failed, `code` is its spelling as an error.
 
+    `family` is "refused" where nobody need have changed anything (outdated, another kind), else "tampered".
     `step` is the number of the verification step that failed (1 to 21), None outside of a verification.
     """
 
@@ -169,12 +181,13 @@ class EvidenceRefused(Tampered):
         self.reason = reason
         self.step = step
         self.code = error_code(reason)  # type: ignore[misc]  # one class, one code for each reason
+        self.family = family_of(reason)  # type: ignore[misc]
 
     @classmethod
     def entries(cls) -> Iterator[CatalogueEntry]:
         """Yield one catalogue line for each reason."""
         for reason, (meaning, fix) in _CATALOGUE.items():
-            yield CatalogueEntry(error_code(reason), cls.family, meaning, fix)
+            yield CatalogueEntry(error_code(reason), family_of(reason), meaning, fix)
 
 
 def error_code(reason: EvidenceCode) -> str:
@@ -183,6 +196,11 @@ def error_code(reason: EvidenceCode) -> str:
         "EVIDENCE-" if reason in {EvidenceCode.MALFORMED, EvidenceCode.TOO_LARGE} else ""
     )  # other rooms say so too
     return f"SR-{subject}{reason.replace('_', '-')}"
+
+
+def family_of(reason: EvidenceCode) -> str:
+    """Return the family that an error of this reason is shown under."""
+    return Refused.family if reason in _NO_FORGERY else Tampered.family
 
 
 def meaning_of(reason: EvidenceCode) -> str:

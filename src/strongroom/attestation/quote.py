@@ -50,6 +50,8 @@ class BodyType(IntEnum):
 Body: TypeAlias = SgxReport | TdReport
 
 _VERSIONS: Final = frozenset({3, 4, 5})
+_LIKELY_VERSIONS: Final = 255  # what counts further is no quote: a text, or another file
+_NO_QUOTE: Final = "Check that this is a quote, raw as the platform wrote it: not JSON, hex, base64 or another file."
 _HEADER: Final = struct.Struct("<HHIHH16s20s")  # version, key type, TEE type, QE SVN, PCE SVN, vendor, user data
 _TEES: Final = {0x00: Tee.SGX, 0x81: Tee.TDX}
 _BODY_BYTES: Final = {BodyType.SGX: REPORT_BYTES, BodyType.TD_1_0: TD_1_0_BYTES, BodyType.TD_1_5: TD_1_5_BYTES}
@@ -182,7 +184,9 @@ def _read_header(reader: Reader) -> _Header:
         reader.view(HEADER_BYTES, "header")
     )
     if version not in _VERSIONS:
-        raise _refused(C.UNSUPPORTED_QUOTE_VERSION, f"the quote has version {version}, wanted 3, 4 or 5")
+        fix = _NO_QUOTE if version > _LIKELY_VERSIONS else None
+        sentence = f"the quote has version {version}, wanted 3, 4 or 5"
+        raise EvidenceRefused(sentence, reason=C.UNSUPPORTED_QUOTE_VERSION, fix=fix)
     if version == 3 and tee_type != 0:
         raise _refused(C.V3_NOT_SGX, f"a version 3 quote claims TEE type {tee_type:#x}, wanted 0")
     tee = _TEES.get(tee_type)
