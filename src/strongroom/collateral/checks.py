@@ -14,7 +14,7 @@ from typing import Final
 from strongroom.attestation import Anchor, EvidenceCode, Tee
 from strongroom.attestation.certificates import Certificate, parse_pem_chain
 from strongroom.attestation.chain import TrustedRoot, check_signer, find_root
-from strongroom.attestation.codes import refusal, require
+from strongroom.attestation.codes import EvidenceRefused, refusal, require
 from strongroom.attestation.crl import Crl, parse_crl
 from strongroom.attestation.fields import Fields
 from strongroom.attestation.identity import EnclaveIdentity, parse_identity
@@ -32,6 +32,9 @@ _IDENTITY_NAMES: Final = {
     (Kind.QAE_IDENTITY, Tee.SGX): "QAE",
 }
 _CA_ROLES: Final = {"platform": "PCK Platform CA", "processor": "PCK Processor CA"}
+_OTHER_ROOT: Final = (
+    "Name its root with --root if you trust it (a simulated platform's, say); else fetch the collateral again."
+)
 _MAX_NUMBER: Final = 2**31 - 1
 
 
@@ -156,7 +159,8 @@ def _root_list(exchange: Exchange, under: Circumstances) -> Checked:
     for anchor in under.anchors:
         if signed_der(anchor.public_key, crl.signature, crl.signed):
             return _of_crl(crl, exchange, anchor.root_key_id, "root CRL")
-    raise refusal(EvidenceCode.CRL_INVALID_SIGNATURE)("the root CRL is signed by no anchor's key")
+    raise EvidenceRefused("the root CRL is signed by none of the root keys trusted here",
+                          reason=EvidenceCode.CRL_INVALID_SIGNATURE, fix=_OTHER_ROOT)  # fmt: skip
 
 
 def _pck_list(exchange: Exchange, under: Circumstances) -> Checked:

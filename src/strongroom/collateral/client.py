@@ -76,6 +76,7 @@ _FIXES: Final = {
     429: "Wait, or put a PCCS of your own in between: strongroom pccs serve.",
 }
 _CHECK_PROXY: Final = "Check https_proxy, http_proxy and no_proxy in the environment, and the proxy's own log."
+_CHECK_SCHEME: Final = "Check the port; a PCCS without TLS is http://HOST:PORT."
 _CHECK_SERVER: Final = "Check host and port, that the server runs, and the firewall and proxies in between."
 
 
@@ -183,6 +184,9 @@ class HttpSource:
                     raise TimeoutError
                 return answer
         except SSLError as problem:
+            if "WRONG_VERSION_NUMBER" in str(problem):
+                words = f"{self.name} cannot be read: what answers there speaks no TLS"
+                raise SourceFailed(words, fix=_CHECK_SCHEME) from None
             raise SourceFailed(
                 f"{self.name}: its TLS certificate does not hold: {_words(problem)[0]}",
                 fix="If the server uses a certificate of its own, pin its CA with ca_file (or --ca-file).",
