@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strongroom.cli.option_types import port
 from strongroom.cli.workspace_option import workspace_argument
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     workspace_argument(parser)
     parser.add_argument("--address", default="127.0.0.1", help="listen here (default: 127.0.0.1; 0.0.0.0 for all)")
-    parser.add_argument("--port", type=_port, default=4433, help="listen on this port; 0: a free one (default: 4433)")
+    parser.add_argument("--port", type=port, default=4433, help="listen on this port; 0: a free one (default: 4433)")
     parser.add_argument("--tls13", action="store_true",
                         help="also speak TLS 1.3: for clients of Gramine 1.9 and later only")  # fmt: skip
     parser.add_argument("--deadline", type=_seconds, default=10.0, metavar="SECONDS",
@@ -111,15 +112,11 @@ def announce(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError
-    return port
-
-
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
     if not 0 < seconds <= 3600:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text[:32]!r} is not a number of seconds up to 3600")
     return seconds

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from strongroom.attestation import INTEL, Anchor, Quote, Tee, parse_quote
 from strongroom.attestation.quote import MAX_QUOTE_BYTES
+from strongroom.cli.option_types import AT_HELP, moment
 from strongroom.collateral import CollateralSettings
 from strongroom.collateral.freshness import Freshness
 from strongroom.collateral.gather import Choice
@@ -31,7 +32,7 @@ def source_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument("--max-age", type=_duration, metavar="TIME", help="accept nothing older, as in 7d (default: 7d)")
     rules.add_argument("--min-eval-num", type=_number, metavar="N", help="lowest evaluation number to accept")
     rules.add_argument("--root", type=Path, metavar="FILE", help="root certificate to pin (default: Intel's key)")
-    rules.add_argument("--at", type=_moment, metavar="UNIXTIME", help="judge at this time (default: now)")
+    rules.add_argument("--at", type=moment, metavar="TIME", help=AT_HELP)
 
 
 def where_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,10 +156,3 @@ def _number(text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
         raise argparse.ArgumentTypeError(f"{text[:32]!r} is not a number")
     return int(text)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise argparse.ArgumentTypeError(f"{text[:32]!r} is not a Unix time in seconds") from None

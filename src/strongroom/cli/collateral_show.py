@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from strongroom.cli.collateral_options import anchors_of, clock_of, settings_of, source_arguments
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     for finding in findings:
         sys.stdout.write("\n".join(lines(finding, at)) + "\n")
     if not findings:
-        sys.stdout.write("nothing is kept here\n")
+        sys.stdout.write(f"{args.file or cache_folder(args, base)} holds no collateral\n")
     return 0
 
 
@@ -66,10 +66,11 @@ def lines(finding: PartFinding, at: datetime, *, named: bool = True) -> Iterator
         yield f"    {finding.fix}"
         return
     yield f"{finding.what}  number {finding.number}{source}"
-    yield (
-        f"    {finding.standing.value}: {finding.days_left(at):.1f} days left, issued {finding.issued:%Y-%m-%d %H:%M},"
-        f" next update {finding.next_update:%Y-%m-%d %H:%M}, to be renewed from {finding.refresh_at:%Y-%m-%d %H:%M} UTC"
-    )
+    left = (finding.ends - at) / timedelta(days=1)
+    words = f"{left:.1f} days left" if left >= 0 else f"{-left:.1f} days ago"
+    aged = " by --max-age" if finding.next_update is not None and finding.ends < finding.next_update else ""
+    yield f"    {finding.standing.value}: {words}{aged}, to be renewed from {finding.refresh_at:%Y-%m-%d %H:%M} UTC"
+    yield f"    issued {finding.issued:%Y-%m-%d %H:%M}, next update {finding.next_update:%Y-%m-%d %H:%M} UTC"
 
 
 def of_cache(folder: Path) -> Iterator[tuple[Exchange, str]]:

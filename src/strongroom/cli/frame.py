@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import errno
 import importlib
 import io
 import json
@@ -35,6 +37,13 @@ class FileTrouble(BadInput):
 
     code = "SR-FILE"
     fix = "Check the path and its permissions."
+
+
+class PortTaken(BadInput):
+    """The address and port that a server was to listen on cannot be had."""
+
+    code = "SR-PORT-TAKEN"
+    fix = "Choose another port (0 takes a free one), or end the program that listens there."
 
 
 class NetworkTrouble(Unreachable):
@@ -85,6 +94,10 @@ def dispatch(words: list[str]) -> int:
     if words[0] in {"-V", "--version"}:
         sys.stdout.write(f"strongroom {__version__}\n")
         return 0
+    group = [each for name, each in verbs().items() if name.startswith(f"{words[0]} ")]
+    if group and len(words) == 2 and words[1] in {"-h", "--help"}:
+        sys.stdout.writelines(f"{table_line(each)}\n" for each in group)
+        return 0
     verb, rest = find_verb(words)
     module = cast("VerbModule", importlib.import_module(f"strongroom.cli.{verb.module}"))
     parser = Parser(prog=f"strongroom {verb.words}", description=module.__doc__, allow_abbrev=False,
@@ -101,9 +114,17 @@ def find_verb(words: list[str]) -> tuple[Verb, list[str]]:
         if verb is not None and len(words) >= count:
             return verb, words[count:]
     siblings = [name for name in known if name.split()[0] == words[0]]
-    if siblings:
+    if siblings and (len(words) == 1 or words[1].startswith("-")):
         raise Misuse(f"'{words[0]}' needs one more word", fix=f"One of: {', '.join(siblings)}.")
-    raise Misuse(f"there is no command {words[0][:64]!r}", fix="Run strongroom --help for the table of contents.")
+    asked = " ".join(words[:2] if siblings else words[:1])[:64]
+    near = difflib.get_close_matches(asked, siblings or {name.split()[0]: None for name in known}, n=1)
+    fix = f"One of: {', '.join(siblings)}." if siblings else "Run strongroom --help for the table of contents."
+    raise Misuse(f"there is no command {asked!r}", fix=f"Did you mean '{near[0]}'? {fix}" if near else fix)
+
+
+def table_line(verb: Verb) -> str:
+    """Return a verb and what it does; summaries stand below each other."""
+    return f"{verb.words:<17} {verb.summary}" if len(verb.words) <= 17 else f"{verb.words}\n{'':<20}{verb.summary}"
 
 
 def table_of_contents() -> str:
@@ -112,7 +133,7 @@ def table_of_contents() -> str:
     lines += ["usage: strongroom COMMAND [options]     strongroom COMMAND --help says more", ""]
     for title, chapter in CONTENTS:
         lines.append(title)
-        lines += [f"  {verb.words:<16} {verb.summary}" for verb in chapter]
+        lines += [f"  {table_line(verb)}" for verb in chapter]
         lines.append("")
     lines.append("Exit status: 0 done, 1 misuse, 2 bad input, 3 refused or tampered, 4 unreachable, 5 policy widened.")
     return "\n".join(lines) + "\n"
@@ -138,7 +159,8 @@ def guarded(action: Callable[[], int], *, as_json: bool = False) -> int:
     except (ConnectionError, TimeoutError) as problem:
         return report(NetworkTrouble(str(problem) or type(problem).__name__), as_json=as_json)
     except OSError as problem:
-        return report(FileTrouble(describe(problem)), as_json=as_json)
+        trouble = PortTaken if problem.errno in {errno.EADDRINUSE, errno.EADDRNOTAVAIL} else FileTrouble
+        return report(trouble(describe(problem)), as_json=as_json)
     except Exception as problem:  # the last door: a user never sees a traceback unasked
         if os.environ.get("STRONGROOM_TRACEBACK") == "1":
             raise
@@ -174,7 +196,9 @@ def describe(problem: OSError) -> str:
 
 
 def report(error: StrongroomError, *, as_json: bool) -> int:
-    """Print an error to standard error and return its exit status."""
+    """Print an error to standard error, below what was printed before it, and return its exit status."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
     if as_json:
         sys.stderr.write(json.dumps({"error": error.to_json_object()}) + "\n")
     else:

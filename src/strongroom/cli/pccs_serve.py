@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from strongroom.cli.broker_serve import announce
 from strongroom.cli.frame import Misuse
+from strongroom.cli.option_types import port
 from strongroom.cli.pccs_upstream import anchor_of, open_mirror, upstream_arguments
 from strongroom.cli.sim_collateral import STATUSES
 
@@ -47,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="when to ask upstream: at a miss, at registrations and refreshes, never")  # fmt: skip
     listen = parser.add_argument_group("where to listen")
     listen.add_argument("--address", default="127.0.0.1", help="listen here (default: 127.0.0.1)")
-    listen.add_argument("--port", type=_port, default=8081, help="listen on this port; 0: a free one (default: 8081)")
+    listen.add_argument("--port", type=port, default=8081, help="listen on this port; 0: a free one (default: 8081)")
     listen.add_argument("--cert", metavar="FILE", type=Path, help="certificate (chain), PEM")
     listen.add_argument("--key", metavar="FILE", type=Path, help="its private key, PEM")
     listen.add_argument("--tls", metavar="FOLDER", type=Path, help="folder of a self-made certificate")
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     mirror = open_mirror(args, pccs.Mode(args.mode))
     backends = _backends(args, mirror)
     if not backends:
-        raise Misuse("nothing to serve", fix="Name at least one of --recorded, --folder, --world, --cache.")
+        raise Misuse("nothing to serve", fix="Name at least one of --world, --upstream, --cache, --recorded, --folder.")
     place = _place(args)
     application = pccs.make_app(pccs.InOrder(backends), _administration(args, mirror))
 
@@ -192,10 +193,3 @@ def _folder(path: Path) -> Path:
 
 def _host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError
-    return port

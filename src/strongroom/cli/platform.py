@@ -109,7 +109,9 @@ def show(found: Examination) -> None:
         if finding.fix is not None:
             table.add_row("", "", Text(f"→ {finding.fix}", "yellow"))
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
-    console.print(table)
+    with console.capture() as filled:
+        console.print(table)
+    sys.stdout.write("\n".join(line.rstrip() for line in filled.get().splitlines()) + "\n")
     console.print()
     console.print(Text(f"Can be used now: {', '.join(found.usable) or 'none'}"))
     console.print(Text(f"Next: {found.next_step}"))

@@ -11,10 +11,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strongroom.cli.option_types import moment
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--collateral", type=Path, metavar="FILE", help="collateral of raw quotes, nine strings in JSON"
     )
     root_argument(parser)
-    parser.add_argument("--at", type=_moment, metavar="UNIXTIME",
-                        help="judge at this time (default: as recorded; raw quotes: now)")  # fmt: skip
+    parser.add_argument("--at", type=moment, metavar="TIME",
+                        help="judge at this time, as in 2026-01-31T12:00Z or Unix seconds"
+                        " (default: as recorded; raw quotes: now)")  # fmt: skip
     parser.add_argument("--rule", metavar="NAME", help="ask this rule only")
     parser.add_argument("--fresh", action="store_true", help="assume that the evidence answers a nonce of the broker")
     parser.add_argument("--checks", action="store_true", help="list every check of every rule")
@@ -134,10 +135,3 @@ def _lines(found: dict[str, Any], *, checks: bool) -> Iterator[str]:
     ambiguous = not found["released"] and any(rule["accepted"] for rule in found["rules"])
     if ambiguous:
         yield from (f"  [{reason['code']}] {reason['observed']}" for reason in found["reasons"])
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise argparse.ArgumentTypeError(f"{text[:32]!r} is not a Unix time in seconds") from None

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strongroom.cli.option_types import u16
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--mrenclave", type=_measurement, metavar="HEX", help="the build's measurement")
     who.add_argument("--mrsigner", type=_measurement, metavar="HEX", help="who signed the build")
     who.add_argument("--measurement", type=Path, metavar="FILE", help="the same as BUILD")
-    parser.add_argument("--isvprodid", type=_u16, metavar="N", help="product id, exact (with --mrsigner)")
-    parser.add_argument("--min-isvsvn", type=_u16, metavar="N", help="least security version (with --mrsigner)")
+    parser.add_argument("--isvprodid", type=u16, metavar="N", help="product id, exact (with --mrsigner)")
+    parser.add_argument("--min-isvsvn", type=u16, metavar="N", help="least security version (with --mrsigner)")
     parser.add_argument("--by-signer", action="store_true", help="trust the signer of BUILD, not the one build")
     parser.add_argument("--release", required=True, metavar="NAME", help="model/NAME/VERSION or secret/NAME")
     parser.add_argument("--trust-domain", choices=DOMAINS, default="intel",
@@ -130,14 +132,6 @@ def _is_measurement(path: Path) -> bool:
 
 
 def _measurement(text: str) -> bytes:
-    value = bytes.fromhex(text)
-    if len(value) != 32 or len(text) != 64 or not any(value):
-        raise ValueError
-    return value
-
-
-def _u16(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise ValueError
-    return number
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}", text) or not any(bytes.fromhex(text)):
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not 64 hex digits, not all zero")
+    return bytes.fromhex(text)

@@ -33,6 +33,7 @@ from strongroom.attestation.recorded import RecordedEvidence
 from strongroom.attestation.status import ADVICE, MEANINGS
 from strongroom.attestation.steps import checks_of_refusal
 from strongroom.cli.collateral_options import settings_of, where_arguments
+from strongroom.cli.option_types import AT_HELP, moment
 from strongroom.cli.verdict_text import card, refusal_node, text_of
 from strongroom.cli.workspace_option import workspace_argument
 
@@ -45,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quote", required=True, type=Path, metavar="FILE", help="the quote, raw bytes")
     parser.add_argument("--collateral", type=Path, metavar="FILE",
                         help="collateral, nine strings in JSON (default: fetched as --source says)")  # fmt: skip
-    parser.add_argument("--at", type=_moment, metavar="UNIXTIME", help="judge at this time (default: now)")
+    parser.add_argument("--at", type=moment, metavar="TIME", help=AT_HELP)
     parser.add_argument("--root", type=Path, metavar="FILE", help="the root certificate to pin (default: Intel's key)")
     parser.add_argument(
         "--collateral-grace",
@@ -146,13 +147,6 @@ def quote_in(evidence: bytes) -> Quote | None:
         return parse_quote(evidence)
     except EvidenceRefused:
         return None
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise argparse.ArgumentTypeError(f"{text[:32]!r} is not a Unix time in seconds") from None
 
 
 def _grace(text: str) -> timedelta:

@@ -16,6 +16,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from strongroom.cli.option_types import port
 from strongroom.cli.sim_world import world_argument
 
 _BACKLOG = 64
@@ -25,7 +26,7 @@ _MAX_CONNECTIONS = 64
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     world_argument(parser)
-    parser.add_argument("--port", type=_port, default=0, help="listen on this port of 127.0.0.1 (default: a free one)")
+    parser.add_argument("--port", type=port, default=0, help="listen on this port of 127.0.0.1 (default: a free one)")
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write the address here once it listens")
 
 
@@ -68,10 +69,3 @@ def serve(application: object, listening: socket.socket) -> None:
         limit_concurrency=_MAX_CONNECTIONS, timeout_keep_alive=5, timeout_graceful_shutdown=5, ws="none",
     )  # fmt: skip
     asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError
-    return port

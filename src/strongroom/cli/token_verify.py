@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from strongroom.cli.option_types import AT_HELP, moment
 from strongroom.errors import Refused
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="the report data that it has to be about: 64 bytes, or the 32 of a hash")  # fmt: skip
     parser.add_argument("--nonce", metavar="TEXT", help="the nonce that it has to answer")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="judge by the rules of this policy file")
-    parser.add_argument("--at", type=_moment, metavar="UNIXTIME", help="judge at this time (default: now)")
+    parser.add_argument("--at", type=moment, metavar="TIME", help=AT_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -168,10 +169,3 @@ def _report_data(text: str) -> bytes:
     if len(data) not in (REPORT_DATA_BYTES // 2, REPORT_DATA_BYTES):
         raise argparse.ArgumentTypeError(f"report data has {REPORT_DATA_BYTES} bytes, or 32 and zeros")
     return data.ljust(REPORT_DATA_BYTES, b"\0")
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise argparse.ArgumentTypeError(f"{text[:32]!r} is not a Unix time in seconds") from None

@@ -60,7 +60,7 @@ def card(verdict: Verdict) -> str:
         ("quoting enclave", verdict.qe_status.value),
         *_advisory_rows(verdict),
         *_identity_rows(verdict.body),
-        ("report data", verdict.body.report_data.hex()),
+        ("report data", _hex(verdict.body.report_data)),
         ("debug", "yes" if verdict.debug else "no"),
         ("judged at", f"{verdict.verified_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("counts until", f"{verdict.earliest_expiration:%Y-%m-%d %H:%M:%S} UTC, {left} days left"),
@@ -90,14 +90,18 @@ def _identity_rows(body: SgxReport | TdReport) -> list[tuple[str, str]]:
     """Return the fields that say which code runs."""
     if isinstance(body, SgxReport):
         return [
-            ("mr_enclave", body.mr_enclave.hex()),
-            ("mr_signer", body.mr_signer.hex()),
+            ("mr_enclave", _hex(body.mr_enclave)),
+            ("mr_signer", _hex(body.mr_signer)),
             ("product, SVN", f"{body.isv_prod_id}, {body.isv_svn}"),
         ]
     names = ["mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id", "mr_owner"]
-    rows = [(name, getattr(body, name).hex()) for name in names]
+    rows = [(name, _hex(getattr(body, name))) for name in names]
     rows += [("td_attributes", f"{body.td_attributes.hex()} {td_flag_names(body)}"), ("xfam", body.xfam.hex())]
-    return [*rows, ("mr_service_td", body.mr_service_td.hex())] if body.mr_service_td else rows
+    return [*rows, ("mr_service_td", _hex(body.mr_service_td))] if body.mr_service_td else rows
+
+
+def _hex(value: bytes) -> str:
+    return value.hex() if any(value) else "zeros"
 
 
 def _warnings(verdict: Verdict) -> list[str]:

@@ -122,7 +122,7 @@ def test_show_says_what_does_not_hold(place, capsys):
     assert collateral("show", "bad.json") == 0
     assert "SR-TCB-INFO-INVALID-SIGNATURE" in capsys.readouterr().out
     assert collateral("show", "--cache", "absent") == 0
-    assert "nothing is kept here" in capsys.readouterr().out
+    assert "absent holds no collateral" in capsys.readouterr().out
 
 
 def test_doctor_passes_a_source_that_works(place, world, capsys):

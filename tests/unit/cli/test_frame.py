@@ -1,5 +1,6 @@
 """The frame: contents, misuse, and every failure as one catalogued sentence."""
 
+import errno
 import json
 import os
 import signal
@@ -26,11 +27,28 @@ def test_every_verb_exists_and_explains_itself(words, capsys):
     assert f"usage: strongroom {words}" in printed
 
 
+def test_help_for_a_group_of_commands_lists_them(capsys):
+    assert main(["collateral", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[1] for line in printed.splitlines()] == ["fetch", "show", "doctor"]
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
         (["nonsense"], "there is no command 'nonsense'"),
         (["file"], "'file' needs one more word"),
+        (["file", "-v"], "'file' needs one more word"),
+        (
+            ["file", "inspct"],
+            "there is no command 'file inspct'\n  what to do: Did you mean 'file inspect'? One of: file",
+        ),
+        (["polciy", "lint"], "Did you mean 'policy'?"),
+        (["broker", "serve", "--port", "70000"], "'70000' is not a port, 0 to 65535"),
+        (["broker", "serve", "--port", "http"], "'http' is not a port"),
+        (["broker", "serve", "--deadline", "soon"], "'soon' is not a number of seconds"),
+        (["policy", "trust", "--mrenclave", "00" * 32], "is not 64 hex digits, not all zero"),
+        (["policy", "trust", "--isvprodid", "65536"], "'65536' is not a number from 0 to 65535"),
         (["explain", "--nonsense"], "unrecognized arguments"),
         (["explain", "SR-NO-SUCH-CODE"], "there is no code"),
     ],
@@ -48,6 +66,7 @@ def test_misuse_is_one_sentence_and_status_1(argv, said, capsys):
     ("problem", "status", "code"),
     [
         (FileNotFoundError(2, "No such file or directory", "key"), 2, "SR-FILE"),
+        (OSError(errno.EADDRINUSE, "Address already in use"), 2, "SR-PORT-TAKEN"),
         (ConnectionRefusedError(111, "Connection refused"), 4, "SR-NETWORK"),
         (TimeoutError("timed out"), 4, "SR-NETWORK"),
         (KeyError("surprise"), 2, "SR-DEFECT"),

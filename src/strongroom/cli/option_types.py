@@ -1,0 +1,38 @@
+"""What options take that several commands have: moments, ports, numbers. Each refuses with a sentence."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import Final
+
+AT_HELP: Final = "judge at this time, as in 2026-01-31T12:00Z or Unix seconds (default: now)"
+_LONGEST: Final = 40  # characters of a moment that are looked at, or shown
+
+
+def moment(text: str) -> datetime:
+    """Return a moment with its zone, from Unix seconds or ISO 8601; without a zone, UTC is meant."""
+    try:
+        if text.isdecimal():
+            return datetime.fromtimestamp(int(text[:_LONGEST]), UTC)
+        read = datetime.fromisoformat(text)
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        wanted = "neither Unix seconds nor a time as 2026-01-31T12:00:00Z"
+        raise argparse.ArgumentTypeError(f"{text[:_LONGEST]!r} is {wanted}") from None
+
+
+def port(text: str) -> int:
+    """Return a port to listen on; 0 asks for a free one."""
+    return _number(text, "a port, 0 to 65535")
+
+
+def u16(text: str) -> int:
+    """Return a product id or a security version."""
+    return _number(text, "a number from 0 to 65535")
+
+
+def _number(text: str, wanted: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text[:6]) > 65535:
+        raise argparse.ArgumentTypeError(f"{text[:32]!r} is not {wanted}")
+    return int(text[:6])
