@@ -82,12 +82,13 @@ class CollateralParts:
     the order of the steps is reported.
     """
 
-    __slots__ = ("_known", "_parts", "_pck_crl")
+    __slots__ = ("_chains", "_known", "_parts", "_pck_crl")
 
     def __init__(self, collateral: Collateral) -> None:
         given = ((name, getattr(collateral, name)) for name in Collateral.__dataclass_fields__)
         self._parts = {name: _encode(name, text) for name, text in given if text is not None}
         self._known = dict(INTEL_CERTIFICATES)  # the chains share most of their certificates
+        self._chains: dict[str, tuple[Certificate, ...]] = {}  # read once, asked for by several steps
         self._pck_crl: Crl | None = None  # read once, judged for each platform
 
     def ids(self) -> tuple[tuple[str, str], ...]:
@@ -107,7 +108,11 @@ class CollateralParts:
 
         Intel's libraries count the NUL that ends a C string to the chain; it is no part of it.
         """
-        return parse_pem_chain(self.text(name).rstrip(b"\0"), what=name, error=refusal(code), known=self._known)
+        chain = self._chains.get(name)
+        if chain is None:
+            text = self.text(name).rstrip(b"\0")
+            chain = self._chains[name] = parse_pem_chain(text, what=name, error=refusal(code), known=self._known)
+        return chain
 
     def known(self) -> dict[bytes, Certificate]:
         """Return the certificates that were read so far, as `parse_pem_chain` keeps them: a copy, to be added to."""
