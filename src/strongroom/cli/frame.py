@@ -76,7 +76,9 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that raises `Misuse` instead of leaving the process."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise `Misuse` with the usage line as the fix."""
+        """Raise `Misuse` with the usage line as the fix; where the sentence names the argument, --help is enough."""
+        if message.startswith("argument "):
+            raise Misuse(message, fix=f"{self.prog} --help says what it takes.")
         raise Misuse(message, fix=f"{self.format_usage().strip()}  (--help says more)")
 
 

@@ -73,5 +73,5 @@ def _written(mirror: pccs.Mirror, folder: Path) -> int:
 
 def _fmspc(text: str) -> str:
     if not _FMSPC.fullmatch(text):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text[:32]!r} is not 12 hex digits")
     return text.upper()

@@ -27,7 +27,7 @@ from strongroom.cli.broker_serve import announce
 from strongroom.cli.frame import Misuse
 from strongroom.cli.option_types import port
 from strongroom.cli.pccs_upstream import anchor_of, open_mirror, upstream_arguments
-from strongroom.cli.sim_collateral import STATUSES
+from strongroom.cli.sim_collateral import STATUS_HELP, STATUSES
 
 if TYPE_CHECKING:
     from strongroom.attestation import Anchor
@@ -62,7 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     administration.add_argument("--state", metavar="DIR", type=Path,
                                 help="where registrations and uploads are kept (needed with --tokens)")  # fmt: skip
     rehearsal = parser.add_argument_group("rehearse (with --world)")
-    rehearsal.add_argument("--status", choices=STATUSES, default="UpToDate", help="TCB status of the platform")
+    rehearsal.add_argument("--status", choices=STATUSES, default="UpToDate", metavar="STATUS", help=STATUS_HELP)
     rehearsal.add_argument("--advisory", metavar="ID", action="append", default=[], help="e.g. INTEL-SA-00615")
     rehearsal.add_argument("--evaluation-number", metavar="N", type=int, default=17)
     rehearsal.add_argument("--early", action="store_true",

@@ -44,8 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-isvsvn", type=u16, metavar="N", help="least security version (with --mrsigner)")
     parser.add_argument("--by-signer", action="store_true", help="trust the signer of BUILD, not the one build")
     parser.add_argument("--release", required=True, metavar="NAME", help="model/NAME/VERSION or secret/NAME")
-    parser.add_argument("--trust-domain", choices=DOMAINS, default="intel",
-                        help="whose evidence counts (default: intel; simulated keeps nothing secret)")  # fmt: skip
+    parser.add_argument("--trust-domain", choices=DOMAINS, default="intel", metavar="DOMAIN",
+                        help="whose evidence counts: intel (default), azure-attestation, intel-trust-authority, or"
+                        " simulated, which keeps nothing secret")  # fmt: skip
     parser.add_argument("--allow", action="append", default=[], choices=PLATFORM_FLAGS,
                         help="admit platforms with this flag; may be given several times")  # fmt: skip
     parser.add_argument("--name", help="what to call the rule in logs and ledger")

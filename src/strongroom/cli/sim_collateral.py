@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STATUSES = ("UpToDate", "SWHardeningNeeded", "ConfigurationNeeded", "ConfigurationAndSWHardeningNeeded", "OutOfDate",
             "OutOfDateConfigurationNeeded", "Revoked")  # fmt: skip
+STATUS_HELP = f"TCB status of the platform, UpToDate unless said: {', '.join(STATUSES[1:])}"
 QE_STATUSES = ("UpToDate", "OutOfDate", "Revoked")
 
 
@@ -32,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="the workspace's trust folder")
     world_argument(parser)
     rehearsal = parser.add_argument_group("rehearse")
-    rehearsal.add_argument("--status", choices=STATUSES, default="UpToDate", help="TCB status of the platform")
+    rehearsal.add_argument("--status", choices=STATUSES, default="UpToDate", metavar="STATUS", help=STATUS_HELP)
     rehearsal.add_argument("--qe-status", choices=QE_STATUSES, default="UpToDate", help="of its quoting enclave")
     rehearsal.add_argument("--module-status", choices=QE_STATUSES, default="UpToDate", help="of the TDX module")
     rehearsal.add_argument("--advisory", metavar="ID", action="append", default=[], help="e.g. INTEL-SA-00615")

@@ -140,3 +140,12 @@ def test_sc_06_the_type_and_size_of_the_body_are_signed(judge, made, kind):
     with pytest.raises(EvidenceRefused) as caught:
         judge(made)
     assert caught.value.reason == "INVALID_QUOTE_SIGNATURE"
+
+
+def test_a_file_that_is_no_quote_is_named_so_and_not_called_tampered(made):
+    for other in (made.quote().hex().encode(), b'{"quote": "AwACAAAAAAAJAA4Ak5pyM"}' * 20):
+        with pytest.raises(EvidenceRefused) as caught:
+            parse_quote(other)
+        assert caught.value.reason == EvidenceCode.UNSUPPORTED_QUOTE_VERSION
+        assert caught.value.family == "refused"
+        assert "not JSON, hex, base64" in caught.value.fix

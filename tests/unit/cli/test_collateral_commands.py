@@ -115,6 +115,18 @@ def test_show_says_of_a_file_and_of_a_cache_what_they_hold(place, world, capsys)
     assert set(parts["TCB"]) >= {"issued", "next_update", "ends", "refresh_at", "problem", "fix"}
 
 
+def test_show_without_the_root_of_a_simulated_platform_says_which_option_names_it(place, capsys):
+    assert main(["collateral", "show", "mirror/one.json"]) == 0
+    out = capsys.readouterr().out
+    assert "SR-SIMULATED-EVIDENCE" in out
+    assert "Name its root with --root" in out
+
+
+def test_show_says_since_when_a_part_has_run_out(place, capsys):
+    assert collateral("show", "mirror/one.json", "--max-age", "2d", at=NOW + timedelta(days=3)) == 0
+    assert "run out: 1.0 days ago by --max-age" in capsys.readouterr().out
+
+
 def test_show_says_what_does_not_hold(place, capsys):
     held = json.loads((place / "mirror" / "one.json").read_text())
     held["tcb_info"] = held["tcb_info"].replace("UpToDate", "upToDate")

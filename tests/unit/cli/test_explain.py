@@ -40,3 +40,24 @@ def test_without_a_code_all_are_listed(capsys):
     assert main(["explain", "--json"]) == 0
     listed = {entry["code"] for entry in json.loads(capsys.readouterr().out)}
     assert {*PolicyCode, *EvidenceCode, "SR-POLICY-FILE", release.NOT_FRESH} <= listed
+
+
+def test_the_list_for_people_has_a_line_for_each_code(capsys):
+    assert main(["explain"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.split()[0].isupper() and line.endswith(".") for line in lines)
+    assert len(lines) > len(PolicyCode) + len(EvidenceCode)
+
+
+def test_a_code_that_is_not_there_brings_up_those_like_it(capsys):
+    assert main(["explain", "smt"]) == 1
+    assert "Did you mean POLICY_SMT_ENABLED?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "family"),
+    [("CRL_EXPIRED", "refused"), ("SR-CRL-EXPIRED", "refused"), ("INVALID_QUOTE_SIGNATURE", "tampered")],
+)
+def test_what_is_only_outdated_is_not_called_tampered(code, family, capsys):
+    assert main(["explain", code]) == 0
+    assert capsys.readouterr().out.startswith(f"{code} ({family})")

@@ -285,6 +285,12 @@ def test_dp_11_and_kd_23_a_certificate_of_its_own_needs_a_pinned_ca(tls_server, 
     assert pinned.answer(IDENTITY).body == recorded["/sgx/certification/v4/qe/identity"][2]
 
 
+def test_a_server_without_tls_is_not_blamed_for_its_certificate(server):
+    failed = failing(HttpSource(pccs(server.url.replace("http://", "https://")), pause=lambda _: None))
+    assert failed.sentence.endswith("what answers there speaks no TLS")
+    assert "http://HOST:PORT" in failed.fix
+
+
 def test_dp_11_unverified_tls_is_for_loopback_only(tls_server):
     from dataclasses import replace
 
