@@ -39,7 +39,7 @@ _NO_KSS: Final = {"config_id": bytes(64), "config_svn": 0, "isv_ext_prod_id": by
 _SIGNATURE_WORDS: Final = ("mrsigner", "isvprodid", "min_isvsvn", "max_isvsvn")
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\"\\\u2028\u2029\ud800-\udfff]{1,120}")
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-_SECRET: Final = re.compile(rf"model/{_PART}/[1-9][0-9]{{0,18}}|secret/{_PART}", re.ASCII)
+SECRET_NAME: Final = re.compile(rf"model/{_PART}/[1-9][0-9]{{0,18}}|secret/{_PART}", re.ASCII)
 
 
 class PolicyFileMalformed(BadInput):
@@ -232,7 +232,7 @@ class _Words:
 
     def secret(self) -> str:
         release = self._text("release")
-        if not _SECRET.fullmatch(release):
+        if not SECRET_NAME.fullmatch(release):
             self.refuse("release", f"is {show(release)}; it takes model/NAME/VERSION or secret/NAME")
         return release
 

@@ -31,6 +31,8 @@ class NotAModel(BadInput):
 def detect(folder: Path) -> str:
     """Return the engine of a model directory: `onnx` or `tensorflow`."""
     onnx, saved_model = (folder / ONNX_FILE).is_file(), (folder / SAVED_MODEL_FILE).is_file()
+    if not folder.is_dir():
+        raise NotAModel(f"{folder} is no directory")
     if onnx and saved_model:
         raise NotAModel(f"{folder} holds both {ONNX_FILE} and {SAVED_MODEL_FILE}")
     if onnx:

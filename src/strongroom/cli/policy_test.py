@@ -123,7 +123,7 @@ def _lines(found: dict[str, Any], *, checks: bool) -> Iterator[str]:
     outcome = f"releases {found['released']}" if found["released"] else "REFUSED"
     yield f"{found['file']}: {outcome}, judged at {found['at']}"
     if not found["rules"]:
-        yield "  the policy has no rules"
+        yield "  the policy has no rules: strongroom policy trust writes one"
     for rule in found["rules"]:
         yield f"  rule {rule['rule']!r} ({rule['release']}): {'accepted' if rule['accepted'] else 'refused'}"
         for reason in rule["reasons"]:

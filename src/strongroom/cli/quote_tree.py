@@ -83,14 +83,21 @@ class Node:
     def lines(self, *, first: str = "", rest: str = "") -> Iterator[str]:
         """Yield the tree as text, with box-drawing characters."""
         yield first + _printable(self._line())
+        if self._long:
+            yield rest + ("│  " if self.children else "   ") + self.value
         for number, child in enumerate(self.children, 1):
             last = number == len(self.children)
             yield from child.lines(first=rest + ("└─ " if last else "├─ "), rest=rest + ("   " if last else "│  "))
 
+    @property
+    def _long(self) -> bool:
+        """Whether the value is digits that get a line of their own, whole, so that they can be copied."""
+        return len(self.value) > _LONG and self.value.isalnum()
+
     def _line(self) -> str:
         note = f"  ({self.note})" if self.note else ""
-        if len(self.value) > _LONG:  # words first: the end of a long line is what a narrow terminal hides
-            return f"{self.name}{note}: {self.value}"
+        if self._long:
+            return f"{self.name}{note}"
         return f"{self.name}{': ' if self.value else ''}{self.value}{note}"
 
 

@@ -46,6 +46,7 @@ def _step_node(check: StepCheck, refused: EvidenceRefused) -> Node:
 def card(verdict: Verdict) -> str:
     """Return a verdict as a person reads it."""
     left = (verdict.earliest_expiration - verdict.verified_at).days
+    days = "day" if left == 1 else "days"
     lines = [f"  ! {warning}" for warning in _warnings(verdict)]
     rows = (
         ("verdict", "sound: signatures, chains, revocation and dates hold"),
@@ -63,7 +64,10 @@ def card(verdict: Verdict) -> str:
         ("report data", _hex(verdict.body.report_data)),
         ("debug", "yes" if verdict.debug else "no"),
         ("judged at", f"{verdict.verified_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("counts until", f"{verdict.earliest_expiration:%Y-%m-%d %H:%M:%S} UTC, {left} days left"),
+        (
+            "counts until",
+            f"{verdict.earliest_expiration:%Y-%m-%d %H:%M:%S} UTC, {left} {days} left",
+        ),
         ("collateral of", f"{verdict.collateral_issued:%Y-%m-%d}, numbers {verdict.tcb_eval} and {verdict.qe_eval}"),
     )
     lines += [f"{name:>16}  {value}" for name, value in rows]

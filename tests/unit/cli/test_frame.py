@@ -48,6 +48,8 @@ def test_help_for_a_group_of_commands_lists_them(capsys):
         (["broker", "serve", "--port", "http"], "'http' is not a port"),
         (["broker", "serve", "--deadline", "soon"], "'soon' is not a number of seconds"),
         (["policy", "trust", "--mrenclave", "00" * 32], "is not 64 hex digits, not all zero"),
+        (["policy", "trust", "--mrenclave", "ab" * 32, "--release", "model/m"], "--release is 'model/m'"),
+        (["pccs", "fill", "--fmspc", "00906"], "'00906' is not 12 hex digits"),
         (["policy", "trust", "--isvprodid", "65536"], "'65536' is not a number from 0 to 65535"),
         (["explain", "--nonsense"], "unrecognized arguments"),
         (["explain", "SR-NO-SUCH-CODE"], "there is no code"),

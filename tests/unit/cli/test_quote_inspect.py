@@ -48,6 +48,13 @@ def test_fields_are_shown_as_unverified(show):
         assert part in printed.out
 
 
+def test_long_values_stand_whole_on_a_line_of_their_own(show, world):
+    lines = show()[1].out.splitlines()
+    place = next(number for number, line in enumerate(lines) if "attestation key  (x and y on P-256)" in line)
+    assert len(lines[place + 1].split()[-1]) == 128
+    assert max(len(line) for line in lines) < 150
+
+
 def test_a_machine_reads_json(show):
     status, printed = show("--json")
     fields = json.loads(printed.out)
