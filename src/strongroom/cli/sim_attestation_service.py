@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     world_argument(parser)
     parser.add_argument("--port", type=port, default=0, help="listen on this port of 127.0.0.1 (default: a free one)")
-    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write the address here once it listens")
+    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write its URL here once it listens")
 
 
 def run(args: argparse.Namespace) -> int:
