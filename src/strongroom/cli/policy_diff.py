@@ -83,7 +83,8 @@ def _text(found: PolicyDiff, replayed: Sequence[dict[str, Any]], folder: Path | 
         elif each["change"] == "no longer":
             yield f"{each['file']}: no longer released {each['before']}"
     count = sum(each["change"] in {"released", "refused"} for each in replayed)
-    yield f"{folder}: {len(replayed)} pieces of evidence judged under both, {count} as before"
+    pieces = "1 piece" if len(replayed) == 1 else f"{len(replayed)} pieces"
+    yield f"{folder}: {pieces} of evidence judged under both, {count} as before"
     yield from _unsound(replayed)
 
 
