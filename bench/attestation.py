@@ -38,8 +38,8 @@ ROOT = Path(__file__).resolve().parents[1]
 VECTORS = Path(os.environ.get("STRONGROOM_VECTORS", ROOT.parent / "shared" / "vectors")) / "dcap"
 SIMULATED = ROOT / "tests" / "vectors" / "simulated"
 ROUNDS = int(os.environ.get("STRONGROOM_BENCH_ROUNDS", "7"))
-TURNS = 4  # of each way in a round
-CALLS = 120  # in a turn, shared among the cases
+TURNS = 16  # of each way in a round
+CALLS = 30  # in a turn, shared among the cases
 COLD, WARM = ">= 0.6", ">= 5"
 SCALING_S = 2.0
 UNAIDED = "cold, without the certificates that come along"
