@@ -172,8 +172,11 @@ def parse_pem_chain(
 
 
 def _base64(text: bytes, what: str, error: Fault) -> bytes:
+    text = text.translate(None, b"\r\n")
+    if len(text) % 4 or text.count(b"=") > 2:  # Python's decoder does not mind padding that nothing asked for
+        raise error(f"{what} holds base64 that is not padded to a multiple of four")
     try:
-        return binascii.a2b_base64(text.translate(None, b"\r\n"), strict_mode=True)
+        return binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error as problem:
         raise error(f"{what} holds base64 that does not decode: {problem}") from None
 
