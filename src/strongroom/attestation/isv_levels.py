@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter, gt
-from typing import Final
+from typing import Final, NamedTuple
 
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused
 from strongroom.attestation.fields import Fields
@@ -15,8 +14,7 @@ from strongroom.attestation.status import TcbStatus, parse_status
 _STATUSES: Final = frozenset({TcbStatus.UP_TO_DATE, TcbStatus.OUT_OF_DATE, TcbStatus.REVOKED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IsvLevel:
+class IsvLevel(NamedTuple):
     """One row: the SVN that must be reached, and what Intel says of who reaches it."""
 
     isv_svn: int

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter, gt, itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from strongroom.attestation.codes import EvidenceCode, EvidenceRefused, refusal, require
 from strongroom.attestation.fields import Fields
@@ -28,9 +28,8 @@ _NUMBERS: Final = {int}
 _MODULE_KEYS: Final = ("tdxModule", "tdxModuleIdentities")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TcbLevel:
-    """One row: the SVNs a platform must reach, and what Intel says of one that does."""
+class TcbLevel(NamedTuple):
+    """One row: the SVNs a platform must reach, and what Intel says of one that does. A table has up to 20."""
 
     components: tuple[int, ...]  # 16 SGX SVNs
     pce_svn: int
@@ -131,14 +130,7 @@ def _usual_level(level: UsualLevel) -> TcbLevel:
     date = timestamp_of(spelled)
     if date is None:
         raise EvidenceRefused(f"a tcbDate is {spelled!r}", reason=EvidenceCode.TCB_INFO_FORMAT)
-    return TcbLevel(
-        components=components,
-        pce_svn=pce_svn,
-        tdx_components=tdx_components,
-        date=date,
-        status=parse_status(status),
-        advisories=advisories,
-    )
+    return TcbLevel(components, pce_svn, tdx_components, date, parse_status(status), advisories)
 
 
 def _level(level: Fields, version: int, tee: Tee) -> TcbLevel:
