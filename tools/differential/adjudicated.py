@@ -158,7 +158,7 @@ DIFFERENCES: Final = (
     _strict("tcb-info-form", r"TCB_INFO_FORMAT: (SGX TCB info describes|[a-z]+components has|the TCB info (has two"
                              r" equal levels|describes the TDX module))"),
     _strict("isv-status", r"TCB_UNRECOGNIZED_STATUS: .* is a platform's status, not an enclave's or a module's"),
-    _strict("equal-levels", r"MALFORMED: the QE identity has two levels of one SVN"),
+    _strict("equal-levels", r"(MALFORMED|TCB_INFO_FORMAT): the .* has two levels of one SVN"),
     _strict("qe-attributes", r"QE_IDENTITY_MISMATCH: the quoting enclave's attributes"),
     # They refuse what is sound: policy inside their verifier, or support that is missing.
     _lenient("sgx-version", "SGX TEE quote must have version 3"),
