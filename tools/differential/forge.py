@@ -28,7 +28,11 @@ Json: TypeAlias = dict[str, object]
 
 NOW: Final = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 ROLES: Final = ("root", "pck_ca", "pck", "tcb_signer", "stranger", "attestation")
-KEYS: Final = {role: ec.generate_private_key(ec.SECP256R1()) for role in ROLES}
+KEYS: Final = {  # known to everybody, so that a seed gives the same bytes on every machine
+    role: ec.derive_private_key(int.from_bytes(hashlib.sha256(role.encode()).digest(), "big") >> 1, ec.SECP256R1())
+    for role in ROLES
+}
+_ECDSA: Final = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)  # RFC 6979
 SGX_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113741.1.13.1")
 _SGX_ARC: Final = bytes.fromhex("2a864886f84d010d01")
 VENDOR: Final = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
@@ -347,9 +351,9 @@ def render_certificate(made: Certificate) -> bytes:
         )  # fmt: skip
     if made.sgx is not None:
         builder = builder.add_extension(x509.UnrecognizedExtension(SGX_EXTENSION, made.sgx), critical=False)
-    der = builder.sign(issuer_key, hashes.SHA384() if made.sha384 else hashes.SHA256()).public_bytes(
-        serialization.Encoding.DER
-    )
+    der = builder.sign(
+        issuer_key, hashes.SHA384() if made.sha384 else hashes.SHA256(), ecdsa_deterministic=True
+    ).public_bytes(serialization.Encoding.DER)
     return resign(der, made.edit, made.signer) if made.edit else der
 
 
@@ -370,7 +374,7 @@ def render_crl(made: Crl) -> bytes:
     for serial in made.revoked:
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(made.since)
         builder = builder.add_revoked_certificate(entry.build())
-    der = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    der = builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True).public_bytes(serialization.Encoding.DER)
     return resign(der, made.edit, made.signer) if made.edit else der
 
 
@@ -405,7 +409,7 @@ def resign(der: bytes, edit: Edit, signer: str) -> bytes:
     signed, rest = der[head : head + signed_length], der[head + signed_length :]
     algorithm = rest[: _total_length(rest)]
     edited = edit(signed)
-    signature = KEYS[signer].sign(edited, ec.ECDSA(hashes.SHA256()))
+    signature = KEYS[signer].sign(edited, _ECDSA)
     return _tlv(0x30, edited + algorithm + _tlv(3, b"\0" + signature))
 
 
@@ -431,7 +435,7 @@ def _pem(der: bytes) -> str:
 
 
 def _signed(role: str, message: bytes) -> bytes:
-    r, s = decode_dss_signature(KEYS[role].sign(message, ec.ECDSA(hashes.SHA256())))
+    r, s = decode_dss_signature(KEYS[role].sign(message, _ECDSA))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
