@@ -104,19 +104,13 @@ class _Extensions:
 def parse_certificate(data: bytes, *, what: str = "certificate", error: Fault = Malformed) -> Certificate:
     """Return the certificate that `data` consists of; raise `error` for anything outside the profile."""
     data = bytes(data)
-    reader = DerReader(data, what=what, error=error)
-    whole = reader.open(der.SEQUENCE, "outermost element")
-    signed = reader.encoded(der.SEQUENCE, "signed part")
-    _expect_algorithm(reader)
-    signature = reader.bits("signature")
-    reader.close(whole)
-    reader.end()
+    signed, signature = open_signed(data, what=what, error=error)
     tbs = DerReader(signed, what=what, error=error)
     outer = tbs.open(der.SEQUENCE, "signed part")
     if not tbs.constant(_VERSION_3):
         raise tbs.fault("the certificate is not of version 3")
     serial = _serial(tbs)
-    _expect_algorithm(tbs)
+    expect_algorithm(tbs)
     issuer = tbs.encoded(der.SEQUENCE, "issuer")
     since, until = _validity(tbs)
     subject = tbs.encoded(der.SEQUENCE, "subject")
@@ -141,6 +135,18 @@ def parse_certificate(data: bytes, *, what: str = "certificate", error: Fault = 
         simulated=found.simulated,
         unknown_critical=found.unknown_critical,
     )
+
+
+def open_signed(data: bytes, *, what: str, error: Fault) -> tuple[bytes, bytes]:
+    """Return the signed part and the signature (DER) of a certificate or a revocation list (RFC 5280)."""
+    reader = DerReader(data, what=what, error=error)
+    whole = reader.open(der.SEQUENCE, "outermost element")
+    signed = reader.encoded(der.SEQUENCE, "signed part")
+    expect_algorithm(reader)
+    signature = reader.bits("signature")
+    reader.close(whole)
+    reader.end()
+    return signed, signature
 
 
 def parse_pem_chain(
@@ -181,7 +187,8 @@ def _base64(text: bytes, what: str, error: Fault) -> bytes:
         raise error(f"{what} holds base64 that does not decode: {problem}") from None
 
 
-def _expect_algorithm(reader: DerReader) -> None:
+def expect_algorithm(reader: DerReader) -> None:
+    """Take the algorithm identifier of ECDSA with SHA-256; refuse any other."""
     if not reader.constant(ECDSA_SHA256):
         seen = reader.any("signature algorithm").encoded
         raise reader.fault(

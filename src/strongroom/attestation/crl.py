@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from strongroom.attestation.certificates import ECDSA_SHA256, Certificate
+from strongroom.attestation.certificates import Certificate, expect_algorithm, open_signed
 from strongroom.attestation.codes import EvidenceCode, require
 from strongroom.attestation.signatures import signed_der
 from strongroom.attestation.validity import NO_GRACE, Window
@@ -63,18 +63,12 @@ class Crl:
 
 def parse_crl(data: bytes, *, what: str, error: Fault) -> Crl:
     """Return the revocation list that `data` consists of; CRLNumber, authority key and nextUpdate must be there."""
-    reader = DerReader(data, what=what, error=error)
-    whole = reader.open(der.SEQUENCE, "outermost element")
-    signed = reader.encoded(der.SEQUENCE, "signed part")
-    _expect_algorithm(reader)
-    signature = reader.bits("signature")
-    reader.close(whole)
-    reader.end()
+    signed, signature = open_signed(data, what=what, error=error)
     tbs = DerReader(signed, what=what, error=error)
     outer = tbs.open(der.SEQUENCE, "signed part")
     if tbs.integer("version") != 1:
         raise tbs.fault("the revocation list is not of version 2")
-    _expect_algorithm(tbs)
+    expect_algorithm(tbs)
     issuer = tbs.encoded(der.SEQUENCE, "issuer")
     this_update, next_update = tbs.time("thisUpdate"), tbs.time("nextUpdate")
     revoked = _revoked(tbs) if tbs.peek() == der.SEQUENCE else frozenset()
@@ -90,11 +84,6 @@ def parse_crl(data: bytes, *, what: str, error: Fault) -> Crl:
         number=number,
         revoked=revoked,
     )
-
-
-def _expect_algorithm(reader: DerReader) -> None:
-    if not reader.constant(ECDSA_SHA256):
-        raise reader.fault("the signature algorithm is not ECDSA with SHA-256")
 
 
 def _revoked(tbs: DerReader) -> frozenset[int]:

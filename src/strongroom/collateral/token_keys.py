@@ -105,7 +105,7 @@ class FetchedKeys:
                     keys = KeySet.parse(raw, issuer=self._issuer, url=self._service.address.key_set_url)
                     return datetime.fromtimestamp(seconds, UTC), keys
         except (KeySetUnusable, NotBase64, ValueError, OverflowError, FileNotFoundError):
-            pass  # a torn or foreign file is only a cache that does not help
+            return None  # a torn or foreign file is only a cache that does not help
         return None
 
     def _file(self, folder: Path) -> Path:
