@@ -11,10 +11,13 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from strongroom.errors import BadInput
+from strongroom.tfserving import schema, schema_config, schema_grpc, schema_inference, schema_logs, schema_saved_model
 from strongroom.tfserving.descriptors import ProtoMessage, message_classes
-from strongroom.tfserving.schema import TABLE
 
-_message_class: Final = message_classes(TABLE)
+_message_class: Final = message_classes(
+    "\n".join(part.TABLE for part in (schema, schema_inference, schema_config, schema_logs, schema_saved_model))
+)
+_health_class: Final = message_classes(schema_grpc.HEALTH)
 
 Int64Value: Any = _message_class("google.protobuf.Int64Value")
 AnyMessage: Any = _message_class("google.protobuf.Any")
@@ -33,10 +36,39 @@ GetModelStatusRequest: Any = _message_class("tensorflow.serving.GetModelStatusRe
 GetModelStatusResponse: Any = _message_class("tensorflow.serving.GetModelStatusResponse")
 ModelVersionStatus: Any = _message_class("tensorflow.serving.ModelVersionStatus")
 
+Example: Any = _message_class("tensorflow.Example")
+Input: Any = _message_class("tensorflow.serving.Input")
+ClassificationRequest: Any = _message_class("tensorflow.serving.ClassificationRequest")
+ClassificationResponse: Any = _message_class("tensorflow.serving.ClassificationResponse")
+ClassificationResult: Any = _message_class("tensorflow.serving.ClassificationResult")
+RegressionRequest: Any = _message_class("tensorflow.serving.RegressionRequest")
+RegressionResponse: Any = _message_class("tensorflow.serving.RegressionResponse")
+RegressionResult: Any = _message_class("tensorflow.serving.RegressionResult")
+MultiInferenceRequest: Any = _message_class("tensorflow.serving.MultiInferenceRequest")
+MultiInferenceResponse: Any = _message_class("tensorflow.serving.MultiInferenceResponse")
+ModelServerConfig: Any = _message_class("tensorflow.serving.ModelServerConfig")
+BatchingParameters: Any = _message_class("tensorflow.serving.BatchingParameters")
+MonitoringConfig: Any = _message_class("tensorflow.serving.MonitoringConfig")
+SSLConfig: Any = _message_class("tensorflow.serving.SSLConfig")
+ConfigProto: Any = _message_class("tensorflow.ConfigProto")
+ReloadConfigRequest: Any = _message_class("tensorflow.serving.ReloadConfigRequest")
+ReloadConfigResponse: Any = _message_class("tensorflow.serving.ReloadConfigResponse")
+PredictionLog: Any = _message_class("tensorflow.serving.PredictionLog")
+SavedModel: Any = _message_class("tensorflow.SavedModel")
+MetaGraphDef: Any = _message_class("tensorflow.MetaGraphDef")
+GraphDef: Any = _message_class("tensorflow.GraphDef")
+HealthCheckRequest: Any = _health_class("grpc.health.v1.HealthCheckRequest")
+HealthCheckResponse: Any = _health_class("grpc.health.v1.HealthCheckResponse")
+
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
 MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
 PREDICT: Final = f"/{PREDICTION_SERVICE}/Predict"
 GET_MODEL_METADATA: Final = f"/{PREDICTION_SERVICE}/GetModelMetadata"
+CLASSIFY: Final = f"/{PREDICTION_SERVICE}/Classify"
+REGRESS: Final = f"/{PREDICTION_SERVICE}/Regress"
+MULTI_INFERENCE: Final = f"/{PREDICTION_SERVICE}/MultiInference"
+HANDLE_RELOAD_CONFIG: Final = f"/{MODEL_SERVICE}/HandleReloadConfigRequest"
+HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 GET_MODEL_STATUS: Final = f"/{MODEL_SERVICE}/GetModelStatus"
 SIGNATURE_DEF_TYPE_URL: Final = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 

@@ -1,7 +1,8 @@
 """The messages of TensorFlow Serving's public interface as one compact table: field numbers and types, nothing else.
 
 Source: spec `model-server.md` section 2. Only what this server and client speak is listed; protobuf keeps and ignores
-unknown fields, so requests that carry more (streaming options, variant tensors) still parse.
+unknown fields, so requests that carry more still parse. `TABLE` is the prediction and status part; `schema_inference`,
+`schema_config`, `schema_logs`, `schema_saved_model` and `schema_grpc` continue it.
 
 A line without indentation opens a package or a message (`TensorShapeProto.Dim` is nested); a field is `number name
 type`, with `name/oneof` for a member of a oneof. Scalars, messages, enums, `repeated T` and `map<K,V>` are known.
@@ -15,6 +16,10 @@ TABLE: Final = """
 package google.protobuf
 message Int64Value
   1 value int64
+message BoolValue
+  1 value bool
+message StringValue
+  1 value string
 message Any
   1 type_url string
   2 value bytes
@@ -32,6 +37,20 @@ message TensorShapeProto
 message TensorShapeProto.Dim
   1 size int64
   2 name string
+message VariantTensorDataProto
+  1 type_name string
+  2 metadata bytes
+  3 tensors repeated TensorProto
+message ResourceHandleProto
+  1 device string
+  2 container string
+  3 name string
+  4 hash_code uint64
+  5 maybe_type_name string
+  6 dtypes_and_shapes repeated DtypeAndShape
+message ResourceHandleProto.DtypeAndShape
+  1 dtype DataType
+  2 shape TensorShapeProto
 message TensorProto
   1 dtype DataType
   2 tensor_shape TensorShapeProto
@@ -46,6 +65,8 @@ message TensorProto
   11 bool_val repeated bool
   12 dcomplex_val repeated double
   13 half_val repeated int32
+  14 resource_handle_val repeated ResourceHandleProto
+  15 variant_val repeated VariantTensorDataProto
   16 uint32_val repeated uint32
   17 uint64_val repeated uint64
   18 float8_val bytes
@@ -54,10 +75,13 @@ message TensorInfo
   2 dtype DataType
   3 tensor_shape TensorShapeProto
   4 coo_sparse/encoding CooSparse
+  5 composite_tensor/encoding CompositeTensor
 message TensorInfo.CooSparse
   1 values_tensor_name string
   2 indices_tensor_name string
   3 dense_shape_tensor_name string
+message TensorInfo.CompositeTensor
+  2 components repeated TensorInfo
 message SignatureDef
   1 inputs map<string,TensorInfo>
   2 outputs map<string,TensorInfo>
@@ -80,6 +104,21 @@ message PredictRequest
   1 model_spec ModelSpec
   2 inputs map<string,TensorProto>
   3 output_filter repeated string
+  5 predict_streamed_options PredictStreamedOptions
+  6 client_id bytes
+  7 request_options RequestOptions
+message PredictRequest.RequestOptions
+  1 client_id bytes
+  3 return_additional_arrays_from_prefill bool
+  4 return_stoptokens repeated int64
+  6 max_cache_length int64
+  9 return_all_stoptokens bool
+message PredictStreamedOptions
+  1 request_state RequestState
+  2 split_dimensions map<string,int32>
+  3 return_single_response bool
+enum PredictStreamedOptions.RequestState
+  NONE 0, SPLIT 1, END_SPLIT 2, CANCEL 3
 message PredictResponse
   1 outputs map<string,TensorProto>
   2 model_spec ModelSpec
