@@ -10,8 +10,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,15 +20,14 @@ from strongroom.secret import Secret
 from strongroom.serving.dataplane import Dataplane
 from strongroom.serving.engines import EngineOptions
 from strongroom.serving.evidence import Evidence
-from strongroom.serving.grpc_front import GrpcFront, GrpcSettings
 from strongroom.serving.identity import load_tls, obtain_key, platform_of, read_owner_key
+from strongroom.serving.listening import listening
 from strongroom.serving.loading import Loader, PlainLoader, SealedLoader
 from strongroom.serving.options import Options
 from strongroom.serving.registry import ModelVersions
-from strongroom.serving.rest_front import RestFront, RestSettings
 from strongroom.serving.rest_routes import RestRoutes
 from strongroom.serving.threads import in_thread
-from strongroom.serving.tls import ServerTls, client_check
+from strongroom.serving.tls import ServerTls
 from strongroom.serving.versions import Listing, latest, list_versions
 from strongroom.tfserving.status import State
 
@@ -71,7 +69,9 @@ class Server:
             return
         prepared = startup.result()
         try:
-            async with self._listening(prepared):
+            async with listening(
+                self.options, dataplane=prepared.dataplane, routes=self._routes(prepared), tls=prepared.tls
+            ):
                 _announce(self.options, prepared)
                 await self._look_for_versions(prepared.model, stop)
                 _log.info("stopping: no new requests; running ones may take %g s", self.options.drain_s)
@@ -130,28 +130,13 @@ class Server:
             await asyncio.sleep(self.options.poll_wait_s)
             listing = await self._list()
 
-    @asynccontextmanager
-    async def _listening(self, prepared: _Prepared) -> AsyncIterator[None]:
-        options, dataplane, tls = self.options, prepared.dataplane, prepared.tls
-        rpc = GrpcFront(dataplane, _grpc_settings(options), tls)
-        accepts = client_check() if tls is not None and tls.mutual else None
+    def _routes(self, prepared: _Prepared) -> RestRoutes:
+        options, tls = self.options, prepared.tls
         evidence = Evidence(prepared.platform, tls.spki) if tls is not None and prepared.platform is not None else None
-        routes = RestRoutes(
-            dataplane=dataplane, timeout_s=options.rest_timeout_s, max_body_bytes=options.max_body_bytes,
+        return RestRoutes(
+            dataplane=prepared.dataplane, timeout_s=options.rest_timeout_s, max_body_bytes=options.max_body_bytes,
             cors=options.cors, evidence=evidence,
         )  # fmt: skip
-        rest = RestFront(routes.answer, RestSettings(max_body_bytes=options.max_body_bytes), accepts=accepts)
-        try:
-            for address, port in zip(_grpc_settings(options).addresses, await rpc.start(), strict=True):
-                _log.info("Running gRPC ModelServer at %s ...", address if port <= 1 else f"{options.bind}:{port}")
-            if options.rest_port and options.rest_port == options.grpc_port:
-                _log.error("--rest_api_port is the gRPC port: REST is not served")
-            elif options.rest_port:
-                port = await rest.start(options.bind, options.rest_port, tls.context() if tls is not None else None)
-                _log.info("Exporting HTTP/REST API at:%s:%d ...", options.bind, port)
-            yield
-        finally:
-            await asyncio.gather(rpc.stop(options.drain_s), rest.stop(options.drain_s))
 
     async def _look_for_versions(self, model: ModelVersions, stop: asyncio.Event) -> None:
         """Until `stop`: follow the folder's versions, where polling is on."""
@@ -184,19 +169,6 @@ async def _first(task: asyncio.Task[_Prepared], stop: asyncio.Event) -> bool:
     task.cancel()
     await asyncio.wait({task})
     return False
-
-
-def _grpc_settings(options: Options) -> GrpcSettings:
-    host = f"[{options.bind}]" if ":" in options.bind else options.bind
-    addresses = [f"{host}:{options.grpc_port}"] if options.grpc_port else []
-    if options.grpc_socket:
-        addresses.append(f"unix:{options.grpc_socket}")
-    return GrpcSettings(
-        addresses=addresses,
-        max_message_bytes=options.max_message_bytes,
-        outputs_as_content=options.outputs_as_content,
-        channel_arguments=options.channel_arguments,
-    )
 
 
 def _announce(options: Options, prepared: _Prepared) -> None:
