@@ -64,6 +64,13 @@ class EngineFailed(Unreachable):
     fix = "Try other inputs; the model itself may not accept these."
 
 
+class ServerDefect(Unreachable):
+    """The server failed in a way that was not foreseen."""
+
+    code = "SR-SERVE-DEFECT"
+    fix = "The server's log has the particulars; please report them."
+
+
 class ClientNotAuthenticated(Refused):
     """A client's certificate is not one for clients."""
 
@@ -79,6 +86,7 @@ _CODES: Final[dict[type[StrongroomError], Code]] = {
     Overloaded: Code.RESOURCE_EXHAUSTED,
     TooSlow: Code.DEADLINE_EXCEEDED,
     EngineFailed: Code.INTERNAL,
+    ServerDefect: Code.INTERNAL,
     ClientNotAuthenticated: Code.UNAUTHENTICATED,
     BadInput: Code.INVALID_ARGUMENT,
     Refused: Code.PERMISSION_DENIED,
@@ -103,3 +111,8 @@ def peers_view(error: StrongroomError) -> str:
     if isinstance(error, Refused | Tampered) and not isinstance(error, ClientNotAuthenticated):
         return "refused"
     return error.sentence
+
+
+def status_of(error: StrongroomError) -> tuple[Code, str]:
+    """Return the gRPC status that an error is to its peer: code and details."""
+    return code_of(error), details(peers_view(error))
