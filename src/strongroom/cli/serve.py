@@ -16,16 +16,8 @@ import os
 import sys
 from collections.abc import Mapping
 
-from strongroom.serving.flags import (
-    FLAGS,
-    STRONGROOM,
-    TENSORFLOW_SERVING,
-    Effect,
-    Flag,
-    Value,
-    options_of,
-    without_effect,
-)
+from strongroom.serving.flag_table import FLAGS, STRONGROOM, TENSORFLOW_SERVING, Effect, Flag, Value
+from strongroom.serving.flags import options_of, without_effect
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -103,7 +103,7 @@ def load_tls(options: Options, key: Secret | None, versions: Sequence[int]) -> S
 
     Raises what is wrong with the file, or PublishedKey. Weaknesses are logged.
     """
-    if options.ssl_config is None:
+    if options.listening.ssl_config is None:
         return None
     config = _plain(options) if key is None else _sealed(options, key, versions)
     tls = ServerTls(config)
@@ -113,20 +113,20 @@ def load_tls(options: Options, key: Secret | None, versions: Sequence[int]) -> S
 
 
 def _plain(options: Options) -> SslConfig:
-    if options.ssl_config is None:
+    if options.listening.ssl_config is None:
         raise AssertionError("the caller looked")
-    return ssl_cfg.parse(disk.read_bounded(options.ssl_config, limit=ssl_cfg.MAX_SSL_CFG_BYTES))
+    return ssl_cfg.parse(disk.read_bounded(options.listening.ssl_config, limit=ssl_cfg.MAX_SSL_CFG_BYTES))
 
 
 def _sealed(options: Options, key: Secret, versions: Sequence[int]) -> SslConfig:
     """Open ssl.cfg, which is bound to one version of this model: to the highest one that is here and fits."""
-    if options.ssl_config is None:
+    if options.listening.ssl_config is None:
         raise AssertionError("the caller looked")
     if not versions:
-        raise BadModelName(f"{options.model_base_path} holds no version, and ssl.cfg is bound to one")
+        raise BadModelName(f"{options.models.base_path} holds no version, and ssl.cfg is bound to one")
     for version in versions:
         try:
-            return open_ssl_config(options.ssl_config, name=options.model_name, version=version, key=key)
+            return open_ssl_config(options.listening.ssl_config, name=options.models.name, version=version, key=key)
         except sealing.WrongPath:
             if version == versions[-1]:
                 raise

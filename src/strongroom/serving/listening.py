@@ -31,28 +31,32 @@ async def listening(
     """
     rpc = GrpcFront(dataplane, _grpc_settings(options), tls)
     accepts = client_check() if tls is not None and tls.mutual else None
-    rest = RestFront(routes.answer, RestSettings(max_body_bytes=options.max_body_bytes), accepts=accepts)
+    rest = RestFront(routes.answer, RestSettings(max_body_bytes=options.limits.max_body_bytes), accepts=accepts)
     try:
         for address, port in zip(_grpc_settings(options).addresses, await rpc.start(), strict=True):
-            _log.info("Running gRPC ModelServer at %s ...", address if port <= 1 else f"{options.bind}:{port}")
-        if options.rest_port and options.rest_port == options.grpc_port:
+            _log.info(
+                "Running gRPC ModelServer at %s ...", address if port <= 1 else f"{options.listening.bind}:{port}"
+            )
+        if options.listening.rest_port and options.listening.rest_port == options.listening.grpc_port:
             _log.error("--rest_api_port is the gRPC port: REST is not served")
-        elif options.rest_port:
-            port = await rest.start(options.bind, options.rest_port, tls.context() if tls is not None else None)
-            _log.info("Exporting HTTP/REST API at:%s:%d ...", options.bind, port)
+        elif options.listening.rest_port:
+            port = await rest.start(
+                options.listening.bind, options.listening.rest_port, tls.context() if tls is not None else None
+            )
+            _log.info("Exporting HTTP/REST API at:%s:%d ...", options.listening.bind, port)
         yield
     finally:
-        await asyncio.gather(rpc.stop(options.drain_s), rest.stop(options.drain_s))
+        await asyncio.gather(rpc.stop(options.listening.drain_s), rest.stop(options.listening.drain_s))
 
 
 def _grpc_settings(options: Options) -> GrpcSettings:
-    host = f"[{options.bind}]" if ":" in options.bind else options.bind
-    addresses = [f"{host}:{options.grpc_port}"] if options.grpc_port else []
-    if options.grpc_socket:
-        addresses.append(f"unix:{options.grpc_socket}")
+    host = f"[{options.listening.bind}]" if ":" in options.listening.bind else options.listening.bind
+    addresses = [f"{host}:{options.listening.grpc_port}"] if options.listening.grpc_port else []
+    if options.listening.grpc_socket:
+        addresses.append(f"unix:{options.listening.grpc_socket}")
     return GrpcSettings(
         addresses=addresses,
-        max_message_bytes=options.max_message_bytes,
-        outputs_as_content=options.outputs_as_content,
-        channel_arguments=options.channel_arguments,
+        max_message_bytes=options.limits.max_message_bytes,
+        outputs_as_content=options.rest.outputs_as_content,
+        channel_arguments=options.listening.channel_arguments,
     )

@@ -68,43 +68,110 @@ class BrokerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """A server: what it serves, where it listens, and how."""
+class ModelOptions:
+    """Which models there are, and how versions come and go. `config_file` goes before name and base path."""
 
-    model_name: str
-    model_base_path: Path
-    poll_wait_s: float
+    name: str
+    base_path: Path
+    config_file: Path | None
+    config_poll_s: float  # 0 = read once
+    poll_wait_s: float  # 0 = look once, negative = never
+    load_threads: int  # 0 = one after the other
+    unload_threads: int
+    max_load_retries: int
+    load_retry_s: float  # negative = at once
+    labels_for_unavailable: bool
+    labels_when_available: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """What runs the models: threads (0 = the engine's choice), and what is loaded of a model, and how."""
+
+    intra_op_threads: int
+    inter_op_threads: int
+    saved_model_tags: tuple[str, ...]
+    check_method_names: bool
+    warmup: bool
+    warmup_iterations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchingOptions:
+    """Whether requests are joined, and by which parameters."""
+
+    enabled: bool
+    parameters_file: Path | None
+    per_model: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListeningOptions:
+    """Where the server listens, under which TLS identity, and how connections behave. Port 0 = none."""
+
     bind: str
     grpc_port: int
     grpc_socket: str
     rest_port: int
-    rest_timeout_s: float
-    cors: bool
     ssl_config: Path | None
     insecure: bool
-    intra_op_threads: int
-    inter_op_threads: int
-    outputs_as_content: bool
     channel_arguments: tuple[tuple[str, int | str], ...]
+    drain_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestOptions:
+    """How requests are answered: REST's deadline and CORS, gRPC's form of tensors."""
+
+    timeout_s: float
+    cors: bool
+    outputs_as_content: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitOptions:
+    """The largest things that are taken, in bytes, also after decompression."""
+
     max_message_bytes: int
     max_body_bytes: int
-    drain_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoringOptions:
+    """What the server says about itself."""
+
+    config_file: Path | None
+    grpc_health: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """A server: what it serves, where it listens, and how; one group for each subject."""
+
+    models: ModelOptions
+    runtime: RuntimeOptions
+    batching: BatchingOptions
+    listening: ListeningOptions
+    rest: RestOptions
+    limits: LimitOptions
+    monitoring: MonitoringOptions
     broker: BrokerOptions | None
 
     def check(self) -> None:
         """Raise BadOptions for what cannot be, PlaintextServer for what must not be."""
-        if not self.grpc_port and not self.grpc_socket:
+        listening = self.listening
+        if not listening.grpc_port and not listening.grpc_socket:
             raise BadOptions(
                 "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set.",
                 fix="Give --port or --grpc_socket_path.",
             )
-        if self.insecure and self.ssl_config is not None:
+        if listening.insecure and listening.ssl_config is not None:
             raise BadOptions("--insecure and --ssl_config_file contradict each other", fix="Leave out --insecure.")
-        if self.insecure and not is_loopback(self.bind):
-            raise PlaintextServer(f"--insecure would answer in clear text on {self.bind}")
-        if not self.insecure and self.ssl_config is None:
+        if listening.insecure and not is_loopback(listening.bind):
+            raise PlaintextServer(f"--insecure would answer in clear text on {listening.bind}")
+        if not listening.insecure and listening.ssl_config is None:
             raise PlaintextServer("there is no --ssl_config_file, and nothing is served without TLS")
-        if self.broker is not None and self.insecure:
+        if self.broker is not None and listening.insecure:
             raise PlaintextServer("a sealed model is served over TLS or not at all")
 
 

@@ -74,11 +74,11 @@ class Server:
             ):
                 _announce(self.options, prepared)
                 await self._look_for_versions(prepared.model, stop)
-                _log.info("stopping: no new requests; running ones may take %g s", self.options.drain_s)
+                _log.info("stopping: no new requests; running ones may take %g s", self.options.listening.drain_s)
                 prepared.dataplane.accepting = False
         finally:
             with suppress(TimeoutError):
-                await asyncio.wait_for(prepared.model.close(), self.options.drain_s)
+                await asyncio.wait_for(prepared.model.close(), self.options.listening.drain_s)
             if prepared.key is not None:
                 prepared.key.wipe()
             _log.info("stopped")
@@ -92,22 +92,24 @@ class Server:
         listing = await self._list()
         tls = load_tls(options, key, [candidate.version for candidate in listing.candidates])
         # 3. The model.
-        model = ModelVersions(options.model_name, self._loader(key))
+        model = ModelVersions(options.models.name, self._loader(key))
         await self._load_first(model, listing)
-        dataplane = Dataplane(models={options.model_name: model}, accepting=True)
+        dataplane = Dataplane(models={options.models.name: model}, accepting=True)
         return _Prepared(dataplane=dataplane, model=model, tls=tls, key=key, platform=platform)
 
     def _loader(self, key: Secret | None) -> Loader:
         options = self.options
-        engine = EngineOptions(intra_op_threads=options.intra_op_threads, inter_op_threads=options.inter_op_threads)
+        engine = EngineOptions(
+            intra_op_threads=options.runtime.intra_op_threads, inter_op_threads=options.runtime.inter_op_threads
+        )
         if key is None or options.broker is None:
             return PlainLoader(engine)
-        return SealedLoader(model=options.model_name, key=key, owner=read_owner_key(options.broker), options=engine)
+        return SealedLoader(model=options.models.name, key=key, owner=read_owner_key(options.broker), options=engine)
 
     async def _list(self) -> Listing:
         options = self.options
         listing = await in_thread(
-            lambda: list_versions(options.model_base_path, model=options.model_name), name="look at versions"
+            lambda: list_versions(options.models.base_path, model=options.models.name), name="look at versions"
         )
         if listing.warnings != self._warned:
             self._warned = listing.warnings
@@ -124,23 +126,23 @@ class Server:
             if refusals := model.refusals():
                 raise refusals[0]  # stop: waiting or asking again makes a changed model no better
             ended = [status for status in model.statuses() if status.state is State.END]
-            if ended or self.options.poll_wait_s <= 0:
-                reason = ended[0].message if ended else f"{self.options.model_base_path} holds no version"
+            if ended or self.options.models.poll_wait_s <= 0:
+                reason = ended[0].message if ended else f"{self.options.models.base_path} holds no version"
                 raise NothingToServe(f"1 servable(s) did not become available: {model.name}: {reason}")
-            await asyncio.sleep(self.options.poll_wait_s)
+            await asyncio.sleep(self.options.models.poll_wait_s)
             listing = await self._list()
 
     def _routes(self, prepared: _Prepared) -> RestRoutes:
         options, tls = self.options, prepared.tls
         evidence = Evidence(prepared.platform, tls.spki) if tls is not None and prepared.platform is not None else None
         return RestRoutes(
-            dataplane=prepared.dataplane, timeout_s=options.rest_timeout_s, max_body_bytes=options.max_body_bytes,
-            cors=options.cors, evidence=evidence,
+            dataplane=prepared.dataplane, timeout_s=options.rest.timeout_s,
+            max_body_bytes=options.limits.max_body_bytes, cors=options.rest.cors, evidence=evidence,
         )  # fmt: skip
 
     async def _look_for_versions(self, model: ModelVersions, stop: asyncio.Event) -> None:
         """Until `stop`: follow the folder's versions, where polling is on."""
-        pause = self.options.poll_wait_s if self.options.poll_wait_s > 0 else None
+        pause = self.options.models.poll_wait_s if self.options.models.poll_wait_s > 0 else None
         while not stop.is_set():
             try:
                 await asyncio.wait_for(stop.wait(), pause)
@@ -177,6 +179,6 @@ def _announce(options: Options, prepared: _Prepared) -> None:
     sealed = "sealed" if prepared.key is not None else "plain"
     vouched = f"platform {prepared.platform.name}" if prepared.platform is not None else "no platform vouches for it"
     _log.info(
-        "Strongroom is ready: %s version %d (%s), %s, %s", options.model_name, version, sealed, kind, vouched
+        "Strongroom is ready: %s version %d (%s), %s, %s", options.models.name, version, sealed, kind, vouched
     )  # fmt: skip
     _log.info("Entering the event loop ...")

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from strongroom.serving.flags import FLAGS, STRONGROOM, TENSORFLOW_SERVING, Effect, options_of, without_effect
+from strongroom.serving.flag_table import FLAGS, STRONGROOM, TENSORFLOW_SERVING, Effect
+from strongroom.serving.flags import options_of, without_effect
 from strongroom.serving.options import BadOptions, FlagNotOffered, HostPort, PlaintextServer, is_loopback
 
 TLS = {"model_base_path": "/models/m", "ssl_config_file": "ssl.cfg"}
@@ -42,9 +43,10 @@ def test_every_published_flag_has_an_effect_or_a_reason():
 
 def test_defaults_are_tensorflow_servings_but_for_the_address():
     options = options_of(TLS)
-    assert (options.grpc_port, options.rest_port, options.model_name) == (8500, 0, "default")
-    assert (options.rest_timeout_s, options.poll_wait_s, options.max_message_bytes) == (30, 1, 2**31 - 1)
-    assert options.bind == "127.0.0.1"
+    assert (options.listening.grpc_port, options.listening.rest_port, options.models.name) == (8500, 0, "default")
+    assert (options.rest.timeout_s, options.models.poll_wait_s) == (30, 1)
+    assert options.limits.max_message_bytes == 2**31 - 1
+    assert options.listening.bind == "127.0.0.1"
     assert options.broker is None
 
 
@@ -121,7 +123,7 @@ def test_sv_01_without_tls_nothing_is_served_but_to_this_machine_on_request():
         options_of(plain)
     assert caught.value.code == "SR-SERVE-PLAINTEXT"
     assert "--ssl_config_file" in caught.value.fix
-    assert options_of({**plain, "insecure": True}).insecure
+    assert options_of({**plain, "insecure": True}).listening.insecure
     with pytest.raises(PlaintextServer):
         options_of({**plain, "insecure": True, "bind": EVERYWHERE})
     with pytest.raises(PlaintextServer):
@@ -144,12 +146,12 @@ def test_values_are_read_by_type():
 
 def test_channel_arguments_are_numbers_or_text():
     options = options_of({**TLS, "grpc_channel_arguments": "grpc.max_connection_age_ms=60000,a=b,"})
-    assert options.channel_arguments == (("grpc.max_connection_age_ms", 60000), ("a", "b"))
+    assert options.listening.channel_arguments == (("grpc.max_connection_age_ms", 60000), ("a", "b"))
 
 
 def test_thread_counts_fall_back_on_the_common_one():
     options = options_of({**TLS, "tensorflow_session_parallelism": 3, "tensorflow_intra_op_parallelism": 1})
-    assert (options.intra_op_threads, options.inter_op_threads) == (1, 3)
+    assert (options.runtime.intra_op_threads, options.runtime.inter_op_threads) == (1, 3)
 
 
 def test_our_flags_do_not_collide_with_tensorflow_servings():

@@ -116,7 +116,7 @@ def test_the_owners_key_is_an_ed25519_key(options, tmp_path):
 
 
 def seal(options, config, key, version=1, name="m"):
-    path = Path(options.ssl_config)
+    path = Path(options.listening.ssl_config)
     path.unlink(missing_ok=True)
     seal_ssl_config(config, path, name=name, version=version, key=key, entropy=os.urandom)
 
@@ -143,13 +143,15 @@ def test_a_sealed_ssl_cfg_of_another_model_or_key_does_not_open(options, tls_fil
 
 def test_a_plain_ssl_cfg_from_the_operator_is_refused_where_a_sealed_one_is_wanted(options, tls_files):
     """Else the operator could choose which clients are believed, or give a key of their own."""
-    options.ssl_config.write_bytes((tls_files.folder / "mutual.cfg").read_bytes())
+    options.listening.ssl_config.write_bytes((tls_files.folder / "mutual.cfg").read_bytes())
     with pytest.raises(sealing.NotASealedFile):
         load_tls(options, Secret(os.urandom(16)), [1])
 
 
 def test_weaknesses_of_a_plain_ssl_cfg_are_told(options, tls_files, caplog):
-    options.ssl_config.write_bytes((tls_files.folder / "one_way.cfg").read_bytes())
+    options.listening.ssl_config.write_bytes((tls_files.folder / "one_way.cfg").read_bytes())
     assert not load_tls(replace(options, broker=None), None, []).mutual
     assert "asks clients for no certificate" in caplog.text
-    assert load_tls(replace(options, broker=None, ssl_config=None), None, []) is None
+    assert (
+        load_tls(replace(options, broker=None, listening=replace(options.listening, ssl_config=None)), None, []) is None
+    )

@@ -1,0 +1,128 @@
+"""The table of the server's flags: TensorFlow Serving's names, then ours; what each one does here. Pure.
+
+Nothing is ignored in silence: a flag works, is accepted without effect and says why, or is refused by name unless it is
+set to the value that means off. Source: spec `model-server.md` section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from strongroom.serving.options import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, BadOptions
+
+Value = str | int | float | bool
+
+
+class Effect(Enum):
+    """What a flag does here."""
+
+    WORKS = "works"
+    NO_EFFECT = "accepted, no effect here"
+    OFF_ONLY = "only the value that means off"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag: its default tells its type. `about` is its help, or the reason why it is not offered."""
+
+    name: str
+    default: Value
+    about: str
+    effect: Effect = Effect.WORKS
+
+    def parse(self, text: str) -> Value:
+        """Return a value from the command line. Raises BadOptions."""
+        if isinstance(self.default, bool):
+            return _boolean(self.name, text)
+        try:
+            return type(self.default)(text)
+        except ValueError:
+            raise BadOptions(f"--{self.name} is {text[:80]!r}, wanted a number like {self.default}") from None
+
+
+def _works(name: str, default: Value, about: str) -> Flag:
+    return Flag(name, default, about)
+
+
+def _no_effect(name: str, default: Value, about: str) -> Flag:
+    return Flag(name, default, about, Effect.NO_EFFECT)
+
+
+def _off_only(name: str, default: Value, about: str) -> Flag:
+    return Flag(name, default, about, Effect.OFF_ONLY)
+
+
+TENSORFLOW_SERVING: Final = (
+    _works("port", 8500, "gRPC port; 0 = none, then --grpc_socket_path is needed"),
+    _works("grpc_socket_path", "", "gRPC on a unix socket as well"),
+    _works("rest_api_port", 0, "REST port; 0 = none"),
+    _works("rest_api_timeout_in_ms", 30000, "how long a REST request may run"),
+    _works("rest_api_enable_cors_support", False, "answer browsers' cross-origin requests"),
+    _works("model_name", "default", "the name that requests use"),
+    _works("model_base_path", "", "the folder with one folder for each version; needed"),
+    _works(
+        "file_system_poll_wait_seconds", 1, "look for new versions every so often; 0 = once, negative = never again"
+    ),
+    _works("ssl_config_file", "", "ssl.cfg (text SSLConfig) for gRPC and REST alike; sealed where --broker is given"),
+    _works("tensorflow_session_parallelism", 0, "threads of one run, both kinds; 0 = all cores"),
+    _works("tensorflow_intra_op_parallelism", 0, "threads within an operation; 0 = all cores"),
+    _works("tensorflow_inter_op_parallelism", 0, "operations side by side; 0 = the engine's choice"),
+    _works("grpc_channel_arguments", "", "k=v,k=v for the gRPC server, for instance grpc.max_connection_age_ms=60000"),
+    _works("enable_serialization_as_tensor_content", False, "gRPC outputs in tensor_content"),
+    _no_effect("rest_api_num_threads", 0, "REST runs on one event loop and one thread for each model"),
+    _no_effect("grpc_max_threads", 0, "gRPC runs on one event loop"),
+    _no_effect("flush_filesystem_caches", True, "nothing is cached"),
+    _no_effect("per_process_gpu_memory_fraction", 0.0, "models run on the CPU"),
+    _no_effect("saved_model_tags", "serve", "ONNX models have no tags"),
+    _no_effect("enable_signature_method_name_check", False, "every signature is one for predict"),
+    _no_effect("enable_profiler", True, "there is no profiler"),
+    _no_effect("num_tflite_pools", 1, "there is no TensorFlow Lite"),
+    _no_effect("num_tflite_interpreters_per_pool", 1, "there is no TensorFlow Lite"),
+    _no_effect("remove_unused_fields_from_bundle_metagraph", True, "ONNX models have none"),
+    _no_effect("mixed_precision", "", "models run as they were exported"),
+    _no_effect("skip_initialize_tpu", False, "models run on the CPU"),
+    _no_effect("xla_cpu_compilation_enabled", False, "there is no XLA"),
+    _no_effect("xla_gpu_compilation_enabled", False, "there is no XLA"),
+    _off_only("model_config_file", "", "one model is served: give --model_name and --model_base_path"),
+    _off_only("model_config_file_poll_wait_seconds", 0, "there is no model config file"),
+    _off_only("num_load_threads", 0, "versions are loaded one after the other"),
+    _off_only("num_unload_threads", 0, "versions are unloaded one after the other"),
+    _off_only("max_num_load_retries", 0, "a version that fails is tried again when its folder changes"),
+    _off_only("load_retry_interval_micros", 0, "a version that fails is tried again when its folder changes"),
+    _off_only("allow_version_labels_for_unavailable_models", False, "there are no version labels"),
+    _off_only("enable_batching", False, "requests are not joined into batches"),
+    _off_only("batching_parameters_file", "", "requests are not joined into batches"),
+    _off_only("enable_per_model_batching_parameters", False, "requests are not joined into batches"),
+    _off_only("tensorflow_session_config_file", "", "give --tensorflow_intra_op_parallelism instead"),
+    _off_only("use_alts_credentials", False, "ALTS exists on Google's machines alone; use --ssl_config_file"),
+    _off_only("platform_config_file", "", "platforms are not configured"),
+    _off_only("enable_model_warmup", False, "warm-up files are not replayed"),
+    _off_only("num_request_iterations_for_warmup", 0, "warm-up files are not replayed"),
+    _off_only("monitoring_config_file", "", "there are no Prometheus metrics"),
+    _off_only("enable_grpc_healthcheck_service", False, "use GET /readyz on the REST port"),
+    _off_only("prefer_tflite_model", False, "there is no TensorFlow Lite"),
+    _off_only("thread_pool_factory_config_file", "", "thread pools are not configured"),
+)
+STRONGROOM: Final = (
+    _works("bind", "127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in (TensorFlow Serving's default)"),
+    _off_only("labels_when_available", False, "there are no version labels"),
+    _works("insecure", False, "answer without TLS, on a loopback address only"),
+    _works("broker", "", "HOST:PORT of the broker that releases this version's key; its bundle and ssl.cfg are sealed"),
+    _works("broker_ca", "", "the owner's CA certificate (PEM), which the broker's certificate must come from"),
+    _works("broker_wait_seconds", 60.0, "how long to keep trying to reach the broker"),
+    _works("owner_key", "", "the owner's Ed25519 public key (PEM): serve only bundles that it signed"),
+    _works("max_message_bytes", MAX_MESSAGE_BYTES, "largest gRPC request, also after decompression"),
+    _works("max_body_bytes", MAX_BODY_BYTES, "largest REST body, also after decompression"),
+    _works("drain_seconds", 30.0, "how long running requests may take to finish when the server stops"),
+)
+FLAGS: Final = {flag.name: flag for flag in (*TENSORFLOW_SERVING, *STRONGROOM)}
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() in {"true", "1", "t", "yes", "y"}:
+        return True
+    if text.lower() in {"false", "0", "f", "no", "n"}:
+        return False
+    raise BadOptions(f"--{name} is {text[:80]!r}, wanted true or false")
