@@ -1,0 +1,67 @@
+"""Readiness says what is waited for; the health port repeats it, before there is anything else to listen."""
+
+import asyncio
+import http.client
+
+from strongroom.serving.health_port import health_port
+from strongroom.serving.readiness import Readiness
+
+
+def test_a_server_without_reasons_is_ready():
+    readiness = Readiness()
+    assert (readiness.ready, readiness.reason) == (True, "ready")
+    readiness.wait("key", "waiting for key: TCB OutOfDate (INTEL-SA-00615)")
+    readiness.wait("models", "no model yet")
+    assert (readiness.ready, readiness.reason) == (
+        False,
+        "waiting for key: TCB OutOfDate (INTEL-SA-00615); no model yet",
+    )
+    readiness.wait("key", "waiting for key: asked again")
+    readiness.done("models")
+    assert readiness.reason == "waiting for key: asked again"
+    readiness.done("key")
+    readiness.done("key")
+    assert readiness.ready
+
+
+def test_listeners_hear_changes_and_nothing_else():
+    readiness, heard = Readiness(), []
+    stop = readiness.listen(heard.append)
+    readiness.wait("key", "a")
+    readiness.wait("key", "b")
+    readiness.done("nothing")
+    readiness.done("key")
+    stop()
+    readiness.wait("key", "c")
+    assert heard == [False, True]
+
+
+def ask(port, method, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_sv_19_the_health_port_answers_probes_with_the_reason_and_nothing_else():
+    async def scenario():
+        readiness = Readiness()
+        readiness.wait("key", "waiting for key: TCB OutOfDate")
+        async with health_port("127.0.0.1", 0, readiness) as port:
+
+            async def asked(method, path):
+                return await asyncio.to_thread(ask, port, method, path)
+
+            assert await asked("GET", "/healthz") == (200, "ok\n")
+            assert await asked("GET", "/readyz?verbose") == (503, "waiting for key: TCB OutOfDate\n")
+            assert (await asked("HEAD", "/readyz"))[0] == 503
+            readiness.done("key")
+            assert await asked("GET", "/readyz") == (200, "ready\n")
+            for method, path in (("GET", "/v1/models/default"), ("GET", "/monitoring/prometheus/metrics"),
+                                 ("POST", "/readyz"), ("GET", "/")):  # fmt: skip
+                assert (await asked(method, path))[0] == 404
+
+    asyncio.run(scenario())
