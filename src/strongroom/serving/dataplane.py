@@ -6,13 +6,15 @@ Source: spec `model-server.md` section 3; the order of checks and the texts are 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
 
-from strongroom.serving.engines.worker import Outputs
-from strongroom.serving.registry import ModelVersions, Served
+from strongroom.errors import StrongroomError
+from strongroom.serving.batching import Outputs
+from strongroom.serving.registry import Models, ModelVersions, Served
 from strongroom.serving.status import BadRequest, NotServed, SignatureNotFound, TooSlow
+from strongroom.serving.tickets import Deadlines, Ticket, awaited, tell
 from strongroom.tfserving.datatypes import Array, DataType
 from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.predict_wire import PredictCall, WireTensor
@@ -42,36 +44,70 @@ class Prediction:
     signature_name: str
 
 
-@dataclass(slots=True, kw_only=True)
-class Dataplane:
-    """The models of this server. Every method raises the errors of `status` and of `tfserving`."""
+Reply: TypeAlias = Callable[[Prediction | StrongroomError], None]
 
-    models: Mapping[str, ModelVersions] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
-    accepting: bool = False  # False while draining: what is running finishes
+
+class Catalogue(Protocol):
+    """The models of this server as requests find them."""
+
+    def find(self, name: str, version: int | None) -> Served | None:
+        """Return a version that can answer, the highest one for None."""
+
+    def labelled(self, name: str, label: str) -> int:
+        """Return the version that a label means. Raises BadRequest, or an Unreachable before labels are known."""
+
+    def statuses(self, name: str) -> tuple[VersionStatus, ...]:
+        """Return every version of a model that is known, highest first; nothing for an unknown model."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the models of this server."""
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Why not every model can answer, None where all can."""
+
+
+class Dataplane:
+    """The way to the models. Every method raises the errors of `status` and of `tfserving`."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue | None = None,
+        *,
+        models: Mapping[str, ModelVersions] | None = None,
+        limits: Limits | None = None,
+        accepting: bool = False,
+    ) -> None:
+        self.models = models or {}
+        self.catalogue: Catalogue = catalogue or Models(self.models)
+        self.limits = limits or Limits()
+        self.accepting = accepting  # False while draining: what is running finishes
+        self._deadlines = Deadlines()
 
     @property
     def ready(self) -> bool:
         """Whether every model has a version that can answer, and the server is not about to stop."""
-        return self.accepting and all(model.available for model in self.models.values())
+        return self.not_ready_reason is None
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Why the server is not ready, for the operator; None where it is."""
+        return self.catalogue.not_ready_reason if self.accepting else "the server does not take requests"
 
     def choose(self, query: Query) -> Served:
         """Return the version that a query means."""
         if not query.name:
             raise BadRequest("ModelSpec has no name specified.")
-        if query.label is not None:
-            raise BadRequest(f"Unrecognized servable version label: {query.label}")
-        model = self.models.get(query.name)
-        served = model.find(query.version) if model else None
+        version = query.version if query.label is None else self.catalogue.labelled(query.name, query.label)
+        served = self.catalogue.find(query.name, version)
         if served is None:
-            wanted = f"Latest({query.name})" if query.version is None else f"Specific({query.name}, {query.version})"
+            wanted = f"Latest({query.name})" if version is None else f"Specific({query.name}, {version})"
             raise NotServed(f"Servable not found for request: {wanted}")
         return served
 
     def statuses(self, query: Query) -> tuple[VersionStatus, ...]:
         """Return the versions of a model, highest first; a label is ignored, as TensorFlow Serving does."""
-        model = self.models.get(query.name)
-        known = model.statuses() if model else ()
+        known = self.catalogue.statuses(query.name)
         if query.version is not None:
             known = tuple(status for status in known if status.version == query.version)
             if not known:
@@ -88,8 +124,11 @@ class Dataplane:
             if name != METADATA_FIELD:
                 raise BadRequest(f"Metadata field {name} is not supported")
 
-    async def predict(self, call: PredictCall, *, timeout_s: float | None = None) -> Prediction:
-        """Answer a PredictRequest."""
+    def predict(self, call: PredictCall, reply: Reply, *, deadline: float | None = None) -> Ticket:
+        """Answer a PredictRequest: `reply` is called once on the loop, unless the ticket is cancelled.
+
+        `deadline` is a `loop.time()`. What is wrong with the request is raised at once.
+        """
         if call.model_spec is None:
             raise missing_spec()
         served = self.choose(query_of(call.model_spec))
@@ -100,7 +139,32 @@ class Dataplane:
         _check_names(call.inputs, signature)
         outputs = chosen_outputs(call.output_filter, signature)
         inputs = self._decode(call.inputs, signature)
-        return await self.run(served, name, inputs, outputs, timeout_s=timeout_s)
+        return self.start(served, name, inputs, outputs, reply, deadline=deadline)
+
+    async def predicted(self, call: PredictCall, *, timeout_s: float | None = None) -> Prediction:
+        """Answer a PredictRequest: the awaitable twin of `predict`."""
+        return await awaited(lambda reply: self.predict(call, reply, deadline=_deadline(timeout_s)))
+
+    def start(
+        self,
+        served: Served,
+        signature_name: str,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str],
+        reply: Reply,
+        *,
+        deadline: float | None = None,
+    ) -> Ticket:
+        """Run a signature on arrays of its types; `reply`, `deadline` as of `predict`. Raises Overloaded, TooSlow."""
+        waiting = _Waiting(served, signature_name, outputs, reply)
+        if deadline is not None:
+            self._deadlines.add(asyncio.get_running_loop(), deadline, waiting)
+        try:
+            waiting.run = served.worker.submit(signature_name, inputs, outputs, waiting.finish)
+        except StrongroomError:
+            waiting.cancel()
+            raise
+        return waiting
 
     async def run(
         self,
@@ -111,15 +175,10 @@ class Dataplane:
         *,
         timeout_s: float | None = None,
     ) -> Prediction:
-        """Run a signature on arrays of its types; wait at most `timeout_s` seconds."""
-        answer = served.worker.submit(signature_name, inputs, outputs)
-        if timeout_s is not None:
-            timer = asyncio.get_running_loop().call_later(timeout_s, _give_up, answer, timeout_s)
-            answer.add_done_callback(lambda _: timer.cancel())
-        arrays = await answer
-        specs = served.signatures[signature_name].outputs
-        results = {name: (specs[name].dtype, arrays[name]) for name in outputs}
-        return Prediction(outputs=results, served=served, signature_name=signature_name)
+        """Run a signature and wait for it, at most `timeout_s` seconds: the awaitable twin of `start`."""
+        return await awaited(
+            lambda reply: self.start(served, signature_name, inputs, outputs, reply, deadline=_deadline(timeout_s))
+        )
 
     def _decode(self, tensors: Mapping[str, WireTensor], signature: Signature) -> dict[str, Array]:
         for index, (name, spec) in enumerate(signature.inputs.items()):
@@ -129,10 +188,49 @@ class Dataplane:
         return {name: tensors[name].array(self.limits) for name in signature.inputs}
 
 
-def _give_up(answer: asyncio.Future[Outputs], timeout_s: float) -> None:
-    """End a wait; a run that has not begun is not begun."""
-    if not answer.done():
-        answer.set_exception(TooSlow(f"the model did not answer within {timeout_s:g} s"))
+class _Waiting:
+    """A request between its acceptance and its answer: the ticket that the fronts hold."""
+
+    __slots__ = ("_outputs", "_reply", "_served", "_signature_name", "run")
+
+    def __init__(self, served: Served, signature_name: str, outputs: Sequence[str], reply: Reply) -> None:
+        self._served, self._signature_name, self._outputs = served, signature_name, outputs
+        self._reply: Reply | None = reply
+        self.run: Ticket | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it was answered or cancelled."""
+        return self._reply is None
+
+    def cancel(self) -> None:
+        """Forget who asked."""
+        self._reply = None
+        if self.run is not None:
+            self.run.cancel()
+
+    def expire(self, problem: TooSlow) -> None:
+        """Answer that the deadline passed; a run that has not begun is not begun."""
+        reply = self._reply
+        self.cancel()
+        if reply is not None:
+            tell(reply, problem)
+
+    def finish(self, outcome: Outputs | StrongroomError) -> None:
+        """Answer with what the engine gave."""
+        reply, self._reply = self._reply, None
+        if reply is None:
+            return
+        if isinstance(outcome, StrongroomError):
+            reply(outcome)
+            return
+        specs = self._served.signatures[self._signature_name].outputs
+        results = {name: (specs[name].dtype, outcome[name]) for name in self._outputs}
+        reply(Prediction(outputs=results, served=self._served, signature_name=self._signature_name))
+
+
+def _deadline(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
 
 
 def missing_spec() -> BadRequest:

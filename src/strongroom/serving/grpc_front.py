@@ -112,7 +112,7 @@ class GrpcFront:
             raise ClientNotAuthenticated("the client's certificate does not have the extended key usage clientAuth")
 
     async def _predict(self, request: bytes) -> bytes:
-        prediction = await self._dataplane.predict(parse_predict(request))
+        prediction = await self._dataplane.predicted(parse_predict(request))
         as_content = self._settings.outputs_as_content
         return encode_predict_response(
             {

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import Refused, StrongroomError, Tampered
-from strongroom.serving.engines import EngineThread
+from strongroom.serving.batching import Runner, make_runner
 from strongroom.serving.loading import Loader
-from strongroom.serving.status import code_of
+from strongroom.serving.status import BadRequest, code_of
 from strongroom.serving.threads import in_thread
 from strongroom.serving.versions import Candidate, Fingerprint, fingerprint
 from strongroom.tfserving.codes import Code
@@ -33,7 +33,7 @@ class Served:
     name: str
     version: int
     signatures: Mapping[str, Signature]
-    worker: EngineThread
+    worker: Runner
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ class ModelVersions:
             life.status = _ended_by(version, problem)
             _log.error("%s version %d is not served: %s", self.name, version, _operators_view(problem))
             return
-        worker = EngineThread(engine, name=f"{self.name} {version}")
+        worker = make_runner(engine, name=f"{self.name} {version}")
         life.served = Served(name=self.name, version=version, signatures=engine.signatures, worker=worker)
         life.status = VersionStatus(version, State.AVAILABLE)
         _log.info("Successfully loaded servable version {name: %s version: %d}", self.name, version)
@@ -131,6 +131,38 @@ class ModelVersions:
         ended = sorted(version for version, life in self._lives.items() if life.status.state is State.END)
         for version in ended[:-MAX_ENDED]:
             del self._lives[version]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Models by name, as the dataplane finds them."""
+
+    models: Mapping[str, ModelVersions]
+
+    def find(self, name: str, version: int | None) -> Served | None:
+        """Return a version that can answer, the highest one for None."""
+        model = self.models.get(name)
+        return model.find(version) if model else None
+
+    def labelled(self, name: str, label: str) -> int:
+        """Return the version that a label means. Raises BadRequest: there are none yet."""
+        del name
+        raise BadRequest(f"Unrecognized servable version label: {label}")
+
+    def statuses(self, name: str) -> tuple[VersionStatus, ...]:
+        """Return every version of a model, highest first."""
+        model = self.models.get(name)
+        return model.statuses() if model else ()
+
+    def names(self) -> tuple[str, ...]:
+        """Return the models' names."""
+        return tuple(self.models)
+
+    @property
+    def not_ready_reason(self) -> str | None:
+        """Name the first model without a version that can answer."""
+        empty = next((name for name, model in self.models.items() if not model.available), None)
+        return None if empty is None else f"{empty} has no version that is AVAILABLE"
 
 
 def _ended_by(version: int, problem: BaseException) -> VersionStatus:

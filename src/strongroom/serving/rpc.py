@@ -74,7 +74,7 @@ class Rpc:
 
     async def _predict(self, request: bytes, deadline: float | None) -> bytes:
         timeout_s = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
-        prediction = await self._dataplane.predict(parse_predict(request), timeout_s=timeout_s)
+        prediction = await self._dataplane.predicted(parse_predict(request), timeout_s=timeout_s)
         return encode_predict_response(
             {
                 name: encode_tensor(array, dtype, as_content=self._outputs_as_content)

@@ -8,7 +8,7 @@ import pytest
 
 from strongroom.errors import BadInput, Refused, StrongroomError, Tampered, Unreachable
 from strongroom.serving.dataplane import Dataplane, Query
-from strongroom.serving.engines import EngineThread
+from strongroom.serving.batching import EngineThread
 from strongroom.serving.registry import ModelVersions, Served, _Life
 from strongroom.serving.status import (
     BadRequest,
@@ -88,7 +88,7 @@ def request(model="m", *, signature="", names="ab", kind=1, output_filter=(), ve
 
 
 def predict(**changes):
-    return with_server(lambda plane: plane.predict(request(**changes)))
+    return with_server(lambda plane: plane.predicted(request(**changes)))
 
 
 def test_all_outputs_of_the_highest_version_are_the_default():
@@ -151,7 +151,7 @@ def test_a_malformed_tensor_is_the_callers_fault():
         call.inputs[name].dtype = 1
         call.inputs[name].tensor_shape.dim.add(size=-1)
     with pytest.raises(BadTensor):
-        with_server(lambda plane: plane.predict(parse_predict(call.SerializeToString())))
+        with_server(lambda plane: plane.predicted(parse_predict(call.SerializeToString())))
 
 
 def test_a_run_that_takes_too_long_is_given_up():

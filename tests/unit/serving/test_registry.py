@@ -11,6 +11,7 @@ from strongroom.bundles import BundleIncomplete
 from strongroom.serving.engines import EngineOptions
 from strongroom.serving.loading import PlainLoader
 from strongroom.serving.registry import MAX_ENDED, ModelVersions
+from strongroom.serving.tickets import awaited
 from strongroom.serving.versions import Candidate, latest, list_versions
 from strongroom.tfserving import State
 from strongroom.tfserving.codes import Code
@@ -31,7 +32,8 @@ def states(model):
 
 
 async def predict(served):
-    outputs = await served.worker.submit("serving_default", {"x": np.array([2.0], np.float32)}, ["y"])
+    x = {"x": np.array([2.0], np.float32)}
+    outputs = await awaited(lambda done: served.worker.submit("serving_default", x, ["y"], done))
     return outputs["y"].tolist()
 
 

@@ -5,8 +5,24 @@ import threading
 
 import pytest
 
-from strongroom.serving.engines import EngineThread
+from strongroom.serving.batching import EngineThread
+from strongroom.serving.batching.jobs import Room
 from strongroom.serving.status import BadRequest, EngineFailed, Overloaded
+
+
+def submitted(worker, signature, inputs=None, outputs=()):
+    """Return a future of a run; cancelling the future cancels the ticket."""
+    answer = asyncio.get_running_loop().create_future()
+
+    def done(outcome):
+        if isinstance(outcome, Exception):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+
+    ticket = worker.submit(signature, inputs or {}, outputs, done)
+    answer.add_done_callback(lambda _: ticket.cancel())
+    return answer
 
 
 class ScriptedEngine:
@@ -39,7 +55,7 @@ def test_runs_keep_their_order_and_stay_off_the_loop():
     async def story():
         engine = ScriptedEngine()
         worker = EngineThread(engine, name="m")
-        answers = [worker.submit(str(number), {}, ["y"]) for number in range(20)]
+        answers = [submitted(worker, str(number), {}, ["y"]) for number in range(20)]
         assert [answer["y"] for answer in await asyncio.gather(*answers)] == list(range(1, 21))
         assert engine.thread is not threading.current_thread()
         await worker.close()
@@ -52,10 +68,10 @@ def test_errors_reach_the_one_who_asked_and_the_thread_lives_on(caplog):
     async def story():
         worker = EngineThread(ScriptedEngine(), name="m")
         with pytest.raises(BadRequest):
-            await worker.submit("bad request", {}, [])
+            await submitted(worker, "bad request", {}, [])
         with pytest.raises(EngineFailed, match="ZeroDivisionError"):
-            await worker.submit("defect", {}, [])
-        assert await worker.submit("fine", {}, ["y"]) == {"y": 3}
+            await submitted(worker, "defect", {}, [])
+        assert await submitted(worker, "fine", {}, ["y"]) == {"y": 3}
         await worker.close()
 
     asyncio.run(story())
@@ -66,9 +82,9 @@ def test_what_was_given_up_is_not_run():
     async def story():
         engine = ScriptedEngine()
         worker = EngineThread(engine, name="m")
-        holding = worker.submit("hold", {}, [])
-        given_up = worker.submit("given up", {}, [])
-        after = worker.submit("after", {}, ["y"])
+        holding = submitted(worker, "hold", {}, [])
+        given_up = submitted(worker, "given up", {}, [])
+        after = submitted(worker, "after", {}, ["y"])
         assert await asyncio.to_thread(engine.entered.wait, 30)
         given_up.cancel()
         engine.free.set()
@@ -83,7 +99,7 @@ def test_the_loop_goes_on_while_the_engine_is_busy():
     async def story():
         engine = ScriptedEngine()
         worker = EngineThread(engine, name="m")
-        holding = worker.submit("hold", {}, [])
+        holding = submitted(worker, "hold", {}, [])
         assert await asyncio.to_thread(engine.entered.wait, 30)
         for _ in range(100):
             await asyncio.sleep(0)
@@ -98,15 +114,15 @@ def test_the_loop_goes_on_while_the_engine_is_busy():
 def test_too_many_waiting_requests_are_refused_and_room_comes_back():
     async def story():
         engine = ScriptedEngine()
-        worker = EngineThread(engine, name="m", max_waiting=2)
-        first = worker.submit("hold", {}, [])
-        second = worker.submit("next", {}, [])
+        worker = EngineThread(engine, name="m", room=Room(requests=2))
+        first = submitted(worker, "hold", {}, [])
+        second = submitted(worker, "next", {}, [])
         with pytest.raises(Overloaded) as caught:
-            worker.submit("too many", {}, [])
+            submitted(worker, "too many", {}, [])
         assert caught.value.code == "SR-SERVE-BUSY"
         engine.free.set()
         await asyncio.gather(first, second)
-        await worker.submit("again", {}, [])
+        await submitted(worker, "again", {}, [])
         await worker.close()
 
     asyncio.run(story())
@@ -116,7 +132,7 @@ def test_sv_17_closing_finishes_what_was_accepted():
     async def story():
         engine = ScriptedEngine()
         worker = EngineThread(engine, name="m")
-        answers = [worker.submit(word, {}, ["y"]) for word in ("hold", "a", "b")]
+        answers = [submitted(worker, word, {}, ["y"]) for word in ("hold", "a", "b")]
         closing = asyncio.create_task(worker.close())
         await asyncio.sleep(0)
         assert not closing.done()

@@ -1,6 +1,6 @@
 """Engines run models. Law of this room: an engine takes arrays and gives arrays; it knows no front, version or key.
 
-`base` what an engine is · `onnx_engine` ONNX Runtime, over bytes in memory · `worker` the thread each model has.
+`base` what an engine is · `onnx_engine` ONNX Runtime, over bytes in memory.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from strongroom.serving.engines.base import Engine, EngineOptions, EngineUnknown, ModelNotLoadable
-from strongroom.serving.engines.worker import EngineThread
 
-__all__ = ["Engine", "EngineOptions", "EngineThread", "EngineUnknown", "ModelNotLoadable", "load"]
+__all__ = ["Engine", "EngineOptions", "EngineUnknown", "ModelNotLoadable", "load"]
 
 
 def load(name: str, read: Callable[[str], bytes], options: EngineOptions) -> Engine:
