@@ -1,12 +1,15 @@
-"""gRPC over grpcio: raw bytes in, the dataplane, raw bytes out.
+"""gRPC over grpcio, the reference front end: raw bytes in, the table of methods, raw bytes out.
 
+It is the fallback where libnghttp2 is absent (`--rpc=grpcio`), and the oracle that the fast front is compared with.
 Message sizes are limited by grpcio before it assembles them, and again while it expands compressed ones.
-Source: spec `model-server.md` sections 1 and 3.
+Source: spec `model-server.md` section 1, `serving-performance.md` section 2.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,17 +18,9 @@ import grpc
 import grpc.aio
 
 from strongroom.errors import StrongroomError
-from strongroom.serving.dataplane import METADATA_FIELD, Dataplane, missing_spec, query_of
-from strongroom.serving.status import ClientNotAuthenticated, code_of, details, peers_view
+from strongroom.serving.rpc import Method, Rpc
+from strongroom.serving.status import ClientNotAuthenticated, ServerDefect, status_of
 from strongroom.serving.tls import ServerTls, client_check
-from strongroom.tfserving import messages
-from strongroom.tfserving.codes import Code
-from strongroom.tfserving.predict_wire import encode_predict_response, parse_predict
-from strongroom.tfserving.signatures import signatures_to_any
-from strongroom.tfserving.status import status_response
-from strongroom.tfserving.tensors import encode_tensor
-
-Method = Callable[[bytes], Awaitable[bytes]]
 
 _STATUS: Final = {code.value[0]: code for code in grpc.StatusCode}
 _log: Final = logging.getLogger(__name__)
@@ -37,15 +32,14 @@ class GrpcSettings:
 
     addresses: Sequence[str]
     max_message_bytes: int
-    outputs_as_content: bool = False
     channel_arguments: Sequence[tuple[str, int | str]] = field(default_factory=tuple)
 
 
 class GrpcFront:
-    """PredictionService and ModelService on one server."""
+    """The methods of one table on one server of grpcio's."""
 
-    def __init__(self, dataplane: Dataplane, settings: GrpcSettings, tls: ServerTls | None) -> None:
-        self._dataplane, self._settings, self._tls = dataplane, settings, tls
+    def __init__(self, rpc: Rpc, settings: GrpcSettings, tls: ServerTls | None) -> None:
+        self._rpc, self._settings, self._tls = rpc, settings, tls
         self._accepts = client_check() if tls is not None and tls.mutual else None
         self._server: Any = None
 
@@ -60,9 +54,7 @@ class GrpcFront:
                 *self._settings.channel_arguments,
             ]
         )
-        server.add_generic_rpc_handlers((self._handlers(messages.PREDICTION_SERVICE, {
-            "Predict": self._predict, "GetModelMetadata": self._metadata}),))  # fmt: skip
-        server.add_generic_rpc_handlers((self._handlers(messages.MODEL_SERVICE, {"GetModelStatus": self._status}),))
+        server.add_generic_rpc_handlers(tuple(self._handlers()))
         ports = [self._listen(server, address) for address in self._settings.addresses]
         await server.start()
         self._server = server
@@ -81,11 +73,12 @@ class GrpcFront:
         except RuntimeError:
             raise OSError(f"gRPC cannot listen on {address}: is another program using it?") from None
 
-    def _handlers(self, service: str, methods: dict[str, Method]) -> Any:  # noqa: ANN401  # grpc has no types
-        handlers = {
-            name: grpc.unary_unary_rpc_method_handler(self._guarded(method)) for name, method in methods.items()
-        }
-        return grpc.method_handlers_generic_handler(service, handlers)
+    def _handlers(self) -> list[Any]:
+        services: dict[str, dict[str, Any]] = defaultdict(dict)
+        for path, method in self._rpc.methods.items():
+            service, _, name = path[1:].partition("/")
+            services[service][name] = grpc.unary_unary_rpc_method_handler(self._guarded(method))
+        return [grpc.method_handlers_generic_handler(service, methods) for service, methods in services.items()]
 
     def _guarded(self, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
         """Return a handler that checks the peer, and ends every failure in one status."""
@@ -93,13 +86,16 @@ class GrpcFront:
         async def handle(request: bytes, context: Any) -> bytes:  # noqa: ANN401  # grpc has no types
             try:
                 self._check_peer(context)
-                return await method(request)
+                outcome = await _answer(method, request, context.time_remaining())
             except StrongroomError as problem:
-                code, text = code_of(problem), peers_view(problem)
+                outcome = problem
             except Exception:  # noqa: BLE001  # a defect of ours: the peer learns that much, the log the rest
                 _log.exception("a gRPC call failed in an unforeseen way")
-                code, text = Code.INTERNAL, "internal error"
-            await context.abort(_STATUS[code], details(text))
+                outcome = ServerDefect("internal error")
+            if isinstance(outcome, bytes):
+                return outcome
+            code, text = status_of(outcome)
+            await context.abort(_STATUS[code], text)
             raise AssertionError("abort raises")
 
         return handle
@@ -111,33 +107,19 @@ class GrpcFront:
         if not self._accepts(shown):
             raise ClientNotAuthenticated("the client's certificate does not have the extended key usage clientAuth")
 
-    async def _predict(self, request: bytes) -> bytes:
-        prediction = await self._dataplane.predicted(parse_predict(request))
-        as_content = self._settings.outputs_as_content
-        return encode_predict_response(
-            {
-                name: encode_tensor(array, dtype, as_content=as_content)
-                for name, (dtype, array) in prediction.outputs.items()
-            },
-            name=prediction.served.name,
-            version=prediction.served.version,
-            signature_name=prediction.signature_name,
-        )
 
-    async def _metadata(self, request: bytes) -> bytes:
-        asked = messages.parse(messages.GetModelMetadataRequest, request)
-        if not asked.HasField("model_spec"):
-            raise missing_spec()
-        self._dataplane.check_metadata_fields(asked.metadata_field)
-        served = self._dataplane.choose(query_of(asked.model_spec))
-        response = messages.GetModelMetadataResponse()
-        response.model_spec.name = served.name
-        response.model_spec.version.value = served.version
-        response.metadata[METADATA_FIELD].CopyFrom(signatures_to_any(served.signatures))
-        return bytes(response.SerializeToString())
+async def _answer(method: Method, request: bytes, left_s: float | None) -> bytes | StrongroomError:
+    """Call a method of the table and wait for its reply; a caller that goes away cancels it."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes | StrongroomError] = loop.create_future()
 
-    async def _status(self, request: bytes) -> bytes:
-        asked = messages.parse(messages.GetModelStatusRequest, request)
-        if not asked.HasField("model_spec"):
-            raise missing_spec()
-        return bytes(status_response(self._dataplane.statuses(query_of(asked.model_spec))).SerializeToString())
+    def reply(outcome: bytes | StrongroomError) -> None:
+        if not answer.done():
+            answer.set_result(outcome)
+
+    ticket = method(request, None if left_s is None else loop.time() + left_s, reply)
+    try:
+        return await answer
+    finally:
+        if ticket is not None and not answer.done():
+            ticket.cancel()

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from strongroom.serving.dataplane import Dataplane
 from strongroom.serving.grpc_front import GrpcFront, GrpcSettings
 from strongroom.serving.options import Options
 from strongroom.serving.rest_front import RestFront, RestSettings
 from strongroom.serving.rest_routes import RestRoutes
+from strongroom.serving.rpc import Rpc
 from strongroom.serving.tls import ServerTls, client_check
 
 _log: Final = logging.getLogger("strongroom.serving")
@@ -23,17 +23,18 @@ _log: Final = logging.getLogger("strongroom.serving")
 
 @asynccontextmanager
 async def listening(
-    options: Options, *, dataplane: Dataplane, routes: RestRoutes, tls: ServerTls | None
+    options: Options, *, rpc: Rpc, routes: RestRoutes, tls: ServerTls | None, ready: Callable[[], bool]
 ) -> AsyncIterator[None]:
     """Listen while the block runs; then take nothing new, finish what was accepted, close (SV-17).
 
     Raises OSError where an address cannot be used, and what TLS refuses.
     """
-    rpc = GrpcFront(dataplane, _grpc_settings(options), tls)
+    del ready  # the health service asks it
+    grpc = GrpcFront(rpc, _grpc_settings(options), tls)
     accepts = client_check() if tls is not None and tls.mutual else None
     rest = RestFront(routes.answer, RestSettings(max_body_bytes=options.limits.max_body_bytes), accepts=accepts)
     try:
-        for address, port in zip(_grpc_settings(options).addresses, await rpc.start(), strict=True):
+        for address, port in zip(_grpc_settings(options).addresses, await grpc.start(), strict=True):
             _log.info(
                 "Running gRPC ModelServer at %s ...", address if port <= 1 else f"{options.listening.bind}:{port}"
             )
@@ -46,7 +47,7 @@ async def listening(
             _log.info("Exporting HTTP/REST API at:%s:%d ...", options.listening.bind, port)
         yield
     finally:
-        await asyncio.gather(rpc.stop(options.listening.drain_s), rest.stop(options.listening.drain_s))
+        await asyncio.gather(grpc.stop(options.listening.drain_s), rest.stop(options.listening.drain_s))
 
 
 def _grpc_settings(options: Options) -> GrpcSettings:
@@ -57,6 +58,5 @@ def _grpc_settings(options: Options) -> GrpcSettings:
     return GrpcSettings(
         addresses=addresses,
         max_message_bytes=options.limits.max_message_bytes,
-        outputs_as_content=options.rest.outputs_as_content,
         channel_arguments=options.listening.channel_arguments,
     )

@@ -26,6 +26,7 @@ from strongroom.serving.loading import Loader, PlainLoader, SealedLoader
 from strongroom.serving.options import Options
 from strongroom.serving.registry import ModelVersions
 from strongroom.serving.rest_routes import RestRoutes
+from strongroom.serving.rpc import Rpc
 from strongroom.serving.threads import in_thread
 from strongroom.serving.tls import ServerTls
 from strongroom.serving.versions import Listing, latest, list_versions
@@ -69,8 +70,13 @@ class Server:
             return
         prepared = startup.result()
         try:
+            dataplane = prepared.dataplane
             async with listening(
-                self.options, dataplane=prepared.dataplane, routes=self._routes(prepared), tls=prepared.tls
+                self.options,
+                rpc=Rpc(dataplane, outputs_as_content=self.options.rest.outputs_as_content),
+                routes=self._routes(prepared),
+                tls=prepared.tls,
+                ready=lambda: dataplane.ready,
             ):
                 _announce(self.options, prepared)
                 await self._look_for_versions(prepared.model, stop)

@@ -11,6 +11,7 @@ from strongroom.serving.engines import EngineOptions
 from strongroom.serving.grpc_front import GrpcFront, GrpcSettings
 from strongroom.serving.loading import PlainLoader
 from strongroom.serving.registry import ModelVersions
+from strongroom.serving.rpc import Rpc
 from strongroom.serving.tls import ServerTls
 from strongroom.serving.versions import latest, list_versions
 from strongroom.tfserving import (
@@ -44,7 +45,8 @@ def front_with(base, on_loop):
         await model.settle(latest(list_versions(base.folder, model="m").candidates))
         plane = Dataplane(models={"default": model}, accepting=True)
         settings = {"addresses": ["127.0.0.1:0"], "max_message_bytes": 2**31 - 1, **settings}
-        front = GrpcFront(plane, GrpcSettings(**settings), tls)
+        rpc = Rpc(plane, outputs_as_content=settings.pop("outputs_as_content", False))
+        front = GrpcFront(rpc, GrpcSettings(**settings), tls)
         (port,) = await front.start()
         running.append((front, model))
         return port
@@ -243,7 +245,7 @@ def test_sv_17_stop_finishes_running_calls_or_fails_them_explicitly(base, on_loo
         model = ModelVersions("default", PlainLoader(EngineOptions(intra_op_threads=1)))
         await model.settle(latest(list_versions(base.folder, model="m").candidates))
         settings = GrpcSettings(addresses=["127.0.0.1:0"], max_message_bytes=2**31 - 1)
-        front = GrpcFront(Dataplane(models={"default": model}, accepting=True), settings, None)
+        front = GrpcFront(Rpc(Dataplane(models={"default": model}, accepting=True)), settings, None)
         (port,) = await front.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=ANY_SIZE) as channel:
             method = channel.unary_unary(PREDICT)
