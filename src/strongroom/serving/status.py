@@ -71,6 +71,17 @@ class ServerDefect(Unreachable):
     fix = "The server's log has the particulars; please report them."
 
 
+class ModelFailed(Unreachable):
+    """The model itself ended a run with an error, under a code of its own."""
+
+    code = "SR-SERVE-MODEL"
+    fix = "Try other inputs; the sentence is the model's."
+
+    def __init__(self, sentence: str, *, status: Code) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
 class ClientNotAuthenticated(Refused):
     """A client's certificate is not one for clients."""
 
@@ -96,7 +107,9 @@ _CODES: Final[dict[type[StrongroomError], Code]] = {
 
 
 def code_of(error: StrongroomError) -> Code:
-    """Return the code of the most exact class that the table has."""
+    """Return the code of the most exact class that the table has, or the model's own."""
+    if isinstance(error, ModelFailed):
+        return error.status
     return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), Code.INTERNAL)
 
 

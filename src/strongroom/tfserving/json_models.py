@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from strongroom.tfserving.signatures import Signature, TensorSpec
+from google.protobuf.json_format import MessageToDict
+
+from strongroom.tfserving.signatures import Signature, definition_of
 from strongroom.tfserving.status import VersionStatus
 
 
@@ -37,15 +39,6 @@ def metadata_json(name: str, version: int, signatures: Mapping[str, Signature]) 
 
 
 def _signature(signature: Signature) -> dict[str, object]:
-    return {
-        "inputs": {key: _tensor(spec) for key, spec in signature.inputs.items()},
-        "outputs": {key: _tensor(spec) for key, spec in signature.outputs.items()},
-        "method_name": signature.method,
-        "defaults": {},
-    }
-
-
-def _tensor(spec: TensorSpec) -> dict[str, object]:
-    sizes = spec.shape or ()
-    shape = {"dim": [{"size": str(size), "name": ""} for size in sizes], "unknown_rank": spec.shape is None}
-    return {"dtype": spec.dtype.name, "tensor_shape": shape, "name": spec.name}
+    return MessageToDict(
+        definition_of(signature), preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )

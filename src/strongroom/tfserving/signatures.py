@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from strongroom.tfserving.datatypes import DataType, type_of_number
+from strongroom.tfserving.datatypes import Array, DataType, type_of_number
 from strongroom.tfserving.descriptors import ProtoMessage
-from strongroom.tfserving.messages import SIGNATURE_DEF_TYPE_URL, AnyMessage, BadMessage, SignatureDefMap, parse
+from strongroom.tfserving.messages import SIGNATURE_DEF_TYPE_URL, AnyMessage, BadMessage, SignatureDef, SignatureDefMap, parse
 
 DEFAULT_SIGNATURE: Final = "serving_default"
 PREDICT_METHOD: Final = "tensorflow/serving/predict"
@@ -25,23 +25,36 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A way to call a model: specs by the names that requests use, in the order the engine is fed."""
+    """A way to call a model: specs by the names that requests use, in the order the engine is fed.
+
+    `defaults` are inputs that a request may leave out. `definition` is the SignatureDef that the model came with, for
+    those who ask for metadata: it may describe tensors that cannot be sent.
+    """
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     method: str = PREDICT_METHOD
+    defaults: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    definition: ProtoMessage | None = field(default=None, compare=False)
 
 
 def signatures_to_any(signatures: Mapping[str, Signature]) -> ProtoMessage:
     """Return the Any that GetModelMetadata answers under `signature_def`."""
     listed = SignatureDefMap()
     for name, signature in signatures.items():
-        definition = listed.signature_def[name]
-        definition.method_name = signature.method
-        for side in ("inputs", "outputs"):
-            for key, spec in getattr(signature, side).items():
-                _fill_info(getattr(definition, side)[key], spec)
+        listed.signature_def[name].CopyFrom(definition_of(signature))
     return AnyMessage(type_url=SIGNATURE_DEF_TYPE_URL, value=listed.SerializeToString())
+
+
+def definition_of(signature: Signature) -> ProtoMessage:
+    """Return a signature as SignatureDef: the model's own, if it came with one."""
+    if signature.definition is not None:
+        return signature.definition
+    definition = SignatureDef(method_name=signature.method)
+    for side in ("inputs", "outputs"):
+        for key, spec in getattr(signature, side).items():
+            _fill_info(getattr(definition, side)[key], spec)
+    return definition
 
 
 def signatures_from_any(packed: ProtoMessage) -> dict[str, Signature]:
