@@ -65,6 +65,7 @@ TENSORFLOW_SERVING: Final = (
     _works(
         "file_system_poll_wait_seconds", 1, "look for new versions every so often; 0 = once, negative = never again"
     ),
+    _works("monitoring_config_file", "", "text MonitoringConfig: Prometheus metrics on the REST port"),
     _works("ssl_config_file", "", "ssl.cfg (text SSLConfig) for gRPC and REST alike; sealed where --broker is given"),
     _works("tensorflow_session_parallelism", 0, "threads of one run, both kinds; 0 = all cores"),
     _works("tensorflow_intra_op_parallelism", 0, "threads within an operation; 0 = all cores"),
@@ -100,7 +101,6 @@ TENSORFLOW_SERVING: Final = (
     _off_only("platform_config_file", "", "platforms are not configured"),
     _off_only("enable_model_warmup", False, "warm-up files are not replayed"),
     _off_only("num_request_iterations_for_warmup", 0, "warm-up files are not replayed"),
-    _off_only("monitoring_config_file", "", "there are no Prometheus metrics"),
     _off_only("enable_grpc_healthcheck_service", False, "use GET /readyz on the REST port"),
     _off_only("prefer_tflite_model", False, "there is no TensorFlow Lite"),
     _off_only("thread_pool_factory_config_file", "", "thread pools are not configured"),
@@ -112,6 +112,12 @@ STRONGROOM: Final = (
     _works("broker", "", "HOST:PORT of the broker that releases this version's key; its bundle and ssl.cfg are sealed"),
     _works("broker_ca", "", "the owner's CA certificate (PEM), which the broker's certificate must come from"),
     _works("broker_wait_seconds", 60.0, "how long to keep trying to reach the broker"),
+    _works("wait_for_key", False, "stay up, not ready, until the broker releases the key; a refusal is asked again"),
+    _works("key_lease_seconds", 0.0, "prove anew within so many seconds, or stop answering; 0 = the key is kept"),
+    _works("self_check", "", "while the key is refused, say on /readyz what collateral from here says of this machine"),
+    _works("self_check_root", "", "a root certificate (PEM) to trust in that check, beside Intel's"),
+    _works("health_port", 0, "answer /healthz and /readyz in clear text, before there is a key; 0 = no such port"),
+    _works("health_bind", "127.0.0.1", "address of the health port; 0.0.0.0 lets a kubelet ask"),
     _works("owner_key", "", "the owner's Ed25519 public key (PEM): serve only bundles that it signed"),
     _works("max_message_bytes", MAX_MESSAGE_BYTES, "largest gRPC request, also after decompression"),
     _works("max_body_bytes", MAX_BODY_BYTES, "largest REST body, also after decompression"),

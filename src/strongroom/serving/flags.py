@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from strongroom.serving.flag_table import FLAGS, Effect, Value
 from strongroom.serving.options import (
@@ -145,13 +145,20 @@ def _monitoring(flags: _Flags) -> MonitoringOptions:
     return MonitoringOptions(
         config_file=flags.path("monitoring_config_file"),
         grpc_health=flags.switch("enable_grpc_healthcheck_service"),
+        health_bind=flags.text("health_bind"),
+        health_port=flags.port("health_port"),
     )
+
+
+_NEED_A_BROKER: Final = ("wait_for_key", "key_lease_seconds", "self_check", "self_check_root")
 
 
 def _broker(flags: _Flags) -> BrokerOptions | None:
     named = {name: flags.text(name) for name in ("broker", "broker_ca", "owner_key")}
     missing = [f"--{name}" for name, text in named.items() if not text]
     if len(missing) == len(named):
+        if lonely := [f"--{name}" for name in _NEED_A_BROKER if flags.value(name)]:
+            raise BadOptions(f"{lonely[0]} is about a key, and no broker is named", fix="Give --broker as well.")
         return None
     if missing:
         raise BadOptions(
@@ -162,6 +169,10 @@ def _broker(flags: _Flags) -> BrokerOptions | None:
         address=HostPort.parse(named["broker"], flag="--broker"),
         ca=Path(named["broker_ca"]),
         wait_s=float(flags.positive("broker_wait_seconds")),
+        patient=flags.switch("wait_for_key"),
+        lease_s=flags.seconds("key_lease_seconds"),
+        self_check=flags.text("self_check"),
+        self_check_root=flags.path("self_check_root"),
         owner_key=Path(named["owner_key"]),
     )
 
@@ -192,6 +203,12 @@ class _Flags:
         value = cast("int | float", self.value(name))
         if not 0 < value < 10**9:
             raise BadOptions(f"--{name} is {value}, wanted a positive number")
+        return value
+
+    def seconds(self, name: str) -> float:
+        value = float(cast("float", self.value(name)))
+        if not (value == 0 or 1 <= value < 10**9):
+            raise BadOptions(f"--{name} is {value:g}, wanted 0 or at least 1 second")
         return value
 
     def port(self, name: str) -> int:

@@ -59,12 +59,20 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerOptions:
-    """Where the key comes from, whose certificate proves it, how long to keep asking, and who signs bundles."""
+    """Where the key comes from, whose certificate proves it, how long to keep asking, and who signs bundles.
+
+    `patient`: wait for the key as long as it takes, refusals included. `lease_s`: prove anew within so many seconds;
+    0 = the key is kept. `self_check`: where collateral about this machine itself comes from, and its root certificate.
+    """
 
     address: HostPort
     ca: Path
     wait_s: float
     owner_key: Path
+    patient: bool = False
+    lease_s: float = 0.0
+    self_check: str = ""
+    self_check_root: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +146,12 @@ class LimitOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoringOptions:
-    """What the server says about itself."""
+    """What the server says about itself, and where probes are answered in clear text (port 0 = nowhere)."""
 
     config_file: Path | None
     grpc_health: bool
+    health_bind: str
+    health_port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
