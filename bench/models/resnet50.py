@@ -86,13 +86,14 @@ def frozen_graph(model: Any) -> Any:  # noqa: ANN401
 
 def write_saved_model(model: Any, folder: Path) -> None:  # noqa: ANN401
     """Write a SavedModel with the signature of the reference solution."""
+    import keras
     import tensorflow as tf
 
     pixels = tf.TensorSpec((None, *model.input.shape[1:]), tf.float32, name="input")
-    module = tf.Module()
-    module.model = model
-    module.serve = tf.function(lambda input: {"predict": model(input, training=False)}, input_signature=[pixels])  # noqa: A006
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", lambda input: {"predict": model(input, training=False)}, [pixels])  # noqa: A006  # its name
+    archive.write_out(str(folder), verbose=False)
 
 
 def write_onnx(graph_def: Any, path: Path) -> None:  # noqa: ANN401
