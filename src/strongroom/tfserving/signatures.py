@@ -8,10 +8,19 @@ from typing import Final
 
 from strongroom.tfserving.datatypes import Array, DataType, type_of_number
 from strongroom.tfserving.descriptors import ProtoMessage
-from strongroom.tfserving.messages import SIGNATURE_DEF_TYPE_URL, AnyMessage, BadMessage, SignatureDef, SignatureDefMap, parse
+from strongroom.tfserving.messages import (
+    SIGNATURE_DEF_TYPE_URL,
+    AnyMessage,
+    BadMessage,
+    SignatureDef,
+    SignatureDefMap,
+    parse,
+)
 
 DEFAULT_SIGNATURE: Final = "serving_default"
 PREDICT_METHOD: Final = "tensorflow/serving/predict"
+CLASSIFY_METHOD: Final = "tensorflow/serving/classify"
+REGRESS_METHOD: Final = "tensorflow/serving/regress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +76,7 @@ def signatures_from_any(packed: ProtoMessage) -> dict[str, Signature]:
             inputs={key: _spec_of(info) for key, info in each.inputs.items()},
             outputs={key: _spec_of(info) for key, info in each.outputs.items()},
             method=each.method_name,
+            defaults=dict(each.defaults),
         )
         for name, each in listed.signature_def.items()
     }
