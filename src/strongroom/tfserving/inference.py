@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
+from google.protobuf import text_format
 
 from strongroom.errors import BadInput
 from strongroom.tfserving.datatypes import Array, DataType
 from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.messages import ClassificationResult, RegressionResult
-from strongroom.tfserving.signatures import CLASSIFY_METHOD, REGRESS_METHOD, Signature, signature_text
+from strongroom.tfserving.signatures import CLASSIFY_METHOD, REGRESS_METHOD, Signature, definition_of
 
 INPUTS: Final = "inputs"
 CLASSES: Final = "classes"
@@ -41,12 +42,12 @@ def classification_outputs(signature: Signature, *, check_method: bool) -> Seque
     if len(signature.outputs) not in (1, 2):
         raise BadInference(f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if INPUTS not in signature.inputs:
-        raise BadInference(f"No classification inputs found in SignatureDef: {signature_text(signature)}")
+        raise BadInference(f"No classification inputs found in SignatureDef: {_signature_text(signature)}")
     found = [name for name in (CLASSES, SCORES) if name in signature.outputs]
     if not found:
         raise BadInference(
             'Expected classification signature outputs to contain at least one of "classes" or "scores". '
-            f"Signature was: {signature_text(signature)}"
+            f"Signature was: {_signature_text(signature)}"
         )
     return found
 
@@ -60,9 +61,9 @@ def regression_outputs(signature: Signature, *, check_method: bool) -> Sequence[
     if len(signature.outputs) != 1:
         raise BadInference("Expected one output Tensor.")
     if INPUTS not in signature.inputs:
-        raise BadInference(f"No regression inputs found in SignatureDef: {signature_text(signature)}")
+        raise BadInference(f"No regression inputs found in SignatureDef: {_signature_text(signature)}")
     if OUTPUTS not in signature.outputs:
-        raise BadInference(f"No regression outputs found in SignatureDef: {signature_text(signature)}")
+        raise BadInference(f"No regression outputs found in SignatureDef: {_signature_text(signature)}")
     return [OUTPUTS]
 
 
@@ -122,6 +123,10 @@ def _check_matrix(name: str, dtype: DataType, array: Array, wanted: DataType, ex
 
 def _method_text(kind: str, wanted: str, signature: Signature) -> str:
     return f"Expected {kind} signature method_name to be {wanted}. Was: {signature.method}"
+
+
+def _signature_text(signature: Signature) -> str:
+    return text_format.MessageToString(definition_of(signature))
 
 
 def _shape(array: Array) -> str:

@@ -76,7 +76,6 @@ def signatures_from_any(packed: ProtoMessage) -> dict[str, Signature]:
             inputs={key: _spec_of(info) for key, info in each.inputs.items()},
             outputs={key: _spec_of(info) for key, info in each.outputs.items()},
             method=each.method_name,
-            defaults=dict(each.defaults),
         )
         for name, each in listed.signature_def.items()
     }
