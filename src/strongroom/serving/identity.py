@@ -1,15 +1,18 @@
 """Before a listener: prove who is running here, get the version's key, open the TLS identity.
 
-World: the broker, the platform, two small files. A key that is refused ends the server; a broker that cannot be reached
-is asked again, with growing pauses, until the deadline. Source: decision 4, threats FB and SV-19.
+World: the broker, the platform, two small files. A key that is refused ends the server, unless it was told to wait for
+it; a broker that cannot be reached is asked again, with growing pauses, until the deadline. Source: decisions 4 and 10,
+threats FB and SV-19.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,14 +21,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from strongroom import platforms, sealing
 from strongroom.broker import client as broker
 from strongroom.bundles import BadModelName, open_ssl_config
-from strongroom.errors import Refused, Unreachable
+from strongroom.errors import Refused, StrongroomError, Unreachable
 from strongroom.pki import SslConfig, disk, signing, ssl_cfg
 from strongroom.platforms import Platform
 from strongroom.secret import Secret
 from strongroom.serving.options import BrokerOptions, Options
+from strongroom.serving.readiness import Readiness
+from strongroom.serving.self_check import SelfCheck, self_check
 from strongroom.serving.threads import in_thread
 from strongroom.serving.tls import ServerTls
 
+PART: Final = "key"
 MAX_PEM_BYTES: Final = 64 * 1024
 ATTEMPT_S: Final = 15.0
 FIRST_PAUSE_S: Final = 0.25
@@ -60,10 +66,13 @@ def read_owner_key(options: BrokerOptions) -> Ed25519PublicKey:
     return signing.load_owner_public(disk.read_bounded(options.owner_key, limit=MAX_PEM_BYTES))
 
 
-async def obtain_key(options: BrokerOptions, platform: Platform | None) -> Secret:
-    """Return the wrap key that the broker releases to this program.
+async def obtain_key(
+    options: BrokerOptions, platform: Platform | None, *, readiness: Readiness | None = None
+) -> Secret:
+    """Return the wrap key that the broker releases to this program; `readiness` is told why there is none yet.
 
-    Raises KeyNotReleased, BrokerNotReached, PlatformAbsent, or what is wrong with the CA file.
+    Where the options are patient, a refusal is no end either: the broker is asked until it releases the key.
+    Raises KeyNotReleased, BrokerNotReached, PlatformAbsent, or what is wrong with the CA file or the self check.
     """
     if platform is None:
         raise platforms.PlatformAbsent("a sealed model needs a platform that vouches for this program")
@@ -73,27 +82,56 @@ async def obtain_key(options: BrokerOptions, platform: Platform | None) -> Secre
     def ask() -> Secret:
         return broker.provision(address.host, address.port, ca_pem=ca_pem, platform=platform, timeout_s=ATTEMPT_S)
 
+    check = self_check(platform, options.self_check, options.self_check_root) if options.self_check else None
+    waiting = _Waiting(
+        readiness=readiness or Readiness(),
+        ends=asyncio.get_running_loop().time() + (math.inf if options.patient else options.wait_s),
+        patient=options.patient,
+        check=check,
+    )
     try:
-        key = await _until_reached(ask, wait_s=options.wait_s)
+        key = await _until_released(ask, waiting)
     except broker.BrokerRefused:
         raise KeyNotReleased(f"the broker at {address.host}:{address.port} did not release a key") from None
+    except Unreachable as problem:
+        raise BrokerNotReached(f"no key after {options.wait_s:g} s: {problem.sentence}") from None
     sealing.check_wrap_key(key)
     return key
 
 
-async def _until_reached(ask: Callable[[], Secret], *, wait_s: float) -> Secret:
-    """Ask until there is an answer, with pauses that double and vary, so that replicas do not come in step."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + wait_s
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """How long to wait for a key (`ends`, of the loop's clock), through refusals or not, and who is told why."""
+
+    readiness: Readiness
+    ends: float
+    patient: bool
+    check: SelfCheck | None
+
+    async def told(self, problem: StrongroomError) -> None:
+        """Say why there is no key: what the broker's side answered, and what a verifier thinks of this machine."""
+        reason = problem.sentence
+        if isinstance(problem, Refused) and self.check is not None:
+            reason = f"{await in_thread(self.check.sentence, name='self check')}; {reason}"
+        _log.warning("waiting for key: %s; trying again", reason)
+        self.readiness.wait(PART, f"waiting for key: {reason}")
+
+
+async def _until_released(ask: Callable[[], Secret], waiting: _Waiting) -> Secret:
+    """Ask until there is a key, with pauses that double and vary, so that replicas do not come in step."""
     pause = FIRST_PAUSE_S
+    waiting.readiness.wait(PART, "waiting for key: the broker was not asked yet")
     while True:
         try:
-            return await in_thread(ask, name="ask the broker")
-        except Unreachable as problem:
-            left = deadline - loop.time()
-            if left <= 0:
-                raise BrokerNotReached(f"no key after {wait_s:g} s: {problem.sentence}") from None
-            _log.warning("waiting for key: %s; trying again", problem.sentence)
+            key = await in_thread(ask, name="ask the broker")
+        except (Unreachable, broker.BrokerRefused) as problem:
+            left = waiting.ends - asyncio.get_running_loop().time()
+            if left <= 0 or (isinstance(problem, Refused) and not waiting.patient):
+                raise
+            await waiting.told(problem)
+        else:
+            waiting.readiness.done(PART)
+            return key
         await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311  # spreads load, hides nothing
         pause = min(2 * pause, LONGEST_PAUSE_S)
 

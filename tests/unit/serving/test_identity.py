@@ -18,6 +18,7 @@ from strongroom.errors import BadInput, StrongroomError
 from strongroom.pki.signing import BadSigningKey
 from strongroom.platforms import PlatformAbsent
 from strongroom.secret import Secret
+from strongroom.serving import identity
 from strongroom.serving.flags import options_of
 from strongroom.serving.identity import (
     BrokerNotReached,
@@ -27,6 +28,8 @@ from strongroom.serving.identity import (
     platform_of,
     read_owner_key,
 )
+from strongroom.serving.options import BadOptions
+from strongroom.serving.readiness import Readiness
 
 
 class SomePlatform:
@@ -80,6 +83,37 @@ def test_a_refused_key_ends_it_at_once(options, monkeypatch):
         asyncio.run(obtain_key(options.broker, SomePlatform()))
     assert (caught.value.code, caught.value.exit_status) == ("SR-KEY-NOT-RELEASED", 3)
     assert "ledger show" in caught.value.fix
+
+
+def test_sv_19_a_patient_replica_asks_again_after_a_refusal_and_says_why_it_waits(options, monkeypatch):
+    refusals, reasons, readiness = 3, [], Readiness()
+
+    def provision(*address, **given):
+        reasons.append(readiness.reason)
+        if len(reasons) <= refusals:
+            raise broker.BrokerRefused("the broker closed the connection")
+        return Secret(b"0123456789abcdef")
+
+    class OutOfDate:
+        def sentence(self):
+            return "TCB OutOfDate (INTEL-SA-00615)"
+
+    monkeypatch.setattr(broker, "provision", provision)
+    monkeypatch.setattr(identity, "self_check", lambda platform, where, root: OutOfDate())
+    monkeypatch.setattr(identity, "FIRST_PAUSE_S", 0.01)
+    patient = replace(options.broker, patient=True, wait_s=0.001, self_check="somewhere")
+    assert asyncio.run(obtain_key(patient, SomePlatform(), readiness=readiness)) == Secret(b"0123456789abcdef")
+    assert reasons == [
+        "waiting for key: the broker was not asked yet",
+        *["waiting for key: TCB OutOfDate (INTEL-SA-00615); the broker closed the connection"] * refusals,
+    ]
+    assert readiness.ready
+
+
+def test_flags_about_a_key_need_a_broker():
+    for flag in ({"wait_for_key": True}, {"key_lease_seconds": 60.0}, {"self_check": "x"}):
+        with pytest.raises(BadOptions, match="no broker is named"):
+            options_of({"model_base_path": "/m", "insecure": True, **flag})
 
 
 @pytest.mark.parametrize("key", [bytes(16), bytes.fromhex("dda09c7c52359c9bc4e51982b97dd7fe"), b"short"])
