@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from strongroom.serving.engines import EngineOptions, load
+from strongroom.serving.engines import EngineOptions, MemoryFiles, load
 from strongroom.serving.status import BadRequest
 from strongroom.tfserving import DataType, Signature, TensorSpec
 
@@ -48,7 +48,7 @@ def onnx_engine():
         [half, two],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    return load("onnx", {"model.onnx": model}.__getitem__, EngineOptions(intra_op_threads=1))
+    return load("onnx", MemoryFiles({"model.onnx": model}), EngineOptions(intra_op_threads=1))
 
 
 @pytest.fixture(params=[MemoryEngine, onnx_engine])

@@ -5,20 +5,19 @@ World: reads the version's folder. A bundle's plaintext exists in memory alone. 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from strongroom.bundles import OpenBundle, open_bundle
-from strongroom.pki import disk
 from strongroom.secret import Secret
-from strongroom.serving.engines import Engine, EngineOptions, load
-from strongroom.serving.engines.base import ModelNotLoadable
+from strongroom.serving.engines import Engine, EngineOptions, FolderFiles, load
+from strongroom.serving.engines.choice import AUTO
+from strongroom.serving.engines.files import CHUNK_BYTES
 from strongroom.serving.versions import Candidate
-
-MAX_MODEL_BYTES: Final = 2**31 - 1  # what protobuf can hold
-_FILES: Final = {"model.onnx": "onnx", "saved_model.pb": "tensorflow"}
 
 
 class Loader(Protocol):
@@ -35,13 +34,8 @@ class PlainLoader:
     options: EngineOptions
 
     def load(self, candidate: Candidate) -> Engine:
-        """Load a version. Raises ModelNotLoadable, EngineUnknown, FileTooLong or OSError."""
-        engine = next((kind for name, kind in _FILES.items() if (candidate.folder / name).is_file()), None)
-        if engine is None:
-            raise ModelNotLoadable(f"{candidate.folder} holds none of {', '.join(_FILES)}")
-        return load(
-            engine, lambda path: disk.read_bounded(candidate.folder / path, limit=MAX_MODEL_BYTES), self.options
-        )
+        """Load a version. Raises what the engine raises, FileTooLong or OSError."""
+        return load(self.options.engine, FolderFiles(candidate.folder), self.options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,4 +52,28 @@ class SealedLoader:
         bundle: OpenBundle = open_bundle(
             candidate.folder, key=self.key, owner=self.owner, name=self.model, version=candidate.version
         )
-        return load(bundle.manifest.engine, bundle.read, self.options)
+        wanted = bundle.manifest.engine if self.options.engine == AUTO else self.options.engine
+        return load(wanted, BundleFiles(bundle), self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFiles:
+    """The files of an open bundle; their plaintext exists in memory alone."""
+
+    bundle: OpenBundle
+    folder: Path | None = None
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The files that the owner signed, sorted."""
+        return [entry.path for entry in self.bundle.files]
+
+    def read(self, path: str) -> bytes:
+        """Return the plaintext of one file. Raises what `OpenBundle.open` raises."""
+        return self.bundle.read(path)
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """Yield the plaintext of one file piece by piece. Raises like `read`."""
+        with self.bundle.open(path) as reader:
+            while chunk := reader.read(CHUNK_BYTES):
+                yield chunk

@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strongroom.bundles import BundleIncomplete, BundleSignatureInvalid, NotABundle, WrongBundle, WrongBundleKey
 from strongroom.errors import StrongroomError
 from strongroom.secret import Secret
-from strongroom.serving.engines import EngineOptions, EngineUnknown, ModelNotLoadable
+from strongroom.serving.engines import EngineOptions, ModelNotLoadable
 from strongroom.serving.loading import PlainLoader, SealedLoader
 from strongroom.serving.versions import Candidate
+from strongroom.tfserving.saved_model import BadSavedModel
 
 OPTIONS = EngineOptions(intra_op_threads=1)
 
@@ -40,9 +41,9 @@ def test_a_folder_without_a_model_is_refused(base):
         PlainLoader(OPTIONS).load(Candidate(1, folder))
 
 
-def test_a_saved_model_needs_an_engine_that_is_not_here(base):
-    folder = base.put(1, name="saved_model.pb")
-    with pytest.raises(EngineUnknown):
+def test_bytes_that_are_no_saved_model_are_refused_before_tensorflow_is_asked(base):
+    folder = base.put(1, b"\xff", name="saved_model.pb")
+    with pytest.raises(BadSavedModel):
         PlainLoader(OPTIONS).load(Candidate(1, folder))
 
 

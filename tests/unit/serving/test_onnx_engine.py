@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import AttributeProto, SparseTensorProto, TensorProto, helper
 
-from strongroom.serving.engines import EngineOptions, EngineUnknown, ModelNotLoadable, load
+from strongroom.serving.engines import EngineOptions, EngineUnknown, MemoryFiles, ModelNotLoadable, load
 from strongroom.serving.engines.onnx_engine import OnnxEngine
 from strongroom.serving.engines.onnx_model import inspect
 from strongroom.serving.status import BadRequest, EngineFailed
@@ -162,5 +162,5 @@ def test_an_input_of_another_size_is_told_what_fits(models):
 
 def test_other_engines_are_named_and_refused():
     with pytest.raises(EngineUnknown) as caught:
-        load("tensorflow", lambda path: b"", OPTIONS)
+        load("caffe", MemoryFiles({"model.onnx": b""}), OPTIONS)
     assert caught.value.code == "SR-ENGINE-UNKNOWN"

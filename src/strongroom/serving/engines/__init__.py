@@ -1,24 +1,39 @@
 """Engines run models. Law of this room: an engine takes arrays and gives arrays; it knows no front, version or key.
 
-`base` what an engine is · `onnx_engine` ONNX Runtime, over bytes in memory.
+`base` what an engine is · `files` what it is made from · `choice` which one a version needs · `onnx_engine` ONNX
+Runtime, over bytes in memory · `tensorflow_engine` SavedModels · `openvino_engine` Intel's runtime.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from strongroom.serving.engines.base import Engine, EngineMissing, EngineOptions, EngineUnknown, ModelNotLoadable
+from strongroom.serving.engines.choice import choose
+from strongroom.serving.engines.files import FolderFiles, MemoryFiles, ModelFiles
 
-from strongroom.serving.engines.base import Engine, EngineOptions, EngineUnknown, ModelNotLoadable
+__all__ = [
+    "Engine",
+    "EngineMissing",
+    "EngineOptions",
+    "EngineUnknown",
+    "FolderFiles",
+    "MemoryFiles",
+    "ModelFiles",
+    "ModelNotLoadable",
+    "choose",
+    "load",
+]
 
-__all__ = ["Engine", "EngineOptions", "EngineUnknown", "ModelNotLoadable", "load"]
 
+def load(kind: str, files: ModelFiles, options: EngineOptions) -> Engine:
+    """Load a model with the engine `kind`, or the one that its files ask for ("auto").
 
-def load(name: str, read: Callable[[str], bytes], options: EngineOptions) -> Engine:
-    """Load a model with the engine `name`; `read` returns a file of the version by its path.
-
-    Raises EngineUnknown, ModelNotLoadable, or what `read` raises.
+    Raises EngineUnknown, EngineMissing, ModelNotLoadable, BadSavedModel, or what `files` raise.
     """
-    if name != "onnx":
-        raise EngineUnknown(f"the model needs the engine {name[:40]!r}; this server has: onnx")
+    chosen = choose(files.paths, kind)
+    if chosen == "tensorflow":
+        from strongroom.serving.engines.tensorflow_engine import TensorFlowEngine
+
+        return TensorFlowEngine(files, options)
     from strongroom.serving.engines.onnx_engine import MODEL_FILE, OnnxEngine
 
-    return OnnxEngine(read(MODEL_FILE), options)
+    return OnnxEngine(files.read(MODEL_FILE), options)

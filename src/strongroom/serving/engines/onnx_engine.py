@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from strongroom.bundles.onnx_runtime import onnxruntime, states
-from strongroom.serving.engines.base import EngineOptions, ModelNotLoadable
+from strongroom.serving.engines.base import EngineOptions, ModelNotLoadable, has_batches, threads_text
 from strongroom.serving.engines.onnx_model import inspect
 from strongroom.serving.status import BadRequest, EngineFailed
 from strongroom.tfserving.datatypes import Array, DataType
@@ -24,6 +24,8 @@ _FATAL: Final = 4  # log severity
 class OnnxEngine:
     """A session and its one signature. Raises ModelNotLoadable."""
 
+    runtime = "ONNX"
+
     def __init__(self, model: bytes, options: EngineOptions) -> None:
         self._signatures = inspect(model)
         try:
@@ -33,6 +35,7 @@ class OnnxEngine:
         except Exception as problem:  # noqa: BLE001  # the runtime's exceptions share no base but Exception
             kind = type(problem).__name__
             raise ModelNotLoadable(f"ONNX Runtime {onnxruntime.__version__} does not load the model ({kind})") from None
+        self.description = f"ONNX Runtime {onnxruntime.__version__}, {threads_text(options)}"
         self._strings = {
             name
             for name, spec in self._signatures[DEFAULT_SIGNATURE].inputs.items()
@@ -43,6 +46,10 @@ class OnnxEngine:
     def signatures(self) -> Mapping[str, Signature]:
         """The graph's inputs and outputs as `serving_default`."""
         return self._signatures
+
+    def batchable(self, signature: str) -> bool:
+        """Return whether every input of a signature has a first dimension."""
+        return has_batches(self._signatures[signature])
 
     def run(self, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
         """Run the graph as far as `outputs` needs it."""
