@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from google.protobuf import text_format
-
 from strongroom.errors import BadInput
+from strongroom.tfserving.config import parse_text
 from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.messages import BatchingParameters
 
-MAX_TEXT_BYTES: Final = 64 * 1024
 FILE_OF_A_VERSION: Final = "batching_params.pbtxt"
 DEFAULT_POOL_NAME: Final = "model_server_batch_threads"
 _MAX_ROWS: Final = 2**31 - 1
@@ -24,7 +22,7 @@ _MAX_TIMEOUT_US: Final = 3600 * 10**6
 
 
 class BadBatching(BadInput):
-    """Batching parameters are no text of that message, or contradict each other."""
+    """Batching parameters contradict each other."""
 
     code = "SR-SERVER-BATCHING"
     fix = "Compare the file with BatchingParameters in TensorFlow Serving's guide to batching."
@@ -49,16 +47,9 @@ class BatchingSettings:
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
 
 
-def parse_batching(text: bytes, *, cpus: int) -> BatchingSettings:
-    """Return the settings of a text file; `cpus` is the default number of threads. Raises BadBatching."""
-    if len(text) > MAX_TEXT_BYTES:
-        raise BadBatching(f"{len(text)} bytes of batching parameters, at most {MAX_TEXT_BYTES}")
-    try:
-        message = text_format.Parse(text.decode("utf-8"), BatchingParameters())
-    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as problem:
-        where = f": {str(problem)[:200]}" if isinstance(problem, text_format.ParseError) else ""
-        raise BadBatching(f"Error parsing text-format tensorflow.serving.BatchingParameters{where}") from None
-    return default_batching(cpus=cpus) if not message.ListFields() else _settings(message, cpus)
+def parse_batching(data: bytes, *, file: str, cpus: int) -> BatchingSettings:
+    """Return the settings of a text file; `cpus` is the default number of threads. Raises BadConfigText, BadBatching."""
+    return _settings(parse_text(BatchingParameters, data, file=file), cpus)
 
 
 def default_batching(*, cpus: int) -> BatchingSettings:
