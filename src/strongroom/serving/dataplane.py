@@ -6,21 +6,22 @@ Source: spec `model-server.md` section 3; the order of checks and the texts are 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from strongroom.errors import StrongroomError
 from strongroom.serving.batching import Outputs
 from strongroom.serving.registry import Models, ModelVersions, Served
+from strongroom.serving.request_checks import check_method, check_names, chosen_outputs, decoded_inputs
 from strongroom.serving.status import BadRequest, NotServed, SignatureNotFound, TooSlow
 from strongroom.serving.tickets import Deadlines, Ticket, awaited, tell
 from strongroom.tfserving.datatypes import Array, DataType
 from strongroom.tfserving.descriptors import ProtoMessage
-from strongroom.tfserving.predict_wire import PredictCall, WireTensor
-from strongroom.tfserving.signatures import DEFAULT_SIGNATURE, Signature
+from strongroom.tfserving.predict_wire import PredictCall
+from strongroom.tfserving.signatures import DEFAULT_SIGNATURE
 from strongroom.tfserving.status import VersionStatus
-from strongroom.tfserving.tensors import Limits, dtype_word
+from strongroom.tfserving.tensors import Limits
 
 Results = Mapping[str, tuple[DataType, Array]]
 METADATA_FIELD: Final = "signature_def"
@@ -77,11 +78,13 @@ class Dataplane:
         models: Mapping[str, ModelVersions] | None = None,
         limits: Limits | None = None,
         accepting: bool = False,
+        check_method_names: bool = False,
     ) -> None:
         self.models = models or {}
         self.catalogue: Catalogue = catalogue or Models(self.models)
         self.limits = limits or Limits()
         self.accepting = accepting  # False while draining: what is running finishes
+        self.check_method_names = check_method_names  # as --enable_signature_method_name_check says
         self._deadlines = Deadlines()
 
     @property
@@ -136,9 +139,11 @@ class Dataplane:
         signature = served.signatures.get(name)
         if signature is None:
             raise SignatureNotFound(f'Serving signature key "{name}" not found.')
-        _check_names(call.inputs, signature)
+        if self.check_method_names:
+            check_method(signature)
+        check_names(call.inputs, signature)
         outputs = chosen_outputs(call.output_filter, signature)
-        inputs = self._decode(call.inputs, signature)
+        inputs = decoded_inputs(call.inputs, signature, self.limits)
         return self.start(served, name, inputs, outputs, reply, deadline=deadline)
 
     async def predicted(self, call: PredictCall, *, timeout_s: float | None = None) -> Prediction:
@@ -179,13 +184,6 @@ class Dataplane:
         return await awaited(
             lambda reply: self.start(served, signature_name, inputs, outputs, reply, deadline=_deadline(timeout_s))
         )
-
-    def _decode(self, tensors: Mapping[str, WireTensor], signature: Signature) -> dict[str, Array]:
-        for index, (name, spec) in enumerate(signature.inputs.items()):
-            if tensors[name].dtype != spec.dtype:
-                sent = dtype_word(tensors[name].dtype)
-                raise BadRequest(f"Expects arg[{index}] to be {spec.dtype.word} but {sent} is provided")
-        return {name: tensors[name].array(self.limits) for name in signature.inputs}
 
 
 class _Waiting:
@@ -246,37 +244,3 @@ def query_of(spec: ProtoMessage) -> Query:
         version=spec.version.value if choice == "version" else None,
         label=spec.version_label if choice == "version_label" else None,
     )
-
-
-def _check_names(sent: Iterable[str], signature: Signature) -> None:
-    names, wanted = set(sent), set(signature.inputs)
-    if len(names) != len(wanted):
-        raise BadRequest(
-            f"input size does not match signature: {len(names)}!={len(wanted)} len({_set(names)}) != "
-            f"len({_set(wanted)}). Sent extra: {_set(names - wanted)}. Missing but required: {_set(wanted - names)}."
-        )
-    for name in sorted(names - wanted):
-        raise BadRequest(
-            f"input tensor alias not found in signature: {name}. Inputs expected to be in the set {_set(wanted)}."
-        )
-
-
-def chosen_outputs(output_filter: Sequence[str], signature: Signature) -> list[str]:
-    """Return the outputs to compute: those of the filter, or all."""
-    if not output_filter:
-        return list(signature.outputs)
-    seen: list[str] = []
-    for name in output_filter:
-        if name not in signature.outputs:
-            raise BadRequest(
-                f"output tensor alias not found in signature: {name} Outputs expected to be in the set "
-                f"{_set(signature.outputs)}."
-            )
-        if name in seen:
-            raise BadRequest(f"duplicate output tensor alias: {name}")
-        seen.append(name)
-    return seen
-
-
-def _set(names: Iterable[str]) -> str:
-    return "{" + ",".join(sorted(names)) + "}"

@@ -1,12 +1,16 @@
 """A key's lease: kept while the broker renews it, lost on a refusal or in time, and brought back."""
 
 import asyncio
+import traceback
 
 import pytest
 
 from strongroom.broker.client import BrokerRefused, BrokerUnreachable
 from strongroom.secret import Secret
+from strongroom.serving.dataplane import Dataplane, Query
 from strongroom.serving.lease import KeyLease, LeaseLost
+from strongroom.serving.status import code_of
+from strongroom.tfserving.codes import Code
 from strongroom.serving.readiness import Readiness
 
 
@@ -66,6 +70,18 @@ def test_sv_19_an_unreachable_broker_ends_the_lease_only_when_its_time_is_over()
     assert (allowed[0], readiness.reason) == (False, "key lease lost: the broker was not reached in time")
     allowed, readiness = run([gone, "key"], lambda allowed, _: bool(allowed), seconds=5)
     assert (allowed, readiness.ready) == ([True], True)
+
+
+def test_sv_19_a_server_without_its_lease_refuses_and_is_not_ready():
+    plane = Dataplane(accepting=True)
+    plane.suspended = LeaseLost(REFUSED)
+    for _ in range(3):
+        with pytest.raises(LeaseLost) as caught:
+            plane.choose(Query("m"))
+    assert (code_of(caught.value), len(traceback.extract_tb(caught.value.__traceback__))) == (Code.UNAVAILABLE, 2)
+    assert (plane.ready, plane.not_ready_reason) == (False, REFUSED)
+    plane.suspended = None
+    assert plane.ready
 
 
 def test_a_lost_lease_has_its_own_code():
