@@ -1,7 +1,7 @@
 """The one table of gRPC methods that every front uses: message bytes in, message bytes or an error out.
 
 Fronts know connections, this knows messages; so their answers are equal by construction. Streaming methods (health
-Watch, reflection) belong to the fronts. Source: spec `model-server.md` sections 1 and 3.
+Watch, reflection) belong to the fronts. Source: spec `model-server.md` sections 1, 3 and 9.
 """
 
 from __future__ import annotations
@@ -9,27 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from functools import partial
-from typing import Final, Protocol, TypeAlias
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final, TypeAlias
 
 from strongroom.errors import StrongroomError
-from strongroom.serving.dataplane import METADATA_FIELD, Dataplane, missing_spec, query_of
-from strongroom.serving.status import ServerDefect
+from strongroom.serving.dataplane import Dataplane, Prediction
+from strongroom.serving.inference import Inference
+from strongroom.serving.metrics import Metrics
+from strongroom.serving.model_service import Reloader, metadata_response, reload_response, versions_response
+from strongroom.serving.status import ServerDefect, code_of
+from strongroom.serving.tickets import Ticket
 from strongroom.tfserving import messages
+from strongroom.tfserving.codes import Code
+from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.predict_wire import encode_predict_response, parse_predict
-from strongroom.tfserving.signatures import signatures_to_any
-from strongroom.tfserving.status import status_response
 from strongroom.tfserving.tensors import encode_tensor
 
+ENTRYPOINT: Final = "GRPC"
 _log: Final = logging.getLogger(__name__)
-
-
-class Ticket(Protocol):
-    """A call that was accepted."""
-
-    def cancel(self) -> object:
-        """Do not run it if it has not begun; its reply is not called any more."""
-
 
 Reply: TypeAlias = Callable[[bytes | StrongroomError], None]
 Method: TypeAlias = Callable[[bytes | memoryview, float | None, Reply], Ticket | None]
@@ -40,41 +38,48 @@ class Rpc:
 
     A method takes the request message, a deadline (loop.time()) or None, and `reply`, which is called once on the
     loop, at once or later, with the response message or the error; `status.status_of` makes a gRPC status of that.
-    It may raise a StrongroomError instead, and nothing else. None is returned where nothing is left to cancel.
+    It raises nothing. None is returned where nothing is left to cancel.
     """
 
-    def __init__(self, dataplane: Dataplane, *, outputs_as_content: bool = False) -> None:
+    def __init__(
+        self,
+        dataplane: Dataplane,
+        *,
+        metrics: Metrics | None = None,
+        reloader: Reloader | None = None,
+        outputs_as_content: bool = False,
+    ) -> None:
         self._dataplane = dataplane
+        self._metrics = metrics or Metrics()
+        self._reloader = reloader
         self._outputs_as_content = outputs_as_content
+        inference = Inference(dataplane=dataplane, metrics=self._metrics)
         self.methods: Mapping[str, Method] = {
-            messages.PREDICT: self._later(self._predict),
-            messages.GET_MODEL_METADATA: self._at_once(self._metadata),
-            messages.GET_MODEL_STATUS: self._at_once(self._status),
+            messages.PREDICT: self._predict,
+            messages.CLASSIFY: self._inferred("Classify", messages.ClassificationRequest, inference.classify),
+            messages.REGRESS: self._inferred("Regress", messages.RegressionRequest, inference.regress),
+            messages.MULTI_INFERENCE: self._inferred("MultiInference", messages.MultiInferenceRequest, inference.multi),
+            messages.GET_MODEL_METADATA: _at_once(
+                messages.GetModelMetadataRequest, lambda asked: metadata_response(dataplane, asked)
+            ),
+            messages.GET_MODEL_STATUS: _at_once(
+                messages.GetModelStatusRequest, lambda asked: versions_response(dataplane, asked)
+            ),
+            messages.HANDLE_RELOAD_CONFIG: self._reload,
         }
 
-    def _at_once(self, answer: Callable[[bytes], bytes]) -> Method:
-        def method(request: bytes | memoryview, _deadline: float | None, reply: Reply) -> None:
-            try:
-                made: bytes | StrongroomError = answer(bytes(request))
-            except StrongroomError as problem:
-                made = problem
-            except Exception as problem:  # noqa: BLE001  # a defect of ours: the peer learns that much, the log the rest
-                made = _defect(problem)
-            reply(made)
+    def _predict(self, request: bytes | memoryview, deadline: float | None, reply: Reply) -> Ticket | None:
+        counted = _Counted(self._metrics, "Predict", reply)
+        try:
+            call = parse_predict(bytes(request))
+            if call.model_spec is not None:
+                counted.model = call.model_spec.name
+            return self._dataplane.predict(call, lambda made: counted.answer(made, self._encode), deadline=deadline)
+        except Exception as problem:  # noqa: BLE001  # whatever it is: the peer gets one status
+            counted.answer(_told(problem))
+            return None
 
-        return method
-
-    def _later(self, answer: Callable[[bytes, float | None], Coroutine[None, None, bytes]]) -> Method:
-        def method(request: bytes | memoryview, deadline: float | None, reply: Reply) -> Ticket:
-            task = asyncio.get_running_loop().create_task(answer(bytes(request), deadline))
-            task.add_done_callback(partial(_hand_over, reply))
-            return task
-
-        return method
-
-    async def _predict(self, request: bytes, deadline: float | None) -> bytes:
-        timeout_s = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
-        prediction = await self._dataplane.predicted(parse_predict(request), timeout_s=timeout_s)
+    def _encode(self, prediction: Prediction) -> bytes:
         return encode_predict_response(
             {
                 name: encode_tensor(array, dtype, as_content=self._outputs_as_content)
@@ -85,35 +90,115 @@ class Rpc:
             signature_name=prediction.signature_name,
         )
 
-    def _metadata(self, request: bytes) -> bytes:
-        asked = messages.parse(messages.GetModelMetadataRequest, request)
-        if not asked.HasField("model_spec"):
-            raise missing_spec()
-        self._dataplane.check_metadata_fields(asked.metadata_field)
-        served = self._dataplane.choose(query_of(asked.model_spec))
-        response = messages.GetModelMetadataResponse()
-        response.model_spec.name = served.name
-        response.model_spec.version.value = served.version
-        response.metadata[METADATA_FIELD].CopyFrom(signatures_to_any(served.signatures))
-        return bytes(response.SerializeToString())
+    def _inferred(
+        self,
+        api: str,
+        kind: type[ProtoMessage],
+        answer: Callable[..., Coroutine[None, None, ProtoMessage]],
+    ) -> Method:
+        def method(request: bytes | memoryview, deadline: float | None, reply: Reply) -> Ticket | None:
+            counted = _Counted(self._metrics, api, reply)
+            try:
+                asked = messages.parse(kind, bytes(request))
+            except StrongroomError as problem:
+                counted.answer(problem)
+                return None
+            counted.model = _model_of(asked)
+            timeout_s = None if deadline is None else deadline - asyncio.get_running_loop().time()
+            return _Task(answer(asked, timeout_s=timeout_s), lambda made: counted.answer(made, _serialized))
 
-    def _status(self, request: bytes) -> bytes:
-        asked = messages.parse(messages.GetModelStatusRequest, request)
-        if not asked.HasField("model_spec"):
-            raise missing_spec()
-        return bytes(status_response(self._dataplane.statuses(query_of(asked.model_spec))).SerializeToString())
+        return method
+
+    def _reload(self, request: bytes | memoryview, _deadline: float | None, reply: Reply) -> Ticket | None:
+        """Exchange the models; a peer that leaves meanwhile does not stop it."""
+        try:
+            asked = messages.parse(messages.ReloadConfigRequest, bytes(request))
+        except StrongroomError as problem:
+            reply(problem)
+            return None
+        running = reload_response(self._reloader, self._metrics, asked)
+        return _Task(running, lambda made: reply(made if isinstance(made, StrongroomError) else _serialized(made)),
+                     goes_on=True)  # fmt: skip
 
 
-def _hand_over(reply: Reply, task: asyncio.Task[bytes]) -> None:
-    if task.cancelled():
-        return
-    problem = task.exception()
-    if problem is None:
-        reply(task.result())
-    else:
-        reply(problem if isinstance(problem, StrongroomError) else _defect(problem))
+@dataclass(slots=True)
+class _Counted:
+    """A request between its arrival and its reply, for the metrics."""
+
+    metrics: Metrics
+    api: str
+    reply: Reply
+    model: str = ""
+    began: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.began = perf_counter()
+
+    def answer(self, made: Any, encode: Callable[[Any], bytes] = bytes) -> None:  # noqa: ANN401  # an error, or what `encode` takes
+        """Encode and reply; count the outcome, and the time if it is a good one."""
+        if not isinstance(made, StrongroomError):
+            try:
+                made = encode(made)
+            except Exception as problem:  # noqa: BLE001  # whatever it is: the peer gets one status
+                made = _told(problem)
+        if isinstance(made, StrongroomError):
+            self.metrics.count_request(self.model, code_of(made))
+        else:
+            self.metrics.count_request(self.model, Code.OK)
+            self.metrics.observe_request(self.model, self.api, ENTRYPOINT, (perf_counter() - self.began) * 1e6)
+        self.reply(made)
 
 
-def _defect(problem: BaseException) -> ServerDefect:
+class _Task:
+    """A coroutine as a ticket: its outcome goes to `done`, unless it was cancelled."""
+
+    def __init__(
+        self, running: Coroutine[None, None, ProtoMessage], done: Callable[[Any], None], *, goes_on: bool = False
+    ) -> None:
+        self._done: Callable[[Any], None] | None = done
+        self._goes_on = goes_on
+        self._task = asyncio.get_running_loop().create_task(running)
+        self._task.add_done_callback(self._finish)
+
+    def cancel(self) -> None:
+        """Forget who asked."""
+        self._done = None
+        if not self._goes_on:
+            self._task.cancel()
+
+    def _finish(self, task: asyncio.Task[ProtoMessage]) -> None:
+        if task.cancelled():
+            return
+        problem = task.exception()
+        done, self._done = self._done, None
+        if done is not None:
+            done(_told(problem) if problem is not None else task.result())
+
+
+def _at_once(kind: type[ProtoMessage], answer: Callable[[ProtoMessage], ProtoMessage]) -> Method:
+    def method(request: bytes | memoryview, _deadline: float | None, reply: Reply) -> None:
+        try:
+            made: bytes | StrongroomError = _serialized(answer(messages.parse(kind, bytes(request))))
+        except Exception as problem:  # noqa: BLE001  # whatever it is: the peer gets one status
+            made = _told(problem)
+        reply(made)
+
+    return method
+
+
+def _model_of(asked: ProtoMessage) -> str:
+    if "tasks" in asked.DESCRIPTOR.fields_by_name:
+        return asked.tasks[0].model_spec.name if asked.tasks else ""
+    return str(asked.model_spec.name)
+
+
+def _serialized(message: ProtoMessage) -> bytes:
+    return bytes(message.SerializeToString())
+
+
+def _told(problem: BaseException) -> StrongroomError:
+    """Return what a peer is told of any error; a defect of ours goes to the log."""
+    if isinstance(problem, StrongroomError):
+        return problem
     _log.error("a gRPC call failed in an unforeseen way", exc_info=problem)
     return ServerDefect("internal error")

@@ -36,11 +36,18 @@ class SignatureNotFound(BadInput):
     fix = "Use serving_default, or a signature that the model's metadata lists."
 
 
+class UnexpectedMethod(BadInput):
+    """A signature was exported for another method than the one that is called."""
+
+    code = "SR-SERVE-METHOD"
+    fix = "Call another signature, or start the server without --enable_signature_method_name_check."
+
+
 class NotOffered(BadInput):
     """A method of TensorFlow Serving that this server does not have."""
 
     code = "SR-SERVE-UNIMPLEMENTED"
-    fix = "Use predict, model status or model metadata."
+    fix = "Use another method; the specification of the server lists them."
 
 
 class Overloaded(Unreachable):
@@ -92,6 +99,7 @@ class ClientNotAuthenticated(Refused):
 _CODES: Final[dict[type[StrongroomError], Code]] = {
     NotServed: Code.NOT_FOUND,
     SignatureNotFound: Code.FAILED_PRECONDITION,
+    UnexpectedMethod: Code.INTERNAL,
     NotOffered: Code.UNIMPLEMENTED,
     UnsupportedType: Code.UNIMPLEMENTED,
     Overloaded: Code.RESOURCE_EXHAUSTED,

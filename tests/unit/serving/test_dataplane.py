@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from strongroom.errors import BadInput, Refused, StrongroomError, Tampered, Unreachable
-from strongroom.serving.dataplane import Dataplane, Query
 from strongroom.serving.batching import EngineThread
+from strongroom.serving.dataplane import Dataplane, Query
 from strongroom.serving.registry import ModelVersions, Served, _Life
 from strongroom.serving.status import (
     BadRequest,
@@ -124,7 +124,10 @@ REFUSALS = [
     ),
     (
         {"names": "aq"}, BadRequest,
-        "input tensor alias not found in signature: q. Inputs expected to be in the set {a,b}.",
+        (
+            "Signature input alias: b(feed name: b) not found in request and no default value provided. Inputs "
+            "expected to be in the request {a,q}, or default input alias set: "
+        ),
     ),
     (
         {"output_filter": ["q"], "kind": 3}, BadRequest,

@@ -185,9 +185,7 @@ def test_an_address_that_is_no_address_is_one_error(front_with):
 
 @pytest.mark.parametrize(
     "method",
-    ["/tensorflow.serving.PredictionService/Classify", "/tensorflow.serving.PredictionService/Regress",
-     "/tensorflow.serving.PredictionService/MultiInference", "/tensorflow.serving.SessionService/SessionRun",
-     "/tensorflow.serving.ModelService/HandleReloadConfigRequest", "/grpc.health.v1.Health/Check",
+    ["/tensorflow.serving.SessionService/SessionRun", "/grpc.health.v1.Health/Check",
      "/tensorflow.ProfilerService/Profile", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
      "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "/grpc.channelz.v1.Channelz/GetServers"],
 )  # fmt: skip
