@@ -85,6 +85,7 @@ class Dataplane:
         self.limits = limits or Limits()
         self.accepting = accepting  # False while draining: what is running finishes
         self.check_method_names = check_method_names  # as --enable_signature_method_name_check says
+        self.suspended: StrongroomError | None = None  # why no request is answered now, for instance a lost key lease
         self._deadlines = Deadlines()
 
     @property
@@ -95,10 +96,14 @@ class Dataplane:
     @property
     def not_ready_reason(self) -> str | None:
         """Why the server is not ready, for the operator; None where it is."""
+        if self.suspended is not None:
+            return self.suspended.sentence
         return self.catalogue.not_ready_reason if self.accepting else "the server does not take requests"
 
     def choose(self, query: Query) -> Served:
         """Return the version that a query means."""
+        if self.suspended is not None:
+            raise self.suspended.with_traceback(None)  # else it would remember every request it met
         if not query.name:
             raise BadRequest("ModelSpec has no name specified.")
         version = query.version if query.label is None else self.catalogue.labelled(query.name, query.label)

@@ -16,9 +16,7 @@ from typing import Final
 
 from strongroom.errors import Refused, StrongroomError, Unreachable
 from strongroom.secret import Secret
-from strongroom.serving.readiness import Readiness
 
-PART: Final = "key lease"
 RENEW_AT: Final = 1 / 3  # of the lease: two more tries fit before it ends
 SHORTEST_PAUSE_S: Final = 0.2
 _log: Final = logging.getLogger(__name__)
@@ -33,12 +31,11 @@ class LeaseLost(Unreachable):
 
 @dataclass(slots=True, kw_only=True)
 class KeyLease:
-    """The lease of one key. `allow` is told whether requests may be answered."""
+    """The lease of one key. `suspend` is told why no request may be answered, and None when they may again."""
 
     ask: Callable[[], Awaitable[Secret]]
     seconds: float
-    readiness: Readiness
-    allow: Callable[[bool], None]
+    suspend: Callable[[LeaseLost | None], None]
     _ends: float = 0.0
     _held: bool = True
 
@@ -71,8 +68,7 @@ class KeyLease:
             if self._held:
                 _log.error("the key's lease is lost: %s (%s)", why, problem.sentence)
             self._held = False
-            self.allow(False)
-            self.readiness.wait(PART, f"key lease lost: {why}")
+            self.suspend(LeaseLost(f"key lease lost: {why}"))
         else:
             _log.warning("the key's lease was not renewed yet: %s", problem.sentence)
 
@@ -80,5 +76,4 @@ class KeyLease:
         if not self._held:
             _log.info("the key's lease is renewed; requests are answered again")
         self._held = True
-        self.allow(True)
-        self.readiness.done(PART)
+        self.suspend(None)

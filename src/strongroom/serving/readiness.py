@@ -15,17 +15,23 @@ class Readiness:
     """The parts that are waited for, in the order in which they began to wait."""
 
     _waiting: dict[str, str] = field(default_factory=dict)
+    _checks: list[Callable[[], str | None]] = field(default_factory=list)
     _listeners: list[Callable[[bool], None]] = field(default_factory=list)
 
     @property
     def ready(self) -> bool:
         """Whether nothing is waited for."""
-        return not self._waiting
+        return not self._waiting and all(check() is None for check in self._checks)
 
     @property
     def reason(self) -> str:
         """What is waited for, or `ready`."""
-        return "; ".join(self._waiting.values()) or "ready"
+        asked = (check() for check in self._checks)
+        return "; ".join([*self._waiting.values(), *(reason for reason in asked if reason)]) or "ready"
+
+    def check(self, reason: Callable[[], str | None]) -> None:
+        """Ask `reason`, too, whenever somebody wants to know; None is ready. Listeners do not hear of its changes."""
+        self._checks.append(reason)
 
     def wait(self, part: str, reason: str) -> None:
         """Note that `part` is not done and why; a new reason takes an old one's place."""

@@ -11,7 +11,6 @@ from strongroom.serving.dataplane import Dataplane, Query
 from strongroom.serving.lease import KeyLease, LeaseLost
 from strongroom.serving.status import code_of
 from strongroom.tfserving.codes import Code
-from strongroom.serving.readiness import Readiness
 
 
 class Broker:
@@ -29,47 +28,43 @@ class Broker:
 
 
 def run(broker_answers, until, seconds=0.6):
-    """Keep a lease until `until(allowed, readiness)`; return what `allow` was told and the readiness."""
+    """Keep a lease until `until(told)`; return what `suspend` was told, as sentences."""
 
     async def scenario():
-        broker, readiness, allowed = Broker(*broker_answers), Readiness(), []
-        lease = KeyLease(ask=broker.ask, seconds=seconds, readiness=readiness, allow=allowed.append)
+        broker, told = Broker(*broker_answers), []
+        lease = KeyLease(ask=broker.ask, seconds=seconds, suspend=lambda why: told.append(why and why.sentence))
         task = asyncio.create_task(lease.keep())
         try:
             async with asyncio.timeout(20):
-                while not until(allowed, readiness):
+                while not until(told):
                     await broker.asked.wait()
                     broker.asked.clear()
                     await asyncio.sleep(0)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        return allowed, readiness
+        return told
 
     return asyncio.run(scenario())
 
 
+REFUSED = "key lease lost: the broker refused to renew it"
+LATE = "key lease lost: the broker was not reached in time"
+
+
 def test_a_renewed_lease_changes_nothing():
-    allowed, readiness = run(["key"], lambda allowed, _: len(allowed) >= 3)
-    assert set(allowed) == {True}
-    assert readiness.ready
+    assert set(run(["key"], lambda told: len(told) >= 3)) == {None}
 
 
 def test_sv_19_a_refusal_ends_the_lease_at_once_and_a_renewal_brings_it_back():
-    refused = BrokerRefused("closed")
-    allowed, readiness = run([refused], lambda allowed, _: bool(allowed), seconds=1)
-    assert (allowed, readiness.reason) == ([False], "key lease lost: the broker refused to renew it")
-    allowed, readiness = run([refused, "key"], lambda allowed, _: True in allowed)
-    assert allowed[:2] == [False, True]
-    assert readiness.ready
+    assert run([BrokerRefused("closed")], bool, seconds=1) == [REFUSED]
+    assert run([BrokerRefused("closed"), "key"], lambda told: None in told)[:2] == [REFUSED, None]
 
 
 def test_sv_19_an_unreachable_broker_ends_the_lease_only_when_its_time_is_over():
     gone = BrokerUnreachable("no route")
-    allowed, readiness = run([gone], lambda allowed, _: bool(allowed), seconds=0.7)
-    assert (allowed[0], readiness.reason) == (False, "key lease lost: the broker was not reached in time")
-    allowed, readiness = run([gone, "key"], lambda allowed, _: bool(allowed), seconds=5)
-    assert (allowed, readiness.ready) == ([True], True)
+    assert run([gone], bool, seconds=0.7)[0] == LATE
+    assert run([gone, "key"], bool, seconds=5) == [None]
 
 
 def test_sv_19_a_server_without_its_lease_refuses_and_is_not_ready():

@@ -24,6 +24,17 @@ def test_a_server_without_reasons_is_ready():
     assert readiness.ready
 
 
+def test_checks_are_asked_whenever_somebody_wants_to_know():
+    readiness, reasons = Readiness(), ["no version of half can answer"]
+    readiness.check(lambda: reasons[0] if reasons else None)
+    readiness.wait("key", "waiting for key")
+    assert readiness.reason == "waiting for key; no version of half can answer"
+    readiness.done("key")
+    assert not readiness.ready
+    reasons.clear()
+    assert (readiness.ready, readiness.reason) == (True, "ready")
+
+
 def test_listeners_hear_changes_and_nothing_else():
     readiness, heard = Readiness(), []
     stop = readiness.listen(heard.append)
