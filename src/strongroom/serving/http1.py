@@ -67,7 +67,7 @@ class RequestReader:
         """Bytes of the arriving body so far."""
         return self._partial.body_bytes
 
-    def receive(self, data: bytes) -> list[Request | Refusal]:
+    def receive(self, data: bytes | memoryview) -> list[Request | Refusal]:
         """Take bytes; return what is complete. After a Refusal nothing more is read."""
         if self.ended:
             return []

@@ -42,10 +42,10 @@ def front_with(on_loop):
     """Start fronts on free ports; they are stopped with the test."""
     started = []
 
-    def start(*, context=None, accepts=None, echo=None, **settings):
+    def start(*, context=None, accepts=None, echo=None, shared=False, **settings):
         async def make():
             front = RestFront(echo or Echo(), RestSettings(**{"max_body_bytes": 1000, **settings}), accepts=accepts)
-            return front, await front.start("127.0.0.1", 0, context)
+            return front, await front.start("127.0.0.1", 0, context, shared=shared)
 
         front, port = on_loop(make())
         started.append(front)
@@ -270,11 +270,26 @@ def test_sv_17_drain_ends_even_when_a_request_does_not(front_with, on_loop):
         assert receive_all(busy) == b""
 
 
-def test_fronts_share_a_port(front_with, on_loop):
+def test_fronts_share_a_port_where_they_are_told_to(front_with, on_loop):
+    first = front_with(shared=True)
+
+    async def beside():
+        second = RestFront(Echo(), RestSettings(max_body_bytes=10))
+        port = await second.start("127.0.0.1", first.port, None, shared=True)
+        await second.stop(1)
+        return port
+
+    assert on_loop(beside()) == first.port
+
+
+def test_a_port_in_use_is_named(front_with, on_loop):
     first = front_with()
-    second = RestFront(Echo(), RestSettings(max_body_bytes=10))
-    assert on_loop(second.start("127.0.0.1", first.port, None)) == first.port
-    on_loop(second.stop(1))
+
+    async def beside():
+        await RestFront(Echo(), RestSettings(max_body_bytes=10)).start("127.0.0.1", first.port, None)
+
+    with pytest.raises(OSError, match=f"127.0.0.1:{first.port}: another program is using it"):
+        on_loop(beside())
 
 
 def over_tls(front, context):
