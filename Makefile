@@ -3,7 +3,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz docs clean
+.PHONY: help setup setup-all demo test lint bench fuzz docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
@@ -17,27 +17,30 @@ help:
 setup:
 	@tools/setup.sh
 
+setup-all:
+	@tools/setup.sh all
+
 demo: setup
 	@.venv/bin/strongroom demo $(DEMO)
 
-test: setup lint
+test: setup-all lint
 	$(PYTEST) tests/unit tests/properties tests/contracts
 	$(PYTEST) tests/e2e
 
-lint: setup
+lint: setup-all
 	@.venv/bin/ruff check src tests bench tools
 	@.venv/bin/ruff format --check --quiet src tests bench tools
 	@.venv/bin/lint-imports --no-cache > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 	@.venv/bin/mypy
 
-bench: setup
+bench: setup-all
 	@for each in bench/[a-z]*.py; do case $$each in bench/harness.py) ;; *) echo "== $$each"; $(PY) $$each || exit 1;; esac; done
 
-fuzz: setup
+fuzz: setup-all
 	$(PY) tools/differential/run.py --seconds $(or $(SECONDS),20) --first-seed $$(date +%s)
 	$(PY) tools/fuzz/fuzz.py --seconds $(or $(SECONDS),20)
 
-docs: setup
+docs: setup-all
 	@$(PY) tools/write_error_docs.py
 	@$(PY) tools/write_difference_docs.py
 

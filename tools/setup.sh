@@ -1,5 +1,6 @@
 #!/bin/sh
 # Make the environment that everything else runs in: .venv, exactly as uv.lock says. A second run returns at once.
+# `setup.sh` installs what the demo and a replica need; `setup.sh all` adds every engine and what builds the fast codec.
 # Needs python3 >= 3.11; fetches uv into .tools/ when it is not on the PATH; uses apt only as root and only for what is missing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -34,8 +35,10 @@ if [ -f .venv/bin/strongroom ] && ! head -n 2 .venv/bin/strongroom | grep -qF "$
     rm -rf .venv
 fi
 
-wanted=$(cat uv.lock pyproject.toml tools/setup.sh | cksum)
 stamp=.venv/strongroom-setup
+kind=${1:-demo}
+case $(cat "$stamp" 2>/dev/null) in *" all") kind=all ;; esac # what was installed once stays
+wanted="$(cat uv.lock pyproject.toml tools/setup.sh hatch_build.py src/strongroom/serving/http2/*.c 2>/dev/null | cksum) $kind"
 [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
 
 [ -n "$(find_python)" ] || apt_install python3
@@ -45,6 +48,23 @@ command -v openssl >/dev/null 2>&1 || apt_install openssl ca-certificates
 # curl is a second client in the tests, which skip without it: taken along where that asks nobody for anything.
 if ! command -v curl >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     (apt_install curl) || say "without curl a few tests will skip"
+fi
+
+# HTTP/2 is spoken by libnghttp2; without it gRPC falls back on grpcio. With a compiler, its headers and Python's, our
+# binding to it is compiled as well, and the front end is several times faster. Neither is worth stopping for.
+have_nghttp2() { "$python" -c 'import ctypes; ctypes.CDLL("libnghttp2.so.14")' 2>/dev/null; }
+have_headers() {
+    command -v cc >/dev/null 2>&1 && [ -f /usr/include/nghttp2/nghttp2.h ] \
+        && "$python" -c 'import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
+}
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    have_nghttp2 || (apt_install libnghttp2-14) || say "without libnghttp2 gRPC is served by grpcio"
+    [ "$kind" != all ] || have_headers || (apt_install gcc libc6-dev libnghttp2-dev python3-dev) \
+        || say "without a compiler the front end is slower"
+else
+    have_nghttp2 || say "libnghttp2 is not here, so gRPC is served by grpcio; sudo apt-get install libnghttp2-14 makes it faster"
+    [ "$kind" != all ] || have_headers \
+        || say "sudo apt-get install gcc libc6-dev libnghttp2-dev python3-dev, then make clean, would make the front end faster"
 fi
 
 uv=$(command -v uv || true)
@@ -65,6 +85,13 @@ if [ -z "$uv" ]; then
 fi
 
 say "installing Strongroom and its pinned dependencies into .venv"
-UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --quiet --frozen --extra demo --python "$python" \
+extras="--extra demo"
+if [ "$kind" = all ]; then
+    extras="--all-extras"
+    # Built before there was a compiler? Then build anew.
+    ls src/strongroom/serving/http2/_codec*.so >/dev/null 2>&1 || extras="$extras --reinstall-package strongroom"
+fi
+# shellcheck disable=SC2086  # several words
+UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --quiet --frozen $extras --python "$python" \
     || stop "uv could not install the locked dependencies; the lines above say which."
 printf '%s\n' "$wanted" > "$stamp"
