@@ -3,13 +3,14 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo test lint bench fuzz docs clean
+.PHONY: help setup setup-all demo test lint bench bench-serving fuzz docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
 	@echo "make test   set up, then lint and all tests"
 	@echo "make lint   layering, ruff, mypy --strict"
 	@echo "make bench  measure speed; writes bench/results/*.json"
+	@echo "make bench-serving  the model server beside its peers, about 15 minutes; OPTIONS='--quick --only tiny,json'"
 	@echo "make fuzz   mutate evidence against a second verifier, and fuzz every parser; SECONDS=N for each part"
 	@echo "make docs   regenerate docs/errors.md"
 	@echo "make clean  remove what the other targets made"
@@ -35,6 +36,10 @@ lint: setup-all
 
 bench: setup-all
 	@for each in bench/[a-z]*.py; do case $$each in bench/harness.py) ;; *) echo "== $$each"; $(PY) $$each || exit 1;; esac; done
+	cd bench && ../$(PY) -m serving --quick --no-peers --only tiny,image,floor
+
+bench-serving: setup-all
+	cd bench && ../$(PY) -m serving $(OPTIONS)
 
 fuzz: setup-all
 	$(PY) tools/differential/run.py --seconds $(or $(SECONDS),20) --first-seed $$(date +%s)

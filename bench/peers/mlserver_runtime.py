@@ -1,14 +1,14 @@
-"""An ONNX Runtime for MLServer, as its documentation says to write one; the bench copies it beside a model's settings."""
+"""ONNX Runtime for MLServer, as its documentation says to write one; the bench copies it beside a model."""
 
 from __future__ import annotations
 
 import onnxruntime
-from mlserver import MLModel
-from mlserver.codecs import NumpyCodec
-from mlserver.types import InferenceRequest, InferenceResponse
+from mlserver import MLModel  # type: ignore[import-not-found]  # in an environment of its own
+from mlserver.codecs import NumpyCodec  # type: ignore[import-not-found]  # in an environment of its own
+from mlserver.types import InferenceRequest, InferenceResponse  # type: ignore[import-not-found]  # in an environment of its own
 
 
-class OnnxModel(MLModel):  # type: ignore[misc,unused-ignore]  # mlserver is not in our environment
+class OnnxModel(MLModel):  # type: ignore[misc]  # as above
     async def load(self) -> bool:
         given = self.settings.parameters.extra
         options = onnxruntime.SessionOptions()

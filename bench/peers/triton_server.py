@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from pytriton.decorators import batch
-from pytriton.model_config import ModelConfig, Tensor
-from pytriton.triton import Triton, TritonConfig
+from pytriton.decorators import batch  # type: ignore[import-not-found]  # in an environment of its own
+from pytriton.model_config import ModelConfig, Tensor  # type: ignore[import-not-found]  # in an environment of its own
+from pytriton.triton import Triton, TritonConfig  # type: ignore[import-not-found]  # in an environment of its own
 
 path, grpc_port, http_port, metrics_port, transport, folder, threads, sizes = sys.argv[1:]
 secure: dict[str, Any] = {}
@@ -32,7 +32,7 @@ options.add_session_config_entry("session.intra_op.allow_spinning", "0")
 session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-@batch  # type: ignore[untyped-decorator,unused-ignore]  # pytriton is not in our environment
+@batch  # type: ignore[untyped-decorator]  # as above
 def infer(x: Any) -> list[Any]:  # noqa: ANN401  # arrays of numpy 1
     return list(session.run(["y"], {"x": x}))
 

@@ -47,7 +47,7 @@ def tls_receive(model: Model, folder: Path, effort: Effort) -> Measured:
                 context=client_context(folder, Transport.TLS, "discard"),
                 request=body,
                 whole=lambda data: 1 if data else None,
-                check=lambda answer: None,
+                check=lambda _answer: None,
                 connections=model.connections,
             )
             (found,) = measure([Contestant(server, lambda count: exchange(target, count))], effort)

@@ -71,16 +71,16 @@ class Front:
             start = self.start(model, transport, folder, ports)
             with running(start.words, ports, environment=start.environment, folder=folder) as server:
                 target = self.target(model, transport, folder, ports[0])
-                wait_until_right(target)
+                wait_until(lambda: ask(target, 1))
                 yield server, target
 
 
-def wait_until_right(target: Target) -> None:
-    """Ask until the answer is right. Raises PeerMissing."""
+def wait_until(attempt: Callable[[], object]) -> None:
+    """Try until the answer is right: a port may be open before its model is there. Raises PeerMissing."""
     until = time.monotonic() + READY_TIMEOUT_S
     while True:
         try:
-            ask(target, 1)
+            attempt()
         except WrongAnswer as problem:
             if time.monotonic() > until:
                 raise PeerMissing(f"no right answer: {problem}") from None
@@ -122,7 +122,7 @@ def mlserver(model: Model, _transport: Transport, folder: Path, ports: tuple[int
     python, home = environment("mlserver"), folder / f"mlserver-{ports[0]}"
     (home / "model").mkdir(parents=True)
     grpc, http, metrics = ports
-    settings = {"parallel_workers": 0, "grpc_port": grpc, "http_port": http, "metrics_port": metrics}
+    settings: dict[str, object] = {"parallel_workers": 0, "grpc_port": grpc, "http_port": http, "metrics_port": metrics}
     settings |= {"host": "127.0.0.1", "debug": False, "metrics_endpoint": None}
     extra = {"path": str(model.write(folder) / "1" / "model.onnx"), "threads": model.threads}
     about = {"name": model.name, "implementation": "mlserver_runtime.OnnxModel", "parameters": {"extra": extra}}

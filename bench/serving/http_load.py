@@ -58,7 +58,8 @@ class Asker(asyncio.Protocol):
             if not self._checked:
                 self._exchange.check(self._data[:size])
         except (WrongAnswer, AssertionError) as problem:
-            self.ended.done() or self.ended.set_exception(problem)
+            if not self.ended.done():
+                self.ended.set_exception(problem)
             return
         self._checked, self._data = True, self._data[size:]
         self._run.latencies_s.append(time.perf_counter() - self._since)
@@ -66,7 +67,8 @@ class Asker(asyncio.Protocol):
 
     def _ask(self) -> None:
         if self._run.left == 0:
-            self.ended.done() or self.ended.set_result(None)
+            if not self.ended.done():
+                self.ended.set_result(None)
             return
         self._run.left -= 1
         self._since = time.perf_counter()
@@ -74,7 +76,7 @@ class Asker(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection."""
-        self.ended.done() or self.ended.cancel()
+        self.ended.cancel()
         self._transport.close()
 
 

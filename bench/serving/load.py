@@ -206,7 +206,7 @@ class Caller(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection; what comes of it is of no interest any more."""
-        self.ended.cancelled() or self.ended.done() or self.ended.cancel()
+        self.ended.cancel()
         self._transport.close()
 
 

@@ -67,7 +67,7 @@ def _pixels(seed: int) -> Floats:
 
 TINY: Final = Model("tiny", "half_plus_two, 3 floats", np.array([1, 2, 5], np.float32), False, 1, 8, 8)
 IMAGE: Final = Model("image", "602 KB tensor, mean", _pixels(1), True, 1, 4, 2)
-RESNET50: Final = Model("resnet50", "ResNet50 v1.5 fp32", _pixels(2) / 255, True, 2, 4, 2)
+RESNET50: Final = Model("resnet50", "ResNet50 v1.5 fp32", _pixels(2) / np.float32(255), True, 2, 4, 2)
 JSON: Final = Model("json", "150k floats", np.random.default_rng(3).random((1, 150_528), np.float32), True, 1, 2, 1)
 GRPC_MODELS: Final = (TINY, IMAGE, RESNET50)
 
