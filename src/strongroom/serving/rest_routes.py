@@ -18,6 +18,7 @@ from strongroom.errors import StrongroomError
 from strongroom.serving.dataplane import Dataplane, Query
 from strongroom.serving.evidence import Evidence
 from strongroom.serving.http1 import Refusal, Request, plain_body
+from strongroom.serving.operations import Operations
 from strongroom.serving.rest_front import Answer
 from strongroom.serving.status import BadRequest, NotOffered, code_of, details, peers_view
 from strongroom.tfserving.json_models import metadata_json, status_json
@@ -48,6 +49,7 @@ class RestRoutes:
     """Answers requests; `timeout_s` is the run deadline, `max_body_bytes` also limits what gzip expands to."""
 
     dataplane: Dataplane
+    operations: Operations
     timeout_s: float
     max_body_bytes: int
     cors: bool = False
@@ -68,15 +70,12 @@ class RestRoutes:
 
     async def _route(self, request: Request) -> Answer:
         path, query = _split_target(request.target)
+        if answer := self.operations.answer(request.method, path):
+            return answer
         if _OURS.fullmatch(path):
             return await self._serving(request, path)
-        if request.method in {"GET", "HEAD"}:
-            if path == "/healthz":
-                return Answer(200, b"ok\n", _TEXT)
-            if path == "/readyz":
-                return Answer(200, b"ready\n", _TEXT) if self.dataplane.ready else Answer(503, b"not ready\n", _TEXT)
-            if path == "/strongroom/v1/evidence" and self.evidence is not None:
-                return _json(await self.evidence.answer(query[6:] if query.startswith("nonce=") else ""))
+        if request.method in {"GET", "HEAD"} and path == "/strongroom/v1/evidence" and self.evidence is not None:
+            return _json(await self.evidence.answer(query[6:] if query.startswith("nonce=") else ""))
         return Answer(404, b"Not Found\n", _TEXT)
 
     async def _serving(self, request: Request, path: str) -> Answer:

@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from strongroom.errors import Unreachable
@@ -23,7 +23,11 @@ from strongroom.serving.evidence import Evidence
 from strongroom.serving.identity import load_tls, obtain_key, platform_of, read_owner_key
 from strongroom.serving.listening import listening
 from strongroom.serving.loading import Loader, PlainLoader, SealedLoader
+from strongroom.serving.metrics import Metrics
+from strongroom.serving.operating import health, leased, operations
+from strongroom.serving.operations import Operations
 from strongroom.serving.options import Options
+from strongroom.serving.readiness import Readiness
 from strongroom.serving.registry import ModelVersions
 from strongroom.serving.rest_routes import RestRoutes
 from strongroom.serving.rpc import Rpc
@@ -61,23 +65,34 @@ class Server:
     """One server. `run` returns when `stop` is set and everything has been put away."""
 
     options: Options
+    metrics: Metrics = field(default_factory=Metrics)
+    readiness: Readiness = field(default_factory=Readiness)
     _warned: tuple[str, ...] = ()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start, serve, stop. Raises what keeps it from starting."""
+        self.readiness.wait("start", "starting")
+        async with health(self.options, self.readiness):
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         startup = asyncio.create_task(self._prepare())
         if not await _first(startup, stop):
             return
         prepared = startup.result()
         try:
             dataplane = prepared.dataplane
-            async with listening(
-                self.options,
-                rpc=Rpc(dataplane, outputs_as_content=self.options.rest.outputs_as_content),
-                routes=self._routes(prepared),
-                tls=prepared.tls,
-                ready=lambda: dataplane.ready,
+            async with (
+                listening(
+                    self.options,
+                    rpc=Rpc(dataplane, metrics=self.metrics, outputs_as_content=self.options.rest.outputs_as_content),
+                    routes=self._routes(prepared),
+                    tls=prepared.tls,
+                    ready=lambda: dataplane.ready,
+                ),
+                leased(self.options.broker, prepared.platform, prepared.dataplane),
             ):
+                self.readiness.done("start")
                 _announce(self.options, prepared)
                 await self._look_for_versions(prepared.model, stop)
                 _log.info("stopping: no new requests; running ones may take %g s", self.options.listening.drain_s)
@@ -93,7 +108,9 @@ class Server:
         options = self.options
         platform = platform_of(os.environ)
         # 1. The key, from the broker, if the model is sealed.
-        key = await obtain_key(options.broker, platform) if options.broker is not None else None
+        key = None
+        if options.broker is not None:
+            key = await obtain_key(options.broker, platform, readiness=self.readiness)
         # 2. The TLS identity.
         listing = await self._list()
         tls = load_tls(options, key, [candidate.version for candidate in listing.candidates])
@@ -101,6 +118,8 @@ class Server:
         model = ModelVersions(options.models.name, self._loader(key))
         await self._load_first(model, listing)
         dataplane = Dataplane(models={options.models.name: model}, accepting=True)
+        self.readiness.check(lambda: dataplane.not_ready_reason)
+        self.metrics.set_models([options.models.name])
         return _Prepared(dataplane=dataplane, model=model, tls=tls, key=key, platform=platform)
 
     def _loader(self, key: Secret | None) -> Loader:
@@ -142,9 +161,14 @@ class Server:
         options, tls = self.options, prepared.tls
         evidence = Evidence(prepared.platform, tls.spki) if tls is not None and prepared.platform is not None else None
         return RestRoutes(
-            dataplane=prepared.dataplane, timeout_s=options.rest.timeout_s,
+            dataplane=prepared.dataplane, operations=self._operations(prepared), timeout_s=options.rest.timeout_s,
             max_body_bytes=options.limits.max_body_bytes, cors=options.rest.cors, evidence=evidence,
         )  # fmt: skip
+
+    def _operations(self, prepared: _Prepared) -> Operations:
+        return operations(
+            self.options, readiness=self.readiness, metrics=self.metrics, dataplane=prepared.dataplane, tls=prepared.tls
+        )
 
     async def _look_for_versions(self, model: ModelVersions, stop: asyncio.Event) -> None:
         """Until `stop`: follow the folder's versions, where polling is on."""
