@@ -123,7 +123,7 @@ class SessionSettings:
     control_burst: int = (
         2000  # PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty and unknown frames (CVE-2019-9512 to -9518)
     )
-    controls_per_s: float = 200.0  # besides, each whole request and each 4 KiB of bodies earn four
+    controls_per_s: float = 200.0  # besides, a whole request earns 8, a KiB of bodies 1
     streaming_paths: frozenset[str] = frozenset()  # given as Opened, Data, Ended
 
 
@@ -138,7 +138,7 @@ class Session(Protocol):
         ...
 
     def send(self, limit: int, /) -> bytes:
-        """Return what is to go out, about `limit` bytes at most; empty where nothing is or the peer's window is shut."""
+        """Return what is to go out, about `limit` bytes at most; empty where nothing is or the peer stops it."""
         ...
 
     def respond(self, stream: int, status: int, headers: Sequence[tuple[bytes, bytes]], body: Buffer, /) -> None:
@@ -191,6 +191,11 @@ class Session(Protocol):
     @property
     def ended(self) -> bool:
         """Nothing more will be read, and all is sent: close the transport."""
+        ...
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the peer's preface and SETTINGS have come."""
         ...
 
     @property

@@ -7,6 +7,8 @@ from functools import cache
 
 from strongroom.errors import Unreachable
 from strongroom.serving.http2.base import Session, SessionSettings
+from strongroom.serving.http2.nghttp2_cffi import CffiSession
+from strongroom.serving.http2.nghttp2_library import opened
 
 Factory = Callable[[SessionSettings], Session]
 
@@ -22,6 +24,8 @@ class Http2Unavailable(Unreachable):
 def implementations() -> dict[str, Factory]:
     """Return what works here, the best first."""
     found: dict[str, Factory] = {}
+    if opened() is not None:
+        found["cffi"] = CffiSession
     return found
 
 
@@ -36,6 +40,6 @@ def open_session(settings: SessionSettings, *, implementation: str | None = None
     name = implementation or available()
     if name is None or name not in found:
         raise Http2Unavailable(
-            "HTTP/2 needs the library libnghttp2, version 1.43 or later, which is not on this machine"
+            "HTTP/2 needs the library libnghttp2, version 1.52 or later, which is not on this machine"
         )
     return found[name](settings)

@@ -55,3 +55,16 @@ class MessageReader:
             at = end
         del self._held[:at]
         return messages
+
+
+def prefixed(length: int) -> bytes:
+    """Return the prefix of an uncompressed message of `length` bytes."""
+    return b"\x00" + length.to_bytes(4, "big")
+
+
+def percent_encoded(text: str) -> bytes:
+    """Encode the value of grpc-message: printable ASCII but "%" stays, other UTF-8 bytes become %XX."""
+    raw = text.encode("utf-8", "replace")
+    if raw.isascii() and b"%" not in raw and text.isprintable():
+        return raw
+    return b"".join(b"%c" % byte if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in raw)
