@@ -20,6 +20,7 @@ from strongroom.tfserving.json_values import (
     is_base64_object,
     kind_of,
     shown,
+    utf8,
 )
 from strongroom.tfserving.signatures import TensorSpec
 from strongroom.tfserving.tensors import MAX_RANK
@@ -37,7 +38,7 @@ def signature_name(body: Mapping[str, Json]) -> str:
     name = body.get("signature_name", "")
     if not isinstance(name, str):
         raise BadJson(
-            f"JSON Value: {shown(name)} not formatted correctly. 'signature_name' key must be a string value."
+            f"JSON Value: {shown(dict(body))} not formatted correctly. 'signature_name' key must be a string value."
         )
     return name
 
@@ -57,7 +58,12 @@ def is_row_form(body: Mapping[str, Json]) -> bool:
 def arrays_of(body: Mapping[str, Json], specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
     """Return one array for each input of the signature. Raises BadJson or UnsupportedType."""
     if is_row_form(body):
-        return _rows(body["instances"], specs)
+        rows = body["instances"]
+        if not isinstance(rows, list):
+            raise BadJson(f"JSON Value: {shown(dict(body))} Expecting 'instances' to be an list/array")
+        if not rows:
+            raise BadJson(f"JSON Value: {shown(dict(body))} No values in 'instances' array")
+        return _rows(rows, specs)
     return _columns(body["inputs"], specs)
 
 
@@ -75,11 +81,7 @@ def _columns(value: Json, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
     return {name: array_of(value, spec.dtype) for name, spec in specs.items()}
 
 
-def _rows(value: Json, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
-    if not isinstance(value, list):
-        raise BadJson(f"JSON Value: {shown(value)} Expecting 'instances' to be an list/array")
-    if not value:
-        raise BadJson(f"JSON Value: {shown(value)} No values in 'instances' array")
+def _rows(value: list[Json], specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
     if _is_named(value[0]):
         return _named_rows(value, specs)
     if len(specs) > 1:
@@ -250,12 +252,5 @@ def _strings(flat: list[Json]) -> Array:
         if isinstance(each, dict):
             array[index] = decode_base64_object(each)
         else:
-            array[index] = _utf8(str(each))
+            array[index] = utf8(str(each))
     return array
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise BadJson("JSON Parse error: The surrogate pair in string is invalid.") from None

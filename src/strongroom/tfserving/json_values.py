@@ -8,73 +8,99 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
-from typing import Final, TypeAlias
+import math
+from collections.abc import Iterator
+from typing import Final
 
-from strongroom.errors import BadInput
+from strongroom.tfserving.json_reader import BadJson, Json, any_int, parse_error, rapidjson_words, read
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 MAX_SHOWN: Final = 256  # characters of a value that an error text repeats
-_BLANK: Final = re.compile(r"[ \t\r\n]*")
-_TOO_DEEP: Final = "JSON Parse error: Terminate parsing due to Handler error. at offset: 0"
+MAX_READ_AGAIN: Final = 2 * 1024 * 1024  # characters of a refused body that are read again for the exact words
+_BARE: Final = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
-
-class BadJson(BadInput):
-    """A REST body is not the JSON that the interface wants; the sentence is TensorFlow Serving's."""
-
-    code = "SR-REST-JSON"
-    fix = 'Send {"instances": [...]} or {"inputs": ...} with the names, types and shapes of the model\'s metadata.'
+__all__ = ["BadJson", "Json", "decode_base64_object", "is_base64_object", "kind_of", "parse_body", "shown", "utf8"]
 
 
 def parse_body(body: bytes) -> dict[str, Json]:
     """Return the JSON object at the beginning of `body`. Raises BadJson."""
+    if not body:
+        raise BadJson("JSON Parse error: The document is empty")
     try:
-        text = body.decode("utf-8")
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise BadJson(f"JSON Parse error: Invalid encoding in string. at offset: {problem.start}") from None
-    start = _BLANK.match(text)
-    begin = start.end() if start else 0
-    if begin == len(text):
-        raise BadJson("JSON Parse error: The document is empty")
-    value = _decode(text, begin)
+    value = _decode(text)
     if not isinstance(value, dict):
         raise BadJson(f"JSON Value: {shown(value)} Is not object")
     return value
 
 
-def _decode(text: str, begin: int) -> Json:
+def _decode(text: str) -> Json:
     try:
-        value: Json = json.JSONDecoder().raw_decode(text, begin)[0]
+        value: Json = json.JSONDecoder().raw_decode(text, len(text) - len(text.lstrip(" \t\r\n")))[0]
     except json.JSONDecodeError as problem:
-        raise BadJson(f"JSON Parse error: Invalid value. at offset: {problem.pos}") from None
+        if len(text) > MAX_READ_AGAIN:
+            raise parse_error(rapidjson_words(problem.msg), text, problem.pos) from None
+        return read(text)
     except RecursionError:
-        raise BadJson(_TOO_DEEP) from None
+        if len(text) > MAX_READ_AGAIN:
+            raise BadJson("JSON Parse error: Terminate parsing due to Handler error. at offset: 0") from None
+        return read(text)
     except ValueError:  # an integer of thousands of digits: a number beyond every type
-        return _decode_huge(text, begin)
+        return _decode_huge(text)
     return value
 
 
-def _decode_huge(text: str, begin: int) -> Json:
+def _decode_huge(text: str) -> Json:
+    begin = len(text) - len(text.lstrip(" \t\r\n"))
     try:
-        value: Json = json.JSONDecoder(parse_int=_any_int).raw_decode(text, begin)[0]
+        value: Json = json.JSONDecoder(parse_int=any_int).raw_decode(text, begin)[0]
+    except json.JSONDecodeError as problem:
+        raise parse_error(rapidjson_words(problem.msg), text, problem.pos) from None
     except RecursionError:
-        raise BadJson(_TOO_DEEP) from None
+        raise BadJson("JSON Parse error: Terminate parsing due to Handler error. at offset: 0") from None
     return value
-
-
-def _any_int(digits: str) -> int | float:
-    return int(digits) if len(digits) <= 20 else float(digits)
 
 
 def shown(value: Json) -> str:
-    """Return a value as error texts repeat it: JSON on one line, cut off after 256 characters."""
+    """Return a value as error texts repeat it: objects a member a line, arrays on one; cut off after 256 characters."""
     parts, size = [], 0
-    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+    for piece in _pieces(value, "\n"):
         parts.append(piece[: MAX_SHOWN - size])
         size += len(piece)
-        if size >= MAX_SHOWN:
+        if size >= MAX_SHOWN:  # also what bounds the recursion: each level writes a bracket
             break
     return "".join(parts)
+
+
+def _pieces(value: Json, line: str) -> Iterator[str]:
+    if isinstance(value, list):
+        yield "["
+        for index, each in enumerate(value):
+            yield ", " if index else ""
+            yield from _pieces(each, line + "    ")
+        yield "]"
+    elif isinstance(value, dict):
+        yield "{"
+        for index, (name, each) in enumerate(value.items()):
+            yield ("," if index else "") + line + "    "
+            yield f"{_quoted(name)}: "
+            yield from _pieces(each, line + "    ")
+        yield line + "}" if value else "}"
+    elif isinstance(value, str):
+        yield _quoted(value)
+    else:
+        yield _scalar(value)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text[:MAX_SHOWN], ensure_ascii=False)
+
+
+def _scalar(value: Json) -> str:
+    if isinstance(value, float):
+        return "NaN" if math.isnan(value) else _BARE.get(value, repr(value))
+    return json.dumps(value)
 
 
 def kind_of(value: Json) -> str:
@@ -93,11 +119,21 @@ def is_base64_object(value: Json) -> bool:
 
 
 def decode_base64_object(value: Json) -> bytes:
-    """Return the bytes of a `{"b64": …}` object. Raises BadJson."""
+    """Return the bytes of a `{"b64": …}` object; blanks are skipped and padding may be missing. Raises BadJson."""
     match value:
         case {"b64": str(text), **others} if not others:
+            packed = "".join(text.split())
+            padding = "" if packed.endswith("=") else "=" * (-len(packed) % 4)
             try:
-                return base64.b64decode(text, validate=True)
+                return base64.b64decode(packed + padding, validate=True)
             except (binascii.Error, ValueError):
-                raise BadJson(f"JSON Value: {shown(value)} Unable to base64 decode") from None
+                raise BadJson("Unable to base64 decode") from None
     raise BadJson(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
+
+
+def utf8(text: str) -> bytes:
+    """Return a JSON string's bytes. Raises BadJson for half a character, which JSON can spell and text cannot hold."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadJson("JSON Parse error: The surrogate pair in string is invalid.") from None

@@ -104,7 +104,7 @@ def test_other_types_cannot_come_as_json():
 
 def test_both_forms_at_once_are_refused():
     assert refusal({"instances": [1], "inputs": [1]}) == (
-        'JSON Value: {"instances": [1], "inputs": [1]} Not formatted correctly expecting only one of '
+        'JSON Value: {\n    "instances": [1],\n    "inputs": [1]\n} Not formatted correctly expecting only one of '
         "'inputs' or 'instances' keys to exist "
     )
 
@@ -116,8 +116,8 @@ def test_neither_form_is_refused():
 
 ROW_1 = "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: "
 REFUSED_ROWS = [
-    ("rows are no list", 1, ONE, "JSON Value: 1 Expecting 'instances' to be an list/array"),
-    ("no rows", [], ONE, "JSON Value: [] No values in 'instances' array"),
+    ("rows are no list", 1, ONE, "JSON Value: {\n    \"instances\": 1\n} Expecting 'instances' to be an list/array"),
+    ("no rows", [], ONE, "JSON Value: {\n    \"instances\": []\n} No values in 'instances' array"),
     (
         "plain rows for two inputs",
         [1],
@@ -163,7 +163,10 @@ REFUSED_ROWS = [
         "a missing name",
         [{"a": 1}],
         TWO,
-        "Failed to process element: 0 of 'instances' list. JSON object: {\"a\": 1} keys must be equal to: a,b",
+        (
+            "Failed to process element: 0 of 'instances' list. JSON object: {\n    \"a\": 1\n} keys must be equal to: "
+            "a,b"
+        ),
     ),
     (
         "a named row of another type",
@@ -221,7 +224,8 @@ def test_a_list_deeper_than_any_tensor_is_refused():
 
 def test_base64_that_is_none_is_refused():
     strings = specs(s="STRING")
-    assert refusal({"inputs": [{"b64": "***"}]}, strings) == 'JSON Value: {"b64": "***"} Unable to base64 decode'
+    assert refusal({"inputs": [{"b64": "***"}]}, strings) == "Unable to base64 decode"
+    assert refusal({"inputs": [{"b64": "YQ="}]}, strings) == "Unable to base64 decode"
     assert refusal({"inputs": [{"b64": "", "k": 1}]}, strings).endswith("not formatted correctly for base64 data")
     assert refusal({"inputs": [{"b64": 1}]}, strings).endswith("not formatted correctly for base64 data")
 
@@ -231,16 +235,47 @@ def test_half_a_character_is_no_text():
     assert "surrogate" in refusal(body, specs(s="STRING"))
 
 
-@pytest.mark.parametrize("body", [b"", b"  \n\t"])
-def test_an_empty_body_has_its_own_text(body):
-    with pytest.raises(BadJson, match=r"^JSON Parse error: The document is empty$"):
+def test_base64_may_lack_padding_and_hold_blanks():
+    values = [{"b64": "YQ"}, {"b64": "Y\nQ = ="}, {"b64": ""}]
+    assert arrays_of({"inputs": values}, specs(s="STRING"))["s"].tolist() == [b"a", b"a", b""]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [(b"", "The document is empty"), (b"  \n\t", "The document is empty. at offset: 4"),
+     (b"\x00", "The document is empty. at offset: 0"), (b"instances = [1, 2]", "Invalid value. at offset: 0"),
+     (b'{"a": }', "Invalid value. at offset: 6"), (b"[1,", "Invalid value. at offset: 3"),
+     (b"[1,]", "Invalid value. at offset: 3"), (b'{"a": nul}', "Invalid value. at offset: 9"),
+     (b"[-]", "Invalid value. at offset: 2"),
+     (b"{", "Missing a name for object member. at offset: 1"),
+     (b'{"a": 1,}', "Missing a name for object member. at offset: 8"),
+     (b'{"a" 1}', "Missing a colon after a name of object member. at offset: 5"),
+     (b'{"a": 01x}', "Missing a comma or } after an object member. at offset: 7"),
+     ('{"ä": [1 2]}'.encode(), "Missing a comma or ] after an array element. at offset: 10"),
+     (b'{"a', "Missing a closing quotation mark in string. at offset: 3"),
+     (b'["\\q"]', "Invalid escape character in string. at offset: 2"),
+     (b'["\\u12x"]', "Incorrect hex digit after \\u escape in string. at offset: 2"),
+     (b'["\n"]', "Invalid encoding in string. at offset: 2"),
+     (b"[1.]", "Miss fraction part in number. at offset: 3"), (b"[1e+]", "Miss exponent in number. at offset: 4")],
+)  # fmt: skip
+def test_what_is_no_json_is_refused_in_rapidjsons_words(body, text):
+    with pytest.raises(BadJson) as caught:
+        parse_body(body)
+    assert caught.value.sentence == f"JSON Parse error: {text}"
+
+
+def test_a_large_body_that_is_no_json_is_not_read_twice():
+    body = b'{"a": "' + b"x" * (3 * 1024 * 1024) + b'", "b" 1}'
+    with pytest.raises(BadJson, match=r"^JSON Parse error: Missing a colon after a name of object member\. at offset"):
         parse_body(body)
 
 
-@pytest.mark.parametrize("body", [b"instances = [1, 2]", b"{", b'{"a": }', b"\x00", b'{"a": 01x}', b"[1,"])
-def test_what_is_no_json_has_its_offset(body):
-    with pytest.raises(BadJson, match=r"^JSON Parse error: Invalid value\. at offset: \d+$"):
-        parse_body(body)
+def test_numbers_that_are_none_have_short_names_too():
+    assert parse_body(b'{"inputs": [Inf, -Inf, -Infinity]}')["inputs"] == [np.inf, -np.inf, -np.inf]
+
+
+def test_a_byte_order_mark_is_skipped():
+    assert parse_body(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
 @pytest.mark.parametrize("body", [b"\xff{}", b'{"a": "\xc3\x28"}'])
@@ -260,10 +295,20 @@ def test_text_after_the_value_is_ignored():
     assert parse_body(b' {"instances": [2.0]} trailing') == {"instances": [2.0]}
 
 
-def test_sv_12_nesting_without_end_is_one_error():
+def test_sv_12_nesting_without_end_is_read():
     deep = b'{"instances": [1.0], "nested": ' + b"[" * 500_000 + b"]" * 500_000 + b"}"
+    assert parse_body(deep)["instances"] == [1.0]
+
+
+def test_sv_12_nesting_without_end_is_refused_where_it_is_too_large_or_no_tensor():
     with pytest.raises(BadJson, match="JSON Parse error"):
-        parse_body(deep)
+        parse_body(b"[" * (3 * 1024 * 1024))
+    with pytest.raises(BadJson, match="JSON Parse error"):
+        parse_body(b"[" * 500_000)
+    assert "rank 32" in refusal(parse_body(b'{"inputs": ' + b"[" * 5000 + b"]" * 5000 + b"}"))
+    objects = parse_body(b'{"inputs": ' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}")
+    assert "Missing named input: x" in refusal(objects)
+    assert len(shown(objects)) == 256
 
 
 def test_sv_12_an_error_text_repeats_little_of_the_body():
@@ -276,7 +321,8 @@ def test_the_signature_name_is_text():
     with pytest.raises(BadJson) as caught:
         signature_name({"signature_name": 100})
     assert caught.value.sentence == (
-        "JSON Value: 100 not formatted correctly. 'signature_name' key must be a string value."
+        'JSON Value: {\n    "signature_name": 100\n} not formatted correctly. '
+        "'signature_name' key must be a string value."
     )
 
 
