@@ -48,7 +48,7 @@ class BatchingSettings:
 
 
 def parse_batching(data: bytes, *, file: str, cpus: int) -> BatchingSettings:
-    """Return the settings of a text file; `cpus` is the default number of threads. Raises BadConfigText, BadBatching."""
+    """Return the settings of a text file; `cpus` threads are the default. Raises BadConfigText, BadBatching."""
     return _settings(parse_text(BatchingParameters, data, file=file), cpus)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from strongroom.errors import BadInput, Refused, StrongroomError, Tampered, Unreachable
-from strongroom.serving.batching import EngineThread
+from strongroom.serving.batching import ModelRunner
 from strongroom.serving.dataplane import Dataplane, Query
 from strongroom.serving.registry import ModelVersions, Served, _Life
 from strongroom.serving.status import (
@@ -48,6 +48,9 @@ class SumEngine:
         results = {"y": inputs["a"] + inputs["b"], "z": inputs["a"] - inputs["b"]}
         return {name: results[name] for name in outputs}
 
+    def batchable(self, signature):
+        return False
+
     def close(self):
         self.free.set()
 
@@ -56,7 +59,7 @@ def with_server(story, engine=None):
     async def run():
         engine_ = engine or SumEngine()
         model = ModelVersions("m", loader=None)
-        worker = EngineThread(engine_, name="m")
+        worker = ModelRunner(engine_, name="m")
         for version in (1, 2):
             served = Served(name="m", version=version, signatures=engine_.signatures, worker=worker)
             model._lives[version] = _Life(VersionStatus(version, State.AVAILABLE), served)

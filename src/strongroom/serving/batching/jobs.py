@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from strongroom.errors import StrongroomError
-from strongroom.serving.engines.base import Engine
-from strongroom.serving.status import EngineFailed, Overloaded
+from strongroom.serving.status import Overloaded
 from strongroom.serving.tickets import tell
 from strongroom.tfserving.datatypes import Array
 
 Outputs: TypeAlias = Mapping[str, Array]
 Outcome: TypeAlias = Outputs | StrongroomError
 Done: TypeAlias = Callable[[Outcome], None]
-
-_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,22 +27,26 @@ class Room:
 class Job:
     """A run that was accepted: the ticket of the one who asked."""
 
-    __slots__ = ("done", "inputs", "outputs", "signature", "size")
+    __slots__ = ("api", "done", "inputs", "outcome", "outputs", "rows", "signature", "size")
 
-    def __init__(self, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str], done: Done) -> None:
-        self.signature, self.inputs, self.outputs = signature, inputs, outputs
+    def __init__(
+        self, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str], done: Done, api: str = "Predict"
+    ) -> None:
+        self.signature, self.inputs, self.outputs, self.api = signature, inputs, outputs, api
         self.done: Done | None = done  # None once nobody waits
+        self.outcome: Outcome | None = None  # None until it ran
+        self.rows = 0  # the size of dimension 0 where the job may share a run
         self.size = sum(map(bytes_of, inputs.values()))
 
     def cancel(self) -> None:
         """Forget who asked: not run if it has not begun, and its outcome goes nowhere."""
         self.done = None
 
-    def finish(self, outcome: Outcome) -> None:
-        """Call back, if somebody still waits."""
+    def finish(self) -> None:
+        """Call back with the outcome, if there is one and somebody still waits."""
         done, self.done = self.done, None
-        if done is not None:
-            tell(done, outcome)
+        if done is not None and self.outcome is not None:
+            tell(done, self.outcome)
 
 
 class Waiting:
@@ -58,19 +58,21 @@ class Waiting:
         self.room = room
         self.requests = self.input_bytes = 0
 
-    def enter(self, job: Job) -> None:
-        """Count a job in. Raises Overloaded."""
+    def enter(self, jobs: Sequence[Job]) -> None:
+        """Count jobs in, all or none. Raises Overloaded."""
+        size = sum(job.size for job in jobs)
         if self.requests and (
-            self.requests >= self.room.requests or self.input_bytes + job.size > self.room.input_bytes
+            self.requests + len(jobs) > self.room.requests or self.input_bytes + size > self.room.input_bytes
         ):
             raise Overloaded(f"{self.requests} requests wait for the model already, with {self.input_bytes} bytes")
-        self.requests += 1
-        self.input_bytes += job.size
+        self.requests += len(jobs)
+        self.input_bytes += size
 
-    def leave(self, job: Job) -> None:
-        """Count a job out."""
-        self.requests -= 1
-        self.input_bytes -= job.size
+    def leave(self, jobs: Sequence[Job]) -> None:
+        """Count jobs out."""
+        for job in jobs:
+            self.requests -= 1
+            self.input_bytes -= job.size
 
 
 def bytes_of(array: Array) -> int:
@@ -78,14 +80,3 @@ def bytes_of(array: Array) -> int:
     if array.dtype.kind != "O":
         return int(array.nbytes)
     return int(array.nbytes) + sum(map(len, array.ravel().tolist()))
-
-
-def run_engine(engine: Engine, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Outcome:
-    """Run, whatever the engine is like: never raises."""
-    try:
-        return engine.run(signature, inputs, outputs)
-    except StrongroomError as problem:
-        return problem
-    except Exception as problem:  # noqa: BLE001  # the runner must outlive any defect of an engine
-        _log.exception("the engine failed in an unforeseen way")
-        return EngineFailed(f"the engine failed ({type(problem).__name__})")

@@ -1,61 +1,90 @@
-"""One thread for each loaded model: the event loop hands work over and never waits.
+"""The engine's threads: the event loop hands work over and never waits.
 
-A request that was given up while it waited is not run. Source: spec `serving-performance.md` section 6 (never an
-executor per request).
+What queued while the threads were busy is what they take next; results go back by one wake-up of the loop for each
+run. Source: spec `serving-performance.md` section 6 (never an executor per request; deque and condition).
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from strongroom.serving.batching.jobs import Done, Job, Outcome, Room, Waiting, run_engine
-from strongroom.serving.engines.base import Engine
-from strongroom.serving.tickets import Ticket
-from strongroom.tfserving.datatypes import Array
+from strongroom.serving.batching.executor import Executor
+from strongroom.serving.batching.jobs import Job
+from strongroom.serving.batching.plan import Batches, Key
 
 
-class EngineThread:
-    """Runs an engine's requests one after the other; `submit` belongs to the event loop that made it."""
+class EngineThreads:
+    """`count` threads over one queue of batches. `put` and `close` belong to the event loop that made it.
 
-    def __init__(self, engine: Engine, *, name: str, room: Room | None = None) -> None:
-        self.engine = engine
-        self.description = "one thread"
-        self._waiting = Waiting(room or Room())
-        self._results: deque[tuple[Job, Outcome | None]] = deque()
-        self._told = False  # the loop was woken and has not looked at the results yet
+    `finished` is called on the loop with the jobs of a run, those that were cancelled included.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        batches: Batches[Job],
+        *,
+        name: str,
+        count: int,
+        finished: Callable[[Sequence[Job]], None],
+    ) -> None:
+        self._executor, self._batches, self._finished = executor, batches, finished
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._condition = threading.Condition()
+        self._closing = False
+        self._idle = 0
+        self._results: deque[list[Job]] = deque()
+        self._told = False  # the loop was woken and has not looked at the results yet
+        self._alive = count
         self._ended = asyncio.Event()
-        self._thread = threading.Thread(target=self._work, name=f"engine {name}", daemon=True)
-        self._thread.start()
+        for number in range(count):
+            label = f"engine {name}" if count == 1 else f"engine {name} {number}"
+            threading.Thread(target=self._work, name=label, daemon=True).start()
 
-    def submit(self, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str], done: Done) -> Ticket:
-        """Queue a run; `done` is called on the loop with its outputs or its error. Raises Overloaded."""
-        job = Job(signature, inputs, outputs, done)
-        self._waiting.enter(job)
-        self._jobs.put(job)
-        return job
+    def put(self, entries: Sequence[tuple[Job, Key | None]]) -> None:
+        """Queue all jobs or none. Raises QueueFull."""
+        now = time.monotonic()
+        with self._condition:
+            free = self._batches.free_batches()
+            if free is not None and len(entries) > 1 and free < len(entries):
+                raise self._batches.full()
+            for job, key in entries:
+                self._batches.add(job, key=key, rows=job.rows, size=job.size, now=now)
+            if self._idle:
+                self._condition.notify(len(entries))
 
     async def close(self) -> None:
-        """Finish what waits, then let go of the engine."""
-        self._jobs.put(None)
+        """Finish what waits."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify_all()
         await self._ended.wait()
 
+    def _next(self) -> list[Job] | None:
+        """Wait for a batch; None once all is done."""
+        with self._condition:
+            while True:
+                now = time.monotonic()
+                jobs = self._batches.take(now, everything=self._closing)
+                if jobs is not None or self._closing:
+                    return jobs
+                self._idle += 1
+                self._condition.wait(self._batches.due_in(now))
+                self._idle -= 1
+
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            given_up = job.done is None
-            outcome = None if given_up else run_engine(self.engine, job.signature, job.inputs, job.outputs)
-            self._results.append((job, outcome))
-            del job, outcome  # an idle thread keeps no request alive
+        while (jobs := self._next()) is not None:
+            self._executor.run(jobs)
+            self._results.append(jobs)
+            del jobs  # an idle thread keeps no request alive
             if not self._told:  # results that follow soon share one wake-up of the loop
                 self._told = True
                 self._tell(self._hand_out)
-        self.engine.close()
-        self._tell(self._ended.set)
+        self._tell(self._end)
 
     def _tell(self, callback: Callable[[], None]) -> None:
         try:
@@ -66,7 +95,10 @@ class EngineThread:
     def _hand_out(self) -> None:
         self._told = False  # before looking: what comes after this look wakes the loop again
         while self._results:
-            job, outcome = self._results.popleft()
-            self._waiting.leave(job)
-            if outcome is not None:
-                job.finish(outcome)
+            self._finished(self._results.popleft())
+
+    def _end(self) -> None:
+        self._alive -= 1
+        if not self._alive:
+            self._hand_out()
+            self._ended.set()

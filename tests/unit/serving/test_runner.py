@@ -1,11 +1,11 @@
-"""The engine's thread: order, errors, what was given up, what is too much, and its end."""
+"""A model's runner: order, errors, what was given up, what is too much, and its end."""
 
 import asyncio
 import threading
 
 import pytest
 
-from strongroom.serving.batching import EngineThread
+from strongroom.serving.batching import ModelRunner
 from strongroom.serving.batching.jobs import Room
 from strongroom.serving.status import BadRequest, EngineFailed, Overloaded
 
@@ -54,7 +54,7 @@ class ScriptedEngine:
 def test_runs_keep_their_order_and_stay_off_the_loop():
     async def story():
         engine = ScriptedEngine()
-        worker = EngineThread(engine, name="m")
+        worker = ModelRunner(engine, name="m")
         answers = [submitted(worker, str(number), {}, ["y"]) for number in range(20)]
         assert [answer["y"] for answer in await asyncio.gather(*answers)] == list(range(1, 21))
         assert engine.thread is not threading.current_thread()
@@ -66,7 +66,7 @@ def test_runs_keep_their_order_and_stay_off_the_loop():
 
 def test_errors_reach_the_one_who_asked_and_the_thread_lives_on(caplog):
     async def story():
-        worker = EngineThread(ScriptedEngine(), name="m")
+        worker = ModelRunner(ScriptedEngine(), name="m")
         with pytest.raises(BadRequest):
             await submitted(worker, "bad request", {}, [])
         with pytest.raises(EngineFailed, match="ZeroDivisionError"):
@@ -81,16 +81,19 @@ def test_errors_reach_the_one_who_asked_and_the_thread_lives_on(caplog):
 def test_what_was_given_up_is_not_run():
     async def story():
         engine = ScriptedEngine()
-        worker = EngineThread(engine, name="m")
-        holding = submitted(worker, "hold", {}, [])
-        given_up = submitted(worker, "given up", {}, [])
+        worker = ModelRunner(engine, name="m")
+        holding = submitted(worker, "hold")
+        answers = []
+        given_up = worker.submit("given up", {}, [], answers.append)
         after = submitted(worker, "after", {}, ["y"])
         assert await asyncio.to_thread(engine.entered.wait, 30)
+        given_up.cancel()
         given_up.cancel()
         engine.free.set()
         await asyncio.gather(holding, after)
         assert engine.ran == ["hold", "after"]
         await worker.close()
+        assert answers == []
 
     asyncio.run(story())
 
@@ -98,7 +101,7 @@ def test_what_was_given_up_is_not_run():
 def test_the_loop_goes_on_while_the_engine_is_busy():
     async def story():
         engine = ScriptedEngine()
-        worker = EngineThread(engine, name="m")
+        worker = ModelRunner(engine, name="m")
         holding = submitted(worker, "hold", {}, [])
         assert await asyncio.to_thread(engine.entered.wait, 30)
         for _ in range(100):
@@ -114,7 +117,7 @@ def test_the_loop_goes_on_while_the_engine_is_busy():
 def test_too_many_waiting_requests_are_refused_and_room_comes_back():
     async def story():
         engine = ScriptedEngine()
-        worker = EngineThread(engine, name="m", room=Room(requests=2))
+        worker = ModelRunner(engine, name="m", room=Room(requests=2))
         first = submitted(worker, "hold", {}, [])
         second = submitted(worker, "next", {}, [])
         with pytest.raises(Overloaded) as caught:
@@ -131,7 +134,7 @@ def test_too_many_waiting_requests_are_refused_and_room_comes_back():
 def test_sv_17_closing_finishes_what_was_accepted():
     async def story():
         engine = ScriptedEngine()
-        worker = EngineThread(engine, name="m")
+        worker = ModelRunner(engine, name="m")
         answers = [submitted(worker, word, {}, ["y"]) for word in ("hold", "a", "b")]
         closing = asyncio.create_task(worker.close())
         await asyncio.sleep(0)
