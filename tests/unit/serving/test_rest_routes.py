@@ -194,7 +194,7 @@ def test_sv_19_health_is_one_thing_and_readiness_another(ask):
     for missing in ({"accepting": False}, {"gone": True}):
         answer = ask("GET", "/readyz", **missing)
         assert answer.status == 503
-        assert answer.body in {b"the server does not take requests\n", b"no version of default can answer\n"}, (
+        assert answer.body in {b"the server does not take requests\n", b"default has no version that is AVAILABLE\n"}, (
             answer.body
         )
         assert ask("GET", "/healthz", **missing).status == 200
