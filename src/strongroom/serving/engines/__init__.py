@@ -34,6 +34,10 @@ def load(kind: str, files: ModelFiles, options: EngineOptions) -> Engine:
         from strongroom.serving.engines.tensorflow_engine import TensorFlowEngine
 
         return TensorFlowEngine(files, options)
+    if chosen == "openvino":
+        from strongroom.serving.engines.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(files, options)
     from strongroom.serving.engines.onnx_engine import MODEL_FILE, OnnxEngine
 
     return OnnxEngine(files.read(MODEL_FILE), options)

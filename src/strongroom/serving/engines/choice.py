@@ -14,7 +14,7 @@ AUTO: Final = "auto"
 _FILES: Final = {
     "onnx": ("model.onnx",),
     "tensorflow": ("saved_model.pb",),
-    "openvino": ("model.xml", "model.onnx", "saved_model.pb"),
+    "openvino": ("model.xml", "model.onnx"),
 }
 KINDS: Final = (AUTO, *_FILES)
 # TensorFlow Serving's users must write "tensorflow", whatever lies in the folder: it asks for nothing in particular.

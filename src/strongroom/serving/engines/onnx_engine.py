@@ -15,7 +15,7 @@ import numpy as np
 
 from strongroom.bundles.onnx_runtime import onnxruntime, states
 from strongroom.serving.engines.base import EngineOptions, ModelNotLoadable, has_batches, threads_text
-from strongroom.serving.engines.onnx_model import inspect, part_of
+from strongroom.serving.engines.onnx_model import inspect, parts
 from strongroom.serving.status import BadRequest, EngineFailed
 from strongroom.tfserving.datatypes import Array, DataType
 from strongroom.tfserving.signatures import Signature
@@ -77,16 +77,10 @@ class OnnxEngine:
 
 def _ways(model: bytes, signatures: Mapping[str, Signature], options: EngineOptions) -> dict[str, _Way]:
     """Return how each signature is run; those with the same inputs share a session, and so the weights."""
-    shared: dict[frozenset[str], list[str]] = {}
-    for name, signature in signatures.items():
-        shared.setdefault(frozenset(spec.name for spec in signature.inputs.values()), []).append(name)
     found = {}
-    for inputs, names in shared.items():
-        part = model
-        if len(shared) > 1:
-            part = part_of(model, inputs, {spec.name for name in names for spec in signatures[name].outputs.values()})
+    for part, those in parts(model, signatures):
         run = _runner(_session(part, options))
-        found.update({name: _way(run, signatures[name]) for name in names})
+        found.update({name: _way(run, signature) for name, signature in those.items()})
     return found
 
 

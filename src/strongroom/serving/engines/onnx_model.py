@@ -97,11 +97,22 @@ def inspect(data: bytes) -> Mapping[str, Signature]:
     return _signatures(model)
 
 
-def part_of(data: bytes, inputs: Collection[str], outputs: Collection[str]) -> bytes:
-    """Return the part of a model that computes `outputs`: ONNX Runtime wants every input of a graph, needed or not.
+def parts(data: bytes, signatures: Mapping[str, Signature]) -> Iterator[tuple[bytes, dict[str, Signature]]]:
+    """Yield a model for each set of inputs, with the signatures that share it: the whole one where all share it.
 
-    Raises ModelNotLoadable where `outputs` need more than `inputs`.
+    Runtimes want every input of a graph at every run. Raises ModelNotLoadable where a signature lacks one.
     """
+    shared: dict[frozenset[str], dict[str, Signature]] = {}
+    for name, signature in signatures.items():
+        shared.setdefault(frozenset(spec.name for spec in signature.inputs.values()), {})[name] = signature
+    for inputs, those in shared.items():
+        outputs = {spec.name for each in those.values() for spec in each.outputs.values()}
+        whole = len(shared) == 1 and inputs == {spec.name for spec in _graph_inputs(data)}
+        yield (data if whole else part_of(data, inputs, outputs)), those
+
+
+def part_of(data: bytes, inputs: Collection[str], outputs: Collection[str]) -> bytes:
+    """Return the part of a model that computes `outputs`. Raises ModelNotLoadable if they need more than `inputs`."""
     model = _ModelProto.FromString(data)
     graph, needed, kept = model.graph, set(outputs), []
     for node in reversed(graph.node):  # a node comes after those that it needs
@@ -146,6 +157,10 @@ def _pick(names: Mapping[str, str], specs: Mapping[str, TensorSpec], signature: 
     if len(set(names.values())) < len(names):
         raise BadOnnxSignatures(f"the signature {signature[:80]!r} names a tensor of the graph twice")
     return {alias: specs[each] for alias, each in names.items()}
+
+
+def _graph_inputs(data: bytes) -> list[ProtoMessage]:
+    return _inputs(_ModelProto.FromString(data).graph)
 
 
 def _inputs(graph: ProtoMessage) -> list[ProtoMessage]:
