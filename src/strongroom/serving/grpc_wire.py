@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Final
 
-from strongroom.errors import BadInput, Unreachable
+from strongroom.serving.http2.grpc_frames import percent_encoded
+from strongroom.serving.status import BadCall, NotOffered, Overloaded
 
 ACCEPTED_ENCODINGS: Final = b"identity, deflate, gzip"
 METHOD_NOT_FOUND: Final = "Method not found!"
@@ -21,21 +22,14 @@ _WINDOW: Final = {b"gzip": 31, b"deflate": 15}
 _MAX_TIMEOUT_S: Final = 10.0**8  # about three years; a loop's clock still counts with it
 
 
-class BadCall(BadInput):
-    """A request is not a gRPC call as the protocol has it."""
-
-    code = "SR-GRPC-CALL"
-    fix = "Use a gRPC library: the frame, the encoding or a header of the call is malformed."
-
-
-class UnknownEncoding(BadInput):
+class UnknownEncoding(NotOffered):
     """A call is compressed in a way that this server does not know."""
 
     code = "SR-GRPC-ENCODING"
     fix = "Send messages as they are, or compressed with gzip or deflate."
 
 
-class MessageTooLarge(Unreachable):
+class MessageTooLarge(Overloaded):
     """A message is larger than the server takes."""
 
     code = "SR-GRPC-TOO-LARGE"
@@ -59,7 +53,7 @@ def encoding_of(headers: Mapping[bytes, bytes]) -> bytes:
     return encoding
 
 
-def check_headers(headers: Mapping[bytes, bytes]) -> None:
+def check_te(headers: Mapping[bytes, bytes]) -> None:
     """Refuse a call whose `te` is not gRPC's. Raises BadCall."""
     if headers.get(b"te", b"trailers") != b"trailers":
         raise BadCall("Error parsing 'te' metadata")
@@ -89,3 +83,13 @@ def expanded(message: bytes, encoding: bytes, *, max_bytes: int) -> bytes:
     if not expander.eof or expander.unused_data:
         raise BadCall("Decompression failed due to zlib error")
     return plain
+
+
+def unknown_encoding_headers(text: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of the answer to an unknown encoding, which names those that are known."""
+    return (
+        (b"content-type", b"application/grpc"),
+        (b"grpc-status", b"12"),
+        (b"grpc-message", percent_encoded(text)),
+        (b"grpc-accept-encoding", ACCEPTED_ENCODINGS),
+    )

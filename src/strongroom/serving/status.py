@@ -96,6 +96,13 @@ class ClientNotAuthenticated(Refused):
     fix = "Use a certificate with the extended key usage clientAuth, as strongroom certs two-way makes."
 
 
+class BadCall(BadInput):
+    """A request is not a gRPC call as the protocol has it."""
+
+    code = "SR-GRPC-CALL"
+    fix = "Use a gRPC library: the frame, the compression or a header of the call is malformed."
+
+
 _CODES: Final[dict[type[StrongroomError], Code]] = {
     NotServed: Code.NOT_FOUND,
     SignatureNotFound: Code.FAILED_PRECONDITION,
@@ -106,6 +113,7 @@ _CODES: Final[dict[type[StrongroomError], Code]] = {
     TooSlow: Code.DEADLINE_EXCEEDED,
     EngineFailed: Code.INTERNAL,
     ServerDefect: Code.INTERNAL,
+    BadCall: Code.INTERNAL,
     ClientNotAuthenticated: Code.UNAUTHENTICATED,
     BadInput: Code.INVALID_ARGUMENT,
     Refused: Code.PERMISSION_DENIED,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,13 +53,13 @@ class ServerTls:
         """The public key of the server's certificate, DER: what evidence binds."""
         return keys.spki(keys.public_key(keys.load_certificates(self.config.server_cert)[0]))
 
-    def context(self) -> ssl.SSLContext:
-        """Return the context of the REST front."""
+    def context(self, protocols: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
+        """Return the context of a listener that offers these protocols (ALPN)."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python before 3.11.4 takes a cut connection for its end
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols(list(protocols))
         try:
             with as_path(Secret(self.config.server_cert)) as chain, as_path(self.config.server_key) as key:
                 context.load_cert_chain(chain, key, password=_no_passphrase)
