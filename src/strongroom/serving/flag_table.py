@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from strongroom.serving.options import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, BadOptions
+from strongroom.serving.options import MAX_BODY_BYTES, MAX_HELD_BYTES, MAX_MESSAGE_BYTES, BadOptions
 
 Value = str | int | float | bool
 
@@ -101,7 +101,7 @@ TENSORFLOW_SERVING: Final = (
     _off_only("platform_config_file", "", "platforms are not configured"),
     _off_only("enable_model_warmup", False, "warm-up files are not replayed"),
     _off_only("num_request_iterations_for_warmup", 0, "warm-up files are not replayed"),
-    _off_only("enable_grpc_healthcheck_service", False, "use GET /readyz on the REST port"),
+    _works("enable_grpc_healthcheck_service", False, "offer grpc.health.v1.Health, which tells the truth"),
     _off_only("prefer_tflite_model", False, "there is no TensorFlow Lite"),
     _off_only("thread_pool_factory_config_file", "", "thread pools are not configured"),
 )
@@ -121,6 +121,11 @@ STRONGROOM: Final = (
     _works("owner_key", "", "the owner's Ed25519 public key (PEM): serve only bundles that it signed"),
     _works("max_message_bytes", MAX_MESSAGE_BYTES, "largest gRPC request, also after decompression"),
     _works("max_body_bytes", MAX_BODY_BYTES, "largest REST body, also after decompression"),
+    _works("rpc", "auto", "gRPC front end: fast (libnghttp2), grpcio, or auto = fast where the library is there"),
+    _works("one_port", False, "gRPC and REST on --port, told apart by ALPN or their first bytes"),
+    _works("enable_reflection", False, "offer gRPC reflection (grpcurl): services and messages, nothing of the models"),
+    _works("max_connections", 2048, "connections at once; beyond, idle ones make room or new ones are closed"),
+    _works("max_held_bytes", MAX_HELD_BYTES, "bodies of all connections at once; beyond, requests are refused"),
     _works("drain_seconds", 30.0, "how long running requests may take to finish when the server stops"),
 )
 FLAGS: Final = {flag.name: flag for flag in (*TENSORFLOW_SERVING, *STRONGROOM)}

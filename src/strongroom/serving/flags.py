@@ -123,6 +123,8 @@ def _listening(flags: _Flags) -> ListeningOptions:
         insecure=flags.switch("insecure"),
         channel_arguments=_channel_arguments(flags.text("grpc_channel_arguments")),
         drain_s=float(flags.positive("drain_seconds")),
+        rpc=flags.text("rpc"),
+        one_port=flags.switch("one_port"),
     )
 
 
@@ -138,6 +140,8 @@ def _limits(flags: _Flags) -> LimitOptions:
     return LimitOptions(
         max_message_bytes=flags.size("max_message_bytes"),
         max_body_bytes=flags.size("max_body_bytes"),
+        max_held_bytes=flags.size("max_held_bytes", most=2**50),
+        max_connections=int(flags.positive("max_connections")),
     )
 
 
@@ -145,6 +149,7 @@ def _monitoring(flags: _Flags) -> MonitoringOptions:
     return MonitoringOptions(
         config_file=flags.path("monitoring_config_file"),
         grpc_health=flags.switch("enable_grpc_healthcheck_service"),
+        reflection=flags.switch("enable_reflection"),
         health_bind=flags.text("health_bind"),
         health_port=flags.port("health_port"),
     )
@@ -223,10 +228,10 @@ class _Flags:
             raise BadOptions(f"--{name} is {value}, wanted 0 to 1024 threads")
         return value
 
-    def size(self, name: str) -> int:
+    def size(self, name: str, *, most: int = MAX_MESSAGE_BYTES) -> int:
         value = self.number(name)
-        if not 1024 <= value <= MAX_MESSAGE_BYTES:
-            raise BadOptions(f"--{name} is {value}, wanted 1024 to {MAX_MESSAGE_BYTES} bytes")
+        if not 1024 <= value <= most:
+            raise BadOptions(f"--{name} is {value}, wanted 1024 to {most} bytes")
         return value
 
 

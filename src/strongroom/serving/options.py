@@ -14,6 +14,8 @@ from strongroom.errors import BadInput, Refused
 
 MAX_MESSAGE_BYTES: Final = 2**31 - 1  # TensorFlow Serving's own limit
 MAX_BODY_BYTES: Final = 128 * 1024 * 1024  # JSON grows about tenfold in memory
+MAX_HELD_BYTES: Final = 1024**3
+RPC_FRONTS: Final = ("auto", "fast", "grpcio")
 
 
 class BadOptions(BadInput):
@@ -125,6 +127,8 @@ class ListeningOptions:
     insecure: bool
     channel_arguments: tuple[tuple[str, int | str], ...]
     drain_s: float
+    rpc: str  # one of RPC_FRONTS
+    one_port: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +146,8 @@ class LimitOptions:
 
     max_message_bytes: int
     max_body_bytes: int
+    max_held_bytes: int
+    max_connections: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +156,7 @@ class MonitoringOptions:
 
     config_file: Path | None
     grpc_health: bool
+    reflection: bool
     health_bind: str
     health_port: int
 
@@ -175,6 +182,10 @@ class Options:
                 "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set.",
                 fix="Give --port or --grpc_socket_path.",
             )
+        if listening.rpc not in RPC_FRONTS:
+            raise BadOptions(f"--rpc is {listening.rpc[:40]!r}, wanted {', '.join(RPC_FRONTS)}")
+        if listening.one_port and (listening.rpc == "grpcio" or not listening.grpc_port):
+            raise BadOptions("--one_port needs the fast front end and a --port")
         if listening.insecure and listening.ssl_config is not None:
             raise BadOptions("--insecure and --ssl_config_file contradict each other", fix="Leave out --insecure.")
         if listening.insecure and not is_loopback(listening.bind):
