@@ -9,7 +9,9 @@ from typing import Final
 
 from strongroom.errors import BadInput, Refused, StrongroomError, Tampered, Unreachable
 from strongroom.tfserving.codes import Code
+from strongroom.tfserving.config import ConfigConflict
 from strongroom.tfserving.datatypes import UnsupportedType
+from strongroom.tfserving.json_response import NotWritable
 
 MAX_DETAILS: Final = 1024  # characters; what follows is replaced by the mark below
 _CUT: Final = "...TRUNCATED"
@@ -89,6 +91,13 @@ class ModelFailed(Unreachable):
         self.status = status
 
 
+class ModelsNotAvailable(Unreachable):
+    """New models of a configuration have no version that can answer, so nothing of it was applied."""
+
+    code = "SR-MODELS-NOT-AVAILABLE"
+    fix = "The server's log says what is wrong with each version; correct it and reload again."
+
+
 class ClientNotAuthenticated(Refused):
     """A client's certificate is not one for clients."""
 
@@ -105,6 +114,8 @@ class BadCall(BadInput):
 
 _CODES: Final[dict[type[StrongroomError], Code]] = {
     NotServed: Code.NOT_FOUND,
+    ConfigConflict: Code.FAILED_PRECONDITION,
+    ModelsNotAvailable: Code.UNKNOWN,
     SignatureNotFound: Code.FAILED_PRECONDITION,
     UnexpectedMethod: Code.INTERNAL,
     NotOffered: Code.UNIMPLEMENTED,
@@ -113,6 +124,7 @@ _CODES: Final[dict[type[StrongroomError], Code]] = {
     TooSlow: Code.DEADLINE_EXCEEDED,
     EngineFailed: Code.INTERNAL,
     ServerDefect: Code.INTERNAL,
+    NotWritable: Code.INTERNAL,
     BadCall: Code.INTERNAL,
     ClientNotAuthenticated: Code.UNAUTHENTICATED,
     BadInput: Code.INVALID_ARGUMENT,

@@ -179,6 +179,7 @@ def test_what_runs_finishes_before_its_version_goes(base, model):
         await model.look()
         served = model.versions.find(1)
         answers = [asyncio.create_task(predict(served)) for _ in range(50)]
+        del served
         await asyncio.sleep(0)
         (folder / "model.onnx").unlink()
         folder.rmdir()
