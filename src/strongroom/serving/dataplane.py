@@ -19,7 +19,7 @@ from strongroom.serving.tickets import Deadlines, Ticket, awaited, tell
 from strongroom.tfserving.datatypes import Array, DataType
 from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.predict_wire import PredictCall
-from strongroom.tfserving.signatures import DEFAULT_SIGNATURE
+from strongroom.tfserving.signatures import DEFAULT_SIGNATURE, Signature
 from strongroom.tfserving.status import VersionStatus
 from strongroom.tfserving.tensors import Limits
 
@@ -144,12 +144,16 @@ class Dataplane:
         signature = served.signatures.get(name)
         if signature is None:
             raise SignatureNotFound(f'Serving signature key "{name}" not found.')
-        if self.check_method_names:
-            check_method(signature)
+        self.check_signature(signature)
         check_names(call.inputs, signature)
         outputs = chosen_outputs(call.output_filter, signature)
         inputs = decoded_inputs(call.inputs, signature, self.limits)
         return self.start(served, name, inputs, outputs, reply, deadline=deadline)
+
+    def check_signature(self, signature: Signature) -> None:
+        """Raise UnexpectedMethod where signatures are held to their methods and this one is for none."""
+        if self.check_method_names:
+            check_method(signature)
 
     async def predicted(self, call: PredictCall, *, timeout_s: float | None = None) -> Prediction:
         """Answer a PredictRequest: the awaitable twin of `predict`."""

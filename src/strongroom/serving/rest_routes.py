@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -18,14 +19,14 @@ from strongroom.errors import StrongroomError
 from strongroom.serving.dataplane import Dataplane, Query
 from strongroom.serving.evidence import Evidence
 from strongroom.serving.http1 import Refusal, Request, plain_body
+from strongroom.serving.metrics import Metrics
 from strongroom.serving.operations import Operations
 from strongroom.serving.rest_front import Answer
-from strongroom.serving.status import BadRequest, NotOffered, code_of, details, peers_view
+from strongroom.serving.rest_inference import RestInference
+from strongroom.serving.status import BadRequest, code_of, details, peers_view
+from strongroom.tfserving.codes import Code
 from strongroom.tfserving.json_models import metadata_json, status_json
-from strongroom.tfserving.json_request import arrays_of, is_row_form, signature_name
-from strongroom.tfserving.json_response import columns_text, rows_text
-from strongroom.tfserving.json_values import parse_body
-from strongroom.tfserving.signatures import DEFAULT_SIGNATURE
+from strongroom.tfserving.json_response import NonFinite
 
 _WHICH: Final = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
 _POST: Final = re.compile(
@@ -41,6 +42,7 @@ _CORS: Final = {
     "Access-Control-Allow-Headers": "Content-Type",
 }
 _INT64_STOP: Final = 2**63
+ENTRYPOINT: Final = "REST"
 _log: Final = logging.getLogger(__name__)
 
 
@@ -54,6 +56,8 @@ class RestRoutes:
     max_body_bytes: int
     cors: bool = False
     evidence: Evidence | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    nan: NonFinite = NonFinite.TOKEN
 
     async def answer(self, request: Request) -> Answer:
         """Return the answer to any request; never raises, but for cancellation."""
@@ -73,24 +77,50 @@ class RestRoutes:
         if answer := self.operations.answer(request.method, path):
             return answer
         if _OURS.fullmatch(path):
+            if self.cors and request.method == "OPTIONS":
+                origin = request.headers.get("origin", "")
+                return Answer(200) if "http://" in origin or "https://" in origin else Answer(400)
             return await self._serving(request, path)
         if request.method in {"GET", "HEAD"} and path == "/strongroom/v1/evidence" and self.evidence is not None:
             return _json(await self.evidence.answer(query[6:] if query.startswith("nonce=") else ""))
         return Answer(404, b"Not Found\n", _TEXT)
 
     async def _serving(self, request: Request, path: str) -> Answer:
-        if self.cors and request.method == "OPTIONS":
-            origin = request.headers.get("origin", "")
-            return Answer(200) if "http://" in origin or "https://" in origin else Answer(400)
+        """Answer a path of TensorFlow Serving's, and count how it ended."""
+        seen = _Seen()
+        try:
+            answer = await self._dispatch(request, path, seen)
+        except StrongroomError as problem:
+            seen.code = code_of(problem)
+            answer = _error(seen.code.http, peers_view(problem))
+        except Exception:
+            self.metrics.count_request(seen.model, Code.INTERNAL)
+            raise
+        self.metrics.count_request(seen.model, seen.code)
+        if seen.code is Code.OK:
+            self.metrics.observe_request(seen.model, seen.verb, ENTRYPOINT, (perf_counter() - seen.began) * 1e6)
+        return answer
+
+    async def _dispatch(self, request: Request, path: str, seen: _Seen) -> Answer:
         if request.method == "GET" and (match := _GET.fullmatch(path)):
-            if match["name"] is None:
+            query = seen.query_of(match)
+            if not query.name:
                 raise BadRequest("Missing model name in request.")
-            return self._describe(_query(match), metadata=match["what"] == "metadata")
-        if request.method == "POST" and (match := _POST.fullmatch(path)) and match["verb"].islower():
-            if match["verb"] != "predict":
-                raise NotOffered(f"{match['verb']} is not offered by this server")
-            return await self._predict(_query(match), request)
+            return self._describe(query, metadata=match["what"] == "metadata")
+        if request.method == "POST" and (match := _POST.fullmatch(path)):
+            query = seen.query_of(match)
+            if match["verb"].islower():
+                seen.verb = match["verb"]
+                raw = plain_body(request, max_bytes=self.max_body_bytes)
+                if isinstance(raw, Refusal):
+                    seen.code = Code.INVALID_ARGUMENT
+                    return _error(raw.status, raw.sentence)
+                return _text(await self._inference.answer(seen.verb, query, raw))
         raise BadRequest(f"Malformed request: {request.method} {path}")
+
+    @property
+    def _inference(self) -> RestInference:
+        return RestInference(dataplane=self.dataplane, metrics=self.metrics, timeout_s=self.timeout_s, nan=self.nan)
 
     def _describe(self, query: Query, *, metadata: bool) -> Answer:
         if not metadata:
@@ -98,25 +128,28 @@ class RestRoutes:
         served = self.dataplane.choose(query)
         return _text(metadata_json(served.name, served.version, served.signatures))
 
-    async def _predict(self, query: Query, request: Request) -> Answer:
-        raw = plain_body(request, max_bytes=self.max_body_bytes)
-        if isinstance(raw, Refusal):
-            return _error(raw.status, raw.sentence)
-        body = parse_body(raw)
-        name = signature_name(body)
-        served = self.dataplane.choose(query)
-        signature = served.signatures.get(name or DEFAULT_SIGNATURE)
-        if signature is None:
-            raise BadRequest(f'Serving signature name: "{name}" not found in signature def')
-        if not signature.inputs:
-            raise BadRequest(f"Failed to get input map for signature: {name or 'DEFAULT'}")
-        by_row = is_row_form(body)
-        inputs = arrays_of(body, signature.inputs)
-        del body, raw
-        prediction = await self.dataplane.run(
-            served, name or DEFAULT_SIGNATURE, inputs, list(signature.outputs), timeout_s=self.timeout_s
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of a request so far, for the metrics."""
+
+    model: str = ""
+    verb: str = ""
+    code: Code = Code.OK
+    began: float = field(default_factory=perf_counter)
+
+    def query_of(self, match: re.Match[str]) -> Query:
+        """Return which model a path means; the order of the refusals is the interface's."""
+        name = match["name"]
+        self.model = "" if name is None else _decoded(name, "model name")
+        version, label = match["version"], match["label"]
+        if version is not None and (len(version.lstrip("0")) > 19 or int(version[-19:]) >= _INT64_STOP):
+            raise BadRequest(f"Failed to convert version: {version} to numeric.")
+        return Query(
+            self.model,
+            version=None if version is None else int(version.lstrip("0") or "0"),
+            label=None if label is None else _decoded(label, "model version label"),
         )
-        return _text(rows_text(prediction.outputs) if by_row else columns_text(prediction.outputs))
 
 
 def _split_target(target: bytes) -> tuple[str, str]:
@@ -126,18 +159,6 @@ def _split_target(target: bytes) -> tuple[str, str]:
     except httptools.HttpParserInvalidURLError:
         return "", ""
     return (url.path or b"").decode("latin-1"), (url.query or b"").decode("latin-1")
-
-
-def _query(match: re.Match[str]) -> Query:
-    version = match["version"]
-    if version is not None and (len(version.lstrip("0")) > 19 or int(version[-19:]) >= _INT64_STOP):
-        raise BadRequest(f"Failed to convert version: {version} to numeric.")
-    label = match["label"]
-    return Query(
-        _decoded(match["name"], "model name"),
-        version=None if version is None else int(version.lstrip("0") or "0"),
-        label=None if label is None else _decoded(label, "model version label"),
-    )
 
 
 def _decoded(text: str, what: str) -> str:

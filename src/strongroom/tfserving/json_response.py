@@ -9,24 +9,44 @@ import base64
 import json
 import math
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
 
-from strongroom.tfserving.datatypes import Array, DataType, UnsupportedType
+from strongroom.errors import Unreachable
+from strongroom.tfserving.datatypes import Array, DataType
+from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.tensors import BadTensor
 
 _BARE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+_TOKENS: Final = frozenset(_BARE.values())
 _INTEGERS: Final = frozenset({
     DataType.DT_INT8, DataType.DT_UINT8, DataType.DT_INT16, DataType.DT_INT32, DataType.DT_INT64, DataType.DT_UINT32,
     DataType.DT_UINT64,
 })  # fmt: skip
 
 
-def rows_text(outputs: Mapping[str, tuple[DataType, Array]]) -> str:
+class NonFinite(StrEnum):
+    """What is written for NaN and the infinities, which JSON has no word for."""
+
+    TOKEN = "token"  # noqa: S105  # bare NaN, Infinity, -Infinity: TensorFlow Serving's way
+    NULL = "null"
+    ERROR = "error"
+
+
+class NotWritable(Unreachable):
+    """An answer holds NaN or an infinity, and the server was told not to write these."""
+
+    code = "SR-REST-NAN"
+    fix = "Look at the inputs; or start the server with --rest_nan=token or --rest_nan=null."
+
+
+def rows_text(outputs: Mapping[str, tuple[DataType, Array]], nan: NonFinite = NonFinite.TOKEN) -> str:
     """Return `{"predictions": [...]}`: a value a row for one output, an object a row for several.
 
-    Raises BadTensor where an output has no rows or they differ in number, UnsupportedType for a type JSON has not.
+    Raises BadTensor where an output has no rows, they differ in number or JSON has not its type, NotWritable as `nan`
+    says.
     """
     rows = -1
     for name, (_, array) in outputs.items():
@@ -35,7 +55,7 @@ def rows_text(outputs: Mapping[str, tuple[DataType, Array]]) -> str:
         if rows not in (-1, array.shape[0]):
             raise BadTensor(f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} expecting: {rows}")
         rows = array.shape[0]
-    columns = [_cells(name, *value, depth=1) for name, value in outputs.items()]
+    columns = [_cells(name, *value, nan, depth=1) for name, value in outputs.items()]
     if len(columns) == 1:
         lines = columns[0]
     else:
@@ -44,9 +64,9 @@ def rows_text(outputs: Mapping[str, tuple[DataType, Array]]) -> str:
     return f'{{"predictions": [{", ".join(lines)}]}}'
 
 
-def columns_text(outputs: Mapping[str, tuple[DataType, Array]]) -> str:
-    """Return `{"outputs": ...}`: the bare value for one output, an object for several. Raises UnsupportedType."""
-    cells = {json.dumps(name): _cells(name, *value, depth=0)[0] for name, value in outputs.items()}
+def columns_text(outputs: Mapping[str, tuple[DataType, Array]], nan: NonFinite = NonFinite.TOKEN) -> str:
+    """Return `{"outputs": ...}`: the bare value for one output, an object for several. Raises as `rows_text`."""
+    cells = {json.dumps(name): _cells(name, *value, nan, depth=0)[0] for name, value in outputs.items()}
     return f'{{"outputs": {next(iter(cells.values())) if len(cells) == 1 else _object(cells.items())}}}'
 
 
@@ -54,9 +74,36 @@ def _object(pairs: object) -> str:
     return "{" + ", ".join(f"{key}: {value}" for key, value in pairs) + "}"  # type: ignore[attr-defined]
 
 
-def _cells(name: str, dtype: DataType, array: Array, *, depth: int) -> list[str]:
+def classifications_text(result: ProtoMessage, nan: NonFinite = NonFinite.TOKEN) -> str:
+    """Return a ClassificationResult as `{"results": [[["label", score], …], …]}`. Raises NotWritable."""
+    rows = []
+    for row in result.classifications:
+        scores = _finite(float_texts(np.array([each.score for each in row.classes], np.float32)), nan)
+        labels = [json.dumps(each.label) for each in row.classes]
+        rows.append(f"[{', '.join(f'[{label}, {score}]' for label, score in zip(labels, scores, strict=True))}]")
+    return f'{{"results": [{", ".join(rows)}]}}'
+
+
+def regressions_text(result: ProtoMessage, nan: NonFinite = NonFinite.TOKEN) -> str:
+    """Return a RegressionResult as `{"results": [value, …]}`. Raises NotWritable."""
+    values = float_texts(np.array([each.value for each in result.regressions], np.float32))
+    return f'{{"results": [{", ".join(_finite(values, nan))}]}}'
+
+
+def _finite(texts: list[str], nan: NonFinite) -> list[str]:
+    """Return number texts with NaN and the infinities as `nan` says. Raises NotWritable."""
+    if nan is NonFinite.TOKEN or _TOKENS.isdisjoint(texts):
+        return texts
+    if nan is NonFinite.ERROR:
+        raise NotWritable("the answer holds NaN or Infinity")
+    return ["null" if text in _TOKENS else text for text in texts]
+
+
+def _cells(name: str, dtype: DataType, array: Array, nan: NonFinite, *, depth: int) -> list[str]:
     """Return the texts of an array's parts below its first `depth` dimensions (0: one text, 1: one a row)."""
     texts = _leaves(name, dtype, array)
+    if dtype in (DataType.DT_FLOAT, DataType.DT_DOUBLE):
+        texts = _finite(texts, nan)
     for size in reversed(array.shape[depth:]):
         count = len(texts) // size if size else math.prod(array.shape[: array.shape.index(0)])
         texts = [f"[{', '.join(texts[at * size : (at + 1) * size])}]" for at in range(count)]
@@ -74,7 +121,7 @@ def _leaves(name: str, dtype: DataType, array: Array) -> list[str]:
         return ["true" if each else "false" for each in array.ravel().tolist()]
     if dtype is DataType.DT_STRING:
         return [_string_text(name, each) for each in array.ravel().tolist()]
-    raise UnsupportedType(f"Failed to write JSON value for tensor type: {dtype.word}")
+    raise BadTensor(f"Failed to write JSON value for tensor type: {dtype.word}")
 
 
 def float_texts(values: Array) -> list[str]:

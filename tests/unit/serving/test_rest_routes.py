@@ -132,8 +132,19 @@ REFUSED = [
     ("GET", "/v1/models/default/versions/99", 404, "Could not find version 99 of model default"),
     ("GET", "/v1/models/nope/metadata", 404, "Servable not found for request: Latest(nope)"),
     ("GET", "/v1/models/default/versions/9/metadata", 404, "Servable not found for request: Specific(default, 9)"),
-    ("POST", "/v1/models/default:classify", 501, "classify is not offered by this server"),
-    ("POST", "/v1/models/default:regress", 501, "regress is not offered by this server"),
+    ("POST", "/v1/models/default:classify", 400, "JSON Parse error: The document is empty"),
+    (
+        "POST",
+        "/v1/models/m/versions/99999999999999999999:PREDICT",
+        400,
+        "Failed to convert version: 99999999999999999999 to numeric.",
+    ),
+    (
+        "GET",
+        "/v1/models/versions/99999999999999999999",
+        400,
+        "Failed to convert version: 99999999999999999999 to numeric.",
+    ),
     ("POST", "/v1/models/default:predict", 400, "JSON Parse error: The document is empty"),
 ]
 
@@ -150,7 +161,8 @@ def test_paths_are_refused_word_for_word(ask, method, path, status, text):
     ("path", "body", "status", "text"),
     [("half:predict", {"instances": [1]}, 404, "Servable not found for request: Latest(half)"),
      ("half:predict", {"signature_name": 1}, 400,
-      "JSON Value: 1 not formatted correctly. 'signature_name' key must be a string value."),
+      'JSON Value: {\n    "signature_name": 1\n} not formatted correctly. '
+      "'signature_name' key must be a string value."),
      ("default/labels/nope:predict", {"instances": [1]}, 400, "Unrecognized servable version label: nope"),
      ("default:predict", {"signature_name": "nope", "instances": [1]}, 400,
       'Serving signature name: "nope" not found in signature def'),

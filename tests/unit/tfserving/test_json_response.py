@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from strongroom.tfserving.codes import Code
-from strongroom.tfserving.datatypes import DataType, UnsupportedType
+from strongroom.tfserving.datatypes import DataType
 from strongroom.tfserving.json_models import metadata_json, status_json
-from strongroom.tfserving.json_response import columns_text, float_texts, rows_text
+from strongroom.tfserving.json_response import (
+    NonFinite,
+    NotWritable,
+    classifications_text,
+    columns_text,
+    float_texts,
+    regressions_text,
+    rows_text,
+)
+from strongroom.tfserving.messages import ClassificationResult, RegressionResult
 from strongroom.tfserving.signatures import Signature, TensorSpec
 from strongroom.tfserving.status import State, VersionStatus
 from strongroom.tfserving.tensors import BadTensor
@@ -78,8 +87,35 @@ def test_rows_need_the_same_number():
 
 
 def test_types_without_json_are_refused():
-    with pytest.raises(UnsupportedType, match="Failed to write JSON value for tensor type: half"):
+    with pytest.raises(BadTensor, match="Failed to write JSON value for tensor type: half"):
         columns_text({"y": (DataType.DT_HALF, np.zeros(1, np.float16))})
+
+
+@pytest.mark.parametrize("text", [rows_text, columns_text])
+def test_numbers_that_json_has_no_word_for_are_nulls_or_an_error_where_one_wants_that(text):
+    outputs = {"y": floats(1, np.nan, -np.inf)}
+    assert "NaN, -Infinity" in text(outputs)
+    assert next(iter(json.loads(text(outputs, NonFinite.NULL)).values())) == [1, None, None]
+    with pytest.raises(NotWritable) as caught:
+        text(outputs, NonFinite.ERROR)
+    assert caught.value.code == "SR-REST-NAN"
+    assert text({"y": floats(1, 2)}, NonFinite.ERROR) == text({"y": floats(1, 2)})
+    strings = {"y": (DataType.DT_STRING, np.array([b"NaN"], object))}
+    assert text(strings, NonFinite.ERROR) == text(strings)
+
+
+def test_classifications_are_pairs_and_regressions_values():
+    result = ClassificationResult()
+    row = result.classifications.add()
+    row.classes.add(label='a"', score=0.5)
+    row.classes.add(score=float("nan"))
+    result.classifications.add()
+    assert classifications_text(result) == '{"results": [[["a\\"", 0.5], ["", NaN]], []]}'
+    assert json.loads(classifications_text(result, NonFinite.NULL)) == {"results": [[['a"', 0.5], ["", None]], []]}
+    values = RegressionResult()
+    values.regressions.add(value=42)
+    values.regressions.add(value=1e7)
+    assert regressions_text(values) == '{"results": [42.0, 1e+07]}'
 
 
 def test_status_is_printed_with_its_defaults():

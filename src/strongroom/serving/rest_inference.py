@@ -1,0 +1,78 @@
+"""REST bodies of predict, classify and regress to answers, over the dataplane.
+
+Source: spec `model-server.md` sections 4.1 to 4.3; the order of checks is part of the interface: predict looks for the
+model after the signature's name was read, classify and regress after the whole body was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from strongroom.serving.dataplane import Dataplane, Query
+from strongroom.serving.inference import Inference
+from strongroom.serving.metrics import Metrics
+from strongroom.serving.status import BadRequest
+from strongroom.tfserving.descriptors import ProtoMessage
+from strongroom.tfserving.json_examples import input_of
+from strongroom.tfserving.json_request import arrays_of, is_row_form, signature_name
+from strongroom.tfserving.json_response import (
+    NonFinite,
+    classifications_text,
+    columns_text,
+    regressions_text,
+    rows_text,
+)
+from strongroom.tfserving.json_values import parse_body
+from strongroom.tfserving.messages import ClassificationRequest, ModelSpec, RegressionRequest
+from strongroom.tfserving.signatures import DEFAULT_SIGNATURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestInference:
+    """Answers bodies with JSON; `timeout_s` is the run deadline. Every method raises what the dataplane raises."""
+
+    dataplane: Dataplane
+    metrics: Metrics
+    timeout_s: float
+    nan: NonFinite
+
+    async def answer(self, verb: str, query: Query, body: bytes) -> str:
+        """Answer one of predict, classify, regress. Raises BadJson as well."""
+        if verb == "predict":
+            return await self._predict(query, body)
+        asked, given = _inference_request(query, body)
+        inference = Inference(dataplane=self.dataplane, metrics=self.metrics)
+        if verb == "classify":
+            request = ClassificationRequest(model_spec=asked, input=given)
+            made = await inference.classify(request, timeout_s=self.timeout_s)
+            return classifications_text(made.result, self.nan)
+        made = await inference.regress(RegressionRequest(model_spec=asked, input=given), timeout_s=self.timeout_s)
+        return regressions_text(made.result, self.nan)
+
+    async def _predict(self, query: Query, raw: bytes) -> str:
+        body = parse_body(raw)
+        asked = signature_name(body)
+        name = asked or DEFAULT_SIGNATURE
+        served = self.dataplane.choose(query)
+        signature = served.signatures.get(name)
+        if signature is None:
+            raise BadRequest(f'Serving signature name: "{name}" not found in signature def')
+        if not signature.inputs:
+            raise BadRequest(f"Failed to get input map for signature: {asked or 'DEFAULT'}")
+        by_row = is_row_form(body)
+        inputs = arrays_of(body, signature.inputs)
+        del body, raw
+        self.dataplane.check_signature(signature)
+        prediction = await self.dataplane.run(served, name, inputs, list(signature.outputs), timeout_s=self.timeout_s)
+        return rows_text(prediction.outputs, self.nan) if by_row else columns_text(prediction.outputs, self.nan)
+
+
+def _inference_request(query: Query, raw: bytes) -> tuple[ProtoMessage, ProtoMessage]:
+    """Return the ModelSpec and the Input of a classify or regress body."""
+    body = parse_body(raw)
+    spec = ModelSpec(name=query.name, signature_name=signature_name(body))
+    if query.version is not None:
+        spec.version.value = query.version
+    elif query.label is not None:
+        spec.version_label = query.label
+    return spec, input_of(body)
