@@ -161,8 +161,8 @@ def test_paths_are_refused_word_for_word(ask, method, path, status, text):
     ("path", "body", "status", "text"),
     [("half:predict", {"instances": [1]}, 404, "Servable not found for request: Latest(half)"),
      ("half:predict", {"signature_name": 1}, 400,
-      'JSON Value: {\n    "signature_name": 1\n} not formatted correctly. '
-      "'signature_name' key must be a string value."),
+      ('JSON Value: {\n    "signature_name": 1\n} not formatted correctly. '
+       "'signature_name' key must be a string value.")),
      ("default/labels/nope:predict", {"instances": [1]}, 400, "Unrecognized servable version label: nope"),
      ("default:predict", {"signature_name": "nope", "instances": [1]}, 400,
       'Serving signature name: "nope" not found in signature def'),
