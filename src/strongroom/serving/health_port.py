@@ -37,6 +37,6 @@ async def health_port(host: str, port: int, readiness: Readiness) -> AsyncIterat
 
     front = RestFront(answer, RestSettings(max_body_bytes=1024))
     try:
-        yield await front.start(host, port, None)
+        yield await front.start(host, port, None, shared=True)
     finally:
         await front.stop(1.0)

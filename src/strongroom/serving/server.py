@@ -110,14 +110,18 @@ class Server:
         # 1. The key, from the broker, if the model is sealed.
         key = None
         if options.broker is not None:
+            self.readiness.done("start")  # the key has its own reason
             key = await obtain_key(options.broker, platform, readiness=self.readiness)
+            self.readiness.wait("start", "loading models")
         # 2. The TLS identity.
         listing = await self._list()
         tls = load_tls(options, key, [candidate.version for candidate in listing.candidates])
         # 3. The model.
         model = ModelVersions(options.models.name, self._loader(key))
         await self._load_first(model, listing)
-        dataplane = Dataplane(models={options.models.name: model}, accepting=True)
+        dataplane = Dataplane(
+            models={options.models.name: model}, accepting=True, check_method_names=options.runtime.check_method_names
+        )
         self.readiness.check(lambda: dataplane.not_ready_reason)
         self.metrics.set_models([options.models.name])
         return _Prepared(dataplane=dataplane, model=model, tls=tls, key=key, platform=platform)
@@ -163,6 +167,7 @@ class Server:
         return RestRoutes(
             dataplane=prepared.dataplane, operations=self._operations(prepared), timeout_s=options.rest.timeout_s,
             max_body_bytes=options.limits.max_body_bytes, cors=options.rest.cors, evidence=evidence,
+            metrics=self.metrics, nan=options.rest.nan,
         )  # fmt: skip
 
     def _operations(self, prepared: _Prepared) -> Operations:

@@ -175,6 +175,12 @@ def ports():
         yield held
 
 
+@pytest.fixture
+def two_more_ports():
+    with two_ports() as held:
+        yield held
+
+
 @pytest.fixture(scope="module")
 def launcher(tls):
     """Start servers; whatever still runs at the end of the module is stopped."""

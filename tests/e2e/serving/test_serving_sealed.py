@@ -2,11 +2,13 @@
 
 import base64
 import contextlib
+import http.client
 import json
 import shutil
 import ssl
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,3 +193,64 @@ def test_a_replica_that_waits_for_its_broker_stops_when_told(replica):
     status, _, log = server.end()
     assert status == 0
     assert "Traceback" not in log
+
+
+def probe(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode().strip()
+    finally:
+        connection.close()
+
+
+def until(server, port, wanted):
+    """Ask for readiness until it is as wanted; return it."""
+    pause, seen = threading.Event(), None
+    for _ in range(1200):
+        assert server.process.poll() is None, server.log
+        with contextlib.suppress(ConnectionRefusedError):
+            seen = probe(port)
+            if wanted(*seen):
+                return seen
+        pause.wait(0.05)
+    raise AssertionError(f"the health port says {seen}\n{server.log}")
+
+
+def test_sv_19_a_replica_waits_for_its_key_with_the_reason_then_serves_then_loses_and_regains_its_lease(
+    owner, broker, replica, two_more_ports
+):
+    late = owner.folder / "late"
+    words = ["--status", "OutOfDate", "--advisory", "INTEL-SA-00615"]
+    assert main(["sim", "collateral", *owner.world, "--out", str(late), *words]) == 0
+    shutil.copytree(late / "collateral", replica.folder / "late")
+    shutil.copy(late / "anchors" / "simulated.der", replica.folder / "root.der")
+    port = two_more_ports[0]
+    flags = ["--wait_for_key", f"--health_port={port}", "--self_check=./late", "--self_check_root=root.der",
+             "--key_lease_seconds=1"]  # fmt: skip
+    server = replica.launch(broker, *flags)
+    status, reason = until(server, port, lambda _status, reason: "TCB" in reason)
+    assert status == 503
+    assert reason.startswith("waiting for key: TCB OutOfDate (INTEL-SA-00615); ")
+    assert "Running gRPC" not in server.log
+
+    rules = owner.folder / "workspace" / "policy.toml"
+    before = rules.read_bytes()
+    replica.trust(broker, *flags)
+    trusted = rules.read_bytes()
+    server.wait_ready()
+    assert until(server, port, lambda status, _reason: status == 200) == (200, "ready")
+    assert predict(server, 2.0) == [3.0]
+
+    rules.write_bytes(before)
+    assert (
+        until(server, port, lambda status, _reason: status == 503)[1]
+        == "key lease lost: the broker refused to renew it"
+    )
+    status, _, body = server.rest("POST", f"/v1/models/{NAME}:predict", b'{"inputs": [2.0]}')
+    assert (status, json.loads(body)) == (503, {"error": "key lease lost: the broker refused to renew it"})
+    rules.write_bytes(trusted)
+    until(server, port, lambda status, _reason: status == 200)
+    assert predict(server, 2.0) == [3.0]
+    assert server.end()[0] == 0
