@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 PERCENTILES: Final = (50, 90, 95, 99)
+SHOWN_VALUES: Final = 6  # of a list in the first answer
 
 
 @dataclass(slots=True)
@@ -75,8 +76,37 @@ def percentile(sorted_values: list[float], share: int) -> float:
     return sorted_values[max(0, math.ceil(share / 100 * len(sorted_values)) - 1)]
 
 
-def to_json_object(shape: Shape, tally: Tally) -> dict[str, object]:
-    """Return the run as numbers: milliseconds and images per second; null where nothing was answered."""
+def grid_lines(runs: Iterable[tuple[Shape, Tally]]) -> list[str]:
+    """Return a table of a matrix, images per second / p99 in ms: tasks across, batches down; nothing for one run."""
+    found = {(shape.cnum, shape.batch): to_json_object(shape, tally) for shape, tally in runs}
+    if len(found) < 2:
+        return []
+    across, down = sorted({cnum for cnum, _ in found}), sorted({batch for _, batch in found})
+    lines = ["tps / p99(ms)" + "".join(f"{f'cnum {cnum}':>20}" for cnum in across)]
+    for batch in down:
+        cells = [found.get((cnum, batch)) for cnum in across]
+        words = [f"{cell['tps']:.1f} / {cell['p99_ms']}" if cell else "" for cell in cells]
+        lines.append(f"{f'batch {batch}':<13}" + "".join(f"{word:>20}" for word in words))
+    return lines
+
+
+def shortened(value: object) -> object:
+    """Return JSON's types with long lists cut: their first values, and how many more there are."""
+    match value:
+        case dict(named):
+            return {name: shortened(each) for name, each in named.items()}
+        case list(items) if len(items) > SHOWN_VALUES:
+            return [*map(shortened, items[:SHOWN_VALUES]), f"{len(items) - SHOWN_VALUES} more"]
+        case list(items):
+            return [shortened(each) for each in items]
+    return value
+
+
+def to_json_object(shape: Shape, tally: Tally, *, samples: bool = False) -> dict[str, object]:
+    """Return the run as numbers: milliseconds and images per second; null where nothing was answered.
+
+    `samples` adds the latency of every answered request, in the order of their answers.
+    """
     latencies = sorted(tally.latencies_s)
     answered = len(latencies)
     average = sum(latencies) / answered if answered else math.nan
@@ -90,8 +120,10 @@ def to_json_object(shape: Shape, tally: Tally) -> dict[str, object]:
         "e2e_time_s": round(tally.elapsed_s, 3),
         "average_latency_ms": _milliseconds(average),
         "tps": round(tps, 3),
+        "requests_per_s": round(tps / shape.batch, 3),
         **dict(_percentiles(latencies)),
         "errors": dict(sorted(tally.errors.items())),
+        **({"latencies_ms": [_milliseconds(each) for each in tally.latencies_s]} if samples else {}),
     }
 
 

@@ -80,6 +80,11 @@ def _path(spec: ModelSpec) -> str:
     return f"{base}/labels/{quote(spec.label, safe='')}" if spec.label else base
 
 
+def predict_path(model: str) -> str:
+    """Return where a model's predictions are asked."""
+    return f"{_path(ModelSpec(model))}:predict"
+
+
 def parse_json(data: bytes) -> object:
     """Return a JSON value. Raises BadAnswer."""
     try:
