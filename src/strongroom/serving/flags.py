@@ -26,6 +26,7 @@ from strongroom.serving.options import (
     RestOptions,
     RuntimeOptions,
 )
+from strongroom.tfserving.json_response import NonFinite
 
 
 def without_effect(given: Mapping[str, Value]) -> list[str]:
@@ -133,7 +134,15 @@ def _rest(flags: _Flags) -> RestOptions:
         timeout_s=flags.positive("rest_api_timeout_in_ms") / 1000,
         cors=flags.switch("rest_api_enable_cors_support"),
         outputs_as_content=flags.switch("enable_serialization_as_tensor_content"),
+        nan=_non_finite(flags.text("rest_nan")),
     )
+
+
+def _non_finite(text: str) -> NonFinite:
+    try:
+        return NonFinite(text)
+    except ValueError:
+        raise BadOptions(f"--rest_nan is {text[:80]!r}, wanted {', '.join(NonFinite)}") from None
 
 
 def _limits(flags: _Flags) -> LimitOptions:

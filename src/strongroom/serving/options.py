@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from strongroom.errors import BadInput, Refused
+from strongroom.tfserving.json_response import NonFinite
 
 MAX_MESSAGE_BYTES: Final = 2**31 - 1  # TensorFlow Serving's own limit
 MAX_BODY_BYTES: Final = 128 * 1024 * 1024  # JSON grows about tenfold in memory
@@ -133,11 +134,12 @@ class ListeningOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestOptions:
-    """How requests are answered: REST's deadline and CORS, gRPC's form of tensors."""
+    """How requests are answered: REST's deadline, CORS and word for NaN, gRPC's form of tensors."""
 
     timeout_s: float
     cors: bool
     outputs_as_content: bool
+    nan: NonFinite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
