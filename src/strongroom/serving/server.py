@@ -17,6 +17,7 @@ from typing import Final
 from strongroom.errors import Unreachable
 from strongroom.platforms import Platform
 from strongroom.secret import Secret
+from strongroom.serving import loops
 from strongroom.serving.dataplane import Dataplane
 from strongroom.serving.engines import EngineOptions
 from strongroom.serving.evidence import Evidence
@@ -49,7 +50,7 @@ class NothingToServe(Unreachable):
 def serve(options: Options) -> int:
     """Run the server until SIGTERM or SIGINT; return the exit status. Raises what keeps it from starting."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold keys and the model
-    return asyncio.run(_until_stopped(options))
+    return loops.run(_until_stopped(options))
 
 
 async def _until_stopped(options: Options) -> int:

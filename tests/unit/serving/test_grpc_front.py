@@ -46,7 +46,7 @@ def front_with(base, on_loop):
         plane = Dataplane(models={"default": model}, accepting=True)
         settings = {"addresses": ["127.0.0.1:0"], "max_message_bytes": 2**31 - 1, **settings}
         rpc = Rpc(plane, outputs_as_content=settings.pop("outputs_as_content", False))
-        front = GrpcFront(rpc, GrpcSettings(**settings), tls)
+        front = GrpcFront(rpc.methods, GrpcSettings(**settings), tls)
         (port,) = await front.start()
         running.append((front, model))
         return port
@@ -243,7 +243,7 @@ def test_sv_17_stop_finishes_running_calls_or_fails_them_explicitly(base, on_loo
         model = ModelVersions("default", PlainLoader(EngineOptions(intra_op_threads=1)))
         await model.settle(latest(list_versions(base.folder, model="m").candidates))
         settings = GrpcSettings(addresses=["127.0.0.1:0"], max_message_bytes=2**31 - 1)
-        front = GrpcFront(Rpc(Dataplane(models={"default": model}, accepting=True)), settings, None)
+        front = GrpcFront(Rpc(Dataplane(models={"default": model}, accepting=True)).methods, settings, None)
         (port,) = await front.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=ANY_SIZE) as channel:
             method = channel.unary_unary(PREDICT)
