@@ -23,6 +23,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         "Own models and keys",
         (
             Verb("init", "init", "make a workspace: CA, signing key, key store, policy, ledger"),
+            Verb("model convert", "model_convert", "turn a model into a SavedModel or ONNX, and prove the result"),
             Verb("model publish", "model_publish", "seal and sign a model version for machines you do not trust"),
             Verb("certs one-way", "certs_one_way", "write a server's TLS set in the ssl_configure layout"),
             Verb("certs two-way", "certs_two_way", "write server and client TLS sets in the ssl_configure layout"),
