@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from strongroom.bundles import OpenBundle, open_bundle
 from strongroom.secret import Secret
-from strongroom.serving.engines import Engine, EngineOptions, FolderFiles, load
+from strongroom.serving.engines import Engine, EngineOptions, FolderFiles, ModelFiles, load
 from strongroom.serving.engines.choice import AUTO
 from strongroom.serving.engines.files import CHUNK_BYTES
 from strongroom.serving.versions import Candidate
+from strongroom.serving.warmup import Preparation
 
 
 class Loader(Protocol):
@@ -32,10 +33,14 @@ class PlainLoader:
     """Versions as TensorFlow Serving has them: the model's own files, readable by the operator."""
 
     options: EngineOptions
+    model: str = "default"
+    preparation: Preparation | None = None
 
     def load(self, candidate: Candidate) -> Engine:
-        """Load a version. Raises what the engine raises, FileTooLong or OSError."""
-        return load(self.options.engine, FolderFiles(candidate.folder), self.options)
+        """Load a version. Raises what the engine and its warm-up raise, FileTooLong or OSError."""
+        files = FolderFiles(candidate.folder)
+        engine = load(self.options.engine, files, self.options)
+        return _prepared(engine, files, candidate, self.model, self.preparation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +51,29 @@ class SealedLoader:
     key: Secret
     owner: Ed25519PublicKey
     options: EngineOptions
+    preparation: Preparation | None = None
 
     def load(self, candidate: Candidate) -> Engine:
-        """Load a version. Raises what `open_bundle` and the engine raise."""
+        """Load a version. Raises what `open_bundle`, the engine and its warm-up raise."""
         bundle: OpenBundle = open_bundle(
             candidate.folder, key=self.key, owner=self.owner, name=self.model, version=candidate.version
         )
         wanted = bundle.manifest.engine if self.options.engine == AUTO else self.options.engine
-        return load(wanted, BundleFiles(bundle), self.options)
+        files = BundleFiles(bundle)
+        return _prepared(load(wanted, files, self.options), files, candidate, self.model, self.preparation)
+
+
+def _prepared(
+    engine: Engine, files: ModelFiles, candidate: Candidate, model: str, preparation: Preparation | None
+) -> Engine:
+    if preparation is None:
+        return engine
+    try:
+        preparation.prepare(engine, files, model=model, version=candidate.version, path=str(candidate.folder))
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 @dataclass(frozen=True, slots=True)
