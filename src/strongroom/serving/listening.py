@@ -53,7 +53,8 @@ async def listening(
 ) -> AsyncIterator[None]:
     """Listen while the block runs; then take nothing new, finish what was accepted, close (SV-17).
 
-    `ready` is what the health service tells. Raises OSError where an address cannot be used, and what TLS refuses.
+    Ports are shared (SO_REUSEPORT) with this user's other servers, as TensorFlow Serving's are: a successor can start
+    before its predecessor has drained. `ready` is what the health service tells. Raises OSError where an address cannot be used, and what TLS refuses.
     """
     methods, streams, health = _services(options, rpc, ready)
     listeners = _Listeners(options, tls, methods=methods, streams=streams, rest=routes.answer)
@@ -135,7 +136,7 @@ class _Listeners:
         rest = self._front({}, {}, self.rest) if fast else self._http1_front()
         self.stops.append(rest.stop)
         context = self.tls.context([HTTP2, HTTP1] if fast else [HTTP1]) if self.tls is not None else None
-        port = await rest.listen(listening.bind, listening.rest_port, context)
+        port = await rest.listen(listening.bind, listening.rest_port, context, shared=True)
         _log.info("Exporting HTTP/REST API at:%s:%d ...", listening.bind, port)
 
     async def _open_fast(self) -> None:
@@ -147,7 +148,7 @@ class _Listeners:
         if self.tls is not None:
             context = self.tls.context([HTTP2, HTTP1] if listening.one_port else [HTTP2])
         if listening.grpc_port:
-            port = await front.listen(listening.bind, listening.grpc_port, context)
+            port = await front.listen(listening.bind, listening.grpc_port, context, shared=True)
             _log.info("Running gRPC ModelServer at %s:%d ...", listening.bind, port)
             if listening.one_port:
                 _log.info("Exporting HTTP/REST API at:%s:%d ...", listening.bind, port)
@@ -219,6 +220,7 @@ def grpc_settings(options: Options) -> GrpcSettings:
     return GrpcSettings(
         addresses=addresses,
         max_message_bytes=options.limits.max_message_bytes,
+        shared=True,
         channel_arguments=options.listening.channel_arguments,
     )
 
