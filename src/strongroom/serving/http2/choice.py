@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 
 from strongroom.errors import Unreachable
 from strongroom.serving.http2.base import Session, SessionSettings
@@ -24,6 +25,12 @@ class Http2Unavailable(Unreachable):
 def implementations() -> dict[str, Factory]:
     """Return what works here, the best first."""
     found: dict[str, Factory] = {}
+    try:
+        compiled = import_module("strongroom.serving.http2._codec")
+    except ImportError:  # not built, or without the library it is linked to
+        pass
+    else:
+        found["compiled"] = compiled.CodecSession
     if opened() is not None:
         found["cffi"] = CffiSession
     return found
