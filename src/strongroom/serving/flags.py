@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -97,8 +97,11 @@ def _models(flags: _Flags) -> ModelOptions:
 def _runtime(flags: _Flags) -> RuntimeOptions:
     threads = flags.number("tensorflow_session_parallelism")
     return RuntimeOptions(
+        engine=flags.one_of("engine", ("auto", "onnx", "tensorflow", "openvino")),
+        openvino_precision=flags.one_of("openvino_precision", ("f32", "bf16")),
         intra_op_threads=flags.threads("tensorflow_intra_op_parallelism") or threads,
         inter_op_threads=flags.threads("tensorflow_inter_op_parallelism") or threads,
+        session_config=flags.path("tensorflow_session_config_file"),
         saved_model_tags=tuple(filter(None, flags.text("saved_model_tags").split(","))),
         check_method_names=flags.switch("enable_signature_method_name_check"),
         warmup=flags.switch("enable_model_warmup"),
@@ -212,6 +215,12 @@ class _Flags:
 
     def number(self, name: str) -> int:
         return int(self.value(name))
+
+    def one_of(self, name: str, words: Sequence[str]) -> str:
+        text = self.text(name)
+        if text not in words:
+            raise BadOptions(f"--{name} is {text[:80]!r}, wanted one of {', '.join(words)}")
+        return text
 
     def positive(self, name: str) -> int | float:
         value = cast("int | float", self.value(name))

@@ -156,7 +156,8 @@ class Model:
         self.warnings = warnings
         for version, missing in unfinished.items():
             if self.versions.unfinished.get(version) != missing:
-                _log.warning("%s version %d is not complete: %s", self.name, version, missing)
+                level = logging.INFO if missing == STILL_CHANGING else logging.WARNING
+                _log.log(level, "%s version %d is not served yet: %s", self.name, version, missing)
 
 
 def chosen(

@@ -97,10 +97,16 @@ class ModelOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeOptions:
-    """What runs the models: threads (0 = the engine's choice), and what is loaded of a model, and how."""
+    """What runs the models: threads (0 = the engine's choice), and what is loaded of a model, and how.
 
+    `session_config`: a text ConfigProto whose threads count where the flags name none.
+    """
+
+    engine: str
+    openvino_precision: str
     intra_op_threads: int
     inter_op_threads: int
+    session_config: Path | None
     saved_model_tags: tuple[str, ...]
     check_method_names: bool
     warmup: bool

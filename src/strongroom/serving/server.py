@@ -11,40 +11,34 @@ import os
 import resource
 import signal
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
-from strongroom.errors import Unreachable
+from strongroom import sealing
+from strongroom.errors import StrongroomError
 from strongroom.platforms import Platform
 from strongroom.secret import Secret
 from strongroom.serving import loops
+from strongroom.serving.assembly import runners, sources
 from strongroom.serving.dataplane import Dataplane
-from strongroom.serving.engines import EngineOptions
 from strongroom.serving.evidence import Evidence
-from strongroom.serving.identity import load_tls, obtain_key, platform_of, read_owner_key
+from strongroom.serving.identity import load_tls, obtain_key, platform_of
 from strongroom.serving.listening import listening
-from strongroom.serving.loading import Loader, PlainLoader, SealedLoader
+from strongroom.serving.manager import ModelManager
 from strongroom.serving.metrics import Metrics
 from strongroom.serving.operating import health, leased, operations
 from strongroom.serving.operations import Operations
 from strongroom.serving.options import Options
 from strongroom.serving.readiness import Readiness
-from strongroom.serving.registry import ModelVersions
 from strongroom.serving.rest_routes import RestRoutes
 from strongroom.serving.rpc import Rpc
 from strongroom.serving.threads import in_thread
 from strongroom.serving.tls import ServerTls
-from strongroom.serving.versions import Listing, latest, list_versions
-from strongroom.tfserving.status import State
+from strongroom.serving.versions import list_versions
+from strongroom.tfserving.config import ModelEntry, ServerConfig
 
 _log: Final = logging.getLogger("strongroom.serving")
-
-
-class NothingToServe(Unreachable):
-    """No version of the model could be loaded."""
-
-    code = "SR-SERVE-NO-VERSION"
-    fix = "The log above says what is wrong with each version; correct it and start again."
 
 
 def serve(options: Options) -> int:
@@ -55,9 +49,11 @@ def serve(options: Options) -> int:
 
 async def _until_stopped(options: Options) -> int:
     stop = asyncio.Event()
+    server = Server(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Server(options).run(stop)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.read_again)
+    await server.run(stop)
     return 0
 
 
@@ -68,13 +64,19 @@ class Server:
     options: Options
     metrics: Metrics = field(default_factory=Metrics)
     readiness: Readiness = field(default_factory=Readiness)
-    _warned: tuple[str, ...] = ()
+    _manager: ModelManager | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start, serve, stop. Raises what keeps it from starting."""
         self.readiness.wait("start", "starting")
         async with health(self.options, self.readiness):
             await self._run(stop)
+
+    def read_again(self) -> None:
+        """Read the model configuration and look at the folders at once (SIGHUP)."""
+        if self._manager is not None:
+            _log.info("SIGHUP: the configuration is read again")
+            self._manager.nudge()
 
     async def _run(self, stop: asyncio.Event) -> None:
         startup = asyncio.create_task(self._prepare())
@@ -86,7 +88,7 @@ class Server:
             async with (
                 listening(
                     self.options,
-                    rpc=Rpc(dataplane, metrics=self.metrics, outputs_as_content=self.options.rest.outputs_as_content),
+                    rpc=self._rpc(prepared),
                     routes=self._routes(prepared),
                     tls=prepared.tls,
                     ready=lambda: dataplane.ready,
@@ -95,12 +97,12 @@ class Server:
             ):
                 self.readiness.done("start")
                 _announce(self.options, prepared)
-                await self._look_for_versions(prepared.model, stop)
+                await _follow(prepared.manager, stop)
                 _log.info("stopping: no new requests; running ones may take %g s", self.options.listening.drain_s)
                 prepared.dataplane.accepting = False
         finally:
             with suppress(TimeoutError):
-                await asyncio.wait_for(prepared.model.close(), self.options.listening.drain_s)
+                await asyncio.wait_for(prepared.manager.close(), self.options.listening.drain_s)
             if prepared.key is not None:
                 prepared.key.wipe()
             _log.info("stopped")
@@ -114,53 +116,51 @@ class Server:
             self.readiness.done("start")  # the key has its own reason
             key = await obtain_key(options.broker, platform, readiness=self.readiness)
             self.readiness.wait("start", "loading models")
-        # 2. The TLS identity.
-        listing = await self._list()
-        tls = load_tls(options, key, [candidate.version for candidate in listing.candidates])
-        # 3. The model.
-        model = ModelVersions(options.models.name, self._loader(key))
-        await self._load_first(model, listing)
-        dataplane = Dataplane(
-            models={options.models.name: model}, accepting=True, check_method_names=options.runtime.check_method_names
+        # 2. The models, by name and folder, and what opens and runs them.
+        self._manager = manager = ModelManager(
+            options.models,
+            sources=sources(options, key, metrics=self.metrics),
+            runners=runners(options.batching, metrics=self.metrics, is_plain=key is None),
+            metrics=self.metrics,
         )
+        config = await manager.first_config()
+        # 3. The TLS identity.
+        tls = load_tls(options, key, []) if key is None else await self._sealed_tls(key, config)
+        # 4. The models themselves.
+        try:
+            await manager.start(config)
+        except StrongroomError:
+            await manager.close()
+            raise
+        dataplane = Dataplane(manager, accepting=True, check_method_names=options.runtime.check_method_names)
         self.readiness.check(lambda: dataplane.not_ready_reason)
-        self.metrics.set_models([options.models.name])
-        return _Prepared(dataplane=dataplane, model=model, tls=tls, key=key, platform=platform)
+        return _Prepared(dataplane=dataplane, manager=manager, tls=tls, key=key, platform=platform)
 
-    def _loader(self, key: Secret | None) -> Loader:
-        options = self.options
-        engine = EngineOptions(
-            intra_op_threads=options.runtime.intra_op_threads, inter_op_threads=options.runtime.inter_op_threads
-        )
-        if key is None or options.broker is None:
-            return PlainLoader(engine)
-        return SealedLoader(model=options.models.name, key=key, owner=read_owner_key(options.broker), options=engine)
-
-    async def _list(self) -> Listing:
-        options = self.options
-        listing = await in_thread(
-            lambda: list_versions(options.models.base_path, model=options.models.name), name="look at versions"
-        )
-        if listing.warnings != self._warned:
-            self._warned = listing.warnings
-            for warning in listing.warnings:
-                _log.warning("%s", warning)
-        return listing
-
-    async def _load_first(self, model: ModelVersions, listing: Listing) -> None:
-        """Load what is there; where nothing is there yet, wait for it as TensorFlow Serving does."""
+    async def _sealed_tls(self, key: Secret, config: ServerConfig) -> ServerTls | None:
+        """Open ssl.cfg, which is bound to a version of a model; where none is there yet, wait for one."""
         while True:
-            await model.settle(latest(listing.candidates))
-            if model.available:
-                return
-            if refusals := model.refusals():
-                raise refusals[0]  # stop: waiting or asking again makes a changed model no better
-            ended = [status for status in model.statuses() if status.state is State.END]
-            if ended or self.options.models.poll_wait_s <= 0:
-                reason = ended[0].message if ended else f"{self.options.models.base_path} holds no version"
-                raise NothingToServe(f"1 servable(s) did not become available: {model.name}: {reason}")
+            found = [(entry, versions) for entry in config.models if (versions := await _versions(entry))]
+            if found or self.options.models.poll_wait_s <= 0:
+                break
+            self.readiness.wait("versions", "no version is there yet, and ssl.cfg is bound to one")
             await asyncio.sleep(self.options.models.poll_wait_s)
-            listing = await self._list()
+        self.readiness.done("versions")
+        for entry, versions in found:
+            named = replace(self.options.models, name=entry.name, base_path=Path(entry.base_path))
+            try:
+                return load_tls(replace(self.options, models=named), key, versions)
+            except sealing.WrongPath:
+                if entry is found[-1][0]:
+                    raise
+        return load_tls(self.options, key, [])
+
+    def _rpc(self, prepared: _Prepared) -> Rpc:
+        return Rpc(
+            prepared.dataplane,
+            metrics=self.metrics,
+            reloader=prepared.manager,
+            outputs_as_content=self.options.rest.outputs_as_content,
+        )
 
     def _routes(self, prepared: _Prepared) -> RestRoutes:
         options, tls = self.options, prepared.tls
@@ -176,22 +176,13 @@ class Server:
             self.options, readiness=self.readiness, metrics=self.metrics, dataplane=prepared.dataplane, tls=prepared.tls
         )
 
-    async def _look_for_versions(self, model: ModelVersions, stop: asyncio.Event) -> None:
-        """Until `stop`: follow the folder's versions, where polling is on."""
-        pause = self.options.models.poll_wait_s if self.options.models.poll_wait_s > 0 else None
-        while not stop.is_set():
-            try:
-                await asyncio.wait_for(stop.wait(), pause)
-            except TimeoutError:
-                await model.settle(latest((await self._list()).candidates))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
     """What has to be there before a listener."""
 
     dataplane: Dataplane
-    model: ModelVersions
+    manager: ModelManager
     tls: ServerTls | None
     key: Secret | None
     platform: Platform | None
@@ -209,12 +200,38 @@ async def _first(task: asyncio.Task[_Prepared], stop: asyncio.Event) -> bool:
     return False
 
 
+async def _follow(manager: ModelManager, stop: asyncio.Event) -> None:
+    """Follow folders and configuration until `stop`; a defect there is logged, and the models go on serving."""
+    following = asyncio.create_task(manager.follow())
+    following.add_done_callback(_say_why_it_ended)
+    await stop.wait()
+    following.cancel()
+    await asyncio.wait({following})
+
+
+def _say_why_it_ended(following: asyncio.Task[None]) -> None:
+    if not following.cancelled() and (problem := following.exception()) is not None:
+        _log.critical("models are not followed any more: a defect; restart the server", exc_info=problem)
+
+
+async def _versions(entry: ModelEntry) -> list[int]:
+    listing = await in_thread(lambda: list_versions(Path(entry.base_path), model=entry.name), name="look at versions")
+    for warning in listing.warnings:
+        _log.warning("%s", warning)
+    return [candidate.version for candidate in listing.candidates]
+
+
 def _announce(options: Options, prepared: _Prepared) -> None:
+    """Say what is in force: models, TLS, who vouches for this process, how requests are joined."""
     kind = "clear text, this machine only" if prepared.tls is None else "mutual TLS" if prepared.tls.mutual else "TLS"
-    version = prepared.model.available[0].version
     sealed = "sealed" if prepared.key is not None else "plain"
     vouched = f"platform {prepared.platform.name}" if prepared.platform is not None else "no platform vouches for it"
-    _log.info(
-        "Strongroom is ready: %s version %d (%s), %s, %s", options.models.name, version, sealed, kind, vouched
-    )  # fmt: skip
+    manager = prepared.manager
+    _log.info("batching: %s", "by the batching parameters" if options.batching.enabled else "of what queued meanwhile")
+    if manager.not_ready_reason is None:
+        highest = [found for name in manager.names() if (found := manager.find(name, None)) is not None]
+        models = ", ".join(f"{served.name} version {served.version}" for served in highest) or "no model"
+        _log.info("Strongroom is ready: %s (%s), %s, %s", models, sealed, kind, vouched)
+    else:
+        _log.warning("Strongroom is not ready: %s; %s, %s", manager.not_ready_reason, kind, vouched)
     _log.info("Entering the event loop ...")

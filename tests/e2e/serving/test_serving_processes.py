@@ -101,13 +101,15 @@ def test_versions_come_and_go_while_requests_are_answered(launcher, base, models
     assert failures == []
 
 
-def test_an_empty_base_path_is_waited_for_without_a_listener(launcher, base):
-    server = launcher(base.folder)
+def test_an_empty_base_path_is_waited_for_and_not_called_ready(launcher, base):
+    server = launcher(base.folder).wait_ready()
     server.wait_for(r"Did you forget to name your leaf directory as a number \(eg. '/1/'\)\?")
-    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", server.ports[1]), timeout=5):
-        pass
+    assert server.rest("GET", "/readyz")[0] == 503
+    status, _, body = server.rest("POST", "/v1/models/default:predict", b'{"instances": [2.0]}')
+    assert (status, json.loads(body)["error"]) == (404, "Servable not found for request: Latest(default)")
     base.put(1)
-    assert server.wait_ready().predict(2.0) == [3.0]
+    wait_until(lambda: server.rest("GET", "/readyz")[0] == 200)
+    assert server.predict(2.0) == [3.0]
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_start_with_status_4(launcher, base):
@@ -253,8 +255,8 @@ def test_no_key_touches_a_disk_or_a_log(launcher, base, tls, tmp_path):
 BAD_STARTS = [
     (["--port=0"], 255, "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."),
     (["--model_base_path="], 255, "Both server_options.model_base_path and server_options.model_config_file are empty"),
-    (["--model_config_file=x"], 255, "--model_config_file is not offered"),
-    (["--enable_batching"], 255, "--enable_batching is not offered"),
+    (["--platform_config_file=x"], 255, "--platform_config_file is not offered"),
+    (["--prefer_tflite_model"], 255, "--prefer_tflite_model is not offered"),
     (["--ssl_config_file="], 255, "nothing is served without TLS"),
     (["--ssl_config_file=", "--insecure", "--bind=0.0.0.0"], 255, "would answer in clear text on 0.0.0.0"),
     (["--no_such_flag=1"], 1, "unknown argument: --no_such_flag"),

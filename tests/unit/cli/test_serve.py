@@ -43,13 +43,13 @@ def test_values_of_another_type_are_one_error():
 def test_the_help_says_what_works_and_what_does_not(capsys):
     assert main(["serve", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    for words in ("TensorFlow Serving's flags", "Strongroom's flags", "not offered: one model is served",
+    for words in ("TensorFlow Serving's flags", "Strongroom's flags", "not offered: platforms are not configured",
                   "no effect: there is no profiler", "gRPC port; 0 = none", "(default 8500)"):  # fmt: skip
         assert words in out
 
 
 def test_a_bad_start_has_our_form_and_status_under_our_name(capsys, tmp_path):
-    assert main(["serve", f"--model_base_path={tmp_path}", "--model_config_file=x"]) == 2
+    assert main(["serve", f"--model_base_path={tmp_path}", "--platform_config_file=x"]) == 2
     assert "SR-FLAG-NOT-OFFERED" in capsys.readouterr().err
     assert main(["serve", f"--model_base_path={tmp_path}"]) == 3
     assert "SR-SERVE-PLAINTEXT" in capsys.readouterr().err

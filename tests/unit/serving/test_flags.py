@@ -63,8 +63,8 @@ def test_what_does_not_exist_is_refused_by_name_and_accepted_as_off(flag):
 
 
 def test_the_refusal_has_its_code_and_reason():
-    with pytest.raises(FlagNotOffered, match="--model_config_file is not offered: one model") as caught:
-        options_of({**TLS, "model_config_file": "models.config"})
+    with pytest.raises(FlagNotOffered, match="--platform_config_file is not offered: platforms") as caught:
+        options_of({**TLS, "platform_config_file": "platforms.config"})
     assert caught.value.code == "SR-FLAG-NOT-OFFERED"
 
 
