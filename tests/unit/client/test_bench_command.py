@@ -131,6 +131,106 @@ def test_json_is_one_object(bench):
     assert numbers["p50_ms"] <= numbers["p99_ms"]
 
 
+def test_a_long_answer_is_cut_to_its_first_values_unless_wanted_whole(grpc_server, tls, capsys):
+    def predict(data, _context):
+        response = messages.PredictResponse()
+        response.outputs["predict"].CopyFrom(array_to_tensor(np.arange(1000, dtype=np.float32)[None]))
+        return response.SerializeToString()
+
+    words = ["bench", "-url", f"localhost:{grpc_server(predict=predict).port}", "-crt", str(tls.server), *ALONE]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 400
+    printed = [ast.literal_eval(line) for line in lines if line.startswith("{")]
+    assert printed[0]["outputs"]["predict"]["floatVal"] == [0, 1, 2, 3, 4, 5, "994 more"]
+    assert main([*words, "--whole-answer"]) == 0
+    printed = [ast.literal_eval(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert printed[0]["outputs"]["predict"]["floatVal"] == list(range(1000))
+
+
+def test_samples_come_by_request_only(bench):
+    _, lines, _ = bench("-cnum", "2", "-loop", "3", "--json")
+    assert "latencies_ms" not in json.loads(lines[0])
+    _, lines, _ = bench("-cnum", "2", "-loop", "3", "--json", "--samples")
+    assert len(json.loads(lines[0])["latencies_ms"]) == 6
+
+
+def test_lists_make_a_matrix_with_a_summary_for_each_load_and_a_table(bench):
+    status, lines, classifier = bench("--connections", "1,2", "--batch", "1..2", "-loop", "3")
+    assert status == 0
+    summaries = [re.match(r"summary: cnum (\d+), batch (\d+)", line) for line in lines]
+    assert [found.groups() for found in summaries if found] == [("1", "1"), ("2", "1"), ("1", "2"), ("2", "2")]
+    assert [line.split(" (")[0].split("  ")[0] for line in lines[-3:]] == ["tps / p99(ms)", "batch 1", "batch 2"]
+    assert len(classifier.seen) == 2 * (1 + 2) * (1 + 3)  # a warm-up of one request a task
+
+
+def test_the_edges_of_a_matrix_leave_its_inside_out(bench):
+    _, lines, _ = bench("--cnum", "1,2", "--batch", "1,2", "-loop", "1", "--plan", "edges", "--json")
+    assert [(run["cnum"], run["batch"]) for run in json.loads(lines[0])["runs"]] == [(1, 1), (2, 1), (1, 2)]
+
+
+def test_a_load_ends_after_its_seconds_but_not_without_a_request(bench):
+    status, lines, _ = bench("-cnum", "2", "--seconds", "0.000001", "--json")
+    assert (status, json.loads(lines[0])["requests"]) == (0, 2)
+
+
+def test_the_report_is_one_html_file(bench, tmp_path):
+    path = tmp_path / "report.html"
+    assert bench("-cnum", "1,2", "-loop", "2", "--html", str(path))[0] == 0
+    page = path.read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "resnet50-v15-fp32" in page
+    assert page.count("<svg") == 3
+
+
+def test_failures_of_a_matrix_are_counted_by_code_for_each_load(bench):
+    status, lines, _ = bench("-cnum", "1,2", "-loop", "5", "--json", classifier=Classifier(fail_every=4))
+    runs = json.loads(lines[0])["runs"]
+    assert status == 4
+    assert all(run["errors"].keys() <= {"RESOURCE_EXHAUSTED"} for run in runs)
+    assert sum(sum(run["errors"].values()) for run in runs) > 0
+    assert [run["requests"] for run in runs] == [5, 10]
+
+
+class RestClassifier:
+    """Answers REST predict requests: one output without its name, or two with theirs."""
+
+    def __init__(self, answer, code=200):
+        self.answer, self.code, self.bodies = answer, code, []
+
+    def __call__(self, _handler, body):
+        self.bodies.append(json.loads(body))
+        return self.code, json.dumps(self.answer).encode()
+
+
+def over_rest(serve, tls, classifier, *words):
+    return main(["bench", "-url", serve(classifier).url, "-crt", str(tls.server), *ALONE, *words])
+
+
+@pytest.mark.parametrize("outputs", [[[0.5, 0.5]], {"predict": [[0.5]], "logits": [[1.0]]}])
+def test_an_https_address_is_measured_over_rest(serve, tls, capsys, outputs):
+    classifier = RestClassifier({"outputs": outputs})
+    assert over_rest(serve, tls, classifier) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("requests 1, errors 0")
+    assert len(classifier.bodies) == 5 + 1
+    assert np.array(classifier.bodies[0]["inputs"]["input"]).shape == (1, 224, 224, 3)
+
+
+def test_refusals_over_rest_are_counted_by_status(serve, tls, capsys):
+    assert over_rest(serve, tls, RestClassifier({"error": "queue full"}, 503), "--json") == 4
+    assert json.loads(capsys.readouterr().out)["errors"] == {"HTTP_503": 1}
+
+
+def test_over_rest_an_answer_without_the_output_is_an_error(serve, tls, capsys):
+    assert over_rest(serve, tls, RestClassifier({"outputs": {"logits": []}}), "--json") == 4
+    assert json.loads(capsys.readouterr().out)["errors"] == {"MISSING_OUTPUT": 1}
+
+
+def test_over_rest_a_server_that_is_not_there_is_counted_by_our_code(tls, capsys):
+    assert main(["bench", "-url", "https://localhost:1", "-crt", str(tls.server), *ALONE, "--json"]) == 4
+    assert json.loads(capsys.readouterr().out)["errors"] == {"SR-SERVER-UNREACHABLE": 1}
+
+
 def test_sv_03_without_certificates_plaintext_is_refused_unless_told(grpc_server, capsys):
     server = grpc_server(predict=Classifier().predict, plain=True)
     words = ["bench", "-url", f"localhost:{server.port}", *ALONE]
@@ -140,7 +240,10 @@ def test_sv_03_without_certificates_plaintext_is_refused_unless_told(grpc_server
     assert "query: insecure channel, task 0, batch 1, loop_idx 0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", [["-batch", "0"], ["-cnum", "0"], ["-cnum", "99999"], ["-loop", "-1"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [["-batch", "0"], ["-cnum", "0"], ["-cnum", "99999"], ["-loop", "-1"], ["--seconds", "0"], ["-cnum", "1,,2"]],
+)
 def test_numbers_that_make_no_run_are_misuse(wrong, capsys):
     assert main(["bench", "--insecure", *wrong]) == 1
     assert "SR-MISUSE" in capsys.readouterr().err
