@@ -23,8 +23,7 @@ from strongroom.serving.tickets import Ticket
 from strongroom.tfserving import messages
 from strongroom.tfserving.codes import Code
 from strongroom.tfserving.descriptors import ProtoMessage
-from strongroom.tfserving.predict_wire import encode_predict_response, parse_predict
-from strongroom.tfserving.tensors import encode_tensor
+from strongroom.tfserving.predict_forms import PredictForms
 
 ENTRYPOINT: Final = "GRPC"
 _log: Final = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ class Rpc:
         self._dataplane = dataplane
         self._metrics = metrics or Metrics()
         self._reloader = reloader
-        self._outputs_as_content = outputs_as_content
+        self._forms = PredictForms(outputs_as_content=outputs_as_content)
         inference = Inference(dataplane=dataplane, metrics=self._metrics)
         self.methods: Mapping[str, Method] = {
             messages.PREDICT: self._predict,
@@ -71,7 +70,7 @@ class Rpc:
     def _predict(self, request: bytes | memoryview, deadline: float | None, reply: Reply) -> Ticket | None:
         counted = _Counted(self._metrics, "Predict", reply)
         try:
-            call = parse_predict(bytes(request))
+            call = self._forms.parse(request)
             if call.model_spec is not None:
                 counted.model = call.model_spec.name
             return self._dataplane.predict(call, lambda made: counted.answer(made, self._encode), deadline=deadline)
@@ -80,11 +79,8 @@ class Rpc:
             return None
 
     def _encode(self, prediction: Prediction) -> bytes:
-        return encode_predict_response(
-            {
-                name: encode_tensor(array, dtype, as_content=self._outputs_as_content)
-                for name, (dtype, array) in prediction.outputs.items()
-            },
+        return self._forms.encode(
+            prediction.outputs,
             name=prediction.served.name,
             version=prediction.served.version,
             signature_name=prediction.signature_name,

@@ -7,13 +7,16 @@ which decides what it means, so both ways agree on every message. Source: spec `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from strongroom.tfserving.datatypes import STORAGE, Array, type_of_number
+from strongroom.errors import BadInput
+from strongroom.tfserving.datatypes import STORAGE, Array, DataType, type_of_number
 from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.messages import ModelSpec, PredictRequest, TensorProto, TensorShapeProto, parse
 from strongroom.tfserving.tensors import (
@@ -28,7 +31,9 @@ from strongroom.tfserving.tensors import (
 
 WALK_FROM_BYTES: Final = 4096  # below, protobuf alone is faster
 _LENGTH_DELIMITED: Final = 2
+_CONTENT: Final = 4  # tensor_content
 _PACKED: Final = {5: "float_val", 6: "double_val"}  # fields whose packed wire bytes are the values
+_FIELDS: Final = {"float_val": 5, "double_val": 6}
 
 
 class _Unusual(Exception):  # never leaves this module
@@ -47,28 +52,117 @@ class WireTensor:
         return self._decode(limits)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Memo:
+    """What requests of one form share: the types of their inputs, and what the dataplane found out about them."""
+
+    __slots__ = ("checked", "kinds")
+
+    def __init__(self, kinds: Mapping[str, DataType]) -> None:
+        self.kinds = kinds
+        self.checked: object = None
+
+
 class PredictCall:
-    """A PredictRequest: `model_spec` is None when it was not sent."""
+    """A PredictRequest: `model_spec` is None when it was not sent.
 
-    model_spec: ProtoMessage | None
-    inputs: Mapping[str, WireTensor]
-    output_filter: Sequence[str]
+    `arrays` holds the inputs where they were decoded already, and `memo` is shared by requests that differ from each
+    other in nothing but the values of these arrays.
+    """
+
+    __slots__ = ("_inputs", "arrays", "memo", "model_spec", "output_filter")
+
+    def __init__(
+        self,
+        *,
+        model_spec: ProtoMessage | None,
+        output_filter: Sequence[str],
+        inputs: Mapping[str, WireTensor] | None = None,
+        arrays: dict[str, Array] | None = None,
+        memo: Memo | None = None,
+    ) -> None:
+        self.model_spec, self.output_filter, self.arrays, self.memo = model_spec, output_filter, arrays, memo
+        self._inputs = inputs
+
+    @property
+    def inputs(self) -> Mapping[str, WireTensor]:
+        """The tensors by name."""
+        if self._inputs is None:
+            kinds = self.memo.kinds if self.memo is not None else {}
+            arrays = self.arrays or {}
+            self._inputs = {name: WireTensor(kind, partial(_as_it_is, arrays[name])) for name, kind in kinds.items()}
+        return self._inputs
 
 
-def parse_predict(data: bytes) -> PredictCall:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Where an input's values lie in a request: its bytes are exactly those of an array of this type and shape."""
+
+    name: str
+    kind: DataType
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def parse_predict(data: bytes | memoryview) -> PredictCall:
     """Return a PredictRequest. Raises BadMessage."""
     if len(data) >= WALK_FROM_BYTES:
         try:
             return _walk_request(memoryview(data))
         except _Unusual:
             pass
-    request = parse(PredictRequest, data)
+    request = parse(PredictRequest, bytes(data))
     return PredictCall(
         model_spec=request.model_spec if request.HasField("model_spec") else None,
         inputs={name: _whole(tensor) for name, tensor in request.inputs.items()},
         output_filter=list(request.output_filter),
     )
+
+
+def parse_and_locate(data: bytes | memoryview) -> tuple[PredictCall, Sequence[Span]]:
+    """Return a PredictRequest, and where its values lie: a span for every input, or none at all. Raises BadMessage."""
+    call = parse_predict(data)
+    try:
+        return call, _spans(memoryview(data))
+    except (_Unusual, BadInput):  # another form, or one whose values do not fit its shape
+        return call, ()
+
+
+def _spans(data: memoryview) -> Sequence[Span]:
+    """Locate the values of a request in the usual form. Raises _Unusual, BadTensor or UnsupportedType."""
+    found: dict[str, Span] = {}
+    for number, start, stop in _positions(data, 0, len(data)):
+        if number == 2:
+            entry = list(_positions(data, start, stop))
+            if [each[0] for each in entry] != [1, 2]:
+                raise _Unusual
+            name = _text(data[entry[0][1] : entry[0][2]])
+            if name in found:
+                raise _Unusual
+            found[name] = _span(name, data, *entry[1][1:])
+        elif number not in (1, 3):
+            raise _Unusual
+    return list(found.values())
+
+
+def _span(name: str, data: memoryview, start: int, stop: int) -> Span:
+    fields: dict[int, tuple[int, int]] = {}
+    for number, begin, end in _positions(data, start, stop, scalar=1):
+        if number in fields:
+            raise _Unusual
+        fields[number] = begin, end
+    values = [number for number in fields if number not in (1, 2)]
+    if len(values) != 1 or values[0] not in (_CONTENT, *_PACKED) or not {1, 2} <= fields.keys():
+        raise _Unusual
+    kind = type_of_number(_varint(data, fields[1][0])[0])
+    storage = STORAGE[kind]
+    if storage.dtype.kind in "Ob" or values[0] not in (_CONTENT, _FIELDS.get(storage.field)):
+        raise _Unusual
+    shape = shape_of(_message(TensorShapeProto, data[slice(*fields[2])]))
+    begin, end = fields[values[0]]
+    if begin == end or end - begin != math.prod(shape) * storage.dtype.itemsize:
+        raise _Unusual
+    return Span(name=name, kind=kind, shape=shape, start=begin, stop=end)
 
 
 def encode_predict_response(outputs: Mapping[str, bytes], *, name: str, version: int, signature_name: str) -> bytes:
@@ -158,22 +252,30 @@ def _decoder(
 
 
 def _fields(data: memoryview, *, scalar: int = 0) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and payload of each field: length-delimited ones, and the varint field number `scalar`."""
-    position, end = 0, len(data)
+    """Yield number and payload of each field, as `_positions` does."""
+    for number, start, stop in _positions(data, 0, len(data), scalar=scalar):
+        yield number, data[start:stop]
+
+
+def _positions(data: memoryview, position: int, end: int, *, scalar: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Yield number, start and stop of each field: length-delimited ones, and the varint field number `scalar`."""
     while position < end:
         tag, position = _varint(data, position)
         if tag == scalar << 3 and scalar:
             start = position
             _, position = _varint(data, position)
-            yield scalar, data[start:position]
-            continue
-        if tag & 7 != _LENGTH_DELIMITED or not tag >> 3:
+        elif tag & 7 != _LENGTH_DELIMITED or not tag >> 3:
             raise _Unusual
-        length, position = _varint(data, position)
-        if length > end - position:
+        else:
+            length, start = _varint(data, position)
+            position = start + length
+        if position > end:
             raise _Unusual
-        yield tag >> 3, data[position : position + length]
-        position += length
+        yield tag >> 3, start, position
+
+
+def _as_it_is(array: Array, _limits: Limits) -> Array:
+    return array
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:

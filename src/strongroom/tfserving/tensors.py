@@ -75,15 +75,14 @@ def encode_tensor(array: Array, dtype: DataType | None = None, *, as_content: bo
     """Return the wire form of `array_to_tensor`; values whose bytes are exact are copied once. Raises BadTensor."""
     kind = type_of_array(array) if dtype is None else dtype
     storage = STORAGE[kind]
-    head = b"\x08" + varint(kind) + length_delimited(2, _encode_shape(array.shape))
+    head = b"\x08" + varint(kind) + length_delimited(2, encode_shape(array.shape))
     if kind is DataType.DT_STRING:
         return head + b"".join(length_delimited(8, _to_bytes(each)) for each in array.flat)
     values = np.ascontiguousarray(array, dtype=storage.dtype)
     if as_content:
         return head + length_delimited(4, values.tobytes())
-    field = TensorProto.DESCRIPTOR.fields_by_name[storage.field]
     if storage.exact:
-        return head + length_delimited(field.number, values.tobytes())
+        return head + length_delimited(value_field(kind), values.tobytes())
     bits = values.view("<u2") if storage.field == "half_val" else values
     return bytes(head + TensorProto(**{storage.field: bits.ravel().tolist()}).SerializeToString())
 
@@ -106,6 +105,12 @@ def dtype_word(number: int) -> str:
     """Return any of TensorFlow's type numbers as its messages spell it, also of types that cannot be sent."""
     value = TensorProto.DESCRIPTOR.fields_by_name["dtype"].enum_type.values_by_number.get(number)
     return str(value.name).removeprefix("DT_").lower() if value is not None else f"unknown type {number}"
+
+
+def value_field(kind: DataType, *, as_content: bool = False) -> int:
+    """Return the number of the TensorProto field that carries the values of a type."""
+    name = "tensor_content" if as_content else STORAGE[kind].field
+    return int(TensorProto.DESCRIPTOR.fields_by_name[name].number)
 
 
 def varint(number: int) -> bytes:
@@ -210,7 +215,8 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
             return number, position
 
 
-def _encode_shape(shape: tuple[int, ...]) -> bytes:
+def encode_shape(shape: tuple[int, ...]) -> bytes:
+    """Return a TensorShapeProto."""
     return b"".join(length_delimited(2, b"\x08" + varint(size) if size else b"") for size in shape)
 
 
