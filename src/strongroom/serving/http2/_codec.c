@@ -42,6 +42,7 @@ typedef struct {
 static const refusal TOO_LARGE = {413, 8, "the request's body is larger than this server takes"};
 static const refusal TOO_MANY_HEADERS = {431, 8, "the request's headers are more or larger than this server takes"};
 static const refusal TOO_MUCH_HELD = {503, 8, "this connection's requests hold more memory than this server gives one"};
+static const refusal NO_MEMORY = {503, 8, "the server holds as many requests as it can"};
 static const refusal TOO_SLOW = {408, 4, "the request took too long to arrive"};
 static const refusal NO_TUNNELS = {405, 12, "CONNECT is not for this server"};
 
@@ -1487,6 +1488,25 @@ session_expire(PyObject *object, PyObject *argument)
 }
 
 static PyObject *
+session_shed(PyObject *object, PyObject *unused)
+{
+    session *self = (session *)object;
+    (void)unused;
+    if (enter(self)) {
+        return NULL;
+    }
+    int status = 0;
+    for (stream *st = self->first; st != NULL && !status; st = st->next) {
+        if (!(st->remote_ended || st->ignored || st->streaming || st->in_headers || self->over)) {
+            status = refuse(self, st, &NO_MEMORY);
+        }
+    }
+    status = status || balance(self);
+    self->busy = 0;
+    return status ? NULL : take_events(self);
+}
+
+static PyObject *
 session_ping(PyObject *object, PyObject *unused)
 {
     session *self = (session *)object;
@@ -1741,6 +1761,7 @@ static PyMethodDef methods[] = {
     METHOD(finish, METH_FASTCALL),
     METHOD(reset, METH_FASTCALL),
     METHOD(expire, METH_O),
+    METHOD(shed, METH_NOARGS),
     METHOD(ping, METH_NOARGS),
     METHOD(goaway, METH_O),
     METHOD(terminate, METH_O),

@@ -176,6 +176,13 @@ class Session(Protocol):
         """
         ...
 
+    def shed(self) -> list[Event]:
+        """Refuse the requests that have not wholly arrived, so that their memory is free (503, RESOURCE_EXHAUSTED).
+
+        Opened streams, and requests whose headers are not here yet, are not touched.
+        """
+        ...
+
     def ping(self) -> None:
         """Ask the peer for a sign of life; any bytes it sends are one."""
         ...

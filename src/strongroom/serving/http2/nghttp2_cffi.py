@@ -425,6 +425,15 @@ class CffiSession:
         events, self._events = self._events, []
         return events
 
+    def shed(self) -> list[Event]:
+        """Refuse what is arriving."""
+        for stream in list(self._streams.values()):
+            if not (stream.remote_ended or stream.ignored or stream.streaming or stream.in_headers or self._over):
+                self._refuse(stream, refusals.NO_MEMORY)
+        self._balance()
+        events, self._events = self._events, []
+        return events
+
     def ping(self) -> None:
         """Ask for a sign of life."""
         self._native.ping()

@@ -16,6 +16,7 @@ class Refusal(NamedTuple):
 TOO_LARGE: Final = Refusal(413, 8, "the request's body is larger than this server takes")
 TOO_MANY_HEADERS: Final = Refusal(431, 8, "the request's headers are more or larger than this server takes")
 TOO_MUCH_HELD: Final = Refusal(503, 8, "this connection's requests hold more memory than this server gives one")
+NO_MEMORY: Final = Refusal(503, 8, "the server holds as many requests as it can")
 TOO_SLOW: Final = Refusal(408, 4, "the request took too long to arrive")
 NO_TUNNELS: Final = Refusal(405, 12, "CONNECT is not for this server")
 
