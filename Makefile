@@ -3,7 +3,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-all demo test lint bench bench-serving fuzz soak docs clean
+.PHONY: conformance help setup setup-all demo test lint bench bench-serving fuzz soak docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench-serving  the model server beside its peers, about 15 minutes; OPTIONS='--quick --only tiny,json'"
 	@echo "make fuzz   mutate evidence against a second verifier, and fuzz every parser; SECONDS=N for each part"
 	@echo "make soak   serve for ten minutes under callers, reloads and kills; SECONDS=N for another time"
+	@echo "make conformance  replay TensorFlow Serving's cases on both front ends; CASES=FILE TESTDATA=FOLDER for others"
 	@echo "make docs   regenerate docs/errors.md"
 	@echo "make clean  remove what the other targets made"
 
@@ -48,6 +49,9 @@ fuzz: setup-all
 
 soak: setup-all
 	$(PY) tools/soak/soak.py --seconds $(or $(SECONDS),600)
+
+conformance: setup-all
+	$(PY) tools/conformance/conformance.py $(CASES) $(if $(TESTDATA),--testdata $(TESTDATA))
 
 docs: setup-all
 	@$(PY) tools/write_error_docs.py

@@ -52,7 +52,7 @@ def signatures_to_any(signatures: Mapping[str, Signature]) -> ProtoMessage:
     listed = SignatureDefMap()
     for name, signature in signatures.items():
         listed.signature_def[name].CopyFrom(definition_of(signature))
-    return AnyMessage(type_url=SIGNATURE_DEF_TYPE_URL, value=listed.SerializeToString())
+    return AnyMessage(type_url=SIGNATURE_DEF_TYPE_URL, value=listed.SerializeToString(deterministic=True))
 
 
 def definition_of(signature: Signature) -> ProtoMessage:
