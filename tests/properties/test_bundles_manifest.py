@@ -19,7 +19,7 @@ words = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,12}", fullmatch=True)
 paths = st.lists(words, min_size=1, max_size=4).map("/".join).filter(is_plain_path)
 tensors = st.dictionaries(
     st.text(max_size=8),
-    st.builds(TensorSpec, dtype=words, shape=st.lists(st.integers(-1, 9), max_size=4).map(tuple)),
+    st.builds(TensorSpec, dtype=words, shape=st.none() | st.lists(st.integers(-1, 9), max_size=4).map(tuple)),
     max_size=3,
 )
 entries = st.builds(
@@ -37,7 +37,7 @@ manifests = st.builds(
     created=st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
         lambda time: time.replace(microsecond=0)
     ),
-    engine=st.sampled_from(["onnx", "tensorflow"]),
+    engine=st.sampled_from(["onnx", "tensorflow", "openvino"]),
     files=st.lists(entries, min_size=1, max_size=5, unique_by=lambda entry: entry.path).map(
         lambda found: tuple(sorted(found, key=lambda entry: entry.path))
     ),

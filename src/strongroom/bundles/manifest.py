@@ -28,7 +28,7 @@ MAX_FILES: Final = 10_000
 MAX_DEPTH: Final = 16  # folders below each other
 MAX_VERSION: Final = 2**63 - 1  # TensorFlow Serving's versions are int64
 PIN_BYTES: Final = 32
-ENGINES: Final = ("onnx", "tensorflow")
+ENGINES: Final = ("onnx", "tensorflow", "openvino")
 _DOMAIN: Final = b"strongroom bundle manifest v1\0"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _HEX: Final = re.compile(r"[0-9a-f]*", re.ASCII)
@@ -65,10 +65,10 @@ class WrongBundle(Tampered):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """A tensor of a signature: its element type in numpy's words and its shape, -1 where it is open."""
+    """A tensor of a signature: element type in numpy's words and shape, -1 where it is open, None for any rank."""
 
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +224,9 @@ def _tensors(entry: _Object) -> dict[str, TensorSpec]:
     found = {}
     for name, value in entry.values.items():
         tensor = _Object(value, "a tensor")
-        found[name] = TensorSpec(dtype=tensor.text("dtype"), shape=tuple(map(_size, tensor.array("shape"))))
+        is_any = "shape" in tensor.values and tensor.values["shape"] is None
+        shape = None if is_any else tuple(map(_size, tensor.array("shape")))
+        found[name] = TensorSpec(dtype=tensor.text("dtype"), shape=shape)
     return found
 
 
@@ -236,7 +238,10 @@ def _size(value: object) -> int:
 
 def _signature_object(signature: Signature) -> dict[str, object]:
     return {
-        side: {name: {"dtype": spec.dtype, "shape": list(spec.shape)} for name, spec in tensors.items()}
+        side: {
+            name: {"dtype": spec.dtype, "shape": None if spec.shape is None else list(spec.shape)}
+            for name, spec in tensors.items()
+        }
         for side, tensors in (("inputs", signature.inputs), ("outputs", signature.outputs))
     }
 

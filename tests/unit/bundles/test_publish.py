@@ -1,5 +1,6 @@
 """Publishing: everything sealed, signed and pinned; nothing readable, and nothing at all after a failure."""
 
+import json
 import os
 import pickle
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
@@ -17,6 +19,7 @@ from strongroom.bundles import Signature, TensorSpec, detect, intake, leak_scan,
 from strongroom.bundles.manifest import BundleManifest
 from strongroom.errors import StrongroomError
 from strongroom.secret import Secret
+from strongroom.tfserving.messages import SavedModel
 
 
 def refused(action, code):
@@ -261,9 +264,47 @@ def test_the_engine_is_seen_from_the_files(model_dir, tmp_path):
     refused(lambda: detect(tmp_path / "tf"), "SR-NOT-A-MODEL")
     (tmp_path / "tf/saved_model.pb").touch()
     assert detect(tmp_path / "tf") == "tensorflow"
-    assert signatures_of(tmp_path / "tf", "tensorflow") == {}
+    refused(lambda: signatures_of(tmp_path / "tf", "tensorflow"), "SR-SAVED-MODEL")
     (tmp_path / "tf/model.onnx").touch()
     refused(lambda: detect(tmp_path / "tf"), "SR-NOT-A-MODEL")
+    (tmp_path / "ov").mkdir()
+    (tmp_path / "ov/model.xml").touch()
+    assert detect(tmp_path / "ov") == "openvino"
+    assert signatures_of(tmp_path / "ov", "openvino") == {}
+
+
+def test_a_saved_models_signatures_are_read_without_tensorflow(tmp_path):
+    model = SavedModel()
+    graph = model.meta_graphs.add()
+    graph.meta_info_def.tags.append("serve")
+    for name in ("serving_default", "__saved_model_init_op"):
+        info = graph.signature_def[name].inputs["x"]
+        info.name, info.dtype = "x:0", 1
+        info.tensor_shape.dim.add(size=-1)
+        any_rank = graph.signature_def[name].outputs["y"]
+        any_rank.name, any_rank.dtype, any_rank.tensor_shape.unknown_rank = "y:0", 7, True
+    (tmp_path / "saved_model.pb").write_bytes(model.SerializeToString())
+    assert signatures_of(tmp_path, "tensorflow") == {
+        "serving_default": Signature(
+            inputs={"x": TensorSpec(dtype="float32", shape=(-1,))},
+            outputs={"y": TensorSpec(dtype="string", shape=None)},
+        )
+    }
+    graph.meta_info_def.tags[:] = ["tpu"]
+    (tmp_path / "saved_model.pb").write_bytes(model.SerializeToString())
+    assert set(signatures_of(tmp_path, "tensorflow")) == {"serving_default"}
+
+
+def test_an_onnx_model_may_carry_signatures(model_dir):
+    model = onnx.load(model_dir / "model.onnx")
+    carried = {"classify": {"method_name": "m", "inputs": {"in": "input"}, "outputs": {"out": "predict"}}}
+    onnx.helper.set_model_props(model, {"strongroom.signatures": json.dumps(carried)})
+    onnx.save(model, model_dir / "model.onnx")
+    signature = signatures_of(model_dir, "onnx")["classify"]
+    assert (set(signature.inputs), set(signature.outputs)) == ({"in"}, {"out"})
+    onnx.helper.set_model_props(model, {"strongroom.signatures": json.dumps(carried).replace("predict", "other")})
+    onnx.save(model, model_dir / "model.onnx")
+    refused(lambda: signatures_of(model_dir, "onnx"), "SR-ONNX-SIGNATURES")
 
 
 def test_an_onnx_models_signature_is_its_graphs(model_dir):
