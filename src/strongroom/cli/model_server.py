@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,12 +12,17 @@ from strongroom.cli import serve
 from strongroom.cli.frame import Misuse, Parser, guarded
 from strongroom.errors import BadInput, StrongroomError
 from strongroom.serving.options import PlaintextServer
+from strongroom.serving.status import ModelsNotAvailable, code_of
+from strongroom.tfserving.config import BadConfigText
 
 START_FAILED = 255  # what a shell sees of TensorFlow Serving's -1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve; return 0 when stopped, 255 for a bad start, 3 for a refused key, 4 for a broker that was not reached."""
+    """Serve; return 0 when stopped, 255 for a bad start, 3 for a refused key, 4 for a broker that was not reached.
+
+    MODEL_NAME and MODEL_BASE_PATH of the environment stand for flags, as in TensorFlow Serving's images.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: _serve(words))
 
@@ -33,17 +39,19 @@ def _serve(words: list[str]) -> int:
         sys.stdout.write(f"unknown argument: {unknown[0]}\n{parser.format_usage()}")
         raise Misuse(f"there is no flag {unknown[0][:80]!r}", fix="Run strongroom-model-server --help.")
     try:
-        return serve.serve_flags(serve.given_flags(args))
-    except (BadInput, PlaintextServer) as problem:
+        return serve.serve_flags(serve.given_flags(args), os.environ)
+    except (BadInput, PlaintextServer, ModelsNotAvailable) as problem:
         _report_start(problem)
         return START_FAILED
 
 
 def _report_start(problem: StrongroomError) -> None:
     """Print a bad start as TensorFlow Serving does, and as we do."""
-    sys.stdout.write(f"Failed to start server. Error: INVALID_ARGUMENT: {problem.sentence}\n")
+    code = "INVALID_ARGUMENT" if isinstance(problem, PlaintextServer) else code_of(problem).name
+    sys.stdout.write(f"Failed to start server. Error: {code}: {problem.sentence}\n")
     sys.stdout.flush()
-    sys.stderr.write(f"strongroom-model-server: {problem.fix} [{problem.code}]\n")
+    said = f"{problem.sentence}\n" if isinstance(problem, BadConfigText) else ""
+    sys.stderr.write(f"{said}strongroom-model-server: {problem.fix} [{problem.code}]\n")
 
 
 def version_text() -> str:

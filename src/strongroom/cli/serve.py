@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 
 from strongroom.serving.flag_table import FLAGS, STRONGROOM, TENSORFLOW_SERVING, Effect, Flag, Value
-from strongroom.serving.flags import options_of, without_effect
+from strongroom.serving.flags import options_of, with_environment, without_effect
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,11 +60,12 @@ def given_flags(args: argparse.Namespace) -> dict[str, Value]:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    return serve_flags(given_flags(args))
+    return serve_flags(given_flags(args), os.environ)
 
 
-def serve_flags(given: Mapping[str, Value]) -> int:
+def serve_flags(given: Mapping[str, Value], environ: Mapping[str, str]) -> int:
     """Check the flags, start the log, serve."""
+    given = with_environment(given, environ)
     options = options_of(given)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s] %(message)s", force=True

@@ -34,6 +34,21 @@ def without_effect(given: Mapping[str, Value]) -> list[str]:
     return [f"--{name} has no effect: {FLAGS[name].about}" for name in given if FLAGS[name].effect is Effect.NO_EFFECT]
 
 
+def with_environment(given: Mapping[str, Value], environ: Mapping[str, str]) -> Mapping[str, Value]:
+    """Return the flags with what TensorFlow Serving's images take from MODEL_NAME and MODEL_BASE_PATH.
+
+    Flags that are given go before; without either variable nothing is added.
+    """
+    name, base = environ.get("MODEL_NAME", ""), environ.get("MODEL_BASE_PATH", "")
+    if not name and not base:
+        return given
+    name, base = name or "model", base or "/models"
+    found: dict[str, Value] = {"port": 8500, "rest_api_port": 8501, "model_name": name}
+    if not given.get("model_config_file"):
+        found["model_base_path"] = f"{base}/{given.get('model_name', name)}"
+    return {**found, **given}
+
+
 def options_of(given: Mapping[str, Value]) -> Options:
     """Return checked options from the flags that were given. Raises BadOptions, FlagNotOffered or PlaintextServer."""
     _refuse_contradictions(given)

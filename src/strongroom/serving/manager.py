@@ -41,7 +41,7 @@ TRY_AGAIN_S: Final = 10.0  # a polled configuration whose models did not come up
 _log: Final = logging.getLogger("strongroom.serving")
 
 
-class NothingToServe(Unreachable):
+class NothingToServe(ModelsNotAvailable):
     """No version of a model could be loaded."""
 
     code = "SR-SERVE-NO-VERSION"
