@@ -59,6 +59,20 @@ class Overloaded(Unreachable):
     fix = "Try again later, or add replicas."
 
 
+class QueueFull(Unreachable):
+    """As many batches wait for the model as its batching parameters allow."""
+
+    code = "SR-SERVE-QUEUE-FULL"
+    fix = "Try again later, raise max_enqueued_batches, or add replicas."
+
+
+class NotSplittable(BadInput):
+    """A model's outputs do not have a row for each row of its inputs, so requests cannot share its runs."""
+
+    code = "SR-SERVE-BATCH-OUTPUT"
+    fix = "Start the server without --enable_batching: it then finds out which models it may join requests for."
+
+
 class TooSlow(Unreachable):
     """The model did not answer before the deadline."""
 
@@ -117,6 +131,7 @@ _CODES: Final[dict[type[StrongroomError], Code]] = {
     ConfigConflict: Code.FAILED_PRECONDITION,
     ModelsNotAvailable: Code.UNKNOWN,
     SignatureNotFound: Code.FAILED_PRECONDITION,
+    NotSplittable: Code.FAILED_PRECONDITION,
     UnexpectedMethod: Code.INTERNAL,
     NotOffered: Code.UNIMPLEMENTED,
     UnsupportedType: Code.UNIMPLEMENTED,

@@ -9,15 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from strongroom.errors import BadInput
+from strongroom.serving.status import NotSplittable
 from strongroom.tfserving.datatypes import Array
-
-
-class NotSplittable(BadInput):
-    """A model's outputs do not have a row for each row of its inputs, so requests cannot share its runs."""
-
-    code = "SR-SERVE-BATCH-OUTPUT"
-    fix = "Start the server without --enable_batching, or leave this model out of it by a batching_params.pbtxt."
 
 
 def join(parts: Sequence[Mapping[str, Array]], rows: int) -> dict[str, Array]:

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from strongroom.errors import StrongroomError
-from strongroom.serving.batching.arrays import NotSplittable, join, split
+from strongroom.serving.batching.arrays import join, split
 from strongroom.serving.batching.audit import Audit, alike
 from strongroom.serving.batching.jobs import Job, Outcome, Outputs
 from strongroom.serving.batching.pace import BatchLimit, Quickness
 from strongroom.serving.batching.plan import can_share
 from strongroom.serving.engines.base import Engine
 from strongroom.serving.metrics import Metrics
-from strongroom.serving.status import EngineFailed
+from strongroom.serving.status import EngineFailed, NotSplittable
 from strongroom.tfserving.config_batching import BatchingSettings
 from strongroom.tfserving.datatypes import Array
 

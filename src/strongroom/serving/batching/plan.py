@@ -10,19 +10,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from strongroom.errors import Unreachable
+from strongroom.serving.status import QueueFull
 from strongroom.tfserving.datatypes import Array
 from strongroom.tfserving.signatures import Signature
 
 Item = TypeVar("Item")
 Key: TypeAlias = tuple[object, ...]
-
-
-class QueueFull(Unreachable):
-    """As many batches wait for the model as its batching parameters allow."""
-
-    code = "SR-SERVE-QUEUE-FULL"
-    fix = "Try again later, raise max_enqueued_batches, or add replicas."
 
 
 def can_share(signature: Signature, *, outputs_too: bool) -> bool:
@@ -36,7 +29,7 @@ def rows_of(inputs: Mapping[str, Array]) -> int:
     rows = 0
     for array in inputs.values():
         shape = array.shape
-        if not shape or (rows and shape[0] != rows):
+        if not shape or not shape[0] or (rows and shape[0] != rows):
             return 0
         rows = shape[0]
     return rows

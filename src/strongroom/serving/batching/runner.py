@@ -14,14 +14,14 @@ from functools import partial
 from typing import Final
 
 from strongroom.errors import StrongroomError
-from strongroom.serving.batching.arrays import NotSplittable, cut, together
+from strongroom.serving.batching.arrays import cut, together
 from strongroom.serving.batching.executor import Executor
 from strongroom.serving.batching.jobs import Done, Job, Outcome, Outputs, Room, Waiting
 from strongroom.serving.batching.plan import Batches, Key, key_of, rows_of
 from strongroom.serving.batching.thread import EngineThreads
 from strongroom.serving.engines.base import Engine
 from strongroom.serving.metrics import Metrics
-from strongroom.serving.status import BadRequest
+from strongroom.serving.status import BadRequest, NotSplittable
 from strongroom.serving.threads import in_thread
 from strongroom.serving.tickets import Ticket
 from strongroom.tfserving.config_batching import BatchingSettings
