@@ -12,6 +12,7 @@ from strongroom.tfserving.codes import Code
 from strongroom.tfserving.config import ConfigConflict
 from strongroom.tfserving.datatypes import UnsupportedType
 from strongroom.tfserving.json_response import NotWritable
+from strongroom.tfserving.tfrecord import BadRecordFile
 
 MAX_DETAILS: Final = 1024  # characters; what follows is replaced by the mark below
 _CUT: Final = "...TRUNCATED"
@@ -142,6 +143,7 @@ _CODES: Final[dict[type[StrongroomError], Code]] = {
     NotWritable: Code.INTERNAL,
     BadCall: Code.INTERNAL,
     ClientNotAuthenticated: Code.UNAUTHENTICATED,
+    BadRecordFile: Code.DATA_LOSS,
     BadInput: Code.INVALID_ARGUMENT,
     Refused: Code.PERMISSION_DENIED,
     Unreachable: Code.UNAVAILABLE,

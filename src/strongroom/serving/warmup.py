@@ -42,12 +42,6 @@ class BadWarmup(BadInput):
     fix = "Correct assets.extra/tf_serving_warmup_requests, remove it, or start with --enable_model_warmup=false."
 
 
-class WarmupDamaged(BadWarmup):
-    """A version's warm-up file is not in TFRecord format, or is damaged."""
-
-    code = "SR-WARMUP-DATA"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
     """How models are prepared; `iterations` is how often each warm-up request runs, 0 = warm-up is off."""
@@ -56,7 +50,7 @@ class Preparation:
     iterations: int = 1
 
     def prepare(self, engine: Engine, files: ModelFiles, *, model: str, version: int, path: str) -> None:
-        """Make a loaded model ready; `path` is for metrics. Raises BadWarmup, WarmupDamaged, or what `files` raise."""
+        """Make a loaded model ready; `path` is for metrics. Raises BadWarmup, BadRecordFile, or what `files` raise."""
         paths = files.paths
         if MLMD_FILE in paths and (uuid := _uuid(files.read(MLMD_FILE))):
             self.metrics.set_mlmd(model, version, uuid)
@@ -93,7 +87,7 @@ def _records(files: ModelFiles, path: str) -> Sequence[memoryview]:
                 raise BadWarmup(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}/{WARMUP_FILE}")
             records.append(record)
     except BadRecordFile as problem:
-        raise WarmupDamaged(f"{problem.sentence}. Please verify your warmup data is in TFRecord format.") from None
+        raise BadRecordFile(f"{problem.sentence}. Please verify your warmup data is in TFRecord format.") from None
     return records
 
 
