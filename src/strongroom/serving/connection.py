@@ -29,6 +29,14 @@ class Speaker(Protocol):
         """Whether nothing is under way, so that closing hurts nobody."""
         ...
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of bodies that it holds."""
+        ...
+
+    def shed(self) -> None:
+        """Refuse what is arriving: the server is short of memory."""
+
     def receive(self, data: memoryview) -> None:
         """Take what arrived; the memory is somebody else's as soon as this returns."""
 
@@ -62,7 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._speak = speak
         self._speaker: Speaker = None  # type: ignore[assignment]  # set when the connection is made
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set when the connection is made
-        self._view = front.buffer
+        self._memory = front.memory
         self._held = False
         self._close_by: float | None = None
 
@@ -84,13 +92,13 @@ class Connection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the shared buffer."""
         del sizehint
-        return self._view
+        return self._memory.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on what arrived."""
         self.heard = self.loop.time()
         if self._close_by is None:
-            self._speaker.receive(self._view[:nbytes])
+            self._speaker.receive(self._memory.buffer[:nbytes])
 
     def eof_received(self) -> bool:
         """Let a peer that only stopped sending have its answer (TLS always closes both ways)."""
@@ -170,6 +178,16 @@ class Connection(asyncio.BufferedProtocol):
     def idle(self) -> bool:
         """Whether closing would hurt nobody."""
         return self._speaker.idle
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of bodies held for this connection."""
+        return self._speaker.held_bytes
+
+    def shed(self) -> None:
+        """Refuse what is arriving."""
+        if not self.closing:
+            self._speaker.shed()
 
     def drain(self) -> None:
         """Finish what is under way, then close."""

@@ -45,6 +45,14 @@ class Undecided:
         """Nothing is under way."""
         return True
 
+    @property
+    def held_bytes(self) -> int:
+        """A few bytes of a greeting."""
+        return 0
+
+    def shed(self) -> None:
+        """Nothing is arriving."""
+
     def receive(self, data: memoryview) -> None:
         """Hand over as soon as the bytes can be but one protocol's."""
         self._begun += data

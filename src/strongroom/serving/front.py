@@ -23,6 +23,8 @@ from strongroom.serving.connection import Connection, Speaker
 
 READ_BYTES: Final = 256 * 1024
 BACKLOG: Final = 1024
+SCARCE_READ_BYTES: Final = 16 * 1024  # of a read while memory is short: each connection may still make one
+STARVING_S: Final = 0.1  # how long nothing may move, while memory is short, before requests are refused
 EVICT_AFTER_S: Final = 1.0  # a connection that has been idle for so long gives way when there are too many
 _log: Final = logging.getLogger(__name__)
 
@@ -59,9 +61,7 @@ class Front:
         self.loop = asyncio.get_running_loop()
         self.patience, self.accepts = patience, accepts
         self.connections: set[Connection] = set()
-        self.buffer = memoryview(bytearray(READ_BYTES))
-        self.held_bytes = 0  # bodies that arrive or are not answered yet, and answers not taken yet
-        self.max_held_bytes = max_held_bytes
+        self.memory = Memory(self.loop, max_held_bytes)
         self._speak, self._max_connections = speak, max_connections
         self._welcoming: set[asyncio.Task[None]] = set()
         self._accepting: list[asyncio.Task[None]] = []
@@ -113,10 +113,6 @@ class Front:
         if self._timer is not None:
             self._timer.cancel()
 
-    def over_limit(self) -> bool:
-        """Whether the bodies of all connections are more than this server holds."""
-        return self.held_bytes > self.max_held_bytes
-
     def joined(self, connection: Connection) -> None:
         """Count a connection whose handshake is done."""
         self.connections.add(connection)
@@ -124,6 +120,7 @@ class Front:
     def left(self, connection: Connection) -> None:
         """Forget a connection."""
         self.connections.discard(connection)
+        self.memory.forget(connection)
 
     def _open(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         listener.setblocking(False)
@@ -187,6 +184,62 @@ class Front:
         for connection in tuple(self.connections):
             connection.sweep(now)
         self._timer = self.loop.call_later(self.patience.tick_s, self._sweep)
+
+
+class Memory:
+    """What all connections of a front may hold together: bodies that arrive or wait for answers, answers not taken.
+
+    Beyond the limit nobody whose request is arriving is read from, until what runs has ended; if nothing runs, the
+    requests that have least of their bodies here are refused, so that the others can end.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        self._loop, self._most = loop, most
+        self._enough = most * 3 // 4
+        self._view = memoryview(bytearray(READ_BYTES))
+        self.buffer = self._view  # what a connection reads into
+        self.held_bytes = 0
+        self._waiting: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def short(self) -> bool:
+        """Whether more is held than should be."""
+        return self.held_bytes > self._most
+
+    def account(self, change: int) -> None:
+        """Count bytes more or less."""
+        self.held_bytes += change
+        if change > 0 and self.short:
+            self.buffer = self._view[:SCARCE_READ_BYTES]
+        elif self.held_bytes <= self._enough and len(self.buffer) < READ_BYTES:
+            self.buffer = self._view
+            waiting, self._waiting = self._waiting, set()
+            for connection in waiting:
+                connection.release()
+
+    def wait(self, connection: Connection) -> None:
+        """Read nothing of this connection's until there is memory."""
+        connection.hold()
+        self._waiting.add(connection)
+        if self._timer is None:
+            self._timer = self._loop.call_later(STARVING_S, self._look, self.held_bytes)
+
+    def forget(self, connection: Connection) -> None:
+        """Do not wait for a connection that is gone."""
+        self._waiting.discard(connection)
+
+    def _look(self, before: int) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        if self.held_bytes >= before:
+            for connection in sorted(self._waiting, key=lambda each: each.held_bytes):
+                if self.held_bytes <= self._enough:
+                    break
+                connection.shed()
+        if self._waiting:
+            self._timer = self._loop.call_later(STARVING_S, self._look, self.held_bytes)
 
 
 def _remove_dead(path: Path) -> None:

@@ -67,6 +67,11 @@ class RequestReader:
         """Bytes of the arriving body so far."""
         return self._partial.body_bytes
 
+    def forget(self) -> None:
+        """Drop what has arrived of a body that nobody will read."""
+        self._partial.body.clear()
+        self._partial.body_bytes = 0
+
     def receive(self, data: bytes | memoryview) -> list[Request | Refusal]:
         """Take bytes; return what is complete. After a Refusal nothing more is read."""
         if self.ended:

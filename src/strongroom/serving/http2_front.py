@@ -91,7 +91,8 @@ class Http2:
         self._open: dict[int, OpenCall] = {}
         self._plan = _Plan(())
         self._receiving = self._scheduled = False
-        self._counted = 0  # bytes that the front counts for this connection
+        self._memory = connection.front.memory
+        self.held_bytes = 0  # as the front counts them
 
     # What a connection calls.
 
@@ -108,6 +109,12 @@ class Http2:
         self._receiving = False
         self.flush()
 
+    def shed(self) -> None:
+        """Refuse the requests that are arriving."""
+        for event in self._session.shed():
+            self._act(event)
+        self.flush()
+
     def resume(self) -> None:
         """Write what waited for room."""
         self.flush()
@@ -118,8 +125,8 @@ class Http2:
 
     def lost(self) -> None:
         """Give up what nobody waits for."""
-        self._connection.front.held_bytes -= self._counted
-        self._counted = 0
+        self._memory.account(-self.held_bytes)
+        self.held_bytes = 0
         for ticket in self._calls.values():
             if ticket is not None:
                 ticket.cancel()
@@ -156,9 +163,11 @@ class Http2:
             connection.write(data)
             self._ageing.sent_bytes += len(data)
         held = session.pending_body_bytes + session.unsent_bytes
-        if held != self._counted:
-            connection.front.held_bytes += held - self._counted
-            self._counted = held
+        if held != self.held_bytes:
+            change, self.held_bytes = held - self.held_bytes, held
+            self._memory.account(change)
+            if change > 0 and self._memory.short and session.arriving:
+                self._memory.wait(connection)
         if session.ended and not connection.closing:
             connection.close()
 
@@ -210,7 +219,7 @@ class Http2:
             if plan.timeout_s <= 0:
                 self._session.grpc_fail(stream, Code.DEADLINE_EXCEEDED, grpc_wire.DEADLINE_PASSED)
                 return
-        if self._connection.front.over_limit():
+        if self._memory.short:
             self._fail(stream, Overloaded("the server holds as many requests as it can"))
             return
         self._calls[stream] = None
@@ -291,7 +300,7 @@ class Http2:
             body = json.dumps({"error": self._connection.problem.sentence}).encode()
             self._respond(request.stream, Answer(401, body))
             return
-        if self._connection.front.over_limit():
+        if self._memory.short:
             body = json.dumps({"error": "the server holds as many requests as it can"}).encode()
             self._respond(request.stream, Answer(429, body))
             return

@@ -72,7 +72,7 @@ class Http1:
         self._due: float | None = self._began + self._patience.headers_s
         self._when_due: Callable[[], None] = self._cut_off
         self._running_bytes = 0  # of the body that is being answered
-        self._counted = 0  # bytes of bodies that the front counts for this connection
+        self.held_bytes = 0  # as the front counts them
         self._last = False
         self._room = asyncio.Event()
         if connection.problem is not None:
@@ -91,16 +91,20 @@ class Http1:
             self._began = self._connection.heard
         self._waiting.extend(self._reader.receive(data))
         self._count()
-        if self._reader.in_body and self._connection.front.over_limit():
-            self._waiting.append(Refusal(429, "the server holds as many requests as it can"))
-            self._reader.ended = True
+        if self._reader.in_body and self._connection.front.memory.short:
+            self._refuse_arriving()
         if self._waiting and self._task is None:
-            self._due = None
-            self._task = self._connection.loop.create_task(self._answer_all())
+            self._begin()
         elif self._task is None:
             self._await_more()
         if len(self._waiting) >= MAX_PIPELINED:
             self._connection.hold()
+
+    def shed(self) -> None:
+        """Refuse the request that is arriving."""
+        if self._reader.in_body:
+            self._refuse_arriving()
+            self._begin()
 
     def resume(self) -> None:
         """Go on with a peer that reads again."""
@@ -114,8 +118,8 @@ class Http1:
     def lost(self) -> None:
         """Give up a run that nobody waits for."""
         self._due = None
-        self._connection.front.held_bytes -= self._counted
-        self._counted = 0
+        self._connection.front.memory.account(-self.held_bytes)
+        self.held_bytes = 0
         if self._task is not None:
             self._task.cancel()
 
@@ -132,6 +136,11 @@ class Http1:
             self._when_due()
 
     # Answers.
+
+    def _begin(self) -> None:
+        if self._task is None:
+            self._due = None
+            self._task = self._connection.loop.create_task(self._answer_all())
 
     async def _answer_all(self) -> None:
         try:
@@ -195,8 +204,14 @@ class Http1:
         """Tell the front how many bytes of bodies are held here."""
         waiting = sum(len(each.body) for each in self._waiting if isinstance(each, Request))
         held = self._reader.body_bytes + waiting + self._running_bytes
-        self._connection.front.held_bytes += held - self._counted
-        self._counted = held
+        self._connection.front.memory.account(held - self.held_bytes)
+        self.held_bytes = held
+
+    def _refuse_arriving(self) -> None:
+        self._waiting.append(Refusal(429, "the server holds as many requests as it can"))
+        self._reader.ended = True
+        self._reader.forget()
+        self._count()
 
     # Deadlines.
 
