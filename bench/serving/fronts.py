@@ -133,13 +133,13 @@ def mlserver(model: Model, _transport: Transport, folder: Path, ports: tuple[int
 
 
 OURS: Final = (
-    Front("ours-c", "strongroom, C codec", ours()),
+    Front("ours-c", "strongroom, C codec", ours("--rpc=fast")),
     Front(
         "ours-cffi",
         "strongroom, cffi codec",
-        ours(program=(str(HERE / "without_compiled.py"),)),
+        ours("--rpc=fast", program=(str(HERE / "without_compiled.py"),)),
     ),
-    Front("ours-grpcio", "strongroom --rpc=grpcio", ours()),
+    Front("ours-grpcio", "strongroom --rpc=grpcio", ours("--rpc=grpcio")),
 )
 REFERENCE: Final = Front("grpcio-sync", "grpcio sync, raw bytes", grpcio_sync)
 TRITON: Final = Front(
