@@ -21,7 +21,7 @@ from strongroom.tfserving.codes import Code
 from strongroom.tfserving.datatypes import Array
 from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.examples import serialized_examples, string_vector
-from strongroom.tfserving.inference import INPUTS, check_string_input, classification_outputs, regression_outputs
+from strongroom.tfserving.inference import INPUTS, classification_outputs, regression_outputs
 from strongroom.tfserving.messages import BadMessage, PredictionLog, parse
 from strongroom.tfserving.predict_wire import parse_predict
 from strongroom.tfserving.saved_model import MLMD_FILE
@@ -146,7 +146,6 @@ def _infer(
 ) -> _Run:
     name, signature = _signature(spec, signatures)
     outputs = choose(signature, check_method=False)
-    check_string_input(signature)
     return _Run(signature=name, inputs={INPUTS: string_vector(serialized_examples(given))}, outputs=outputs)
 
 

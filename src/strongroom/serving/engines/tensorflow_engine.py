@@ -114,6 +114,8 @@ class TensorFlowEngine:
     def _to_tensorflow(self, index: int, array: Array, kind: DataType) -> Array:
         """Return an array as TensorFlow's binding takes it: no type is converted on the way, none silently."""
         storage = STORAGE[kind].dtype
+        if array.dtype.kind == "O":  # strings: the graph says what it takes, which old signatures state wrongly
+            return array
         if array.dtype != storage:
             raise BadRequest(f"Expects arg[{index}] to be {kind.word} but {array.dtype} is provided")
         other = self._stored_otherwise.get(kind)
