@@ -166,6 +166,23 @@ def test_bench_measures_it_with_the_reference_client_s_flags(server, files, phot
     assert json.loads(capsys.readouterr().out)["errors"] == {"NOT_FOUND": 6}
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+def test_bench_measures_a_matrix_and_writes_a_report(server, files, photo, capsys, tmp_path, protocol):
+    report = tmp_path / "report.html"
+    words = ["bench", "-url", server[protocol], *words_of(files), "--model", MODEL_NAME, "-img", str(photo)]
+    words += ["--connections", "1,2", "--batch", "1..2", "-loop", "2", "--html", str(report), "--json"]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    runs = json.loads(said.out)["runs"]
+    assert [(run["cnum"], run["batch"]) for run in runs] == [(1, 1), (2, 1), (1, 2), (2, 2)]
+    assert all(run["errors"] == {} and run["requests"] == 2 * run["cnum"] for run in runs)
+    assert all(0 < run["p50_ms"] <= run["p99_ms"] and run["tps"] > 0 for run in runs)
+    assert said.err.splitlines()[-1] == "load 4 of 4: 2 tasks, batch 2"
+    page = report.read_text(encoding="utf-8")
+    assert page.count("<svg") == 6
+    assert "mutual TLS" in page
+
+
 def test_predict_names_the_classes(server, files, photo, capsys):
     channel = [word.replace("-", "--", 1) if word.startswith("-") else word for word in words_of(files)]
     asked = ["--model", MODEL_NAME, "--image", str(photo), "--labels", "imagenet", *channel]
