@@ -54,7 +54,8 @@ async def listening(
     """Listen while the block runs; then take nothing new, finish what was accepted, close (SV-17).
 
     Ports are shared (SO_REUSEPORT) with this user's other servers, as TensorFlow Serving's are: a successor can start
-    before its predecessor has drained. `ready` is what the health service tells. Raises OSError where an address cannot be used, and what TLS refuses.
+    before its predecessor has drained. `ready` is what the health service tells.
+    Raises OSError where an address cannot be used, Http2Unavailable, and what TLS refuses.
     """
     methods, streams, health = _services(options, rpc, ready)
     listeners = _Listeners(options, tls, methods=methods, streams=streams, rest=routes.answer)
