@@ -187,6 +187,8 @@ def _folded(graph_def: Any, kept: list[str]) -> Any:  # noqa: ANN401
     config.graph_options.infer_shapes = True
     rewriting = config.graph_options.rewrite_options
     rewriting.optimizers[:] = _GRAPPLER
+    rewriting.function_optimization = rewriting.AGGRESSIVE  # else a call that is not fetched itself stays one
+    rewriting.min_graph_nodes = -1  # small graphs too
     rewriting.experimental_disable_folding_quantization_emulation = True
     with tf.Graph().as_default():
         meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=graph_def)
