@@ -25,6 +25,7 @@ from serving.requests import (
     predict_message,
 )
 from serving.tls_files import Transport, client_context
+from strongroom.serving.http2 import implementations
 
 READY_TIMEOUT_S: Final = 90.0
 HERE: Final = Path(__file__).resolve().parent
@@ -89,10 +90,12 @@ def wait_until(attempt: Callable[[], object]) -> None:
             return
 
 
-def ours(*flags: str, program: Sequence[str] = ("-m", "strongroom")) -> Starter:
-    """Return a starter of `strongroom serve` with flags of its own."""
+def ours(*flags: str, codec: str = "", program: Sequence[str] = ("-m", "strongroom")) -> Starter:
+    """Return a starter of `strongroom serve` with flags of its own, and the HTTP/2 codec that it will find."""
 
     def start(model: Model, transport: Transport, folder: Path, ports: tuple[int, ...]) -> Start:
+        if codec and codec not in implementations():
+            raise PeerMissing(f"HTTP/2 by {codec} is not there: it was not built, or libnghttp2 is missing")
         tls = "--insecure" if transport is Transport.PLAIN else f"--ssl_config_file={folder / transport.lower()}.cfg"
         words = ["--model_name", model.name, "--model_base_path", str(model.write(folder)), tls, *flags]
         threads = f"--tensorflow_intra_op_parallelism={model.threads}"
@@ -133,14 +136,15 @@ def mlserver(model: Model, _transport: Transport, folder: Path, ports: tuple[int
 
 
 OURS: Final = (
-    Front("ours-c", "strongroom, C codec", ours("--rpc=fast")),
+    Front("ours-c", "strongroom, C codec", ours("--rpc=fast", codec="compiled")),
     Front(
         "ours-cffi",
         "strongroom, cffi codec",
-        ours("--rpc=fast", program=(str(HERE / "without_compiled.py"),)),
+        ours("--rpc=fast", codec="cffi", program=(str(HERE / "without_compiled.py"),)),
     ),
     Front("ours-grpcio", "strongroom --rpc=grpcio", ours("--rpc=grpcio")),
 )
+BEST: Final = OURS[0] if "compiled" in implementations() else OURS[1]
 REFERENCE: Final = Front("grpcio-sync", "grpcio sync, raw bytes", grpcio_sync)
 TRITON: Final = Front(
     "triton", "Triton (Python backend)", triton, (Transport.PLAIN, Transport.MTLS), v2=True, batched=True

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from serving.environments import PINS, environment
-from serving.fronts import OURS, Front, wait_until
+from serving.fronts import BEST, Front, wait_until
 from serving.http_load import Exchange, exchange, json_exchange
 from serving.models import JSON
 from serving.processes import Server, free_ports, running
@@ -19,7 +19,7 @@ PATH: Final = f"/v1/models/{JSON.name}:predict"
 
 
 @contextmanager
-def ours(folder: Path, front: Front = OURS[0]) -> Iterator[tuple[Server, Exchange]]:
+def ours(folder: Path, front: Front = BEST) -> Iterator[tuple[Server, Exchange]]:
     """Run our server with the JSON model. Raises PeerMissing."""
     with free_ports(2) as ports:
         start = front.start(JSON, Transport.TLS, folder, ports)

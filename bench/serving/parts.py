@@ -10,7 +10,7 @@ from typing import Final
 
 from serving import floors, obvious
 from serving.environments import PeerMissing
-from serving.fronts import FRONTS, MLSERVER, OURS, TRITON, Front
+from serving.fronts import BEST, FRONTS, MLSERVER, TRITON, Front
 from serving.http_load import exchange
 from serving.load import WrongAnswer, ask
 from serving.measure import Contestant, Effort, Measured, measure
@@ -104,7 +104,7 @@ def json_part(findings: Findings, setting: Setting) -> None:
     """150,000 floats as JSON: our front and the obvious handler."""
     setting.say("150k floats as JSON, TLS")
     with findings.noting("JSON"), ExitStack() as stack:
-        asked = {OURS[0].title: stack.enter_context(obvious.ours(setting.folder))}
+        asked = {BEST.title: stack.enter_context(obvious.ours(setting.folder))}
         with findings.noting(OBVIOUS):
             asked[OBVIOUS] = stack.enter_context(obvious.obvious(setting.folder))
         contestants = [
@@ -119,14 +119,14 @@ def memory_part(findings: Findings, setting: Setting) -> None:
     """Memory of a replica with ResNet50."""
     setting.say("memory of a replica")
     with findings.noting("memory"):
-        findings.memory = memory(OURS[0], setting.folder)
+        findings.memory = memory(BEST, setting.folder)
 
 
 def saturation_part(findings: Findings, setting: Setting) -> None:
     """ResNet50 under full load over mutual TLS."""
     setting.say("ResNet50 over mTLS, saturated")
     with findings.noting("saturation"):
-        findings.saturation = saturation(OURS[0], setting.folder, setting.effort)
+        findings.saturation = saturation(BEST, setting.folder, setting.effort)
 
 
 PARTS: Final[dict[str, Callable[[Findings, Setting], None]]] = {
