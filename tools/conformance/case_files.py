@@ -100,6 +100,7 @@ class CaseFile:
             "<HP2>": str(self.base_path("hp2")) if "hp2" in self.models else "",
             "<HP3>": str(self.base_path("hp3")) if "hp3" in self.models else "",
             "<SOCKET>": socket_path,
+            **{f"<BASE {model}>": str(self.base_path(model)) for model in self.models},
         }
 
 
@@ -127,7 +128,8 @@ def _group_of(kind: str, told: Mapping[str, Any], models: Mapping[str, Any]) -> 
     model = str(told["model"])
     flags = told.get("server_flags") or [word for word in str(told.get("needs", "")).split() if word.startswith("--")]
     served_as = told.get("served_as") or SERVED_AS.get(told["id"]) or models.get(model, {}).get("served_as", "default")
-    alone = told["id"] if _CHANGES_THE_SERVER in str(told.get("rpc", "")) or told.get("alone") else ""
+    reloads = _CHANGES_THE_SERVER in str(told.get("rpc", "")) and (told.get("code") == "OK" or "then" in told["check"])
+    alone = told["id"] if reloads or told.get("alone") else ""
     return Group(model, tuple(flags), str(told.get("server_config", "")), str(served_as), alone)
 
 

@@ -18,7 +18,6 @@ from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.examples import serialized_examples, string_vector
 from strongroom.tfserving.inference import (
     INPUTS,
-    check_string_input,
     classification_outputs,
     classification_result,
     regression_outputs,
@@ -129,7 +128,6 @@ class Inference:
     async def _run(
         self, task: _Task, examples: Sequence[bytes], timeout_s: float | None, *, counted: bool = True
     ) -> ProtoMessage:
-        check_string_input(task.served.signatures[task.signature_name])
         prediction = await self.dataplane.run(
             task.served, task.signature_name, {INPUTS: string_vector(examples)}, task.outputs, timeout_s=timeout_s
         )

@@ -67,13 +67,6 @@ def regression_outputs(signature: Signature, *, check_method: bool) -> Sequence[
     return [OUTPUTS]
 
 
-def check_string_input(signature: Signature) -> None:
-    """Raise BadInference unless the signature takes serialised Examples; the text is TensorFlow's for a wrong type."""
-    dtype = signature.inputs[INPUTS].dtype
-    if dtype is not DataType.DT_STRING:
-        raise BadInference(f"Expects arg[0] to be {dtype.word} but string is provided")
-
-
 def classification_result(outputs: Results, examples: int) -> ProtoMessage:
     """Return a ClassificationResult: for each example its labels and scores. Raises BadInference."""
     classes, scores = outputs.get(CLASSES), outputs.get(SCORES)

@@ -7,7 +7,7 @@ have it, `Session.run` takes its place. Source: spec `model-server.md` section 1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from strongroom.serving.engines.tensorflow_runtime import tensorflow
 from strongroom.serving.status import BadRequest, EngineFailed, ModelFailed
 from strongroom.tfserving import saved_model
 from strongroom.tfserving.codes import Code
-from strongroom.tfserving.datatypes import STORAGE, Array, DataType
+from strongroom.tfserving.datatypes import STORAGE, Array, DataType, type_of_array
 from strongroom.tfserving.signatures import Signature, TensorSpec
 
 _Run = Callable[[dict[Any, Array], list[Any]], list[Any]]
@@ -46,12 +46,7 @@ class TensorFlowEngine:
         for name, signature in self._signatures.items():
             self._inputs[name] = {key: feeds(spec) for key, spec in signature.inputs.items()}
             self._outputs[name] = {key: feeds(spec) for key, spec in signature.outputs.items()}
-        self._stored_otherwise: dict[DataType, np.dtype[Any]] = {
-            kind: np.dtype(self._tf.dtypes.as_dtype(int(kind)).as_numpy_dtype)
-            for kind in _kinds(self._signatures)
-            if kind is not DataType.DT_STRING
-            and np.dtype(self._tf.dtypes.as_dtype(int(kind)).as_numpy_dtype) != STORAGE[kind].dtype
-        }
+        self._stored_otherwise = _stored_otherwise(self._tf, _kinds(self._signatures))
         self.description = f"TensorFlow {self._tf.__version__}, {threads_text(options)}"
 
     @property
@@ -117,7 +112,8 @@ class TensorFlowEngine:
         if array.dtype.kind == "O":  # strings: the graph says what it takes, which old signatures state wrongly
             return array
         if array.dtype != storage:
-            raise BadRequest(f"Expects arg[{index}] to be {kind.word} but {array.dtype} is provided")
+            sent = type_of_array(array).word
+            raise BadRequest(f"Expects arg[{index}] to be {kind.word} but {sent} is provided")
         other = self._stored_otherwise.get(kind)
         return array if other is None else np.ascontiguousarray(array).view(other)
 
@@ -163,6 +159,19 @@ def _as_served(text: str, code: int) -> StrongroomError:
         return BadRequest(text)
     known = code in Code.__members__.values() and code != Code.OK
     return ModelFailed(text, status=Code(code) if known else Code.UNKNOWN)
+
+
+def _stored_otherwise(tf: Any, kinds: Iterable[DataType]) -> dict[DataType, np.dtype[Any]]:  # noqa: ANN401  # lazy
+    """Return TensorFlow's numpy types where they are not those that requests are decoded to: bfloat16, the 8-bit ones."""
+    found = {}
+    for kind in kinds:
+        try:
+            theirs = np.dtype(tf.dtypes.as_dtype(int(kind)).as_numpy_dtype)
+        except TypeError:  # a type that this TensorFlow does not know: its graph cannot have it either
+            continue
+        if kind is not DataType.DT_STRING and theirs != STORAGE[kind].dtype:
+            found[kind] = theirs
+    return found
 
 
 def _kinds(signatures: Mapping[str, Signature]) -> set[DataType]:
