@@ -51,6 +51,7 @@ static const refusal NO_TUNNELS = {405, 12, "CONNECT is not for this server"};
 #define CONTINUATIONS "a header block has too many frames"
 #define HEADER_BLOCK "a header block is far larger than was announced"
 #define SLOW_HEADERS "a header block took too long to arrive"
+#define BAD_PRIORITY "PRIORITY: stream_id == 0"
 #define NO_PREFACE "the peer does not speak HTTP/2"
 #define ACKS "the peer does not read what it asks for"
 #define LIBRARY "libnghttp2 could not go on"
@@ -440,9 +441,6 @@ on_read_answer(nghttp2_session *native, int32_t number, uint8_t *buffer, size_t 
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         library(self, nghttp2_submit_trailer(native, number, trailers, st->trailer_text != NULL ? 2 : 1));
     }
-    if (!st->remote_ended) {
-        library(self, nghttp2_submit_rst_stream(native, NGHTTP2_FLAG_NONE, number, NGHTTP2_NO_ERROR));
-    }
     return (ssize_t)size;
 }
 
@@ -478,6 +476,17 @@ reserve(session *self, size_t size)
     char *at = self->out_data + self->out_bytes;
     self->out_bytes = needed;
     return at;
+}
+
+/* Ask a peer that sends on after its answer to stop, RFC 9113 section 8.1. */
+static int
+on_answered(session *self, int32_t number)
+{
+    stream *st = find(self, number);
+    if (st == NULL || st->remote_ended) {
+        return 0;
+    }
+    return library(self, nghttp2_submit_rst_stream(self->native, NGHTTP2_FLAG_NONE, number, NGHTTP2_NO_ERROR));
 }
 
 static int
@@ -527,7 +536,7 @@ on_send_data(nghttp2_session *native, nghttp2_frame *frame, const uint8_t *heade
             free(one);
         }
     }
-    return 0;
+    return header[4] & NGHTTP2_FLAG_END_STREAM ? on_answered(self, frame->hd.stream_id) : 0;
 }
 
 static int
@@ -579,7 +588,7 @@ refuse(session *self, stream *st, const refusal *why)
         const nghttp2_nv fields[2] = {FIELD(":status", digits, 7, (size_t)size), CONSTANT("content-length", "0")};
         submit(self, st->number, fields, 2, 0);
     }
-    return st->remote_ended ? 0 : submit_reset(self, st->number, NGHTTP2_NO_ERROR);
+    return 0;
 }
 
 /* See nghttp2_cffi.py: open the window as far as the limit allows; where all stand still, refuse the largest body. */
@@ -635,6 +644,9 @@ on_begin_frame(nghttp2_session *native, const nghttp2_frame_hd *hd, void *user)
     }
     else if (hd->type == NGHTTP2_CONTINUATION && ++self->continuations > MAX_CONTINUATIONS) {
         return STATUS(fail(self, NGHTTP2_ENHANCE_YOUR_CALM, CONTINUATIONS));
+    }
+    else if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) { /* libnghttp2 skips it where priorities are off */
+        return STATUS(fail(self, NGHTTP2_PROTOCOL_ERROR, BAD_PRIORITY));
     }
     return spend(&self->controls) ? 0 : STATUS(fail(self, NGHTTP2_ENHANCE_YOUR_CALM, CONTROLS));
 }
@@ -1093,6 +1105,10 @@ drain(session *self, Py_ssize_t limit)
             return -1;
         }
         memcpy(to, frame, (size_t)size);
+        if (frame[3] == NGHTTP2_HEADERS && frame[4] & NGHTTP2_FLAG_END_STREAM) {
+            on_answered(self, (int32_t)((uint32_t)frame[5] << 24 | (uint32_t)frame[6] << 16 | (uint32_t)frame[7] << 8 |
+                                        (uint32_t)frame[8]));
+        }
     }
     return PyErr_Occurred() != NULL ? -1 : 0;
 }
@@ -1343,9 +1359,6 @@ end_with_status(session *self, PyObject *const *args, Py_ssize_t count, int only
     else if (st != NULL && !only_begun) {
         st->answered = 1;
         submit_failure(self, number, code, PyBytes_AsString(text), (size_t)PyBytes_Size(text));
-        if (!st->remote_ended) {
-            submit_reset(self, number, NGHTTP2_NO_ERROR);
-        }
     }
     Py_DECREF(text);
     return leave(self, PyErr_Occurred() != NULL);
@@ -1400,8 +1413,7 @@ respond(session *self, stream *st, nghttp2_nv *fields, size_t count, PyObject *b
         free_pieces(st);
     }
     st->answered = st->end_of_answer = 1;
-    submit(self, st->number, fields, count, st->unsent > 0);
-    return st->unsent || st->remote_ended ? 0 : submit_reset(self, st->number, NGHTTP2_NO_ERROR);
+    return submit(self, st->number, fields, count, st->unsent > 0);
 }
 
 static PyObject *

@@ -19,7 +19,7 @@ _DONE: Final[Headers] = ((b"grpc-status", b"0"),)
 class Listener(Protocol):
     """What libnghttp2 tells a session."""
 
-    def on_begin_frame(self, kind: int, flags: int, length: int) -> None: ...  # noqa: D102  # a name says it
+    def on_begin_frame(self, kind: int, flags: int, number: int, length: int) -> None: ...  # noqa: D102  # a name says it
     def on_begin_headers(self, number: int) -> None: ...  # noqa: D102  # a name says it
     def on_header(self, name: bytes, value: bytes) -> None: ...  # noqa: D102  # a name says it
     def on_invalid_header(self, number: int) -> None: ...  # noqa: D102  # a name says it
@@ -52,7 +52,7 @@ class _Callbacks:
         self._ffi, self._listener = ffi, ffi.from_handle
 
     def begin_frame(self, _session: Any, hd: Any, user: Any) -> int:  # noqa: ANN401  # C's pointers
-        self._listener(user).on_begin_frame(hd.type, hd.flags, hd.length)
+        self._listener(user).on_begin_frame(hd.type, hd.flags, hd.stream_id, hd.length)
         return 0
 
     def begin_headers(self, _session: Any, frame: Any, user: Any) -> int:  # noqa: ANN401  # C's pointers

@@ -91,7 +91,7 @@ class CffiSession:
 
     # What libnghttp2 calls while it reads.
 
-    def on_begin_frame(self, kind: int, flags: int, length: int) -> None:
+    def on_begin_frame(self, kind: int, flags: int, number: int, length: int) -> None:
         """Charge a frame that is not the body of a request."""
         if self._over:
             return
@@ -103,6 +103,9 @@ class CffiSession:
             if self._block.continuations > refusals.MAX_CONTINUATIONS:
                 self._fail(ErrorCode.ENHANCE_YOUR_CALM, refusals.CONTINUATIONS)
                 return
+        elif kind == n.PRIORITY and number == 0:  # libnghttp2 skips it where priorities are off
+            self._fail(ErrorCode.PROTOCOL_ERROR, refusals.PRIORITY)
+            return
         if not self._controls.spend():
             self._fail(ErrorCode.ENHANCE_YOUR_CALM, refusals.CONTROLS)
 
@@ -251,8 +254,6 @@ class CffiSession:
         else:
             status = ((b":status", b"%d" % refusal.status), (b"content-length", b"0"))
             self._native.submit(stream.number, status, has_body=False)
-        if not stream.remote_ended:
-            self._native.submit_reset(stream.number, ErrorCode.NO_ERROR)
 
     def _balance(self) -> None:
         """Open the connection's window as far as what is held plus what may come stays within the limit.
@@ -294,8 +295,16 @@ class CffiSession:
             if frame[3] == n.GOAWAY and not self._over and (code := int.from_bytes(frame[13:17], "big")):
                 self._over = True
                 self._events.append(ConnectionFailed(code, frame[17:].decode("latin-1")))
+            if frame[3] == n.HEADERS and frame[4] & n.END_STREAM:
+                self._on_answered(int.from_bytes(frame[5:9], "big"))
             self._out.append(frame)
             self._out_bytes += len(frame)
+
+    def _on_answered(self, number: int) -> None:
+        """Ask a peer that sends on after its answer to stop, RFC 9113 section 8.1."""
+        stream = self._streams.get(number)
+        if stream is not None and not stream.remote_ended:
+            self._native.submit_reset(number, ErrorCode.NO_ERROR)
 
     def on_library_failure(self) -> None:
         """Give up: the library has no memory, or we have a defect."""
@@ -311,8 +320,6 @@ class CffiSession:
         if stream.trailers is not None:
             flags |= n.FLAG_NO_END_STREAM
             self._native.submit_trailer(number, _trailers(*stream.trailers))
-        if not stream.remote_ended:
-            self._native.submit_reset(number, ErrorCode.NO_ERROR)
         return size, flags
 
     def on_send_data(self, number: int, frame_header: bytes, length: int) -> bool:
@@ -324,6 +331,8 @@ class CffiSession:
         self._out_bytes += len(frame_header) + length
         self.unsent_bytes -= length
         self._controls.earn(length * refusals.EARNED_PER_BYTE)
+        if frame_header[4] & n.END_STREAM:
+            self._on_answered(number)
         return True
 
     # Answers.
@@ -352,8 +361,6 @@ class CffiSession:
         if not found.is_head:
             self._push(found, body)
         self._native.submit(stream, ((b":status", b"%d" % status), *headers), has_body=found.unsent > 0)
-        if not found.unsent and not found.remote_ended:
-            self._native.submit_reset(stream, ErrorCode.NO_ERROR)
 
     def grpc_reply(self, stream: int, message: Buffer, /) -> None:
         """Answer a unary call."""
@@ -375,8 +382,6 @@ class CffiSession:
             return
         found.answered = True
         self._native.submit(stream, _failure(code, text), has_body=False)
-        if not found.remote_ended:
-            self._native.submit_reset(stream, ErrorCode.NO_ERROR)
 
     def begin_stream(self, stream: int, /) -> None:
         """Start an answer of several messages."""
