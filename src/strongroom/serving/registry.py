@@ -211,15 +211,19 @@ class ModelVersions:
                 engine = await in_thread(lambda: self._loader.load(candidate), name=f"load {self.name} {version}")
             except Exception as problem:  # noqa: BLE001  # whatever a version is like, the others go on serving
                 return self._failed(life, version, problem, seen)
-            if version in self._wanted and await _look(candidate) == seen:
+            has_changed = await _look(candidate) != seen
+            if version in self._wanted and not has_changed:
                 try:
                     self._take_in(life, engine, candidate)
-                except StrongroomError as problem:
+                except Exception as problem:  # noqa: BLE001  # as above
+                    await in_thread(engine.close, name=f"unload {self.name} {version}")
                     return self._failed(life, version, problem, seen)
                 return True
         await in_thread(engine.close, name=f"unload {self.name} {version}")
-        life.status = VersionStatus(version, State.START, Code.UNAVAILABLE, "it changed while it was loaded")
-        _log.warning("%s version %d changed while it was loaded: it is not served", self.name, version)
+        life.status = VersionStatus(version, State.END)
+        if has_changed:
+            life.status = VersionStatus(version, State.START, Code.UNAVAILABLE, "it changed while it was loaded")
+            _log.warning("%s version %d changed while it was loaded: it is not served", self.name, version)
         return True
 
     def _failed(self, life: _Life, version: int, problem: Exception, seen: Fingerprint) -> bool:

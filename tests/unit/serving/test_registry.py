@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from strongroom.bundles import BundleIncomplete
-from strongroom.serving.engines import EngineOptions
+from strongroom.serving.engines import EngineOptions, ModelNotLoadable
 from strongroom.serving.loading import PlainLoader
-from strongroom.serving.registry import MAX_ENDED, ModelVersions
+from strongroom.serving.registry import MAX_ENDED, ModelVersions, Pools, Retry
 from strongroom.serving.tickets import awaited
 from strongroom.serving.versions import Candidate, latest, list_versions
 from strongroom.tfserving import State
@@ -201,3 +201,138 @@ def test_ended_versions_stay_listed_but_not_without_end(base, model):
         await model.versions.close()
 
     asyncio.run(story())
+
+
+class Moody(PlainLoader):
+    """Fails `times` for the moment's sake, then loads."""
+
+    def __init__(self, times):
+        super().__init__(EngineOptions(intra_op_threads=1))
+        object.__setattr__(self, "left", times)
+
+    def load(self, candidate):
+        if self.left:
+            object.__setattr__(self, "left", self.left - 1)
+            raise OSError(5, "Input/output error")
+        return super().load(candidate)
+
+
+async def until(holds):
+    while not holds():  # noqa: ASYNC110  # bounded by the caller's timeout
+        await asyncio.sleep(0.01)
+
+
+def wanted_of(base):
+    return latest(list_versions(base.folder, model="m").candidates)
+
+
+def within_a_minute(coroutine):
+    return asyncio.run(asyncio.wait_for(coroutine, 60))
+
+
+@pytest.mark.parametrize(("failures", "state"), [(3, State.AVAILABLE), (4, State.END)])
+def test_a_bad_moment_is_tried_again_as_often_as_allowed(base, failures, state):
+    async def story():
+        versions = ModelVersions("m", Moody(failures), retry=Retry(times=3, pause_s=0.001))
+        base.put(1)
+        await versions.settle(wanted_of(base))
+        assert [status.state for status in versions.statuses()] == [state]
+        await versions.close()
+
+    within_a_minute(story())
+
+
+def test_what_the_files_are_is_not_tried_again(base, caplog):
+    async def story():
+        versions = ModelVersions("m", PlainLoader(EngineOptions()), retry=Retry(times=3, pause_s=60))
+        base.put(1, b"junk")
+        await versions.settle(wanted_of(base))
+        assert [status.state for status in versions.statuses()] == [State.END]
+        await versions.close()
+
+    within_a_minute(story())
+    assert "tried again" not in caplog.text
+
+
+def test_a_pause_ends_when_the_folder_changes_or_the_version_goes(base, models):
+    async def story():
+        versions = ModelVersions("m", Moody(1), retry=Retry(times=3, pause_s=3600))
+        folder = base.put(1)
+        await versions.begin(wanted_of(base))
+        await versions.settled(through_pauses=False)
+        assert [status.state for status in versions.statuses()] == [State.END]  # with the reason, until the next try
+        (folder / "more").write_bytes(b"")
+        await versions.begin(wanted_of(base))
+        await versions.settled()
+        assert [status.state for status in versions.statuses()] == [State.AVAILABLE]
+        await versions.close()
+
+        versions = ModelVersions("m", Moody(1), retry=Retry(times=3, pause_s=3600))
+        await versions.begin(wanted_of(base))
+        await versions.settled(through_pauses=False)
+        await versions.settle([])
+        assert [status.state for status in versions.statuses()] == [State.END]
+
+    within_a_minute(story())
+
+
+def test_kd_10_a_version_that_changes_while_it_is_loaded_is_not_served(base, models):
+    class Meddled(PlainLoader):
+        def load(self, candidate):
+            engine = super().load(candidate)
+            if not (candidate.folder / "late").exists():
+                (candidate.folder / "late").write_bytes(b"")
+            return engine
+
+    async def story():
+        versions = ModelVersions("m", Meddled(EngineOptions(intra_op_threads=1)))
+        base.put(1)
+        await versions.settle(wanted_of(base))
+        (status,) = versions.statuses()
+        assert (status.state, status.message) == (State.START, "it changed while it was loaded")
+        await versions.settle(wanted_of(base))
+        assert versions.find(1) is not None
+        await versions.close()
+
+    within_a_minute(story())
+
+
+@pytest.mark.parametrize(("threads", "at_once"), [(0, 1), (1, 1), (3, 3)])
+def test_so_many_versions_are_loaded_at_a_time(base, threads, at_once):
+    gate, loading, most = threading.Barrier(at_once), [], []
+
+    class Counting(PlainLoader):
+        def load(self, candidate):
+            loading.append(candidate.version)
+            gate.wait(30)
+            most.append(len(loading))
+            loading.remove(candidate.version)
+            return super().load(candidate)
+
+    async def story():
+        pools = Pools(load_threads=threads)
+        versions = ModelVersions("m", Counting(EngineOptions(intra_op_threads=1)), pools=pools)
+        for version in (1, 2, 3):
+            base.put(version)
+        await versions.settle(list_versions(base.folder, model="m").candidates)
+        assert len(versions.available) == 3
+        await versions.close()
+
+    within_a_minute(story())
+    assert max(most) <= at_once
+
+
+def test_batching_parameters_that_cannot_be_end_the_version(base):
+    def refuse(engine, model, candidate):
+        raise ModelNotLoadable("its batching_params.pbtxt is nonsense")
+
+    async def story():
+        versions = ModelVersions("m", PlainLoader(EngineOptions(intra_op_threads=1)), runners=refuse, candid=True)
+        base.put(1)
+        await versions.settle(wanted_of(base))
+        (status,) = versions.statuses()
+        assert (status.state, status.message) == (
+            State.END, "SR-MODEL-NOT-LOADABLE: its batching_params.pbtxt is nonsense"
+        )  # fmt: skip
+
+    within_a_minute(story())
