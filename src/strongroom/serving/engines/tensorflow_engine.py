@@ -162,7 +162,7 @@ def _as_served(text: str, code: int) -> StrongroomError:
 
 
 def _stored_otherwise(tf: Any, kinds: Iterable[DataType]) -> dict[DataType, np.dtype[Any]]:  # noqa: ANN401  # lazy
-    """Return TensorFlow's numpy types where they are not those that requests are decoded to: bfloat16, the 8-bit ones."""
+    """Return TensorFlow's numpy types where requests are decoded to others: bfloat16, 8-bit floats, quantised ones."""
     found = {}
     for kind in kinds:
         try:

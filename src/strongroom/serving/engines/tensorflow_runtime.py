@@ -1,7 +1,7 @@
-"""TensorFlow, imported when the first of its models is loaded: quiet, on the CPU, and without a word on the terminal.
+"""TensorFlow, imported when the first of its models is loaded: on the CPU, without Keras, without a word.
 
-The import takes seconds and half a gigabyte, so nothing else in Strongroom may import it in a server. Its variables are
-read once, when its libraries initialise. Source: spec `model-server.md` section 10.
+The import takes seconds and hundreds of megabytes, so nothing else in Strongroom may import it in a server. Its
+variables are read once, when its libraries initialise. Source: spec `model-server.md` section 10.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ _ENVIRONMENT: Final = {
     "TF_ENABLE_DEPRECATION_WARNINGS": "0",
 }
 _NOISE: Final = (b"oneDNN custom operations are on", b"All log messages before absl::InitializeLog()")
+_KERAS: Final = "keras"
+_KERAS_HOME: Final = "KERAS_HOME"
 _MAX_LINE: Final = 64 * 1024
 _importing: Final = threading.Lock()
 
@@ -41,10 +44,31 @@ def _imported() -> ModuleType:
             fix="Install it with: pip install 'strongroom[tensorflow]'",
         )
     os.environ.update(_ENVIRONMENT)
-    with _without_notices():
+    with _without_notices(), _without_keras():
         module = importlib.import_module("tensorflow")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return module
+
+
+@contextmanager
+def _without_keras() -> Iterator[None]:
+    """Keep Keras out of the import, which TensorFlow does without where it is not installed.
+
+    A graph needs none of it; importing it draws in whatever it finds, plots included, and even the part of it that lies
+    inside TensorFlow writes a file below the user's home, or where KERAS_HOME says.
+    """
+    if _KERAS in sys.modules:
+        yield
+        return
+    home = os.environ.get(_KERAS_HOME)
+    sys.modules[_KERAS] = None  # type: ignore[assignment]  # the documented way to make an import fail
+    os.environ[_KERAS_HOME] = os.devnull  # no folder: nothing can be written there, and nothing is
+    try:
+        yield
+    finally:
+        del sys.modules[_KERAS], os.environ[_KERAS_HOME]
+        if home is not None:
+            os.environ[_KERAS_HOME] = home
 
 
 @contextmanager
