@@ -5,6 +5,8 @@ World: reads one file. Nothing is unpickled. A picture is resized to what the mo
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -41,9 +43,10 @@ def read(path: Path, signatures: Signatures) -> dict[str, dict[str, NDArray[Any]
 
 def _arrays(path: Path) -> Mapping[str, NDArray[Any]]:
     try:
-        content = np.load(path, allow_pickle=False)
-        return {"": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
-    except (ValueError, EOFError, KeyError, SyntaxError, OSError) as problem:
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            return {"": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
+    except (ValueError, EOFError, KeyError, SyntaxError, OSError, zipfile.BadZipFile, zlib.error) as problem:
         raise BadCheckInputs(f"{path} is no .npz or .npy file of plain arrays: {str(problem)[:160]}") from None
 
 

@@ -72,6 +72,7 @@ def _prepare() -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # plain kernels: the reference, and no notice about the others
 
 
 def _hush() -> None:
