@@ -180,6 +180,30 @@ def _token() -> Parser:
     return parse_jws
 
 
+def _http2() -> Parser:
+    from http2_conversations import converse
+
+    return converse
+
+
+def _http2_bytes() -> Parser:
+    """Feed the bytes themselves, after a sound greeting, to every implementation."""
+    from http2_conversations import SETTINGS, frame
+
+    from strongroom.serving.http2 import PREFACE, implementations, open_session
+
+    def parse(data: bytes) -> object:
+        heard = []
+        for name in implementations():
+            session = open_session(SETTINGS, implementation=name)
+            heard.append((session.receive(PREFACE + frame(4, 0, 0) + data, 0.0), session.send(1 << 20), session.ended))
+        if any(one != heard[0] for one in heard):
+            raise AssertionError("the implementations differ")
+        return heard
+
+    return parse
+
+
 _ELF: bytes = bytes.fromhex("7f454c4602010100") + bytes(8) + bytes.fromhex("03003e0001000000") + bytes(40)
 _MANIFEST: bytes = b'loader.argv = ["a"]\nlibos.entrypoint = "/a"\nsgx.debug = false\nsgx.trusted_files = ["file:a"]\n'
 _QCNL: bytes = b'{ // where\n "pccs_url": "https://localhost:8081/sgx/certification/v4/", "retry_times": 6 }'
@@ -204,5 +228,7 @@ TARGETS: dict[str, Target] = {
     "manifest": Target(_manifest, lambda: [_MANIFEST]),
     "ra-config": Target(_ra_config, lambda: [_RA_CONFIG]),
     "qcnl": Target(_qcnl, lambda: [_QCNL]),
+    "http2": Target(_http2, lambda: [bytes(range(256)), bytes([0, 0, 4, 0, 0] * 20)]),
+    "http2-bytes": Target(_http2_bytes, lambda: [bytes.fromhex("0000050105000000018286840161"), bytes(17)]),
     "policy": Target(_policy, lambda: [_POLICY]),
 }
