@@ -6,14 +6,19 @@ model after the signature's name was read, classify and regress after the whole 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from strongroom.errors import StrongroomError
 from strongroom.serving.dataplane import Dataplane, Query
 from strongroom.serving.inference import Inference
 from strongroom.serving.metrics import Metrics
+from strongroom.serving.registry import Served
 from strongroom.serving.status import BadRequest
+from strongroom.tfserving.datatypes import Array
 from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.json_examples import input_of
+from strongroom.tfserving.json_fast import FastJson, quick_body, regular_body
 from strongroom.tfserving.json_request import arrays_of, is_row_form, signature_name
 from strongroom.tfserving.json_response import (
     NonFinite,
@@ -22,9 +27,9 @@ from strongroom.tfserving.json_response import (
     regressions_text,
     rows_text,
 )
-from strongroom.tfserving.json_values import parse_body
+from strongroom.tfserving.json_values import Json, parse_body
 from strongroom.tfserving.messages import ClassificationRequest, ModelSpec, RegressionRequest
-from strongroom.tfserving.signatures import DEFAULT_SIGNATURE
+from strongroom.tfserving.signatures import DEFAULT_SIGNATURE, Signature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,7 @@ class RestInference:
     metrics: Metrics
     timeout_s: float
     nan: NonFinite
+    fast: FastJson
 
     async def answer(self, verb: str, query: Query, body: bytes) -> str:
         """Answer one of predict, classify, regress. Raises BadJson as well."""
@@ -50,7 +56,31 @@ class RestInference:
         return regressions_text(made.result, self.nan)
 
     async def _predict(self, query: Query, raw: bytes) -> str:
-        body = parse_body(raw)
+        asked = self._quickly(query, raw) or self._asked(query, parse_body(raw))
+        del raw
+        self.dataplane.check_signature(asked.signature)
+        prediction = await self.dataplane.run(
+            asked.served, asked.name, asked.inputs, list(asked.signature.outputs), timeout_s=self.timeout_s
+        )
+        return rows_text(prediction.outputs, self.nan) if asked.by_row else columns_text(prediction.outputs, self.nan)
+
+    def _quickly(self, query: Query, raw: bytes) -> _Asked | None:
+        """Return what the fast parsers make of a body; None for all that the exact one has to read, or to refuse."""
+        try:
+            frame = regular_body(raw)
+            if frame is not None:
+                served = self.dataplane.choose(query)
+                name = frame.signature_name or DEFAULT_SIGNATURE
+                signature = served.signatures.get(name)
+                inputs = self.fast.array(raw, frame, signature.inputs) if signature is not None else None
+                if signature is not None and inputs is not None:
+                    return _Asked(served, name, signature, inputs, frame.by_row)
+            body = quick_body(raw)
+            return None if body is None else self._asked(query, body)
+        except StrongroomError:
+            return None
+
+    def _asked(self, query: Query, body: dict[str, Json]) -> _Asked:
         asked = signature_name(body)
         name = asked or DEFAULT_SIGNATURE
         served = self.dataplane.choose(query)
@@ -60,11 +90,18 @@ class RestInference:
         if not signature.inputs:
             raise BadRequest(f"Failed to get input map for signature: {asked or 'DEFAULT'}")
         by_row = is_row_form(body)
-        inputs = arrays_of(body, signature.inputs)
-        del body, raw
-        self.dataplane.check_signature(signature)
-        prediction = await self.dataplane.run(served, name, inputs, list(signature.outputs), timeout_s=self.timeout_s)
-        return rows_text(prediction.outputs, self.nan) if by_row else columns_text(prediction.outputs, self.nan)
+        return _Asked(served, name, signature, arrays_of(body, signature.inputs), by_row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a predict body asks for."""
+
+    served: Served
+    name: str
+    signature: Signature
+    inputs: Mapping[str, Array]
+    by_row: bool
 
 
 def _inference_request(query: Query, raw: bytes) -> tuple[ProtoMessage, ProtoMessage]:

@@ -25,6 +25,7 @@ from strongroom.serving.rest_front import Answer
 from strongroom.serving.rest_inference import RestInference
 from strongroom.serving.status import BadRequest, code_of, details, peers_view
 from strongroom.tfserving.codes import Code
+from strongroom.tfserving.json_fast import FastJson
 from strongroom.tfserving.json_models import metadata_json, status_json
 from strongroom.tfserving.json_response import NonFinite
 
@@ -58,6 +59,7 @@ class RestRoutes:
     evidence: Evidence | None = None
     metrics: Metrics = field(default_factory=Metrics)
     nan: NonFinite = NonFinite.TOKEN
+    fast: FastJson = field(default_factory=FastJson)
 
     async def answer(self, request: Request) -> Answer:
         """Return the answer to any request; never raises, but for cancellation."""
@@ -120,7 +122,9 @@ class RestRoutes:
 
     @property
     def _inference(self) -> RestInference:
-        return RestInference(dataplane=self.dataplane, metrics=self.metrics, timeout_s=self.timeout_s, nan=self.nan)
+        return RestInference(
+            dataplane=self.dataplane, metrics=self.metrics, timeout_s=self.timeout_s, nan=self.nan, fast=self.fast
+        )
 
     def _describe(self, query: Query, *, metadata: bool) -> Answer:
         if not metadata:

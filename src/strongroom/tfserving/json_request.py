@@ -26,7 +26,7 @@ from strongroom.tfserving.signatures import TensorSpec
 from strongroom.tfserving.tensors import MAX_RANK
 
 _FLOATS: Final = (DataType.DT_FLOAT, DataType.DT_DOUBLE)
-_INTEGERS: Final = {
+INTEGERS: Final = {
     DataType.DT_INT32: (-(2**31), 2**31), DataType.DT_INT16: (-(2**31), 2**31), DataType.DT_INT8: (-(2**31), 2**31),
     DataType.DT_UINT8: (-(2**31), 2**31), DataType.DT_INT64: (-(2**63), 2**63), DataType.DT_UINT32: (0, 2**32),
     DataType.DT_UINT64: (0, 2**64),
@@ -206,7 +206,7 @@ def _typed(flat: list[Json], dtype: DataType) -> Array:
         return np.empty(0, STORAGE[dtype].dtype)
     if dtype in _FLOATS:
         return _floats(flat, dtype) if kinds <= {int, float} else _mismatch(flat, dtype, (int, float))
-    if dtype in _INTEGERS:
+    if dtype in INTEGERS:
         return _integers(flat, dtype) if kinds <= {int} else _mismatch(flat, dtype, (int,))
     if dtype is DataType.DT_BOOL:
         return np.array(flat, np.bool_) if kinds <= {bool} else _mismatch(flat, dtype, (bool,))
@@ -238,7 +238,7 @@ def _wide(number: Json) -> float:
 
 
 def _integers(flat: list[Json], dtype: DataType) -> Array:
-    low, stop = _INTEGERS[dtype]
+    low, stop = INTEGERS[dtype]
     for number in flat:
         if not low <= number < stop:  # type: ignore[operator]  # integers only: the caller checked
             raise BadJson(f"JSON Value: {shown(number)} Type: Number is not of expected type: {dtype.word}")
