@@ -163,7 +163,7 @@ def _as_served(text: str, code: int) -> StrongroomError:
 
 def _stored_otherwise(tf: Any, kinds: Iterable[DataType]) -> dict[DataType, np.dtype[Any]]:  # noqa: ANN401  # lazy
     """Return TensorFlow's numpy types where requests are decoded to others: bfloat16, 8-bit floats, quantised ones."""
-    found = {}
+    found: dict[DataType, np.dtype[Any]] = {}
     for kind in kinds:
         try:
             theirs = np.dtype(tf.dtypes.as_dtype(int(kind)).as_numpy_dtype)
