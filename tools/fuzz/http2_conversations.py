@@ -132,7 +132,7 @@ class Client:
         choose = self._choices
         stream = max(0, self._next - 2 * choose.below(5))
         size = struct.pack(">I", choose.of(SIZES))
-        return choose.of((
+        frames: tuple[Callable[[], bytes], ...] = (
             lambda: frame(3, 0, stream or 1, size),
             lambda: frame(8, 0, stream, size),
             lambda: frame(6, choose.below(2), 0, bytes(8)),
@@ -143,7 +143,8 @@ class Client:
             lambda: frame(1, 5, stream, self._encoder.encode([("x", "y")])),
             lambda: frame(7, 0, 0, bytes(8) + b"bye"),
             lambda: frame(choose.below(256), choose.below(256), stream, bytes(choose.below(30))),
-        ))()  # fmt: skip
+        )
+        return frames[choose.below(len(frames))]()
 
 
 def acts(data: bytes) -> Iterator[bytes | tuple[str, int]]:

@@ -1,7 +1,8 @@
 """The parts of the HTTP/2 room that need no connection: budgets, gRPC's framing, the choice of an implementation."""
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strongroom.serving.http2 import Http2Unavailable, SessionSettings, available, choice, open_session
 from strongroom.serving.http2.budgets import Budget

@@ -120,9 +120,7 @@ class SessionSettings:
     max_frame_size: int = 64 * 1024
     reset_burst: int = 1000  # streams ended by the peer's resets or malformed requests (CVE-2023-44487, CVE-2025-8671)
     resets_per_s: float = 33.0
-    control_burst: int = (
-        2000  # PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty frames (CVE-2019-9512 to -9518)
-    )
+    control_burst: int = 2000  # PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty frames (CVE-2019-9512 to -9518)
     controls_per_s: float = 200.0  # besides, a whole request earns 8, a KiB of bodies 1
     streaming_paths: frozenset[str] = frozenset()  # given as Opened, Data, Ended
 
