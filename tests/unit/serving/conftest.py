@@ -91,13 +91,18 @@ def sealed(tmp_path):
     signer, key = Ed25519PrivateKey.generate(), Secret(os.urandom(16))
     target = tmp_path / "models"
 
-    def publish(version=1, model=None, *, name="m", key=key, signer=signer):
-        source = tmp_path / f"plain-{name}-{version}"
-        source.mkdir()
-        (source / "model.onnx").write_bytes((model or x_times_half_plus(2)).SerializeToString())
+    def publish(version=1, model=None, *, name="m", key=key, signer=signer, files=None, source=None):
+        if source is None:
+            source = tmp_path / f"plain-{name}-{version}"
+            source.mkdir()
+            (source / "model.onnx").write_bytes((model or x_times_half_plus(2)).SerializeToString())
+        for path, content in (files or {}).items():
+            (source / path).parent.mkdir(exist_ok=True)
+            (source / path).write_bytes(content)
+        engine = bundles.detect(source)
         bundles.publish(
-            source, target, name=name, version=version, key=key, signer=signer, engine="onnx",
-            signatures=bundles.signatures_of(source, "onnx"), now=datetime.now(UTC), entropy=os.urandom,
+            source, target, name=name, version=version, key=key, signer=signer, engine=engine,
+            signatures=bundles.signatures_of(source, engine), now=datetime.now(UTC), entropy=os.urandom,
         )  # fmt: skip
         return target / name / str(version)
 

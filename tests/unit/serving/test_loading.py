@@ -1,5 +1,6 @@
 """Versions from plain folders and from sealed bundles: complete, of this name, by this owner, under this key."""
 
+import importlib.util
 import os
 import shutil
 
@@ -140,3 +141,23 @@ def test_one_flipped_byte_is_refused_or_lies_where_nothing_is_read(sealed, load_
         else:
             assert answer(engine) == [3.0]  # the rest of node 0, which the format leaves empty
     assert refused >= len(offsets) // 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed")
+def test_a_sealed_saved_model_is_loaded_from_memory(sealed, load_sealed, shared_vectors, tmp_path):
+    served = shared_vectors / "tfserving/testdata/servables/tensorflow/testdata/saved_model_half_plus_two_cpu/00000123"
+    folder = sealed.publish(source=served)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    engine = load_sealed(folder)
+    assert engine.description.startswith("TensorFlow")
+    assert answer(engine) == [3.0]
+    engine.close()
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+    (folder / "variables" / "variables.index").write_bytes(b"changed")
+    with pytest.raises(BundleIncomplete):
+        load_sealed(folder)
+
+
+def test_an_engine_that_the_operator_names_goes_before_the_bundles(sealed, load_sealed):
+    with pytest.raises(ModelNotLoadable, match=r"the engine tensorflow needs saved_model\.pb"):
+        load_sealed(sealed.publish(), options=EngineOptions(engine="tensorflow"))

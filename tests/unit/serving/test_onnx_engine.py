@@ -1,5 +1,8 @@
 """What an ONNX model may be: one file, no outside references, tensors that can be sent; and what it may not say."""
 
+import json
+import tracemalloc
+
 import numpy as np
 import pytest
 from onnx import AttributeProto, SparseTensorProto, TensorProto, helper
@@ -9,6 +12,7 @@ from strongroom.serving.engines.onnx_engine import OnnxEngine
 from strongroom.serving.engines.onnx_model import inspect
 from strongroom.serving.status import BadRequest, EngineFailed
 from strongroom.tfserving import DataType
+from strongroom.tfserving.onnx_signatures import BadOnnxSignatures
 
 OPTIONS = EngineOptions(intra_op_threads=1, inter_op_threads=1)
 
@@ -164,3 +168,75 @@ def test_other_engines_are_named_and_refused():
     with pytest.raises(EngineUnknown) as caught:
         load("caffe", MemoryFiles({"model.onnx": b""}), OPTIONS)
     assert caught.value.code == "SR-ENGINE-UNKNOWN"
+
+
+def carrying(model, signatures):
+    helper.set_model_props(model, {"strongroom.signatures": json.dumps(signatures)})
+    return model.SerializeToString()
+
+
+def two_heads(models):
+    """Return a model of two branches: y = x/2 + 2 inside an If that sees x from around it, w = z + z."""
+    branch = helper.make_graph([helper.make_node("Identity", ["h"], ["b"])], "branch", [],
+                               [helper.make_tensor_value_info("b", TensorProto.FLOAT, None)])  # fmt: skip
+    nodes = [
+        helper.make_node("Mul", ["x", "half"], ["h"]), helper.make_node("If", ["yes"], ["y"], then_branch=branch,
+                                                                        else_branch=branch),
+        helper.make_node("Add", ["z", "z"], ["w"]),
+    ]  # fmt: skip
+    constants = [helper.make_tensor("half", TensorProto.FLOAT, [], [0.5]),
+                 helper.make_tensor("yes", TensorProto.BOOL, [], [True])]  # fmt: skip
+    any_rank = models.any_rank
+    return models.onnx_model(
+        nodes, [("x", TensorProto.FLOAT, any_rank), ("z", TensorProto.FLOAT, any_rank)],
+        [("y", TensorProto.FLOAT, any_rank), ("w", TensorProto.FLOAT, any_rank)], constants,
+    )  # fmt: skip
+
+
+def test_a_model_may_carry_signatures_with_names_and_inputs_of_their_own(models):
+    data = carrying(two_heads(models), {
+        "first": {"method_name": "tensorflow/serving/regress", "inputs": {"in": "x"}, "outputs": {"out": "y"}},
+        "second": {"inputs": {"in": "z"}, "outputs": {"out": "w"}},
+        "both": {"inputs": {"x": "x", "z": "z"}, "outputs": {"y": "y", "w": "w"}},
+    })  # fmt: skip
+    engine = OnnxEngine(data, OPTIONS)
+    assert engine.signatures["first"].method == "tensorflow/serving/regress"
+    two, four = np.array([2], np.float32), np.array([4], np.float32)
+    assert engine.run("first", {"in": two}, ["out"])["out"].tolist() == [1.0]
+    assert engine.run("second", {"in": two}, ["out"])["out"].tolist() == [4.0]
+    assert {name: each.tolist() for name, each in engine.run("both", {"z": four, "x": two}, ["w", "y"]).items()} == {
+        "w": [8.0], "y": [1.0]
+    }  # fmt: skip
+    assert list(engine.run("both", {"x": two, "z": four}, ["w"])) == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "said"),
+    [
+        ({"in": "q"}, {"out": "y"}, "'q', which the graph does not have"),
+        ({"in": "x"}, {"out": "h"}, "'h', which the graph does not have"),
+        ({"a": "x", "b": "x"}, {"out": "y"}, "names a tensor of the graph twice"),
+    ],
+)
+def test_signatures_that_do_not_fit_the_graph_are_refused(models, inputs, outputs, said):
+    with pytest.raises(BadOnnxSignatures, match=said):
+        OnnxEngine(carrying(two_heads(models), {"s": {"inputs": inputs, "outputs": outputs}}), OPTIONS)
+
+
+def test_a_signature_without_an_input_that_its_outputs_need_is_refused(models):
+    with pytest.raises(ModelNotLoadable, match="lacks the input 'x'"):
+        OnnxEngine(carrying(two_heads(models), {"s": {"inputs": {"in": "z"}, "outputs": {"out": "y"}}}), OPTIONS)
+
+
+def test_large_inputs_are_lent_and_not_copied(models):
+    """The model gives its input back: nothing of the size of an input is allocated but the output."""
+    engine = OnnxEngine(models.half_plus(2).SerializeToString(), OPTIONS)
+    x = np.zeros(4_000_000, np.float32)
+    engine.run("serving_default", {"x": x}, ["y"])
+    tracemalloc.start()
+    try:
+        engine.run("serving_default", {"x": x}, ["y"])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < x.nbytes // 2
