@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,7 @@ _MEMBERS: Final = ("metadata.json", "config.json", "model.weights.h5")
 @contextmanager
 def open_keras(source: Source, folder: Path) -> Iterator[tuple[loaded.Loaded, Any]]:
     """Lend the model as exported to `folder` (a SavedModel), and the Keras model itself."""
-    configuration = (
-        _configuration_of_h5(source.path) if source.kind is Kind.KERAS_H5 else _configuration_of(source.path)
-    )
+    configuration = _configuration(source)
     if isinstance(configuration, dict):
         configuration.pop("compile_config", None)  # losses and metrics, which are not loaded
     keras_config.check_configuration(configuration)
@@ -61,6 +60,22 @@ def run(model: Any, inputs: loaded.Arrays) -> dict[str, NDArray[Any]]:  # noqa: 
     if isinstance(answer, dict):
         return {alias: np.asarray(value) for alias, value in answer.items()}
     return {f"output_{index}": np.asarray(value) for index, value in enumerate(tree.flatten(answer))}
+
+
+def _configuration(source: Source) -> Any:  # noqa: ANN401  # JSON
+    read = _configuration_of_h5 if source.kind is Kind.KERAS_H5 else _configuration_of
+    try:
+        return read(source.path)
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+    ) as problem:
+        raise NotConvertible(f"{source.path} is damaged: {loaded.first_line(problem)}") from None
 
 
 def _configuration_of(path: Path) -> Any:  # noqa: ANN401  # JSON
