@@ -68,6 +68,8 @@ def compiled(source: Path, target: Path) -> str | None:
                 raise RuntimeError(done.stderr)
             return first.strip()
         apart.replace(target)
+    except (OSError, subprocess.SubprocessError) as problem:
+        return f"{compiler[0]}: {problem}"
     finally:
         apart.unlink(missing_ok=True)
     return None
