@@ -245,7 +245,7 @@ class ModelVersions:
         life.failed_with = None
         life.status = VersionStatus(version, State.AVAILABLE)
         _log.info("Successfully loaded servable version {name: %s version: %d}", self.name, version)
-        _log.info("%s version %d: %s", self.name, version, life.served.worker.description)
+        _log.info("%s version %d: %s; %s", self.name, version, engine.description, life.served.worker.description)
 
     def _retire(self) -> None:
         """Unload what is not wanted, unless nothing would be left to answer."""
