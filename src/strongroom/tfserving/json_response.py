@@ -17,6 +17,7 @@ import numpy as np
 from strongroom.errors import Unreachable
 from strongroom.tfserving.datatypes import Array, DataType
 from strongroom.tfserving.descriptors import ProtoMessage
+from strongroom.tfserving.json_floats import FROM_COUNT, nested_floats
 from strongroom.tfserving.tensors import BadTensor
 
 _BARE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -55,6 +56,8 @@ def rows_text(outputs: Mapping[str, tuple[DataType, Array]], nan: NonFinite = No
         if rows not in (-1, array.shape[0]):
             raise BadTensor(f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} expecting: {rows}")
         rows = array.shape[0]
+    if (many := _many_floats(outputs, nan)) is not None:
+        return f'{{"predictions": {many}}}'
     columns = [_cells(name, *value, nan, depth=1) for name, value in outputs.items()]
     if len(columns) == 1:
         lines = columns[0]
@@ -66,8 +69,20 @@ def rows_text(outputs: Mapping[str, tuple[DataType, Array]], nan: NonFinite = No
 
 def columns_text(outputs: Mapping[str, tuple[DataType, Array]], nan: NonFinite = NonFinite.TOKEN) -> str:
     """Return `{"outputs": ...}`: the bare value for one output, an object for several. Raises as `rows_text`."""
+    if (many := _many_floats(outputs, nan)) is not None:
+        return f'{{"outputs": {many}}}'
     cells = {json.dumps(name): _cells(name, *value, nan, depth=0)[0] for name, value in outputs.items()}
     return f'{{"outputs": {next(iter(cells.values())) if len(cells) == 1 else _object(cells.items())}}}'
+
+
+def _many_floats(outputs: Mapping[str, tuple[DataType, Array]], nan: NonFinite) -> str | None:
+    """Return the text of a lone, large float output; None for all others."""
+    if len(outputs) != 1:
+        return None
+    ((dtype, array),) = outputs.values()
+    if dtype is not DataType.DT_FLOAT or array.size < FROM_COUNT or array.ndim == 0:
+        return None
+    return nested_floats(array, lambda values: _finite(float_texts(values), nan))
 
 
 def _object(pairs: object) -> str:
