@@ -7,6 +7,7 @@ import gc
 import importlib.util
 import struct
 import sys
+import tracemalloc
 import weakref
 from pathlib import Path
 
@@ -659,13 +660,54 @@ def test_sv_13_work_earns_control_frames(peer):
     assert not [event for event in peer.events if type(event) is ConnectionFailed]
 
 
-def test_sv_13_answers_nobody_reads_are_bounded(make):
+def test_sv_13_answers_that_nobody_reads_are_bounded(make):
+    """CVE-2019-9512 by a peer whose budget is large: acknowledgements pile up."""
     peer = make(control_burst=10**6)
-    peer.say(*[frame(PING, 0, 0, bytes(8))] * 999)
-    failed(
-        peer, ErrorCode.ENHANCE_YOUR_CALM, *[frame(PING, 0, 0, bytes(8))] * 10
-    ) if not peer.session.wants_write else None
-    assert peer.session.wants_write
+    for _ in range(100):
+        peer.say(*[frame(PING, 0, 0, bytes(8))] * 100)
+    (event,) = peer.events
+    assert (type(event), event.error_code) == (ConnectionFailed, ErrorCode.ENHANCE_YOUR_CALM)
+    assert sum(9 + len(f.payload) for f in peer.listen()) < 128 * 1024
+
+
+def test_sv_12_what_still_comes_for_a_refused_stream_holds_nothing(peer):
+    peer.say(peer.headers(1, POST), *[frame(DATA, 0, 1, bytes(10_000))] * 6)
+    peer.listen()
+    peer.session.shed()
+    for _ in range(4):
+        peer.say(*[frame(DATA, 0, 1, bytes(10_000))] * 6)
+        assert peer.session.pending_body_bytes == 0
+        assert peer.listen()
+    assert peer.request(3).body == b"abc"
+
+
+def test_sv_12_shedding_refuses_what_arrives_and_nothing_else(peer):
+    peer.request(1)
+    peer.say(peer.headers(3, GRPC), frame(DATA, 0, 3, message(b"x", length=9)), peer.headers(5, POST))
+    peer.say(peer.headers(7, WATCH))
+    assert peer.session.shed() == []
+    answers = peer.answers()
+    assert dict(answers[3][0][0])["grpc-status"] == "8"
+    assert dict(answers[5][0][0])[":status"] == "503"
+    assert set(answers) == {3, 5}
+    assert peer.session.pending_body_bytes == 3
+
+
+@pytest.mark.parametrize("headers", [GRPC, (*POST, ("content-length", "100000"))])
+def test_sv_12_memory_follows_what_came_and_not_what_was_declared(make, headers):
+    peer = make(max_concurrent_streams=1000, control_burst=1000)
+    said = b"".join(
+        peer.headers(stream, headers) + frame(DATA, 0, stream, message(b"x", length=99_000))
+        for stream in range(1, 401, 2)
+    )
+    tracemalloc.start()
+    try:
+        peer.say(said)
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peer.session.arriving == 200
+    assert used < 200 * 8192
 
 
 def test_sv_12_unanswered_bodies_close_the_connections_window(make):

@@ -23,7 +23,8 @@
 #define EARNED_PER_BYTE (1.0 / 1024.0)
 #define SMALL_DATA_BYTES 256
 #define MAX_UNSENT_ACKS 1000
-#define FREE_START 65536 /* a body may have so many bytes reserved, and FREE_FACTOR times what has come */
+#define MAX_WAITING_BYTES 65536 /* of frames made while reading; more stay in the library, which counts them */
+#define FREE_START 4096 /* a body may have so many bytes reserved, and FREE_FACTOR times what has come */
 #define FREE_FACTOR 16
 #define OUT_START 4096
 #define MAX_GOAWAY_TEXT 256
@@ -1075,12 +1076,12 @@ leave(session *self, int status)
     Py_RETURN_NONE;
 }
 
-/* Take frames from the library: until `limit` bytes wait, or (below 0) all that are not bodies. */
+/* Take frames from the library until `limit` bytes wait; of bodies, until `data_limit` do. */
 static int
-drain(session *self, Py_ssize_t limit)
+drain(session *self, size_t limit, size_t data_limit)
 {
-    self->data_limit = limit < 0 ? 0 : (size_t)limit;
-    while (limit < 0 || self->out_bytes < (size_t)limit) {
+    self->data_limit = data_limit;
+    while (self->out_bytes < limit) {
         const uint8_t *frame = NULL;
         ssize_t size = nghttp2_session_mem_send(self->native, &frame);
         if (size <= 0) {
@@ -1141,7 +1142,7 @@ received(session *self, const Py_buffer *data, double now)
     if (taken < 0 && library_failed(self, taken)) {
         return -1;
     }
-    return balance(self) || drain(self, -1);
+    return balance(self) || drain(self, MAX_WAITING_BYTES, 0);
 }
 
 static PyObject *
@@ -1179,7 +1180,8 @@ session_send(PyObject *object, PyObject *argument)
     if ((limit == -1 && PyErr_Occurred() != NULL) || enter(self)) {
         return NULL;
     }
-    int status = drain(self, limit < 0 ? 0 : limit);
+    size_t bytes = limit < 0 ? 0 : (size_t)limit;
+    int status = drain(self, bytes, bytes);
     self->busy = 0;
     if (status) {
         self->over = 1;

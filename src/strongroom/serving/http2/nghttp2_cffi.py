@@ -36,7 +36,7 @@ class CffiSession(Arriving):
             if taken < 0:
                 self._library_failed(taken)
             self._balance()
-            self._drain(limit=None)
+            self._drain(limit=refusals.MAX_WAITING_BYTES, data_limit=0)
         events, self._events = self._events, []
         return events
 
@@ -54,16 +54,16 @@ class CffiSession(Arriving):
 
     def send(self, limit: int, /) -> bytes:
         """Return what is to go out."""
-        self._drain(limit=limit)
+        self._drain(limit=limit, data_limit=limit)
         whole = b"".join(self._out)
         self._out.clear()
         self._out_bytes = 0
         return whole
 
-    def _drain(self, *, limit: int | None) -> None:
-        """Take frames from the library: up to `limit` bytes, or all that are not bodies."""
-        self._data_limit = limit or 0
-        while limit is None or self._out_bytes < limit:
+    def _drain(self, *, limit: int, data_limit: int) -> None:
+        """Take frames from the library until `limit` bytes wait; of bodies, until `data_limit` do."""
+        self._data_limit = data_limit
+        while self._out_bytes < limit:
             frame = self._native.next_frame()
             if not frame:
                 break

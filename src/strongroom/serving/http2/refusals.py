@@ -36,4 +36,5 @@ REQUEST_EARNS: Final = 8.0
 EARNED_PER_BYTE: Final = 1 / 1024
 SMALL_DATA_BYTES: Final = 256  # DATA frames below it, which do not end a stream, cost as control frames do
 MAX_UNSENT_ACKS: Final = 1000
+MAX_WAITING_BYTES: Final = 64 * 1024  # of frames made while reading; more stay in the library, which counts them
 ACCEPT_ENCODING: Final = b"identity,gzip"
