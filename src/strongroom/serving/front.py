@@ -102,7 +102,7 @@ class Front:
 
     async def stop(self, grace_s: float) -> None:
         """Take no new connections; let what was accepted finish, for at most `grace_s` seconds; close (SV-17)."""
-        self._close_listeners()
+        await self._close_listeners()
         for connection in tuple(self.connections):
             connection.drain()
         ends = self.loop.time() + grace_s
@@ -110,6 +110,8 @@ class Front:
             await asyncio.wait([connection.closed for connection in self.connections], timeout=left)
         for connection in tuple(self.connections):
             connection.abort()
+        if last := [connection.closed for connection in self.connections]:
+            await asyncio.wait(last, timeout=1.0)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -130,9 +132,10 @@ class Front:
         if self._timer is None:
             self._timer = self.loop.call_later(self.patience.tick_s, self._sweep)
 
-    def _close_listeners(self) -> None:
-        for task in (*self._accepting, *self._welcoming):
+    async def _close_listeners(self) -> None:
+        for task in (ending := [*self._accepting, *self._welcoming]):
             task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         for listener in self._sockets:
             listener.close()
         for path in self._paths:
@@ -189,13 +192,14 @@ class Front:
 class Memory:
     """What all connections of a front may hold together: bodies that arrive or wait for answers, answers not taken.
 
-    Beyond the limit nobody whose request is arriving is read from, until what runs has ended; if nothing runs, the
-    requests that have least of their bodies here are refused, so that the others can end.
+    From three quarters of the limit on, nobody whose request is arriving is read from, until what runs has ended; if
+    nothing moves, the requests that have least of their bodies here are refused, so that the others can end. At the
+    limit, every new request is refused.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, most: int) -> None:
         self._loop, self._most = loop, most
-        self._enough = most * 3 // 4
+        self._enough, self._scarce = most // 2, most * 3 // 4
         self._view = memoryview(bytearray(READ_BYTES))
         self.buffer = self._view  # what a connection reads into
         self.held_bytes = 0
@@ -204,7 +208,12 @@ class Memory:
 
     @property
     def short(self) -> bool:
-        """Whether more is held than should be."""
+        """Whether requests that are arriving should wait."""
+        return self.held_bytes > self._scarce
+
+    @property
+    def full(self) -> bool:
+        """Whether no request more is taken."""
         return self.held_bytes > self._most
 
     def account(self, change: int) -> None:

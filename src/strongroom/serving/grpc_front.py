@@ -198,5 +198,5 @@ async def _answer(method: Method, request: bytes, left_s: float | None) -> bytes
     try:
         return await answer
     finally:
-        if ticket is not None and not answer.done():
+        if ticket is not None and (answer.cancelled() or not answer.done()):
             ticket.cancel()

@@ -219,7 +219,7 @@ class Http2:
             if plan.timeout_s <= 0:
                 self._session.grpc_fail(stream, Code.DEADLINE_EXCEEDED, grpc_wire.DEADLINE_PASSED)
                 return
-        if self._memory.short:
+        if self._memory.full:
             self._fail(stream, Overloaded("the server holds as many requests as it can"))
             return
         self._calls[stream] = None
@@ -300,7 +300,7 @@ class Http2:
             body = json.dumps({"error": self._connection.problem.sentence}).encode()
             self._respond(request.stream, Answer(401, body))
             return
-        if self._memory.short:
+        if self._memory.full:
             body = json.dumps({"error": "the server holds as many requests as it can"}).encode()
             self._respond(request.stream, Answer(429, body))
             return

@@ -91,8 +91,11 @@ class Http1:
             self._began = self._connection.heard
         self._waiting.extend(self._reader.receive(data))
         self._count()
-        if self._reader.in_body and self._connection.front.memory.short:
+        memory = self._connection.front.memory
+        if self._reader.in_body and memory.full:
             self._refuse_arriving()
+        elif self._reader.in_body and memory.short:
+            memory.wait(self._connection)
         if self._waiting and self._task is None:
             self._begin()
         elif self._task is None:
