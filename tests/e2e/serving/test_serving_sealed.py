@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import http.client
+import importlib.util
 import json
 import shutil
 import ssl
@@ -26,7 +27,7 @@ from strongroom.collateral import Folder
 from strongroom.platforms.simulated import World
 
 STRONGROOM = [sys.executable, "-m", "strongroom"]
-NAME, OTHER = "sealed-model", "model/sealed-model/1"
+NAME = "sealed-model"
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +82,10 @@ def replica(owner, tmp_path, ports, launcher):
     shutil.copy(owner.folder / "workspace" / "ca" / "ca_cert.pem", tmp_path)
     shutil.copy(owner.folder / "workspace" / "signing" / "owner_public.pem", tmp_path)
 
-    def manifest(port, *words):
+    def manifest(port, *words, name=NAME, ssl_config="ssl.cfg"):
         flags = [
-            f"--port={ports[0]}", f"--rest_api_port={ports[1]}", f"--model_name={NAME}",
-            f"--model_base_path=models/{NAME}", "--ssl_config_file=models/ssl.cfg", f"--broker=localhost:{port}",
+            f"--port={ports[0]}", f"--rest_api_port={ports[1]}", f"--model_name={name}",
+            f"--model_base_path=models/{name}", f"--ssl_config_file=models/{ssl_config}", f"--broker=localhost:{port}",
             "--broker_ca=ca_cert.pem", "--owner_key=owner_public.pem", "--broker_wait_seconds=10", *words,
         ]  # fmt: skip
         argv = [sys.executable, "-I", "-B", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom", "serve", *flags]
@@ -96,23 +97,24 @@ def replica(owner, tmp_path, ports, launcher):
         )
         return path
 
-    def launch(port, *words):
-        path = manifest(port, *words)
+    def launch(port, *words, **named):
+        path = manifest(port, *words, **named)
         run = [*STRONGROOM, "sim", "run", *owner.world, str(path)]
         return launcher.run(run, ports=ports, cwd=tmp_path, files=owner.files)
 
-    def trust(port, *words):
+    def trust(port, *words, **named):
         measurement = tmp_path / "measurement.json"
         with measurement.open("w") as file, contextlib.redirect_stdout(file):
-            assert main(["sim", "measure", str(manifest(port, *words)), "--json", *owner.world]) == 0
-        assert main(["policy", "trust", "--measurement", str(measurement), "--release", OTHER, "--trust-domain",
+            assert main(["sim", "measure", str(manifest(port, *words, **named)), "--json", *owner.world]) == 0
+        release = f"model/{named.get('name', NAME)}/1"
+        assert main(["policy", "trust", "--measurement", str(measurement), "--release", release, "--trust-domain",
                      "simulated", *owner.workspace]) == 0  # fmt: skip
 
     return SimpleNamespace(launch=launch, trust=trust, folder=tmp_path)
 
 
-def predict(server, value):
-    status, _, body = server.rest("POST", f"/v1/models/{NAME}:predict", json.dumps({"inputs": [value]}))
+def predict(server, value, name=NAME):
+    status, _, body = server.rest("POST", f"/v1/models/{name}:predict", json.dumps({"inputs": [value]}))
     assert status == 200, body
     return json.loads(body)["outputs"]
 
@@ -254,3 +256,22 @@ def test_sv_19_a_replica_waits_for_its_key_with_the_reason_then_serves_then_lose
     until(server, port, lambda status, _reason: status == 200)
     assert predict(server, 2.0) == [3.0]
     assert server.end()[0] == 0
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed")
+def test_a_saved_model_is_published_sealed_and_served_from_memory(owner, broker, replica, shared_vectors):
+    source = shared_vectors / "tfserving/testdata/servables/tensorflow/testdata/saved_model_half_plus_two_cpu/00000123"
+    models = replica.folder / "models"
+    assert main(["model", "publish", str(source), "--name", "saved", "--version", "1", "--out", str(models),
+                 "--ssl-config", str(owner.folder / "ssl" / "ssl.cfg"), "--ssl-out", str(models / "saved.cfg"),
+                 *owner.workspace]) == 0  # fmt: skip
+    manifest = json.loads((models / "saved" / "1" / "bundle.json").read_bytes())
+    assert manifest["engine"] == "tensorflow"
+    assert manifest["signatures"]["serving_default"]["inputs"] == {"x": {"dtype": "float32", "shape": [-1, 1]}}
+    named = {"name": "saved", "ssl_config": "saved.cfg"}
+    replica.trust(broker, **named)
+    before = {path for path in replica.folder.rglob("*") if path.is_file()}
+    server = replica.launch(broker, **named).wait_ready()
+    assert predict(server, 2.0, "saved") == [3.0]
+    server.end()
+    assert {path for path in replica.folder.rglob("*") if path.is_file()} == before
