@@ -3,7 +3,7 @@
 A bench makes one `Report`, adds what it measured, and ends with `sys.exit(report.finish())`. The file
 `bench/results/NAME.json` is a list of {"measure", "value", "unit", "target", "holds", "command"}; `target` reads like
 ">= 500" and may be null, and then `holds` is null too. The exit status is 0 even if a target does not hold: the file
-says so.
+says so. (`serving`, a package of its own, writes an object: these lines under "targets", and all that was measured.)
 """
 
 from __future__ import annotations
