@@ -6,6 +6,7 @@ import pytest
 
 from strongroom.cli import main, model_server, serve
 from strongroom.cli.frame import Parser
+from strongroom.serving.flags import with_environment
 from strongroom.serving.options import BadOptions
 
 
@@ -67,6 +68,26 @@ def test_a_bad_start_has_tensorflow_servings_form_under_its_name(capsys, tmp_pat
     assert "nothing is served without TLS" in capsys.readouterr().out
 
 
+def test_the_environment_of_tensorflow_servings_images_stands_for_flags():
+    assert with_environment({}, {}) == {}
+    assert with_environment({}, {"MODEL_NAME": "m"}) == {
+        "port": 8500, "rest_api_port": 8501, "model_name": "m", "model_base_path": "/models/m"
+    }  # fmt: skip
+    found = with_environment({"port": 1, "model_name": "n"}, {"MODEL_BASE_PATH": "/srv"})
+    assert (found["port"], found["model_name"], found["model_base_path"]) == (1, "n", "/srv/n")
+    assert "model_base_path" not in with_environment({"model_config_file": "f"}, {"MODEL_NAME": "m"})
+
+
+def test_a_bad_configuration_is_told_in_two_lines(capsys, tmp_path):
+    (tmp_path / "models.config").write_text("improperly formatted file")
+    words = [f"--model_config_file={tmp_path / 'models.config'}", "--insecure"]
+    assert model_server.main(words) == 255
+    out, err = capsys.readouterr()
+    assert out.startswith("Failed to start server. Error: INVALID_ARGUMENT: Error parsing text-format")
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in err
+    assert f"Invalid protobuf file: '{tmp_path / 'models.config'}'" in err
+
+
 def test_an_unknown_argument_is_printed_with_the_usage(capsys):
     assert model_server.main(["--nonsense=1"]) == 1
     out, err = capsys.readouterr()
@@ -93,4 +114,5 @@ def test_no_flag_carries_a_secret():
     serve.arguments(parser)
     names = [action.option_strings[-1] for action in parser._actions]
     assert not [name for name in names if any(word in name for word in ("password", "passphrase", "secret", "token"))]
-    assert [name for name in names if "key" in name] == ["--owner_key"]  # a public one
+    about_keys = {"--owner_key", "--wait_for_key", "--key_lease_seconds"}  # a public one, a switch, a duration
+    assert {name for name in names if "key" in name} == about_keys
