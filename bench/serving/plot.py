@@ -14,6 +14,7 @@ TITLES: Final = {
     "json": "150k floats as JSON, REST",
 }
 OURS, THEIRS, FLOOR = "#0b6e4f", "#b0b7bf", "#e0a030"
+WIDE: Final = 5  # times; beyond, bars are drawn on a logarithmic scale
 UNITS: Final = ((1e3, 1e-3, "ms"), (0, 1, "µs"))
 
 
@@ -48,12 +49,13 @@ def _bars(panel: Any, title: str, row: list[dict[str, Any]]) -> None:  # noqa: A
     labels = [" · ".join(filter(None, (cell["server"], cell["transport"]))) for cell in row]
     panel.barh(range(len(row)), values, color=colours)
     panel.set_yticks(range(len(row)), labels, fontsize=8)
-    panel.set_xscale("log")
-    panel.set_xlim(min(values) / 2, max(values) * 3)
+    wide = max(values) > WIDE * min(values)
+    panel.set_xscale("log" if wide else "linear")
+    panel.set_xlim(min(values) / 2 if wide else 0, max(values) * (3 if wide else 1.2))
     for index, value in enumerate(values):
-        panel.text(value * 1.05, index, _duration(value), va="center", fontsize=8)
+        panel.text(value, index, f" {_duration(value)}", va="center", fontsize=8)
     panel.set_title(title, fontsize=10, loc="left")
-    panel.set_xlabel("µs of CPU per request (logarithmic)", fontsize=8)
+    panel.set_xlabel(f"µs of CPU per request{' (logarithmic)' if wide else ''}", fontsize=8)
     panel.tick_params(axis="x", labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)
 
