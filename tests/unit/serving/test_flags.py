@@ -7,6 +7,7 @@ import pytest
 from strongroom.serving.flag_table import FLAGS, STRONGROOM, TENSORFLOW_SERVING, Effect
 from strongroom.serving.flags import options_of, without_effect
 from strongroom.serving.options import BadOptions, FlagNotOffered, HostPort, PlaintextServer, is_loopback
+from strongroom.tfserving.json_response import NonFinite
 
 TLS = {"model_base_path": "/models/m", "ssl_config_file": "ssl.cfg"}
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # nothing is bound here
@@ -156,3 +157,15 @@ def test_thread_counts_fall_back_on_the_common_one():
 
 def test_our_flags_do_not_collide_with_tensorflow_servings():
     assert not {flag.name for flag in STRONGROOM} & PUBLISHED
+
+
+def test_nan_over_rest_is_a_token_null_or_an_error():
+    assert options_of(TLS).rest.nan is NonFinite.TOKEN
+    assert options_of({**TLS, "rest_nan": "null"}).rest.nan is NonFinite.NULL
+    with pytest.raises(BadOptions, match="wanted token, null, error"):
+        options_of({**TLS, "rest_nan": "None"})
+
+
+def test_draining_batches_is_on_until_it_is_turned_off():
+    assert options_of(TLS).batching.drain
+    assert not options_of({**TLS, "drain_batching": False}).batching.drain

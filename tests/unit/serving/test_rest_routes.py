@@ -21,6 +21,7 @@ from strongroom.serving.readiness import Readiness
 from strongroom.serving.registry import ModelVersions
 from strongroom.serving.rest_routes import RestRoutes
 from strongroom.serving.versions import latest, list_versions
+from strongroom.tfserving.json_response import NonFinite
 
 NONCE = "ab" * 32
 SPKI = b"a public key"
@@ -257,3 +258,50 @@ def test_a_defect_of_ours_is_one_line_for_the_peer(ask, caplog, monkeypatch):
     answer = ask("GET", "/v1/models/default")
     assert (answer.status, answer.body) == (500, {"error": "internal error"})
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_requests_are_counted_under_their_model_and_verb(ask):
+    metrics = Metrics()
+    metrics.set_models(["default"])
+    predict(ask, {"instances": [1.0]}, metrics=metrics)
+    predict(ask, {"instances": ["a"]}, metrics=metrics)
+    ask("GET", "/v1/models/default", metrics=metrics)
+    ask("GET", "/v1/foo", metrics=metrics)
+    ask("POST", "/v1/models/default:predict", b"x", headers={"content-encoding": "gzip"}, metrics=metrics)
+    text = metrics.text()
+    assert 'request_count{model_name="default",status="OK"} 2' in text
+    assert 'request_count{model_name="default",status="INVALID_ARGUMENT"} 2' in text
+    assert 'request_count{model_name="",status="INVALID_ARGUMENT"} 1' in text
+    assert 'request_latency_count{model_name="default",API="predict",entrypoint="REST"} 1' in text
+
+
+def test_a_defect_of_ours_is_counted_and_one_line_for_the_peer(ask, caplog, monkeypatch):
+    monkeypatch.setattr(Dataplane, "statuses", lambda self, query: 1 / 0)
+    metrics = Metrics()
+    metrics.set_models(["default"])
+    answer = ask("GET", "/v1/models/default", metrics=metrics)
+    assert (answer.status, answer.body) == (500, {"error": "internal error"})
+    assert 'request_count{model_name="default",status="INTERNAL"} 1' in metrics.text()
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_nan_is_null_or_an_error_where_one_wants_that(ask):
+    body = b'{"instances": [NaN, 1.0]}'
+    assert ask("POST", "/v1/models/default:predict", body, nan=NonFinite.NULL).body == {"predictions": [None, 2.5]}
+    answer = ask("POST", "/v1/models/default:predict", body, nan=NonFinite.ERROR)
+    assert (answer.status, answer.body) == (500, {"error": "the answer holds NaN or Infinity"})
+
+
+def test_a_preflight_needs_an_origin_and_the_flag(ask):
+    path, origin = "/v1/models/default:predict", {"origin": "http://x.example"}
+    assert ask("OPTIONS", path, headers=origin).status == 400
+    assert ask("OPTIONS", path, headers=origin, cors=True).status == 200
+    assert ask("OPTIONS", path, headers={"origin": "null"}, cors=True).status == 400
+    assert ask("OPTIONS", path, cors=True).headers["Access-Control-Allow-Methods"] == "POST, GET"
+
+
+@pytest.mark.parametrize(("verb", "kind"), [("classify", "classification"), ("regress", "regression")])
+def test_a_predict_signature_does_not_classify_or_regress(ask, verb, kind):
+    answer = ask("POST", f"/v1/models/default:{verb}", {"examples": [{"x": 1.0}]})
+    assert answer.status == 400
+    assert answer.body["error"].startswith(f"No {kind} inputs found in SignatureDef: ")
