@@ -35,6 +35,8 @@ class MemoryEngine:
         ),
     })  # fmt: skip
 
+    stateless = concurrent = True
+
     def batchable(self, signature):
         return signature != "scalar"
 

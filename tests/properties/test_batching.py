@@ -29,7 +29,7 @@ class RowEngine:
     """y = 2 x, row by row; `mixes` makes it a model whose rows are not independent, `shrinks` one without rows."""
 
     runtime = "test"
-    concurrent = True
+    stateless = concurrent = True
 
     def __init__(self, *, mixes=False, shrinks=False):
         self.signatures = {

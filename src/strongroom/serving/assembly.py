@@ -86,7 +86,14 @@ def runners(options: BatchingOptions, *, metrics: Metrics, is_plain: bool) -> Ru
         batching = general
         if general is not None and options.per_model:
             batching = own_batching(candidate.folder, general) if is_plain else None
-        return make_runner(engine, name=f"{model} {candidate.version}", model=model, batching=batching, metrics=metrics)
+        return make_runner(
+            engine,
+            name=f"{model} {candidate.version}",
+            model=model,
+            batching=batching,
+            drain=options.drain,
+            metrics=metrics,
+        )
 
     return run
 

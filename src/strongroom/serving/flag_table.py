@@ -114,6 +114,9 @@ STRONGROOM: Final = (
         "engine", "auto", "auto = what the version holds; onnx, tensorflow or openvino = that engine for all models"
     ),
     _works("openvino_precision", "f32", "f32, or bf16: faster on CPUs that have it, and less exact"),
+    _works(
+        "drain_batching", True, "join requests that queue while the engine is busy, where their rows prove independent"
+    ),
     _works("bind", "127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in (TensorFlow Serving's default)"),
     _works("labels_when_available", False, "take any label; it means its version from when that is AVAILABLE"),
     _works("insecure", False, "answer without TLS, on a loopback address only"),

@@ -129,6 +129,7 @@ def _batching(flags: _Flags) -> BatchingOptions:
         enabled=flags.switch("enable_batching"),
         parameters_file=flags.path("batching_parameters_file"),
         per_model=flags.switch("enable_per_model_batching_parameters"),
+        drain=flags.switch("drain_batching"),
     )
 
 

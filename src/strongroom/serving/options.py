@@ -120,6 +120,7 @@ class BatchingOptions:
     enabled: bool
     parameters_file: Path | None
     per_model: bool
+    drain: bool = True  # join what queued while the engine was busy, where that is safe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

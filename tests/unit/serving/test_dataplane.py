@@ -39,6 +39,8 @@ class SumEngine:
         "serving_default": Signature(inputs={"a": spec("a"), "b": spec("b")}, outputs={"y": spec("y"), "z": spec("z")})
     }
 
+    stateless = concurrent = False
+
     def __init__(self):
         self.free = threading.Event()
         self.free.set()

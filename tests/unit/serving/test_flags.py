@@ -1,6 +1,9 @@
 """Flags and options: TensorFlow Serving's names and start errors, ours, and what is refused by name."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -169,3 +172,14 @@ def test_nan_over_rest_is_a_token_null_or_an_error():
 def test_draining_batches_is_on_until_it_is_turned_off():
     assert options_of(TLS).batching.drain
     assert not options_of({**TLS, "drain_batching": False}).batching.drain
+
+
+def test_the_page_of_flags_is_current():
+    tool = Path(__file__).resolve().parents[3] / "tools" / "write_flag_docs.py"
+    subprocess.run([sys.executable, str(tool), "--check"], check=True)
+
+
+def test_times_and_tries_of_loading_are_read():
+    models = options_of({**TLS, "load_retry_interval_micros": -1, "max_num_load_retries": 2}).models
+    assert (models.load_retry_s, models.max_load_retries) == (-1e-6, 2)
+    assert (options_of(TLS).models.load_retry_s, options_of(TLS).models.max_load_retries) == (60, 5)

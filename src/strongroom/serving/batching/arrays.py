@@ -70,9 +70,16 @@ def cut(inputs: Mapping[str, Array], size: int) -> list[dict[str, Array]]:
     return [{name: array[start : start + size] for name, array in inputs.items()} for start in range(0, rows, size)]
 
 
-def together(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """Return the outputs of a large request's pieces one below the other. Raises NotSplittable."""
-    try:
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    except ValueError:
-        raise NotSplittable("the outputs of the pieces of a large request do not have the same inner shape") from None
+def together(parts: Sequence[Mapping[str, Array]], *, padded: bool = False) -> dict[str, Array]:
+    """Return the outputs of a large request's pieces one below the other; `padded`: their inner sizes may differ.
+
+    Raises NotSplittable.
+    """
+    joined = {}
+    for name in parts[0]:
+        arrays = [part[name] for part in parts]
+        try:
+            joined[name] = np.concatenate(_padded(arrays) if padded else arrays)
+        except ValueError:
+            raise NotSplittable("the outputs of a large request's pieces do not have the same inner shape") from None
+    return joined

@@ -38,7 +38,7 @@ class Executor:
         self._shared = frozenset(
             name
             for name, signature in engine.signatures.items()
-            if (settings is not None or drain)
+            if (settings is not None or (drain and engine.stateless))
             and engine.batchable(name)
             and can_share(signature, outputs_too=settings is None)
         )

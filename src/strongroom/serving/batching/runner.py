@@ -55,7 +55,7 @@ class ModelRunner:
         self._in_threads = 0  # jobs that the threads have and whose outcome the loop has not seen
         self._tick: list[Job] = []
         self._tick_plan: Batches[Job] = Batches(max_rows=DRAIN_ROWS)
-        self._count = settings.num_batch_threads if settings is not None and getattr(engine, "concurrent", False) else 1
+        self._count = settings.num_batch_threads if settings is not None and engine.concurrent else 1
         self._threads = EngineThreads(self._executor, self._batches, name=name, count=self._count, finished=self._ran)
 
     @property
@@ -160,8 +160,8 @@ class ModelRunner:
 class _Large:
     """A request that runs in pieces: the ticket of the one who asked."""
 
-    def __init__(self, job: Job, inputs: Sequence[Mapping[str, Array]]) -> None:
-        self._job, self._left = job, len(inputs)
+    def __init__(self, job: Job, inputs: Sequence[Mapping[str, Array]], *, padded: bool) -> None:
+        self._job, self._left, self._padded = job, len(inputs), padded
         self._parts: list[Outputs] = [{}] * len(inputs)
         self.pieces = [
             Job(job.signature, each, job.outputs, partial(self._part, at), job.api) for at, each in enumerate(inputs)
@@ -183,7 +183,7 @@ class _Large:
         self._parts[at] = outcome
         if not self._left:
             try:
-                self._job.outcome = together(self._parts)
+                self._job.outcome = together(self._parts, padded=self._padded)
             except NotSplittable as problem:
                 self._job.outcome = problem
             self._job.finish()
@@ -193,7 +193,8 @@ def _pieces(job: Job, settings: BatchingSettings) -> _Large:
     """Return a request that is larger than a batch in pieces. Raises BadRequest where it is too large for that."""
     if not settings.enable_large_batch_splitting or job.rows > settings.max_batch_size:
         raise BadRequest(f"Task size {job.rows} is larger than maximum input batch size {settings.max_batch_size}")
-    large = _Large(job, cut(job.inputs, settings.max_execution_batch_size))
+    pieces = cut(job.inputs, settings.max_execution_batch_size)
+    large = _Large(job, pieces, padded=settings.pad_variable_length_inputs)
     for piece in large.pieces:
         piece.rows = rows_of(piece.inputs)
     return large

@@ -44,7 +44,7 @@ class EngineOptions:
 
 
 class Engine(Protocol):
-    """A loaded model. One thread at a time calls `run`."""
+    """A loaded model. One thread at a time calls `run`, unless it is `concurrent`."""
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
@@ -57,6 +57,14 @@ class Engine(Protocol):
     @property
     def description(self) -> str:
         """The engine, its version, threads and precision as they are in force, for the start-up log."""
+
+    @property
+    def stateless(self) -> bool:
+        """Whether a run leaves nothing behind, so that the server may run a request twice to see what joining does."""
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether several threads may run it at once."""
 
     def batchable(self, signature: str) -> bool:
         """Return whether requests may share a run: every input of the signature has a first dimension."""

@@ -40,6 +40,8 @@ class OnnxEngine:
     """A session for each set of inputs that signatures share. Raises ModelNotLoadable or BadOnnxSignatures."""
 
     runtime = "ONNX"
+    stateless = True  # the format has no variables
+    concurrent = True
 
     def __init__(self, model: bytes, options: EngineOptions) -> None:
         self._signatures = inspect(model)

@@ -44,13 +44,16 @@ class OpenVinoEngine:
     """Compiled models, one for each set of inputs that signatures share. Raises ModelNotLoadable, EngineMissing."""
 
     runtime = "OpenVINO"
+    concurrent = False  # one request object holds inputs and outputs
 
     def __init__(self, files: ModelFiles, options: EngineOptions) -> None:
         ov = openvino()
         core = ov.Core()
         self._ways: dict[str, _Way] = {}
         self._signatures: dict[str, Signature] = {}
+        self.stateless = True
         for model, signatures in _models(core, files):
+            self.stateless &= not model.get_sinks()  # what a run assigns to variables
             compiled = _compile(core, model, options)
             for name, signature in (signatures or {DEFAULT_SIGNATURE: _signature(compiled)}).items():
                 self._signatures[name] = signature

@@ -34,6 +34,8 @@ class TensorFlowEngine:
     """
 
     runtime = "TF1"
+    stateless = False  # a graph may have variables that a run changes
+    concurrent = True
 
     def __init__(self, files: ModelFiles, options: EngineOptions) -> None:
         self._signatures = dict(
