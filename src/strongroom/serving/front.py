@@ -112,6 +112,7 @@ class Front:
             connection.abort()
         if last := [connection.closed for connection in self.connections]:
             await asyncio.wait(last, timeout=1.0)
+        await asyncio.sleep(0.01)  # transports whose handshake was cut off close their sockets in the next rounds
         if self._timer is not None:
             self._timer.cancel()
 
