@@ -176,13 +176,17 @@ class Dataplane:
         reply: Reply,
         *,
         deadline: float | None = None,
+        api: str = "Predict",
     ) -> Ticket:
-        """Run a signature on arrays of its types; `reply`, `deadline` as of `predict`. Raises Overloaded, TooSlow."""
+        """Run a signature on arrays of its types; `reply`, `deadline` as of `predict`. Raises Overloaded, TooSlow.
+
+        `api` is the metrics' word for what the run is for.
+        """
         waiting = _Waiting(served, signature_name, outputs, reply)
         if deadline is not None:
             self._deadlines.add(asyncio.get_running_loop(), deadline, waiting)
         try:
-            waiting.run = served.worker.submit(signature_name, inputs, outputs, waiting.finish)
+            waiting.run = served.worker.submit(signature_name, inputs, outputs, waiting.finish, api=api)
         except StrongroomError:
             waiting.cancel()
             raise
@@ -196,10 +200,13 @@ class Dataplane:
         outputs: Sequence[str],
         *,
         timeout_s: float | None = None,
+        api: str = "Predict",
     ) -> Prediction:
         """Run a signature and wait for it, at most `timeout_s` seconds: the awaitable twin of `start`."""
         return await awaited(
-            lambda reply: self.start(served, signature_name, inputs, outputs, reply, deadline=_deadline(timeout_s))
+            lambda reply: self.start(
+                served, signature_name, inputs, outputs, reply, deadline=_deadline(timeout_s), api=api
+            )
         )
 
 

@@ -34,10 +34,11 @@ class _Kind:
     choose_outputs: Callable[..., Sequence[str]]
     result: Callable[..., ProtoMessage]
     field: str  # of an InferenceResult
+    api: str  # the metrics' word
 
 
-_CLASSIFY: Final = _Kind(classification_outputs, classification_result, "classification_result")
-_REGRESS: Final = _Kind(regression_outputs, regression_result, "regression_result")
+_CLASSIFY: Final = _Kind(classification_outputs, classification_result, "classification_result", "Classify")
+_REGRESS: Final = _Kind(regression_outputs, regression_result, "regression_result", "Regress")
 _KINDS: Final = {CLASSIFY_METHOD: _CLASSIFY, REGRESS_METHOD: _REGRESS}
 
 
@@ -129,8 +130,9 @@ class Inference:
         self, task: _Task, examples: Sequence[bytes], timeout_s: float | None, *, counted: bool = True
     ) -> ProtoMessage:
         prediction = await self.dataplane.run(
-            task.served, task.signature_name, {INPUTS: string_vector(examples)}, task.outputs, timeout_s=timeout_s
-        )
+            task.served, task.signature_name, {INPUTS: string_vector(examples)}, task.outputs,
+            timeout_s=timeout_s, api=task.kind.api,
+        )  # fmt: skip
         if counted:
             self.metrics.count_examples(task.served.name, len(examples))
         return task.kind.result(prediction.outputs, len(examples))

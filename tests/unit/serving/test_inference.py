@@ -52,8 +52,10 @@ class Worker:
     def __init__(self):
         self.silent = False
         self.cancelled = 0
+        self.asked = []  # for what, in the metrics' words
 
-    def submit(self, name, inputs, outputs, done):
+    def submit(self, name, inputs, outputs, done, *, api):
+        self.asked.append(api)
         if self.silent:
             return self
         if name == "sum":
@@ -185,6 +187,7 @@ def test_multi_inference_answers_in_the_order_of_its_tasks(world):
     answer = world.call(messages.MULTI_INFERENCE, request, messages.MultiInferenceResponse)
     assert [each.WhichOneof("result") for each in answer.results] == ["regression_result", "classification_result"]
     assert [each.model_spec.version.value for each in answer.results] == [7, 7]
+    assert world.worker.asked == ["Regress", "Classify"]
     assert ':tensorflow:serving:request_example_count_total{model="m"} 1' in world.metrics.text()
 
 
