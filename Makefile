@@ -56,6 +56,7 @@ conformance: setup-all
 docs: setup-all
 	@$(PY) tools/write_error_docs.py
 	@$(PY) tools/write_difference_docs.py
+	@$(PY) tools/write_flag_docs.py
 
 clean:
 	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
