@@ -117,6 +117,7 @@ def main(words: list[str]) -> int:
     out, forms = Path(words[0]), words[1:] or FORMS
     out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # nothing is computed here, and it prints a notice
     os.environ["KERAS_BACKEND"] = "tensorflow"
     model = build()
     if "keras" in forms:
