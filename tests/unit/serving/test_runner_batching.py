@@ -136,6 +136,44 @@ def test_outputs_without_rows_end_joining_and_every_request_has_its_answer(caplo
     assert "0 dimensions" in caplog.text
 
 
+def test_requests_that_fail_alone_but_not_together_end_joining():
+    def answer(x):
+        if len(x) == 1:
+            raise BadRequest("one row is too few")
+        return x
+
+    engine = Doubler(answer=answer)
+
+    async def story(runner):
+        runner._executor.quickness.inline = True
+        for _ in range(2):
+            outcomes = await asyncio.gather(ask(runner, 1), ask(runner, 2), return_exceptions=True)
+            assert [type(each) for each in outcomes] == [BadRequest, BadRequest]
+        assert not runner._executor.may_share("s")
+
+    run(story, engine)
+
+
+def test_no_defect_of_joining_kills_the_thread(monkeypatch, caplog):
+    def broken(*_):
+        raise MemoryError
+
+    engine = Doubler()
+
+    async def story(runner):
+        first = await held(engine, trusted(runner))
+        monkeypatch.setattr("strongroom.serving.batching.executor.join", broken)
+        queued = [ask(runner, 1), ask(runner, 2)]
+        await asyncio.sleep(0)
+        engine.free.set()
+        outcomes = await asyncio.gather(first, *queued, return_exceptions=True)
+        assert [type(each).__name__ for each in outcomes] == ["dict", "EngineFailed", "EngineFailed"]
+        assert (await ask(runner, 3))["y"].tolist() == [6]
+
+    run(story, engine)
+    assert "MemoryError" in caplog.text
+
+
 @pytest.mark.parametrize("change", ["drain", "state", "shape"])
 def test_nothing_is_joined_where_it_is_off_or_could_be_wrong(change):
     engine = Doubler(shape=(1,) if change == "shape" else (-1,))

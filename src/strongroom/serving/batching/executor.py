@@ -50,6 +50,14 @@ class Executor:
     def run(self, jobs: Sequence[Job], *, on_loop: bool = False) -> None:
         """Run jobs that agree in all but their rows; those that nobody waits for any more are left out."""
         live = [job for job in jobs if job.done is not None]
+        try:
+            self._run(live, on_loop=on_loop)
+        except Exception as problem:  # noqa: BLE001  # whoever runs this must outlive it, and every request be answered
+            _log.exception("a batch failed in an unforeseen way")
+            for job in live:
+                job.outcome = job.outcome or EngineFailed(f"the requests could not be run ({type(problem).__name__})")
+
+    def _run(self, live: Sequence[Job], *, on_loop: bool) -> None:
         if self._settings is not None:
             self._run_batch(live, self._settings)
         elif len(live) > 1 and self.may_share(live[0].signature):
@@ -78,8 +86,8 @@ class Executor:
                 job.outcome = part
         else:
             self._run_singly(jobs, on_loop=on_loop)
-            single = [job.outcome for job in jobs]
-            if not alike(parts, [each for each in single if not (each is None or isinstance(each, StrongroomError))]):
+            single = [each for job in jobs if not isinstance(each := job.outcome or {}, StrongroomError)]
+            if len(single) != len(parts) or not alike(parts, single):
                 self._stop_joining(signature, "its rows are not independent of each other")
 
     def _stop_joining(self, signature: str, why: str) -> None:
@@ -108,14 +116,15 @@ class Executor:
             job.outcome = each
 
     def _timed(self, inputs: Mapping[str, Array], job: Job, requests: int, rows: int, *, on_loop: bool) -> Outcome:
-        cpu_s = 0.0 if on_loop else time.thread_time()
+        measured = not on_loop or self.quickness.in_doubt
+        began_cpu_s = time.thread_time() if measured else 0.0
         began_s = time.perf_counter()
         outcome = run_engine(self.engine, job.signature, inputs, job.outputs)
         wall_s = time.perf_counter() - began_s
         if on_loop:
-            self.quickness.ran_inline(wall_s)
+            self.quickness.ran_inline(wall_s, time.thread_time() - began_cpu_s if measured else None)
         elif self._settings is None:  # several threads measure nothing
-            self.quickness.ran_in_thread(wall_s, time.thread_time() - cpu_s)
+            self.quickness.ran_in_thread(wall_s, time.thread_time() - began_cpu_s)
             self.limit.ran(rows, wall_s)
         if self._metrics is not None:
             self._metrics.observe_runtime(self._model, job.api, self.engine.runtime, wall_s * 1e6)
