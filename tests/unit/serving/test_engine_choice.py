@@ -2,8 +2,11 @@
 
 import pytest
 
-from strongroom.serving.engines import EngineUnknown, FolderFiles, MemoryFiles, ModelNotLoadable, choose
+from strongroom.serving.assembly import engine_options
+from strongroom.serving.engines import EngineOptions, EngineUnknown, FolderFiles, MemoryFiles, ModelNotLoadable, choose
 from strongroom.serving.engines.choice import KINDS, PLATFORMS
+from strongroom.serving.flags import options_of
+from strongroom.serving.options import BadOptions
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,24 @@ def test_an_unknown_engine_is_named_and_refused():
 def test_the_platform_of_tensorflow_servings_users_asks_for_nothing_in_particular():
     assert PLATFORMS["tensorflow"] == "auto"
     assert set(PLATFORMS.values()) <= set(KINDS)
+
+
+def test_flags_and_the_sessions_file_become_engine_options(tmp_path):
+    file = tmp_path / "session.pbtxt"
+    file.write_text("intra_op_parallelism_threads: 3 inter_op_parallelism_threads: 2")
+    given = {"model_base_path": "/m", "insecure": True, "tensorflow_session_config_file": str(file),
+             "tensorflow_inter_op_parallelism": 1, "saved_model_tags": "serve,cpu", "engine": "tensorflow",
+             "openvino_precision": "bf16"}  # fmt: skip
+    assert engine_options(options_of(given).runtime) == EngineOptions(
+        engine="tensorflow", openvino_precision="bf16", intra_op_threads=3, inter_op_threads=1,
+        saved_model_tags=frozenset({"serve", "cpu"}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("flag", "word"), [("engine", "torch"), ("openvino_precision", "f16")])
+def test_words_that_nobody_knows_are_refused(flag, word):
+    with pytest.raises(BadOptions, match=f"--{flag} is '{word}', wanted one of"):
+        options_of({"model_base_path": "/m", "insecure": True, flag: word})
 
 
 @pytest.mark.parametrize("make", [FolderFiles, lambda folder: MemoryFiles({"a/b": b"content"})])
