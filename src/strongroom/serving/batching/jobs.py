@@ -36,7 +36,9 @@ class Job:
         self.done: Done | None = done  # None once nobody waits
         self.outcome: Outcome | None = None  # None until it ran
         self.rows = 0  # the size of dimension 0 where the job may share a run
-        self.size = sum(map(bytes_of, inputs.values()))
+        self.size = 0
+        for array in inputs.values():
+            self.size += array.nbytes if array.dtype.kind != "O" else bytes_of(array)
 
     def cancel(self) -> None:
         """Forget who asked: not run if it has not begun, and its outcome goes nowhere."""
@@ -60,7 +62,7 @@ class Waiting:
 
     def enter(self, jobs: Sequence[Job]) -> None:
         """Count jobs in, all or none. Raises Overloaded."""
-        size = sum(job.size for job in jobs)
+        size = jobs[0].size if len(jobs) == 1 else sum(job.size for job in jobs)
         if self.requests and (
             self.requests + len(jobs) > self.room.requests or self.input_bytes + size > self.room.input_bytes
         ):
@@ -76,7 +78,5 @@ class Waiting:
 
 
 def bytes_of(array: Array) -> int:
-    """Return about how much memory an input keeps."""
-    if array.dtype.kind != "O":
-        return int(array.nbytes)
+    """Return about how much memory an array of strings keeps."""
     return int(array.nbytes) + sum(map(len, array.ravel().tolist()))

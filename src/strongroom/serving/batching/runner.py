@@ -30,6 +30,8 @@ from strongroom.tfserving.datatypes import Array
 DRAIN_ROWS: Final = 64
 DRAIN_BYTES: Final = 8 * 1024 * 1024  # of the inputs that are joined
 INLINE_BYTES: Final = 16 * 1024  # of a request that may run on the loop
+TICK_ROWS: Final = 256  # of quick runs, joined on the loop
+TICK_BYTES: Final = 64 * 1024
 TICK_S: Final = 1e-3  # after which the rest of a tick's requests lets the loop do something else
 
 
@@ -54,7 +56,7 @@ class ModelRunner:
         self._batches: Batches[Job] = _batches(settings)
         self._in_threads = 0  # jobs that the threads have and whose outcome the loop has not seen
         self._tick: list[Job] = []
-        self._tick_plan: Batches[Job] = Batches(max_rows=DRAIN_ROWS)
+        self._tick_plan: Batches[Job] = Batches(max_rows=TICK_ROWS, max_bytes=TICK_BYTES)
         self._count = settings.num_batch_threads if settings is not None and engine.concurrent else 1
         self._threads = EngineThreads(self._executor, self._batches, name=name, count=self._count, finished=self._ran)
 
@@ -63,11 +65,13 @@ class ModelRunner:
         """Threads and batching as they are in force."""
         if self._settings is not None:
             return _described(self._settings, self._count)
-        where = "on the event loop" if self._executor.quickness.inline else "one engine thread, on the loop once quick"
+        inline = self._executor.quickness.inline
+        where = "on the event loop" if inline else "one engine thread, on the event loop once runs prove quick"
         shared = sorted(name for name in self._engine.signatures if self._executor.may_share(name))
         if not shared:
             return f"{where}; requests run one by one" + ("" if self._drain else " (--drain_batching=false)")
-        return f"{where}; requests that queue are joined for {', '.join(shared)}, {DRAIN_ROWS} rows at most"
+        rows = TICK_ROWS if inline else DRAIN_ROWS
+        return f"{where}; requests that queue are joined for {', '.join(shared)}, {rows} rows at most"
 
     def submit(
         self, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str], done: Done, *, api: str = "Predict"
