@@ -145,6 +145,7 @@ def _listening(flags: _Flags) -> ListeningOptions:
         drain_s=float(flags.positive("drain_seconds")),
         rpc=flags.text("rpc"),
         one_port=flags.switch("one_port"),
+        processes=flags.number("processes"),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -24,8 +25,8 @@ from strongroom.serving.http2_front import Offer
 from strongroom.serving.options import Options
 from strongroom.serving.reflection import Reflection
 from strongroom.serving.rest_front import Answerer, RestFront, RestSettings
-from strongroom.serving.rest_routes import RestRoutes
 from strongroom.serving.rpc import Method, Rpc
+from strongroom.serving.siblings import NUMBER, Routes
 from strongroom.serving.streams import Opener
 from strongroom.serving.tls import ServerTls, client_check
 from strongroom.tfserving import messages
@@ -49,7 +50,7 @@ _log: Final = logging.getLogger("strongroom.serving")
 
 @asynccontextmanager
 async def listening(
-    options: Options, *, rpc: Rpc, routes: RestRoutes, tls: ServerTls | None, ready: Callable[[], bool]
+    options: Options, *, rpc: Rpc, routes: Routes, tls: ServerTls | None, ready: Callable[[], bool]
 ) -> AsyncIterator[None]:
     """Listen while the block runs; then take nothing new, finish what was accepted, close (SV-17).
 
@@ -153,7 +154,7 @@ class _Listeners:
             _log.info("Running gRPC ModelServer at %s:%d ...", listening.bind, port)
             if listening.one_port:
                 _log.info("Exporting HTTP/REST API at:%s:%d ...", listening.bind, port)
-        if listening.grpc_socket:
+        if listening.grpc_socket and is_first_process():
             front.listen_unix(listening.grpc_socket, context)
             _log.info("Running gRPC ModelServer at unix:%s ...", listening.grpc_socket)
 
@@ -216,7 +217,7 @@ def grpc_settings(options: Options) -> GrpcSettings:
     """Return where and how grpcio listens."""
     host = f"[{options.listening.bind}]" if ":" in options.listening.bind else options.listening.bind
     addresses = [f"{host}:{options.listening.grpc_port}"] if options.listening.grpc_port else []
-    if options.listening.grpc_socket:
+    if options.listening.grpc_socket and is_first_process():
         addresses.append(f"unix:{options.listening.grpc_socket}")
     return GrpcSettings(
         addresses=addresses,
@@ -224,6 +225,11 @@ def grpc_settings(options: Options) -> GrpcSettings:
         shared=True,
         channel_arguments=options.listening.channel_arguments,
     )
+
+
+def is_first_process() -> bool:
+    """Whether this process is alone or the first of several: a unix socket, unlike a port, has one listener."""
+    return os.environ.get(NUMBER, "1") == "1"
 
 
 def _number(arguments: Mapping[str, int | str], name: str, default: int) -> int:

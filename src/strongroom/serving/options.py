@@ -16,6 +16,7 @@ from strongroom.tfserving.json_response import NonFinite
 MAX_MESSAGE_BYTES: Final = 2**31 - 1  # TensorFlow Serving's own limit
 MAX_BODY_BYTES: Final = 128 * 1024 * 1024  # JSON grows about tenfold in memory
 MAX_HELD_BYTES: Final = 1024**3
+MAX_PROCESSES: Final = 256
 RPC_FRONTS: Final = ("auto", "fast", "grpcio")
 
 
@@ -137,6 +138,7 @@ class ListeningOptions:
     drain_s: float
     rpc: str  # one of RPC_FRONTS
     one_port: bool
+    processes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +195,8 @@ class Options:
             )
         if listening.rpc not in RPC_FRONTS:
             raise BadOptions(f"--rpc is {listening.rpc[:40]!r}, wanted {', '.join(RPC_FRONTS)}")
+        if not 1 <= listening.processes <= MAX_PROCESSES:
+            raise BadOptions(f"--processes is {listening.processes}, wanted 1 to {MAX_PROCESSES}")
         if listening.one_port and (listening.rpc == "grpcio" or not listening.grpc_port):
             raise BadOptions("--one_port needs the fast front end and a --port")
         if listening.insecure and listening.ssl_config is not None:

@@ -54,8 +54,8 @@ class RestFront(Front):
             accepts=accepts,
         )
 
-    async def start(self, host: str, port: int, context: ssl.SSLContext | None, *, shared: bool = False) -> int:
-        """Listen; return the port. Raises OSError where the address cannot be used."""
+    async def start(self, host: str, port: int, context: ssl.SSLContext | None, *, shared: bool = True) -> int:
+        """Listen; return the port, which other processes may share. Raises OSError where it cannot be used."""
         return await self.listen(host, port, context, shared=shared)
 
 

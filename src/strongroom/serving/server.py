@@ -30,9 +30,11 @@ from strongroom.serving.metrics import Metrics
 from strongroom.serving.operating import health, leased, operations
 from strongroom.serving.operations import Operations
 from strongroom.serving.options import Options
+from strongroom.serving.processes import end_with_parent, supervise
 from strongroom.serving.readiness import Readiness
 from strongroom.serving.rest_routes import RestRoutes
 from strongroom.serving.rpc import Rpc
+from strongroom.serving.siblings import Place, Routes, Siblings, SummingRoutes, among
 from strongroom.serving.threads import in_thread
 from strongroom.serving.tls import ServerTls
 from strongroom.serving.versions import list_versions
@@ -44,6 +46,10 @@ _log: Final = logging.getLogger("strongroom.serving")
 def serve(options: Options) -> int:
     """Run the server until SIGTERM or SIGINT; return the exit status. Raises what keeps it from starting."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold keys and the model
+    if Place.of(os.environ) is not None:
+        end_with_parent()
+    elif options.listening.processes > 1:
+        return supervise(options.listening.processes)
     return loops.run(_until_stopped(options))
 
 
@@ -85,11 +91,13 @@ class Server:
         prepared = startup.result()
         try:
             dataplane = prepared.dataplane
+            siblings = self._siblings(prepared)
             async with (
+                among(siblings),
                 listening(
                     self.options,
-                    rpc=self._rpc(prepared),
-                    routes=self._routes(prepared),
+                    rpc=self._rpc(prepared, siblings),
+                    routes=self._routes(prepared, siblings),
                     tls=prepared.tls,
                     ready=lambda: dataplane.ready,
                 ),
@@ -154,22 +162,32 @@ class Server:
                     raise
         return load_tls(self.options, key, [])
 
-    def _rpc(self, prepared: _Prepared) -> Rpc:
+    def _siblings(self, prepared: _Prepared) -> Siblings | None:
+        place = Place.of(os.environ)
+        return None if place is None else Siblings(place, metrics=self.metrics, reloader=prepared.manager)
+
+    def _rpc(self, prepared: _Prepared, siblings: Siblings | None) -> Rpc:
         return Rpc(
             prepared.dataplane,
             metrics=self.metrics,
-            reloader=prepared.manager,
+            reloader=siblings or prepared.manager,
             outputs_as_content=self.options.rest.outputs_as_content,
         )
 
-    def _routes(self, prepared: _Prepared) -> RestRoutes:
+    def _routes(self, prepared: _Prepared, siblings: Siblings | None) -> Routes:
         options, tls = self.options, prepared.tls
+        answers = self._operations(prepared)
+        if siblings is not None:
+            answers = replace(answers, metrics_text=siblings.metrics_text)
         evidence = Evidence(prepared.platform, tls.spki) if tls is not None and prepared.platform is not None else None
-        return RestRoutes(
-            dataplane=prepared.dataplane, operations=self._operations(prepared), timeout_s=options.rest.timeout_s,
+        routes = RestRoutes(
+            dataplane=prepared.dataplane, operations=answers, timeout_s=options.rest.timeout_s,
             max_body_bytes=options.limits.max_body_bytes, cors=options.rest.cors, evidence=evidence,
             metrics=self.metrics, nan=options.rest.nan,
         )  # fmt: skip
+        if siblings is None or answers.metrics_path is None:
+            return routes
+        return SummingRoutes(routes, siblings, answers.metrics_path)
 
     def _operations(self, prepared: _Prepared) -> Operations:
         return operations(

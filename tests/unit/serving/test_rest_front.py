@@ -286,7 +286,7 @@ def test_a_port_in_use_is_named(front_with, on_loop):
     first = front_with()
 
     async def beside():
-        await RestFront(Echo(), RestSettings(max_body_bytes=10)).start("127.0.0.1", first.port, None)
+        await RestFront(Echo(), RestSettings(max_body_bytes=10)).start("127.0.0.1", first.port, None, shared=False)
 
     with pytest.raises(OSError, match=f"127.0.0.1:{first.port}: another program is using it"):
         on_loop(beside())
