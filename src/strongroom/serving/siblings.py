@@ -133,8 +133,8 @@ class Siblings:
             asked = await _read(reader)
             writer.write(_framed(await self._reply(asked)))
             await writer.drain()
-        except (OSError, ValueError, EOFError):
-            _log.debug("a sibling went away")
+        except (OSError, ValueError, EOFError, LookupError, TypeError):
+            _log.debug("a sibling went away, or what spoke was none")
         finally:
             writer.close()
 
