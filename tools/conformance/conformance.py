@@ -31,7 +31,8 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="ID,ID", help="only these cases")
     args = parser.parse_args()
     try:
-        file = load(args.cases, args.testdata, spare_testdata=vectors() / "testdata")
+        testdata = args.testdata.resolve() if args.testdata else None
+        file = load(args.cases.resolve(), testdata, spare_testdata=vectors().resolve() / "testdata")
         return run(file, tuple(args.front or FRONTS), set(filter(None, args.only.split(","))))
     except BadCases as problem:
         print(problem, file=sys.stderr)
