@@ -1,10 +1,10 @@
 """Large, regular predict bodies to arrays by simdjson; anything irregular is left to the exact parser.
 
 A body is regular if it holds nothing but one nested list of numbers and perhaps a signature's name, and if every list
-has the length that the first one of its level has. That is proved, not assumed: what is left of the body's text when
-the numbers are deleted has to be exactly the brackets and commas of that shape. simdjson and the exact parser read
-numbers alike, so both give the same array; a property test holds them together. Every doubt ends in the exact parser,
-whose words are the interface's. Source: spec `serving-performance.md` section 5.
+has the length that the first one of its level has. That is proved, not assumed: a few lists are counted one by one;
+where there are many, what is left of the text without its numbers has to be the brackets and commas of that shape.
+simdjson and the exact parser read numbers alike, so both give the same array; a property test holds them together.
+Every doubt ends in the exact parser, whose words are the interface's. Source: spec `serving-performance.md` section 5.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from strongroom.tfserving.tensors import MAX_RANK
 FROM_BYTES: Final = 2048  # below, orjson alone is faster
 MAX_KEPT_BYTES: Final = 16 * 1024 * 1024  # a parser that has read more gives its memory back
 _MAX_SHAPES: Final = 8
+_FEW_LISTS: Final = 64  # that are looked at one by one
+_BUFFERS: Final = {"d": np.float64, "i": np.int64, "u": np.uint64}
 _MAX_SHAPE_BYTES: Final = 1024 * 1024  # a frame that is kept
 _NUMBERS_AND_BLANKS: Final = b"0123456789+-.eE \t\r\n"
 _WS: Final = rb"[ \t\r\n]*"
@@ -88,20 +90,25 @@ class FastJson:
         if found is None:
             return None
         shape, values = found
-        if raw[body.start : body.stop].translate(None, _NUMBERS_AND_BLANKS) != self._frame(shape):
-            return None
         array = _typed(values, spec.dtype)
         return None if array is None else {name: array.reshape(shape)}
 
     def _read(self, raw: bytes, body: RegularBody, kind: str) -> tuple[tuple[int, ...], Array] | None:
-        """Return the numbers, and the shape that the first element of each level has."""
+        """Return the numbers and their shape, if the list has one."""
         try:
             document = self._parser.parse(raw)
             listed = document["instances" if body.by_row else "inputs"]
             if body.alias is not None:
                 listed = listed[body.alias]
             shape = _shape(listed)
-            buffer = listed.as_buffer(of_type=kind)
+            values = np.frombuffer(listed.as_buffer(of_type=kind), _BUFFERS[kind])
+            if not shape or math.prod(shape) != len(values):
+                return None
+            few = _lists(shape) <= _FEW_LISTS
+            regular = _is_regular(listed, shape) if few else self._is_framed(raw, body, shape)
+            if few and regular:  # no list may stand where a number should
+                text = np.frombuffer(raw, np.uint8, body.stop - body.start, body.start)
+                regular = np.count_nonzero(text == ord("[")) == _lists(shape)
         except (ValueError, TypeError, RuntimeError, KeyError, IndexError):  # what the exact parser may still take
             self._parser = simdjson.Parser()
             return None
@@ -109,8 +116,14 @@ class FastJson:
             document = listed = None  # the parser is used again only when nothing refers to what it read
             if len(raw) > MAX_KEPT_BYTES:
                 self._parser = simdjson.Parser()
-        values = np.frombuffer(buffer, {"d": np.float64, "i": np.int64, "u": np.uint64}[kind])
-        return (shape, values) if shape and math.prod(shape) == len(values) > 0 else None
+        return (shape, values) if regular else None
+
+    def _is_framed(self, raw: bytes, body: RegularBody, shape: tuple[int, ...]) -> bool:
+        """Return whether nothing but the brackets and commas of this shape stands between the numbers."""
+        before, after = (part.translate(None, _NUMBERS_AND_BLANKS) for part in (raw[: body.start], raw[body.stop :]))
+        bare = raw.translate(None, _NUMBERS_AND_BLANKS)  # of the whole: a part would be copied first
+        frame = self._frame(shape)
+        return len(bare) == len(before) + len(frame) + len(after) and bare.startswith(frame, len(before))
 
     def _frame(self, shape: tuple[int, ...]) -> bytes:
         """Return the brackets and commas of a nested list of this shape."""
@@ -147,6 +160,20 @@ def _shape(listed: Any) -> tuple[int, ...]:  # noqa: ANN401  # simdjson has no t
         shape.append(len(listed))
         listed = listed[0]
     return tuple(shape)
+
+
+def _lists(shape: tuple[int, ...]) -> int:
+    """Return how many lists a nested list of this shape consists of."""
+    return sum(math.prod(shape[:level]) for level in range(len(shape)))
+
+
+def _is_regular(listed: Any, shape: tuple[int, ...]) -> bool:  # noqa: ANN401  # simdjson has no types
+    """Return whether every list has the length of its level."""
+    if len(listed) != shape[0]:
+        return False
+    if len(shape) == 1:
+        return True
+    return all(isinstance(each, simdjson.Array) and _is_regular(each, shape[1:]) for each in listed)
 
 
 def _buffer_kind(dtype: DataType) -> str:
