@@ -9,32 +9,30 @@ from strongroom.serving.tickets import Deadlines, awaited, tell
 
 
 class Request:
-    over = False
-    problem = None
+    def __init__(self):
+        self.over, self.problem, self.ended = False, None, asyncio.Event()
 
     def expire(self, problem):
         self.over, self.problem = True, problem
+        self.ended.set()
 
     def cancel(self):
         self.over = True
 
 
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
 def test_what_is_not_over_ends_at_its_deadline_and_nothing_else_does():
     async def story():
         loop, deadlines = asyncio.get_running_loop(), Deadlines()
-        late, soon, answered = Request(), Request(), Request()
+        late, soon, answered, last = Request(), Request(), Request(), Request()
         deadlines.add(loop, loop.time() + 60, late)
+        deadlines.add(loop, loop.time() + 0.003, last)
         deadlines.add(loop, loop.time() + 0.002, answered)
         deadlines.add(loop, loop.time() + 0.001, soon)
         answered.over = True
-        await until(lambda: soon.over)
+        await soon.ended.wait()
         assert soon.problem.code == "SR-SERVE-DEADLINE"
-        await until(lambda: len(deadlines) == 1)
+        await last.ended.wait()
+        assert len(deadlines) == 1
         assert (late.problem, answered.problem) == (None, None)
 
     asyncio.run(story())
