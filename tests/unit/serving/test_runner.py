@@ -3,6 +3,7 @@
 import asyncio
 import threading
 
+import numpy as np
 import pytest
 
 from strongroom.serving.batching import ModelRunner
@@ -142,5 +143,30 @@ def test_sv_17_closing_finishes_what_was_accepted():
         engine.free.set()
         assert [answer["y"] for answer in await asyncio.gather(*answers)] == [1, 2, 3]
         await closing
+
+    asyncio.run(story())
+
+
+def test_nothing_is_taken_after_closing():
+    async def story():
+        worker = ModelRunner(ScriptedEngine(), name="m")
+        await worker.close()
+        with pytest.raises(Overloaded, match="unloaded"):
+            worker.submit("late", {}, [], print)
+
+    asyncio.run(story())
+
+
+def test_what_waits_is_bounded_in_bytes_too():
+    async def story():
+        engine = ScriptedEngine()
+        worker = ModelRunner(engine, name="m", room=Room(input_bytes=100))
+        large = {"x": np.zeros(1000, np.float32)}
+        first = submitted(worker, "hold", large)  # one request is always taken
+        with pytest.raises(Overloaded, match="with 4000 bytes"):
+            worker.submit("too much", large, [], print)
+        engine.free.set()
+        await first
+        await worker.close()
 
     asyncio.run(story())

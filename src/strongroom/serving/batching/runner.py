@@ -21,7 +21,7 @@ from strongroom.serving.batching.plan import Batches, Key, key_of, rows_of
 from strongroom.serving.batching.thread import EngineThreads
 from strongroom.serving.engines.base import Engine
 from strongroom.serving.metrics import Metrics
-from strongroom.serving.status import BadRequest, NotSplittable
+from strongroom.serving.status import BadRequest, NotSplittable, Overloaded
 from strongroom.serving.threads import in_thread
 from strongroom.serving.tickets import Ticket
 from strongroom.tfserving.config_batching import BatchingSettings
@@ -56,6 +56,7 @@ class ModelRunner:
         self._batches: Batches[Job] = _batches(settings)
         self._in_threads = 0  # jobs that the threads have and whose outcome the loop has not seen
         self._tick: list[Job] = []
+        self._closed = False
         self._tick_plan: Batches[Job] = Batches(max_rows=TICK_ROWS, max_bytes=TICK_BYTES)
         self._count = settings.num_batch_threads if settings is not None and engine.concurrent else 1
         self._threads = EngineThreads(self._executor, self._batches, name=name, count=self._count, finished=self._ran)
@@ -77,6 +78,8 @@ class ModelRunner:
         self, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str], done: Done, *, api: str = "Predict"
     ) -> Ticket:
         """Queue a run; `done` is called on the loop, once. Raises Overloaded, QueueFull, BadRequest."""
+        if self._closed:
+            raise Overloaded("this version of the model is being unloaded")
         job = Job(signature, inputs, outputs, done, api)
         if self._executor.quickness.inline and job.size <= INLINE_BYTES and not self._in_threads:
             self._waiting.enter([job])
@@ -93,7 +96,8 @@ class ModelRunner:
         return job
 
     async def close(self) -> None:
-        """Finish what waits, then let go of the engine."""
+        """Finish what waits, then let go of the engine; nothing new is taken from now on."""
+        self._closed = True
         while self._tick:
             self._run_tick()
         await self._threads.close()
