@@ -65,7 +65,8 @@ class Front:
         self._speak, self._max_connections = speak, max_connections
         self._welcoming: set[asyncio.Task[None]] = set()
         self._accepting: list[asyncio.Task[None]] = []
-        self._sockets: list[socket.socket] = []
+        self._listeners: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+        self._leaving = False
         self._paths: list[Path] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -106,8 +107,11 @@ class Front:
         for connection in tuple(self.connections):
             connection.drain()
         ends = self.loop.time() + grace_s
-        while self.connections and (left := ends - self.loop.time()) > 0:
-            await asyncio.wait([connection.closed for connection in self.connections], timeout=left)
+        while (self.connections or self._welcoming) and (left := ends - self.loop.time()) > 0:
+            waiting = [*(connection.closed for connection in self.connections), *self._welcoming]
+            await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._welcoming:
+            task.cancel()
         for connection in tuple(self.connections):
             connection.abort()
         if last := [connection.closed for connection in self.connections]:
@@ -119,6 +123,8 @@ class Front:
     def joined(self, connection: Connection) -> None:
         """Count a connection whose handshake is done."""
         self.connections.add(connection)
+        if self._leaving:
+            connection.drain()
 
     def left(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -128,21 +134,26 @@ class Front:
     def _open(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         listener.setblocking(False)
         listener.listen(BACKLOG)
-        self._sockets.append(listener)
+        self._listeners.append((listener, context))
         self._accepting.append(self.loop.create_task(self._accept(listener, context)))
         if self._timer is None:
             self._timer = self.loop.call_later(self.patience.tick_s, self._sweep)
 
     async def _close_listeners(self) -> None:
-        for task in (ending := [*self._accepting, *self._welcoming]):
+        """Accept nothing more, but for what the kernel has accepted already: it would be reset otherwise."""
+        self._leaving = True
+        for task in self._accepting:
             task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
-        for listener in self._sockets:
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for listener, context in self._listeners:
+            with suppress(OSError):  # BlockingIOError: the queue is empty
+                for _ in range(BACKLOG):
+                    self._admit(listener.accept()[0], context)
             listener.close()
         for path in self._paths:
             with suppress(OSError):
                 path.unlink()
-        self._accepting, self._sockets, self._paths = [], [], []
+        self._accepting, self._listeners, self._paths = [], [], []
 
     async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
         while True:
@@ -153,12 +164,17 @@ class Front:
                     _log.warning("no room for another connection: %s", problem.strerror)
                     await asyncio.sleep(self.patience.tick_s)
                 continue  # others are the peer's: it went away before it was accepted
-            if len(self.connections) + len(self._welcoming) >= self._max_connections and not self._make_room():
-                peer.close()
-                continue
-            task = self.loop.create_task(self._welcome(peer, context))
-            self._welcoming.add(task)
-            task.add_done_callback(self._welcoming.discard)
+            self._admit(peer, context)
+
+    def _admit(self, peer: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Begin a connection, unless there are too many."""
+        if len(self.connections) + len(self._welcoming) >= self._max_connections and not self._make_room():
+            peer.close()
+            return
+        peer.setblocking(False)
+        task = self.loop.create_task(self._welcome(peer, context))
+        self._welcoming.add(task)
+        task.add_done_callback(self._welcoming.discard)
 
     async def _welcome(self, peer: socket.socket, context: ssl.SSLContext | None) -> None:
         """Make a connection of an accepted socket; a failed handshake is the peer's affair."""
