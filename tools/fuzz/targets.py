@@ -204,12 +204,43 @@ def _http2_bytes() -> Parser:
     return parse
 
 
+def _rest_body() -> Parser:
+    """Read a body as predict and as classify do, whichever way the bytes point."""
+    from strongroom.tfserving.datatypes import DataType
+    from strongroom.tfserving.json_examples import input_of
+    from strongroom.tfserving.json_request import arrays_of
+    from strongroom.tfserving.json_values import parse_body
+    from strongroom.tfserving.signatures import TensorSpec
+
+    kinds = (DataType.DT_FLOAT, DataType.DT_INT32, DataType.DT_STRING, DataType.DT_BOOL)
+
+    def parse(data: bytes) -> object:
+        body = parse_body(data)
+        if "examples" in body or "context" in body:
+            return input_of(body)
+        kind = kinds[len(data) % len(kinds)]
+        return arrays_of(body, {"x": TensorSpec(name="x", dtype=kind, shape=None)})
+
+    return parse
+
+
+def _inference_request() -> Parser:
+    from strongroom.tfserving.examples import serialized_examples
+    from strongroom.tfserving.messages import ClassificationRequest
+    from strongroom.tfserving.messages import parse as parse_message
+
+    return lambda data: serialized_examples(parse_message(ClassificationRequest, data).input)
+
+
 _ELF: bytes = bytes.fromhex("7f454c4602010100") + bytes(8) + bytes.fromhex("03003e0001000000") + bytes(40)
 _MANIFEST: bytes = b'loader.argv = ["a"]\nlibos.entrypoint = "/a"\nsgx.debug = false\nsgx.trusted_files = ["file:a"]\n'
 _QCNL: bytes = b'{ // where\n "pccs_url": "https://localhost:8081/sgx/certification/v4/", "retry_times": 6 }'
 _RA_CONFIG: bytes = json.dumps({"verify_mr_enclave": "on", "sgx_mrs": [{"mr_enclave": "ab" * 32}]}).encode()
 _POLICY: bytes = f'version = 1\n[[rule]]\nname = "a"\nmrenclave = "{"ab" * 32}"\nrelease = "model/a/1"\n'.encode()
 _TOKEN: bytes = b"eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJhIn0." + b"A" * 342
+_ROWS: bytes = b'{"signature_name": "s", "instances": [{"x": 1.5}, {"x": [true, null, {"b64": "YQ=="}]}]}'
+_EXAMPLES: bytes = b'{"context": {"a": 1}, "examples": [{"x": [2.0, 1e9]}, {"y": ["a", {"b64": "YQ=="}]}]}'
+_CLASSIFICATION: bytes = bytes.fromhex("0a030a016d121712150a0012110a0f0a0d0a0178120812060a0400000040")
 
 TARGETS: dict[str, Target] = {
     "quote": Target(_quote, _quotes),
@@ -230,5 +261,7 @@ TARGETS: dict[str, Target] = {
     "qcnl": Target(_qcnl, lambda: [_QCNL]),
     "http2": Target(_http2, lambda: [bytes(range(256)), bytes([0, 0, 4, 0, 0] * 20)]),
     "http2-bytes": Target(_http2_bytes, lambda: [bytes.fromhex("0000050105000000018286840161"), bytes(17)]),
+    "rest-body": Target(_rest_body, lambda: [_ROWS, _EXAMPLES]),
+    "inference-request": Target(_inference_request, lambda: [_CLASSIFICATION]),
     "policy": Target(_policy, lambda: [_POLICY]),
 }
