@@ -199,9 +199,8 @@ def as_text(order: conversion.Order, report: conversion.Report) -> str:
     """Return what was done, for a person."""
     lines = [f"converted {report.source.path} ({report.source.kind.value}), signatures {', '.join(report.signatures)}"]
     for result in report.results:
-        megabytes = sum(file.size for file in result.files) / 1e6
-        lines.append(f"  {result.form:<12} {result.folder}, {megabytes:.1f} MB")
-        lines += [f"    {file.path}  sha256 {file.sha256}" for file in result.files]
+        lines.append(f"  {result.form:<12} {result.folder}")
+        lines += [f"    {file.path}  {file.size} bytes  sha256 {file.sha256}" for file in result.files]
         lines += [
             f"    {name} {alias}: largest difference {difference.absolute:.3g}, relative {difference.relative:.3g}, "
             f"of {difference.values} values"

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from strongroom.bundles import signatures_of
 from strongroom.bundles.conversion import (
     ONNX,
     SAVED_MODEL,
@@ -302,6 +303,10 @@ def test_signatures_that_share_their_inputs_share_one_onnx_file(tf, tmp_path):
     found = signatures_in(tmp_path / "out" / "onnx" / "1")
     assert found["serving_default"]["outputs"] == {"best": "best", "scores": "scores"}
     assert found["total"]["outputs"] == {"scores": "total/scores"}
+    published = signatures_of(tmp_path / "out" / "onnx" / "1", "onnx")
+    assert {name: set(each.outputs) for name, each in published.items()} == {
+        "serving_default": {"best", "scores"}, "total": {"scores"},
+    }  # fmt: skip
     answer = session(tmp_path / "out" / "onnx" / "1").run(None, {"rows": np.float32([[1, 1]])})
     assert sorted(np.ravel(each).tolist() for each in answer) == [[1], [4, 6], [10]]
     with loaded.saved_model(tmp_path / "out" / "saved_model" / "1") as model:

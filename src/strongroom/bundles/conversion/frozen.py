@@ -14,7 +14,7 @@ from typing import Any, Final
 from strongroom.bundles.conversion import graph_check, loaded, placeholders, tools
 from strongroom.bundles.conversion.errors import NotConvertible
 from strongroom.bundles.conversion.placeholders import FrozenOptions
-from strongroom.bundles.conversion.signatures import PREDICT_METHOD, SERVING_DEFAULT, ModelSignature
+from strongroom.bundles.conversion.signatures import PREDICT_METHOD, SERVING_DEFAULT, ModelSignature, Signatures
 
 INPUT_ALIAS: Final = "input"
 OUTPUT_ALIAS: Final = "predict"
@@ -39,6 +39,12 @@ def aliases(names: Sequence[str], alone: str) -> dict[str, str]:
 @contextmanager
 def open_frozen(path: Path, options: FrozenOptions) -> Iterator[loaded.Loaded]:
     """Lend the graph in `path`, cut down to what its outputs need. Raises NotConvertible, ModelRunsCode."""
+    with loaded.graph_with(*_prepared(path, options)) as model:
+        yield model
+
+
+def _prepared(path: Path, options: FrozenOptions) -> tuple[Any, Signatures]:
+    """Return the graph that the outputs need, a protobuf message, and its signature by name."""
     graph_def = read_graph(path)
     loaded.check_known(graph_def)
     graph_check.check_frozen(graph_def)
@@ -48,9 +54,7 @@ def open_frozen(path: Path, options: FrozenOptions) -> Iterator[loaded.Loaded]:
         with loaded.building():
             tf.import_graph_def(graph_def, name="")
         signature = _signature(graph, graph_def, options)
-        graph_def = _cut(graph, signature)
-    with loaded.graph_with(graph_def, {SERVING_DEFAULT: signature}) as model:
-        yield model
+        return _cut(graph, signature), {SERVING_DEFAULT: signature}
 
 
 def _signature(graph: Any, graph_def: Any, options: FrozenOptions) -> ModelSignature:  # noqa: ANN401

@@ -56,8 +56,7 @@ def first_line(problem: Exception) -> str:
 def saved_model(folder: Path) -> Iterator[Loaded]:
     """Lend the SavedModel in `folder`. Raises NotConvertible, ModelRunsCode."""
     tf = tools.tensorflow()
-    meta_graph = read_meta_graph(folder)
-    check_known(meta_graph.graph_def)
+    signatures = _signatures_in(read_meta_graph(folder))
     graph = tf.Graph()
     with _session(graph) as session:
         with graph.as_default(), tools.quiet():
@@ -65,12 +64,17 @@ def saved_model(folder: Path) -> Iterator[Loaded]:
                 tf.compat.v1.saved_model.load(session, [SERVE_TAG], str(folder))
             except (ValueError, TypeError, KeyError, OSError, RuntimeError, tf.errors.OpError) as problem:
                 raise NotConvertible(f"{folder} cannot be loaded: {first_line(problem)}") from None
-        found = {
-            name: _signature(name, definition)
-            for name, definition in sorted(meta_graph.signature_def.items())
-            if not name.startswith("__")
-        }
-        yield Loaded(graph, session, found)
+        yield Loaded(graph, session, signatures)
+
+
+def _signatures_in(meta_graph: Any) -> dict[str, ModelSignature]:  # noqa: ANN401  # a protobuf message
+    """Return the signatures for clients, after a look at every operation."""
+    check_known(meta_graph.graph_def)
+    return {
+        name: _signature(name, definition)
+        for name, definition in sorted(meta_graph.signature_def.items())
+        if not name.startswith("__")
+    }
 
 
 def read_meta_graph(folder: Path) -> Any:  # noqa: ANN401  # a protobuf message
@@ -130,6 +134,7 @@ def graph_with(graph_def: Any, signatures: Signatures) -> Iterator[Loaded]:  # n
     with _session(graph) as session:
         with graph.as_default(), tools.quiet(), building():
             tf.import_graph_def(graph_def, name="")
+        del graph_def  # weights are large, and the graph has them now
         yield Loaded(graph, session, signatures)
 
 

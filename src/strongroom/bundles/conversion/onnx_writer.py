@@ -162,10 +162,12 @@ def _import(frozen: Any, replaced: dict[str, Any], wanted: list[str]) -> list[An
 def _converted(joined: _Joined, tables: Mapping[Any, Any], opset: int) -> Any:  # noqa: ANN401  # a ModelProto
     inputs, outputs = joined.inputs, joined.outputs
     tf, tf2onnx = tools.tensorflow(), tools.tf2onnx()
-    folded = _folded(joined.graph_def, [*inputs, *outputs])
-    with tf.Graph().as_default() as graph:
+    graph = tf.Graph()
+    with graph.as_default(), loaded.building():
+        tf.import_graph_def(_folded(joined.graph_def, [*inputs, *outputs]), name="")
+    del joined  # weights are large, and tf2onnx makes several copies of its own
+    with graph.as_default():
         try:
-            tf.import_graph_def(folded, name="")
             converted = tf2onnx.tfonnx.process_tf_graph(
                 graph, opset=opset, input_names=list(inputs), output_names=list(outputs),
                 tensors_to_rename={**inputs, **outputs}, initialized_tables=tables,
