@@ -55,13 +55,14 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._models: frozenset[str] = frozenset()
-        self._counters: dict[str, dict[Labels, float]] = {
+        self._counters: dict[str, dict[Labels, list[float]]] = {
             _REQUESTS: {}, _EXAMPLE_TOTAL: {}, _WARMUP_RECORDS: {}
         }  # fmt: skip
         self._histograms: dict[str, tuple[tuple[float, ...], dict[Labels, _Histogram]]] = {
             _LATENCIES: (_LATENCY, {}), _RUNTIMES: (_LATENCY, {}), _EXAMPLE_COUNTS: (_EXAMPLES, {}),
             _WARMUPS: (_LATENCY, {}), _BATCHES: (_SIZES, {}),
         }  # fmt: skip
+        self._handles: dict[tuple[str, str, str], tuple[list[float], _Histogram]] = {}  # of requests that ended well
         self._mlmd: dict[tuple[str, int], str] = {}
         self._gauges: dict[str, Reading] = {}
 
@@ -72,6 +73,16 @@ class Metrics:
     def count_request(self, model: str, status: Code) -> None:
         """Count a request by its outcome; a model that is not configured counts under the empty name."""
         self._count(_REQUESTS, (("model_name", self._label(model)), ("status", status.name)))
+
+    def answered(self, model: str, api: str, entrypoint: str, microseconds: float) -> None:
+        """Count a request that ended well and note how long it took: both calls below in one, for the hot path."""
+        handles = self._handles.get((model, api, entrypoint))
+        if handles is None:
+            handles = self._handles_of(model, api, entrypoint)
+        count, histogram = handles
+        with self._lock:
+            count[0] += 1
+            histogram.add(microseconds)
 
     def observe_request(self, model: str, api: str, entrypoint: str, microseconds: float) -> None:
         """Note how long a request took that ended well, from its last byte to its answer's first."""
@@ -113,13 +124,13 @@ class Metrics:
     def value(self, registry_name: str) -> int:
         """Return the first cell of a counter by its registry name (`/tensorflow/serving/request_count`), or 0."""
         with self._lock:
-            return int(next(iter(self._counters.get(registry_name, {}).values()), 0))
+            return int(next(iter(self._counters.get(registry_name, {}).values()), [0.0])[0])
 
     def families(self) -> list[Family]:
         """Return everything that was counted; `metrics_text` sums and prints it."""
         with self._lock:
             found = [
-                Family(name, Kind.COUNTER, tuple(Cell(labels, value) for labels, value in cells.items()))
+                Family(name, Kind.COUNTER, tuple(Cell(labels, cell[0]) for labels, cell in cells.items()))
                 for name, cells in self._counters.items()
             ]
             for name, (bounds, histograms) in self._histograms.items():
@@ -143,8 +154,7 @@ class Metrics:
 
     def _count(self, name: str, labels: Labels, by: float = 1) -> None:
         with self._lock:
-            cells = self._counters[name]
-            cells[labels] = cells.get(labels, 0) + by
+            self._counters[name].setdefault(labels, [0.0])[0] += by
 
     def _observe(self, name: str, labels: Labels, value: float) -> None:
         bounds, histograms = self._histograms[name]
@@ -153,6 +163,18 @@ class Metrics:
             if histogram is None:
                 histogram = histograms[labels] = _Histogram(bounds)
             histogram.add(value)
+
+    def _handles_of(self, model: str, api: str, entrypoint: str) -> tuple[list[float], _Histogram]:
+        """Return the two cells of a kind of request; remembered for configured models, so their number is bounded."""
+        name = self._label(model)
+        labels = (("model_name", name), ("API", api), ("entrypoint", entrypoint))
+        bounds, histograms = self._histograms[_LATENCIES]
+        with self._lock:
+            count = self._counters[_REQUESTS].setdefault((("model_name", name), ("status", Code.OK.name)), [0.0])
+            found = count, histograms.setdefault(labels, _Histogram(bounds))
+            if name:
+                self._handles[model, api, entrypoint] = found
+        return found
 
 
 def states_reading(statuses: Callable[[], Mapping[str, Iterable[tuple[int, str]]]]) -> Reading:

@@ -21,7 +21,6 @@ from strongroom.serving.model_service import Reloader, metadata_response, reload
 from strongroom.serving.status import ServerDefect, code_of
 from strongroom.serving.tickets import Ticket
 from strongroom.tfserving import messages
-from strongroom.tfserving.codes import Code
 from strongroom.tfserving.descriptors import ProtoMessage
 from strongroom.tfserving.predict_forms import PredictForms
 
@@ -140,8 +139,7 @@ class _Counted:
         if isinstance(made, StrongroomError):
             self.metrics.count_request(self.model, code_of(made))
         else:
-            self.metrics.count_request(self.model, Code.OK)
-            self.metrics.observe_request(self.model, self.api, ENTRYPOINT, (perf_counter() - self.began) * 1e6)
+            self.metrics.answered(self.model, self.api, ENTRYPOINT, (perf_counter() - self.began) * 1e6)
         self.reply(made)
 
 

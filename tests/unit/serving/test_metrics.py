@@ -45,6 +45,17 @@ def test_latencies_are_cumulative_histograms_with_tensorflow_servings_limits(met
     assert f":tensorflow:serving:request_latency_sum{{{labels}}} 1000000000026" in metrics.text()
 
 
+def test_the_hot_path_counts_what_the_two_calls_count(metrics):
+    other = Metrics()
+    other.set_models(["default"])
+    for model in ("default", "invented"):
+        for microseconds in (5, 30, 1e9):
+            metrics.answered(model, "Predict", "GRPC", microseconds)
+            other.count_request(model, Code.OK)
+            other.observe_request(model, "Predict", "GRPC", microseconds)
+    assert metrics.text() == other.text()
+
+
 def test_sv_12_a_name_that_a_peer_invents_is_no_label(metrics):
     for number in range(1000):
         metrics.count_request(f"evil{number}", Code.NOT_FOUND)
@@ -79,10 +90,16 @@ def test_every_metric_of_the_interface_is_there(metrics):
     metrics.set_mlmd("default", 123, "the-uuid")
     metrics.observe_batch("default", 8)
     found = {line.split()[2] for line in metrics.text().splitlines() if line.startswith("# TYPE")}
-    serving = (
-        "request_count request_latency runtime_latency request_example_counts request_example_count_total "
-        "model_warmup_latency model_warmup_records_read mlmd_map"
-    ).split()
+    serving = [
+        "request_count",
+        "request_latency",
+        "runtime_latency",
+        "request_example_counts",
+        "request_example_count_total",
+        "model_warmup_latency",
+        "model_warmup_records_read",
+        "mlmd_map",
+    ]
     assert {f":tensorflow:serving:{name}" for name in serving} | {"strongroom_batch_size"} == found
     assert 'request_example_count_total{model="default"} 3' in metrics.text()
     assert 'uuid="the-uuid"' in metrics.text()
