@@ -6,5 +6,6 @@ answer is checked before it is measured.
 
 `models`, `resnet50`, `tls_files` what is served, and how · `requests` what is asked · `h2frames`, `load`, `http_load`
 who asks · `processes` what a server costs · `fronts` ours, the reference and the peers, and how each starts · `plan`,
-`measure`, `floors`, `memory`, `saturation`, `obvious` what is measured · `results`, `plot` what is written.
+`measure`, `floors`, `memory`, `saturation`, `obvious` what is measured · `results`, `plot`,
+`markdown` what is written.
 """

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from harness import RESULTS
-from serving import results
+from serving import markdown, results
 from serving.measure import FULL, QUICK
 from serving.parts import PARTS, Findings, Setting
 from serving.plot import plot
@@ -43,6 +43,8 @@ def main(argv: list[str]) -> int:
     path = (args.results or RESULTS) / ("serving.json" if whole else "serving-quick.json")
     results.write(path, written)
     plot(written, path.with_suffix(".png"))
+    if whole and args.results is None:
+        markdown.update()
     results.show(findings)
     print(f"written: {path} and {path.with_suffix('.png').name}")
     return 0
