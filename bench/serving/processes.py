@@ -18,6 +18,7 @@ from serving.environments import PeerMissing
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT_S: Final = 90.0
+MEMORY_FIELDS: Final = {"Rss": "Rss", "Pss": "Pss", "Private_Clean": "Private", "Private_Dirty": "Private"}
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ def memory_of(pids: Sequence[int]) -> dict[str, float]:
     sums = dict.fromkeys(("Rss", "Pss", "Private"), 0.0)
     for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            name = line.split(":")[0].removesuffix("_Clean").removesuffix("_Dirty")
-            if name in sums:
+            name = MEMORY_FIELDS.get(line.partition(":")[0])
+            if name:
                 sums[name] += int(line.split()[1]) * 1024 / 1e6
     return sums
 
