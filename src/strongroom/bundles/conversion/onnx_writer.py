@@ -21,6 +21,12 @@ SIGNATURES_KEY: Final = "strongroom.signatures"
 OPSETS: Final = range(13, 19)  # what tf2onnx 1.17 writes and every engine of ours reads
 DEFAULT_OPSET: Final = 17
 _GRAPPLER: Final = ("constfold", "function", "common_subgraph_elimination", "dependency")
+_WITH_BODIES: Final = frozenset({"If", "Loop", "Scan"})
+_QUANTISED: Final = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+_ONLY_FOR: Final = {
+    "remove_redundant_upsample": frozenset({"Upsample", "Resize"}), "loop_optimizer": _WITH_BODIES,
+    "einsum_optimizer": frozenset({"Einsum"}), "const_dequantize_optimizer": _QUANTISED, "q_dq_optimizer": _QUANTISED,
+}  # fmt: skip
 _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _HEADROOM_BYTES: Final = 64 * 1024 * 1024  # for the graph beside its values
 
@@ -172,11 +178,19 @@ def _converted(joined: _Joined, tables: Mapping[Any, Any], opset: int) -> Any:  
                 graph, opset=opset, input_names=list(inputs), output_names=list(outputs),
                 tensors_to_rename={**inputs, **outputs}, initialized_tables=tables,
             )  # fmt: skip
-            optimised = tf2onnx.optimizer.optimize_graph(converted, catch_errors=False)
+            passes = _passes(tf2onnx.optimizer._get_optimizers(), {node.type for node in converted.get_nodes()})  # noqa: SLF001
+            optimised = tf2onnx.optimizer.optimize_graph(converted, catch_errors=False, optimizers=passes)
             return optimised.make_model("strongroom model convert")
         except Exception as problem:  # noqa: BLE001  # tf2onnx raises whatever its rules raise
             fix = "Keep it a SavedModel (--format saved_model), or try another --opset."
             raise NotConvertible(f"it cannot be written as ONNX: {loaded.first_line(problem)}", fix=fix) from None
+
+
+def _passes(every: Mapping[str, Any], operations: set[str]) -> dict[str, Any]:
+    """Return tf2onnx's optimisations without those that find nothing here: each run costs a copy of the weights."""
+    if operations & _WITH_BODIES:
+        return dict(every)
+    return {name: one for name, one in every.items() if name not in _ONLY_FOR or operations & _ONLY_FOR[name]}
 
 
 def _folded(graph_def: Any, kept: list[str]) -> Any:  # noqa: ANN401

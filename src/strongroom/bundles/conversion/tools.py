@@ -51,15 +51,6 @@ def tf2onnx() -> Any:  # noqa: ANN401
     return tf2onnx
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what converts."""
-    import onnxruntime
-    import tf2onnx as converter
-
-    return {"tensorflow": tensorflow().__version__, "tf2onnx": converter.__version__,
-            "onnxruntime": onnxruntime.__version__}  # fmt: skip
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep warnings about TensorFlow's own deprecations from the terminal."""
