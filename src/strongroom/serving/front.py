@@ -23,6 +23,7 @@ from strongroom.serving.connection import Connection, Speaker
 
 READ_BYTES: Final = 256 * 1024
 BACKLOG: Final = 1024
+ACCEPTED_AT_ONCE: Final = 64
 SCARCE_READ_BYTES: Final = 16 * 1024  # of a read while memory is short: each connection may still make one
 STARVING_S: Final = 0.1  # how long nothing may move, while memory is short, before requests are refused
 EVICT_AFTER_S: Final = 1.0  # a connection that has been idle for so long gives way when there are too many
@@ -64,7 +65,6 @@ class Front:
         self.memory = Memory(self.loop, max_held_bytes)
         self._speak, self._max_connections = speak, max_connections
         self._welcoming: set[asyncio.Task[None]] = set()
-        self._accepting: list[asyncio.Task[None]] = []
         self._listeners: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._leaving = False
         self._paths: list[Path] = []
@@ -103,7 +103,7 @@ class Front:
 
     async def stop(self, grace_s: float) -> None:
         """Take no new connections; let what was accepted finish, for at most `grace_s` seconds; close (SV-17)."""
-        await self._close_listeners()
+        self._close_listeners()
         for connection in tuple(self.connections):
             connection.drain()
         ends = self.loop.time() + grace_s
@@ -135,17 +135,15 @@ class Front:
         listener.setblocking(False)
         listener.listen(BACKLOG)
         self._listeners.append((listener, context))
-        self._accepting.append(self.loop.create_task(self._accept(listener, context)))
+        self._watch(listener, context)
         if self._timer is None:
             self._timer = self.loop.call_later(self.patience.tick_s, self._sweep)
 
-    async def _close_listeners(self) -> None:
+    def _close_listeners(self) -> None:
         """Accept nothing more, but for what the kernel has accepted already: it would be reset otherwise."""
         self._leaving = True
-        for task in self._accepting:
-            task.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
         for listener, context in self._listeners:
+            self.loop.remove_reader(listener)
             with suppress(OSError):  # BlockingIOError: the queue is empty
                 for _ in range(BACKLOG):
                     self._admit(listener.accept()[0], context)
@@ -153,18 +151,24 @@ class Front:
         for path in self._paths:
             with suppress(OSError):
                 path.unlink()
-        self._accepting, self._listeners, self._paths = [], [], []
+        self._listeners, self._paths = [], []
 
-    async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
-        while True:
-            try:
-                peer, _ = await self.loop.sock_accept(listener)
-            except OSError as problem:
-                if problem.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                    _log.warning("no room for another connection: %s", problem.strerror)
-                    await asyncio.sleep(self.patience.tick_s)
-                continue  # others are the peer's: it went away before it was accepted
-            self._admit(peer, context)
+    def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Take what waits at a listener."""
+        try:
+            for _ in range(ACCEPTED_AT_ONCE):
+                self._admit(listener.accept()[0], context)
+        except BlockingIOError:
+            return
+        except OSError as problem:  # others are the peer's: it went away before it was accepted
+            if problem.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                _log.warning("no room for another connection: %s", problem.strerror)
+                self.loop.remove_reader(listener)
+                self.loop.call_later(self.patience.tick_s, self._watch, listener, context)
+
+    def _watch(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        if not self._leaving:
+            self.loop.add_reader(listener, self._accept, listener, context)
 
     def _admit(self, peer: socket.socket, context: ssl.SSLContext | None) -> None:
         """Begin a connection, unless there are too many."""
@@ -175,6 +179,7 @@ class Front:
         task = self.loop.create_task(self._welcome(peer, context))
         self._welcoming.add(task)
         task.add_done_callback(self._welcoming.discard)
+        task.add_done_callback(lambda done: peer.close() if done.cancelled() else None)
 
     async def _welcome(self, peer: socket.socket, context: ssl.SSLContext | None) -> None:
         """Make a connection of an accepted socket; a failed handshake is the peer's affair."""
