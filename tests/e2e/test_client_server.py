@@ -167,7 +167,9 @@ def test_bench_measures_it_with_the_reference_client_s_flags(server, files, phot
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
-def test_bench_measures_a_matrix_and_writes_a_report(server, files, photo, capsys, tmp_path, protocol):
+def test_bench_measures_a_matrix_and_writes_a_report(  # noqa: PLR0917  # fixtures
+    server, files, photo, capsys, tmp_path, protocol
+):
     report = tmp_path / "report.html"
     words = ["bench", "-url", server[protocol], *words_of(files), "--model", MODEL_NAME, "-img", str(photo)]
     words += ["--connections", "1,2", "--batch", "1..2", "-loop", "2", "--html", str(report), "--json"]
