@@ -1,7 +1,7 @@
-"""Compile the optional HTTP/2 codec when a wheel is built or the tree is installed in place.
+"""Compile the optional C extensions when a wheel is built or the tree is installed in place.
 
-Without a C compiler, Python.h or nghttp2.h the build says so and goes on: the same is done by cffi, slower. The
-extension is linked to the system's libnghttp2, which is kept well there. STRONGROOM_WERROR=1 makes warnings errors.
+Without a C compiler, Python.h or nghttp2.h the build says so and goes on: cffi and simdjson do the same, slower. The
+HTTP/2 codec is linked to the system's libnghttp2, which is kept well there. STRONGROOM_WERROR=1 makes warnings errors.
 """
 
 from __future__ import annotations
@@ -12,41 +12,57 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("src/strongroom/serving/http2/_codec.c")
+
+@dataclass(frozen=True)
+class Extension:
+    """A module below src, made of the C files in its folder that a pattern finds."""
+
+    what: str
+    module: Path
+    sources: str
+    libraries: tuple[str, ...] = ()
+
+
+EXTENSIONS = (
+    Extension("HTTP/2 codec", Path("src/strongroom/serving/http2/_codec"), "*.c", ("-lnghttp2",)),
+    Extension("reader of JSON numbers", Path("src/strongroom/tfserving/_json_numbers"), "_json_numbers.c"),
+)
 FLAGS = (
     "-std=gnu11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-fstack-protector-strong", "-U_FORTIFY_SOURCE",
     "-D_FORTIFY_SOURCE=2", "-Wall", "-Wextra", "-Wl,-z,relro,-z,now",
 )  # fmt: skip
 
 
-class CodecHook(BuildHookInterface[Any]):
+class ExtensionsHook(BuildHookInterface[Any]):
     """Hatchling calls `initialize` before it collects files, for wheels and editable installs."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile next to the source; a wheel takes the file in and is named for this platform."""
+        """Compile next to the sources; a wheel takes the files in and is named for this platform."""
         root = Path(self.root)
-        target = root / SOURCE.with_name("_codec" + str(sysconfig.get_config_var("EXT_SUFFIX")))
-        reason = compiled(root / SOURCE, target)
-        if reason:
-            self.app.display_warning(
-                f"the compiled HTTP/2 codec is left out ({reason}): serving works without it, slower"
-            )
-            target.unlink(missing_ok=True)
-            return
-        if version != "editable":
-            build_data["force_include"][str(target)] = str(Path(*SOURCE.parts[1:-1]) / target.name)
-            build_data["pure_python"] = False
-            build_data["infer_tag"] = True
+        for extension in EXTENSIONS:
+            module = root / extension.module
+            target = module.with_name(module.name + str(sysconfig.get_config_var("EXT_SUFFIX")))
+            reason = compiled(sorted(module.parent.glob(extension.sources)), target, extension.libraries)
+            if reason:
+                self.app.display_warning(
+                    f"the compiled {extension.what} is left out ({reason}): serving works without it, slower"
+                )
+                target.unlink(missing_ok=True)
+            elif version != "editable":
+                build_data["force_include"][str(target)] = str(Path(*extension.module.parts[1:-1]) / target.name)
+                build_data["pure_python"] = False
+                build_data["infer_tag"] = True
 
 
-def compiled(source: Path, target: Path) -> str | None:
+def compiled(sources: list[Path], target: Path, libraries: tuple[str, ...]) -> str | None:
     """Compile; return why not, in a few words."""
     compiler = shlex.split(os.environ.get("CC", "")) or [found] if (found := shutil.which("cc")) else []
     if not compiler or sys.platform == "win32":
@@ -56,8 +72,8 @@ def compiled(source: Path, target: Path) -> str | None:
         return f"Python.h is not in {include}"
     strict = ["-Werror"] if os.environ.get("STRONGROOM_WERROR") == "1" else []
     apart = target.with_suffix(f".{os.getpid()}.tmp")  # a running server keeps the file it has mapped
-    prefix = f"-ffile-prefix-map={source.parent}=."
-    command = [*compiler, *FLAGS, *strict, prefix, f"-I{include}", str(source), "-o", str(apart), "-lnghttp2"]
+    prefix = f"-ffile-prefix-map={target.parent}=."
+    command = [*compiler, *FLAGS, *strict, prefix, f"-I{include}", *map(str, sources), "-o", str(apart), *libraries]
     if sys.platform == "darwin":
         command = [*(part for part in command if not part.startswith("-Wl")), "-undefined", "dynamic_lookup"]
     try:

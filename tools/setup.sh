@@ -38,7 +38,7 @@ fi
 stamp=.venv/strongroom-setup
 kind=${1:-demo}
 case $(cat "$stamp" 2>/dev/null) in *" all") kind=all ;; esac # what was installed once stays
-wanted="$(cat uv.lock pyproject.toml tools/setup.sh hatch_build.py src/strongroom/serving/http2/*.c 2>/dev/null | cksum) $kind"
+wanted="$(cat uv.lock pyproject.toml tools/setup.sh hatch_build.py src/strongroom/serving/http2/*.c src/strongroom/tfserving/*.c 2>/dev/null | cksum) $kind"
 [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
 
 [ -n "$(find_python)" ] || apt_install python3
@@ -89,7 +89,8 @@ extras="--extra demo"
 if [ "$kind" = all ]; then
     extras="--all-extras"
     # Built before there was a compiler? Then build anew.
-    ls src/strongroom/serving/http2/_codec*.so >/dev/null 2>&1 || extras="$extras --reinstall-package strongroom"
+    ls src/strongroom/serving/http2/_codec*.so src/strongroom/tfserving/_json_numbers*.so >/dev/null 2>&1 \
+        || extras="$extras --reinstall-package strongroom"
 fi
 # shellcheck disable=SC2086  # several words
 UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --quiet --frozen $extras --python "$python" \
