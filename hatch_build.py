@@ -12,15 +12,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-@dataclass(frozen=True)
-class Extension:
+class Extension(NamedTuple):  # no dataclass: hatchling runs this file without making it a module
     """A module below src, made of the C files in its folder that a pattern finds."""
 
     what: str
