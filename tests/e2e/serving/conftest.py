@@ -11,12 +11,14 @@ import ssl
 import subprocess
 import sys
 import threading
+import warnings
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import grpc
+import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from strongroom.pki import Authority, SslConfig
 
@@ -50,9 +52,70 @@ def slow(rounds=400):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
+CLASSES = np.random.default_rng(0).standard_normal((3, 1001)).astype(np.float32) / 255
+
+
+def image_classifier():
+    """Return a model with ResNet-50's inputs and outputs: it classifies an image by its mean colour."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1, 2], keepdims=0),
+            helper.make_node("MatMul", ["mean", "classes"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["predict"], axis=1),
+        ],
+        "g",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 224, 224, 3])],
+        [helper.make_tensor_value_info("predict", TensorProto.FLOAT, ["batch", 1001])],
+        [numpy_helper.from_array(CLASSES, "classes")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def image_classes(images):
+    """Return what that model answers, computed without it."""
+    powers = np.exp(images.mean((1, 2), np.float64) @ CLASSES)
+    return powers / powers.sum(1, keepdims=True)
+
+
 @pytest.fixture(scope="session")
 def models():
-    return SimpleNamespace(half_plus=half_plus, slow=slow)
+    return SimpleNamespace(
+        half_plus=half_plus, slow=slow, image_classifier=image_classifier, image_classes=image_classes
+    )
+
+
+@pytest.fixture(scope="session")
+def published():
+    """TensorFlow and Google's published modules of TensorFlow Serving's API; `of` gives a channel's stubs."""
+    pytest.importorskip("tensorflow_serving")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow as tf
+        from google.protobuf import text_format
+        from tensorflow_serving.apis import (
+            classification_pb2,
+            get_model_metadata_pb2,
+            get_model_status_pb2,
+            inference_pb2,
+            model_management_pb2,
+            model_service_pb2_grpc,
+            predict_pb2,
+            prediction_service_pb2_grpc,
+            regression_pb2,
+        )
+
+    def of(channel):
+        return SimpleNamespace(
+            prediction=prediction_service_pb2_grpc.PredictionServiceStub(channel),
+            model=model_service_pb2_grpc.ModelServiceStub(channel),
+        )
+
+    return SimpleNamespace(
+        tf=tf, text_format=text_format, of=of, predict=predict_pb2, classification=classification_pb2,
+        regression=regression_pb2, inference=inference_pb2, metadata=get_model_metadata_pb2,
+        status=get_model_status_pb2, management=model_management_pb2,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
