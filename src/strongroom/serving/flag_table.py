@@ -118,6 +118,7 @@ STRONGROOM: Final = (
         "drain_batching", True, "join requests that queue while the engine is busy, where their rows prove independent"
     ),
     _works("bind", "127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in (TensorFlow Serving's default)"),
+    _works("allow_reload", True, "let clients exchange the models; false = only the configuration file and SIGHUP do"),
     _works("labels_when_available", False, "take any label; it means its version from when that is AVAILABLE"),
     _works("insecure", False, "answer without TLS, on a loopback address only"),
     _works("broker", "", "HOST:PORT of the broker that releases this version's key; its bundle and ssl.cfg are sealed"),

@@ -106,6 +106,7 @@ def _models(flags: _Flags) -> ModelOptions:
         load_retry_s=flags.number("load_retry_interval_micros") / 1e6,
         labels_for_unavailable=flags.switch("allow_version_labels_for_unavailable_models"),
         labels_when_available=flags.switch("labels_when_available"),
+        reload_by_request=flags.switch("allow_reload"),
     )
 
 

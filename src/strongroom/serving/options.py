@@ -94,6 +94,7 @@ class ModelOptions:
     load_retry_s: float  # negative = at once
     labels_for_unavailable: bool
     labels_when_available: bool
+    reload_by_request: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,7 +170,7 @@ class Server:
         return Rpc(
             prepared.dataplane,
             metrics=self.metrics,
-            reloader=siblings or prepared.manager,
+            reloader=(siblings or prepared.manager) if self.options.models.reload_by_request else None,
             outputs_as_content=self.options.rest.outputs_as_content,
         )
 

@@ -493,6 +493,17 @@ def test_a_refused_reload_changes_nothing(serve, base, tmp_path):
     assert predict(server, "other")[0] == 404
 
 
+def test_sv_16_reloads_by_request_can_be_left_out(serve, base, tmp_path):
+    base.put(1)
+    server = serve("--allow_reload=false", entries=[entry("m", base.folder)])
+    code, text = reload(server, entry("n", base.folder))
+    assert (code, text) == ("UNIMPLEMENTED", "this server's models are not exchanged by request")
+    assert predict(server, "m") == 3.0
+    (tmp_path / "models.config").write_text(listed(entry("n", base.folder)))
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: predict(server, "n") == 3.0)
+
+
 def test_sighup_reads_the_configuration_at_once(serve, base, tmp_path):
     base.put(1)
     server = serve(entries=[entry("m", base.folder)])
