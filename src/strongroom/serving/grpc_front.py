@@ -57,6 +57,7 @@ class GrpcFront:
     async def start(self) -> list[int]:
         """Listen; return the ports. Raises OSError where an address cannot be used."""
         limit = self._settings.max_message_bytes
+        logging.getLogger("grpc._cython.cygrpc").addFilter(worth_a_line)
         server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", limit),
@@ -134,6 +135,12 @@ class GrpcFront:
         shown = context.auth_context().get("x509_pem_cert", [b""])[0]
         if not self._accepts(shown):
             raise ClientNotAuthenticated("the client's certificate does not have the extended key usage clientAuth")
+
+
+def worth_a_line(record: logging.LogRecord) -> bool:
+    """Tell what of grpcio's log is kept: not the traceback that it writes for each answer whose peer has gone."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != "ExecuteBatchError"
 
 
 class Conversation:

@@ -1,10 +1,12 @@
 """The gRPC front over real channels: messages, codes, sizes, peers; grpcio as an independent client."""
 
 import asyncio
+import logging
 
 import grpc
 import numpy as np
 import pytest
+from grpc._cython.cygrpc import ExecuteBatchError
 
 from strongroom.serving.dataplane import Dataplane
 from strongroom.serving.engines import EngineOptions
@@ -156,6 +158,23 @@ def test_a_defect_of_ours_is_one_line_for_the_peer(call, caplog, monkeypatch):
     asked = GetModelStatusRequest(model_spec=ModelSpec(name="default")).SerializeToString()
     assert refusal(call, GET_MODEL_STATUS, asked) == ("INTERNAL", "internal error")
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_sv_12_a_peer_that_leaves_before_its_answer_writes_nothing_into_the_log(front_with, caplog):
+    port, request = front_with(), predict_request(2.0)
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method = channel.unary_unary(PREDICT)
+        for _ in range(10):
+            calls = [method.future(request, timeout=60) for _ in range(20)]
+            calls[10].result()
+            for call in calls:
+                call.cancel()
+        assert answer_of(method(request, timeout=20)) == [3.0]
+    library = logging.getLogger("grpc._cython.cygrpc")
+    gone, other = ExecuteBatchError(), RuntimeError("another failure")
+    for problem in (gone, other):
+        library.error("raised", exc_info=problem)
+    assert [record.exc_info[1] for record in caplog.records] == [other]
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
