@@ -164,7 +164,10 @@ def test_versions_and_labels_choose(stubs, published):
 def every_type(shape=(2, 3)):
     numbers = np.arange(np.prod(shape)).reshape(shape)
     arrays = {name: numbers.astype(kind) for name, (_, kind) in TYPES.items() if name != "text"}
-    return {**arrays, "text": np.array([[b"", b"plain", "grüß".encode()], ["日本".encode(), b"x" * 3000, b"-"]], np.object_)}
+    return {
+        **arrays,
+        "text": np.array([[b"", b"plain", "grüß".encode()], ["日本".encode(), b"x" * 3000, b"-"]], np.object_),
+    }
 
 
 def test_every_type_comes_back_as_it_was(stubs, published):
@@ -240,7 +243,9 @@ def test_matrices_are_answered_side_by_side(stubs, published):
     request.model_spec.name = "matrix"
     calls = []
     for number in range(40):
-        request.inputs["x"].CopyFrom(published.tf.make_tensor_proto(np.full((1 + number % 3, 2, 2), number, np.float32)))
+        request.inputs["x"].CopyFrom(
+            published.tf.make_tensor_proto(np.full((1 + number % 3, 2, 2), number, np.float32))
+        )
         calls.append(stubs.prediction.Predict.future(request, timeout=LIMIT_S))
     for number, call in enumerate(calls):
         rows = published.tf.make_ndarray(call.result().outputs["y"])
