@@ -7,6 +7,7 @@ for bodies that are not too large. Source: spec `model-server.md` section 4.1; R
 from __future__ import annotations
 
 import json
+import math
 import re
 from json.decoder import scanstring  # type: ignore[attr-defined]  # there since 2.6, in C; typeshed leaves it out
 from typing import Final, NoReturn, TypeAlias
@@ -17,6 +18,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 _BLANK: Final = re.compile(r"[ \t\r\n]*")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]*)?(?P<exponent>[eE][+-]?[0-9]*)?")
 _SPECIAL: Final = re.compile(r"-?(?:NaN|Inf(?:inity)?)")
+_ESCAPE: Final = re.compile(r"\\(?:u(?P<unit>[0-9a-fA-F]{4})|.)", re.DOTALL)
 _WORDS: Final = {"n": ("null", None), "t": ("true", True), "f": ("false", False)}
 _LONG_DIGITS: Final = 20  # an integer of more is beyond every type: a double, as RapidJSON has it
 
@@ -26,6 +28,8 @@ MISS_COLON: Final = "Missing a colon after a name of object member."
 MISS_IN_OBJECT: Final = "Missing a comma or } after an object member."
 MISS_IN_ARRAY: Final = "Missing a comma or ] after an array element."
 EMPTY: Final = "The document is empty."
+TOO_BIG: Final = "Number too big to be stored in double."
+HALF_A_PAIR: Final = "The surrogate pair in string is invalid."
 _STRING_ERRORS: Final = (
     ("Unterminated", "Missing a closing quotation mark in string."),
     ("Invalid control", "Invalid encoding in string."),
@@ -42,7 +46,11 @@ class BadJson(BadInput):
 
 
 def read(text: str) -> Json:
-    """Return the first JSON value of `text`; what follows it is ignored. Raises BadJson."""
+    """Return the first JSON value of `text`; what follows it is ignored. Raises BadJson.
+
+    Where an object has a name twice, the first member counts: that is the one that RapidJSON finds. Bytes that are not
+    UTF-8 may stand in strings, as surrogates (PEP 383).
+    """
     return _Reader(text).document()
 
 
@@ -95,7 +103,7 @@ class _Reader:
         while self._open:
             holder, key = self._open[-1]
             if isinstance(holder, dict):
-                holder[key] = value  # type: ignore[assignment]  # never the marker
+                holder.setdefault(key, value)  # type: ignore[arg-type]  # never the marker
             else:
                 holder.append(value)  # type: ignore[arg-type]  # never the marker
             self._skip()
@@ -124,8 +132,9 @@ class _Reader:
         return key
 
     def _string(self) -> str:
+        begin = self._at + 1
         try:
-            value, self._at = scanstring(self._text, self._at + 1, True)
+            value, self._at = scanstring(self._text, begin, True)
         except json.JSONDecodeError as problem:
             self._at = problem.pos
             if problem.msg.startswith("Unterminated"):
@@ -133,6 +142,10 @@ class _Reader:
             elif problem.msg.startswith("Invalid \\"):
                 self._at = self._text.rindex("\\", 0, problem.pos + 1)
             self._fail(next((said for word, said in _STRING_ERRORS if problem.msg.startswith(word)), INVALID_VALUE))
+        half = _half_a_pair(self._text[begin : self._at - 1])
+        if half is not None:
+            self._at = begin + half
+            self._fail(HALF_A_PAIR)
         return str(value)
 
     def _word(self, word: str, value: Json) -> Json:
@@ -146,6 +159,8 @@ class _Reader:
         special = _SPECIAL.match(self._text, self._at)
         if special is not None:
             self._at = special.end()
+            if special[0].endswith("Inf") and self._text.startswith("i", self._at):
+                self._fail(INVALID_VALUE)
             return float(special[0])
         match = _NUMBER.match(self._text, self._at)
         if match is None:
@@ -158,7 +173,11 @@ class _Reader:
         if match["exponent"] is not None and not match["exponent"][-1].isdigit():
             self._fail("Miss exponent in number.")
         whole = match["fraction"] is None and match["exponent"] is None
-        return any_int(match[0]) if whole else float(match[0])
+        number = any_int(match[0]) if whole else float(match[0])
+        if isinstance(number, float) and math.isinf(number):
+            self._at = match.start()
+            self._fail(TOO_BIG)
+        return number
 
     def _skip(self) -> None:
         blank = _BLANK.match(self._text, self._at)
@@ -171,6 +190,23 @@ class _Reader:
 _OPENED: Final = object()  # a container was opened; its first value comes next
 
 
+def _half_a_pair(spelt: str) -> int | None:
+    """Return where a string's source has an escape that is half a surrogate pair."""
+    high: re.Match[str] | None = None
+    for escape in _ESCAPE.finditer(spelt) if "\\u" in spelt else ():
+        unit = int(escape["unit"] or "0", 16)
+        is_low = 0xDC00 <= unit <= 0xDFFF
+        if high is not None:
+            if not is_low or escape.start() != high.end():
+                return high.start()
+            high = None
+        elif is_low:
+            return escape.start()
+        elif 0xD800 <= unit <= 0xDBFF:
+            high = escape
+    return None if high is None else high.start()
+
+
 def any_int(digits: str) -> int | float:
     """Return an integer, as a double where it is longer than any integer type."""
     return int(digits) if len(digits) <= _LONG_DIGITS else float(digits)
@@ -178,7 +214,7 @@ def any_int(digits: str) -> int | float:
 
 def parse_error(what: str, text: str, at: int) -> BadJson:
     """Return the refusal of a body that is not JSON, with the offset in bytes."""
-    return BadJson(f"JSON Parse error: {what} at offset: {len(text[:at].encode('utf-8', 'surrogatepass'))}")
+    return BadJson(f"JSON Parse error: {what} at offset: {len(text[:at].encode('utf-8', 'surrogateescape'))}")
 
 
 MEANINGS: Final[tuple[tuple[str, str], ...]] = (
