@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import stat
 import sys
 from types import SimpleNamespace
@@ -12,7 +13,15 @@ from strongroom.serving.http1 import Request
 from strongroom.serving.metrics import Metrics
 from strongroom.serving.processes import Parent
 from strongroom.serving.rest_front import Answer
-from strongroom.serving.siblings import FOLDER, NUMBER, Place, SiblingFailed, Siblings, SummingRoutes
+from strongroom.serving.siblings import (
+    FOLDER,
+    MAX_CONFIG_BYTES,
+    NUMBER,
+    Place,
+    SiblingFailed,
+    Siblings,
+    SummingRoutes,
+)
 from strongroom.serving.status import BadRequest
 from strongroom.tfserving import messages
 from strongroom.tfserving.codes import Code
@@ -101,16 +110,52 @@ def test_a_configuration_that_is_wrong_reaches_nobody_else(family, on_loop):
     assert second.models.taken == []
 
 
-def test_a_sibling_that_refuses_or_is_gone_is_named(family, on_loop, tmp_path):
+def test_a_sibling_that_refuses_or_is_mute_is_named(family, on_loop, tmp_path):
     first, second = family(1), family(2)
     second.models.refuses = True
     with pytest.raises(SiblingFailed, match="process 2: not this one") as caught:
         on_loop(first.siblings.reload(config("new")))
     assert caught.value.code == "SR-SERVE-SIBLING"
     on_loop(second.siblings.stop())
-    (tmp_path / "2.sock").touch()
+
+    async def hang_up(reader, writer):
+        writer.close()
+
+    async def scene():
+        async with await asyncio.start_unix_server(hang_up, tmp_path / "2.sock"):
+            await first.siblings.reload(config("new"))
+
     with pytest.raises(SiblingFailed, match="process 2 does not answer"):
-        on_loop(first.siblings.reload(config("new")))
+        on_loop(scene())
+
+
+def test_a_process_that_was_killed_holds_up_no_reload_and_takes_it_over_later(family, on_loop, tmp_path):
+    first, second = family(1), family(2)
+    second.siblings._server.close()  # as a kill does: nobody listens, and the socket's file stays
+    if not (tmp_path / "2.sock").exists():
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(tmp_path / "2.sock"))
+    on_loop(first.siblings.reload(config("new")))
+    assert family(2).models.taken == ["new"]
+
+
+def test_reloads_of_several_processes_come_one_after_the_other(family, on_loop):
+    members = [family(number) for number in (1, 2, 3)]
+
+    async def storm():
+        names = [f"m{number}" for number in range(12)]
+        await asyncio.gather(*(members[at % 3].siblings.reload(config(name)) for at, name in enumerate(names)))
+
+    on_loop(storm())
+    assert members[0].models.taken == members[1].models.taken == members[2].models.taken
+    assert len(members[0].models.taken) == 12
+
+
+def test_a_configuration_that_no_message_holds_is_refused_before_anybody_takes_it(family, on_loop):
+    first = family(1)
+    with pytest.raises(BadRequest, match="more than"):
+        on_loop(first.siblings.reload(config("x" * (MAX_CONFIG_BYTES + 1))))
+    assert first.models.taken == []
 
 
 @pytest.mark.parametrize(
