@@ -5,8 +5,9 @@
  *
  * The digits, up to 19 of them, are an integer m; a table has 64 bits of every power of ten, too small by less than
  * 1 + 2**-50 units. So the upper half of the product is too small by less than 3 units: where these cannot reach the
- * middle between two doubles, it rounds as the true value does. That leaves one number in some hundreds, and ties, to
- * CPython's dtoa, which knows no locale. A short number is one division of integers that doubles hold exactly.
+ * middle between two doubles, it rounds as the true value does. Of the other numbers, one in some hundreds, 64 bits
+ * more decide; ties are left to CPython's dtoa, which knows no locale. A short number is one division of integers that
+ * doubles hold exactly.
  */
 #ifndef STRONGROOM_JSON_DECIMAL_H
 #define STRONGROOM_JSON_DECIMAL_H
@@ -30,18 +31,24 @@ typedef unsigned __int128 wide;
 
 static const uint64_t TENS[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
 static struct {
-    uint64_t upper; /* 64 bits, the first of them set */
-    int exponent;   /* 10**q is about upper * 2**exponent */
+    uint64_t upper, lower; /* 128 bits, the first of them set; too small by less than 2**12 */
+    int exponent;          /* 10**q is about upper * 2**exponent */
 } powers[HIGHEST_POWER - LOWEST_POWER + 1];
 
-/* Step from power to power with 128 bits: each step loses less than 2**-123 of the value. */
+static void keep_power(int q, wide x, int exponent)
+{
+    powers[q - LOWEST_POWER].upper = (uint64_t)(x >> 64);
+    powers[q - LOWEST_POWER].lower = (uint64_t)x;
+    powers[q - LOWEST_POWER].exponent = exponent + q;
+}
+
+/* Step from power to power with 128 bits: each step loses less than 2**-124.6 of the value. */
 static void fill_powers(void)
 {
     wide x = (wide)1 << 127;
     int exponent = -63;
     for (int q = 0; q <= HIGHEST_POWER; q++) {
-        powers[q - LOWEST_POWER].upper = (uint64_t)(x >> 64);
-        powers[q - LOWEST_POWER].exponent = exponent + q;
+        keep_power(q, x, exponent);
         x = (x >> 1) + (x >> 3);
         exponent += 3;
         if (!(x >> 127)) {
@@ -54,8 +61,7 @@ static void fill_powers(void)
     for (int q = -1; q >= LOWEST_POWER; q--) {
         for (x /= 5; !(x >> 127); exponent--)
             x <<= 1;
-        powers[q - LOWEST_POWER].upper = (uint64_t)(x >> 64);
-        powers[q - LOWEST_POWER].exponent = exponent + q;
+        keep_power(q, x, exponent);
     }
 }
 
@@ -109,6 +115,15 @@ static inline const byte *take_digits(const byte *at, const byte *end, uint64_t 
     return at;
 }
 
+/* Set the product's upper half, near the middle between two doubles, as 64 bits more have it, and at the middle to what
+ * lies above; return 0 where they do not tell. */
+__attribute__((noinline)) static int refined(uint64_t m, int q, uint64_t *product)
+{
+    wide whole = (wide)m * powers[q - LOWEST_POWER].upper + ((wide)m * powers[q - LOWEST_POWER].lower >> 64);
+    *product = (uint64_t)(whole >> 64) | 1; /* the middle is even; what is not the middle may become odd */
+    return (uint64_t)whole != 0 && (uint64_t)whole < UINT64_MAX - (1 << 14);
+}
+
 /* Set `*value` to m * 10**q, rounded correctly; return 0 where that cannot be told here. */
 static inline int scaled(uint64_t m, int q, double *value)
 {
@@ -119,12 +134,18 @@ static inline int scaled(uint64_t m, int q, double *value)
     if (q < LOWEST_POWER || q > HIGHEST_POWER)
         return 0;
     int shift = __builtin_clzll(m);
-    uint64_t product = (uint64_t)((wide)(m << shift) * powers[q - LOWEST_POWER].upper >> 64);
+    m <<= shift;
+    uint64_t product = (uint64_t)((wide)m * powers[q - LOWEST_POWER].upper >> 64);
     int top = (int)(product >> 63), dropped = 10 + top;
     uint64_t rest = product & (((uint64_t)1 << dropped) - 1), half = (uint64_t)1 << (dropped - 1);
     int exponent = powers[q - LOWEST_POWER].exponent + 64 - shift + 62 + top + 1023;
-    if (rest - (half - 2) <= 2 || exponent < 1 || exponent > 2045)
+    if (exponent < 1 || exponent > 2045)
         return 0;
+    if (rest - (half - 2) <= 2) {
+        if (!refined(m, q, &product))
+            return 0;
+        rest = product & (((uint64_t)1 << dropped) - 1);
+    }
     uint64_t bits = ((uint64_t)(exponent - 1) << 52) + (product >> dropped) + (rest > half);
     memcpy(value, &bits, sizeof bits);
     return 1;
