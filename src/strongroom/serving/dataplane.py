@@ -190,6 +190,8 @@ class Dataplane:
         except StrongroomError:
             waiting.cancel()
             raise
+        if waiting.over:  # it ran at once
+            waiting.run = None
         return waiting
 
     async def run(

@@ -196,6 +196,23 @@ def test_a_quick_model_is_noticed_and_a_slow_one_never_stays_on_the_loop():
     assert not quickness.inline
 
 
+def test_a_run_over_many_bytes_may_take_longer_and_proves_requests_of_its_size():
+    quickness = Quickness()
+    for _ in range(16):
+        quickness.ran_in_thread(200e-6, 200e-6, size=1_200_000, requests=2)
+    assert quickness.inline
+    assert quickness.proved_bytes == 600_000
+    quickness.ran_in_thread(5e-3, 5e-3, size=2_000_000)
+    assert quickness.proved_bytes == 600_000
+    for _ in range(5):
+        quickness.ran_inline(400e-6, 400e-6, size=600_000)
+    assert quickness.inline
+    for _ in range(5):
+        quickness.ran_inline(1e-3, 1e-3, size=600_000)
+    assert not quickness.inline
+    assert not quickness.proved_bytes
+
+
 def test_a_model_that_leaves_its_work_to_other_threads_is_not_quick():
     quickness = Quickness()
     for _ in range(100):

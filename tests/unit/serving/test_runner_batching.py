@@ -202,6 +202,23 @@ def test_a_quick_model_moves_to_the_loop_and_a_large_request_leaves_it():
     run(story, engine)
 
 
+def test_a_large_request_runs_where_it_arrives_once_its_size_is_proved():
+    engine = Doubler()
+    x = np.zeros(10_000, np.float32)
+
+    async def story(runner):
+        runner._executor.quickness.inline = True
+        runner._executor.quickness.proved_bytes = x.nbytes
+        answers = []
+        runner.submit("s", {"x": x}, ["y"], answers.append)
+        assert [len(each["y"]) for each in answers] == [10_000]
+        assert engine.threads == {threading.current_thread()}
+        await ask(runner, *range(10_001))
+        assert len(engine.threads) == 2
+
+    run(story, engine)
+
+
 def test_the_loop_does_not_wait_for_an_engine_that_its_thread_has():
     engine = Doubler()
 

@@ -67,12 +67,12 @@ class Executor:
 
     def _run_singly(self, jobs: Sequence[Job], *, on_loop: bool) -> None:
         for job in jobs:
-            job.outcome = self._timed(job.inputs, job, 1, max(job.rows, 1), on_loop=on_loop)
+            job.outcome = self._timed(job.inputs, [job], max(job.rows, 1), on_loop=on_loop)
 
     def _run_drained(self, jobs: Sequence[Job], *, on_loop: bool) -> None:
         """Join what queued while the engine was busy."""
         signature, rows = jobs[0].signature, sum(job.rows for job in jobs)
-        outcome = self._timed(join([job.inputs for job in jobs], rows), jobs[0], len(jobs), rows, on_loop=on_loop)
+        outcome = self._timed(join([job.inputs for job in jobs], rows), jobs, rows, on_loop=on_loop)
         parts: list[dict[str, Array]] = []
         if not isinstance(outcome, StrongroomError):
             try:
@@ -101,7 +101,7 @@ class Executor:
             return
         rows = sum(job.rows for job in jobs)
         padded = settings.padded(rows)
-        outcome = self._timed(join([job.inputs for job in jobs], padded), jobs[0], len(jobs), padded, on_loop=False)
+        outcome = self._timed(join([job.inputs for job in jobs], padded), jobs, padded, on_loop=False)
         if isinstance(outcome, StrongroomError) and len(jobs) > 1:
             for job in jobs:
                 self._run_batch([job], settings)
@@ -115,20 +115,23 @@ class Executor:
         for job, each in zip(jobs, outcomes, strict=True):
             job.outcome = each
 
-    def _timed(self, inputs: Mapping[str, Array], job: Job, requests: int, rows: int, *, on_loop: bool) -> Outcome:
-        measured = not on_loop or self.quickness.in_doubt
+    def _timed(self, inputs: Mapping[str, Array], jobs: Sequence[Job], rows: int, *, on_loop: bool) -> Outcome:
+        """Run these inputs, those of all jobs, and note how long it took."""
+        first, quickness = jobs[0], self.quickness
+        measured = not on_loop or quickness.in_doubt
         began_cpu_s = time.thread_time() if measured else 0.0
         began_s = time.perf_counter()
-        outcome = run_engine(self.engine, job.signature, inputs, job.outputs)
+        outcome = run_engine(self.engine, first.signature, inputs, first.outputs)
         wall_s = time.perf_counter() - began_s
+        size = first.size if len(jobs) == 1 else sum(job.size for job in jobs)
         if on_loop:
-            self.quickness.ran_inline(wall_s, time.thread_time() - began_cpu_s if measured else None)
+            quickness.ran_inline(wall_s, time.thread_time() - began_cpu_s if measured else None, size=size)
         elif self._settings is None:  # several threads measure nothing
-            self.quickness.ran_in_thread(wall_s, time.thread_time() - began_cpu_s)
+            quickness.ran_in_thread(wall_s, time.thread_time() - began_cpu_s, size=size, requests=len(jobs))
             self.limit.ran(rows, wall_s)
         if self._metrics is not None:
-            self._metrics.observe_runtime(self._model, job.api, self.engine.runtime, wall_s * 1e6)
-            self._metrics.observe_batch(self._model, requests)
+            self._metrics.observe_runtime(self._model, first.api, self.engine.runtime, wall_s * 1e6)
+            self._metrics.observe_batch(self._model, len(jobs))
         return outcome
 
 

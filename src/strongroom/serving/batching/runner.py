@@ -29,7 +29,7 @@ from strongroom.tfserving.datatypes import Array
 
 DRAIN_ROWS: Final = 64
 DRAIN_BYTES: Final = 8 * 1024 * 1024  # of the inputs that are joined
-INLINE_BYTES: Final = 16 * 1024  # of a request that may run on the loop
+TICK_REQUEST_BYTES: Final = 16 * 1024  # up to here a request waits for the end of its tick, to be joined
 TICK_ROWS: Final = 256  # of quick runs, joined on the loop
 TICK_BYTES: Final = 64 * 1024
 TICK_S: Final = 1e-3  # after which the rest of a tick's requests lets the loop do something else
@@ -77,16 +77,25 @@ class ModelRunner:
     def submit(
         self, signature: str, inputs: Mapping[str, Array], outputs: Sequence[str], done: Done, *, api: str = "Predict"
     ) -> Ticket:
-        """Queue a run; `done` is called on the loop, once. Raises Overloaded, QueueFull, BadRequest."""
+        """Queue a run; `done` is called on the loop, once, perhaps before this returns.
+
+        Raises Overloaded, QueueFull, BadRequest.
+        """
         if self._closed:
             raise Overloaded("this version of the model is being unloaded")
         job = Job(signature, inputs, outputs, done, api)
-        if self._executor.quickness.inline and job.size <= INLINE_BYTES and not self._in_threads:
-            self._waiting.enter([job])
-            if not self._tick:
-                self._loop.call_soon(self._run_tick)
-            self._tick.append(job)
-            return job
+        quickness = self._executor.quickness
+        if quickness.inline and not self._in_threads:
+            if job.size <= TICK_REQUEST_BYTES:
+                self._waiting.enter([job])
+                if not self._tick:
+                    self._loop.call_soon(self._run_tick)
+                self._tick.append(job)
+                return job
+            if job.size <= quickness.proved_bytes:  # at once, while what has just arrived is in the cache
+                self._executor.run([job], on_loop=True)
+                job.finish()
+                return job
         self._measure(job)
         if self._settings is not None and job.rows > self._settings.max_execution_batch_size:
             large = _pieces(job, self._settings)
