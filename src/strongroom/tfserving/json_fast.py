@@ -23,6 +23,7 @@ from strongroom.tfserving.json_values import Json
 from strongroom.tfserving.signatures import TensorSpec
 
 FROM_BYTES: Final = 2048  # below, orjson alone is faster
+_MAX_TAIL_BYTES: Final = 4096  # after the list
 _WS: Final = rb"[ \t\r\n]*"
 _NAME: Final = rb'"([A-Za-z0-9_./:-]{0,256})"'
 _SIGNATURE: Final = rb'"signature_name"' + _WS + rb":" + _WS + _NAME
@@ -31,6 +32,7 @@ _HEAD: Final = re.compile(
     + rb"(?:\{" + _WS + _NAME + _WS + rb":" + _WS + rb")?(?=\[)"
 )  # fmt: skip
 _TAIL: Final = re.compile(_WS + rb"(\}" + _WS + rb")?(?:," + _WS + _SIGNATURE + _WS + rb")?\}" + _WS)
+_TOP_LEVEL: Final = (b"instances", b"inputs", b"signature_name")
 _FLOATS: Final = (DataType.DT_FLOAT, DataType.DT_DOUBLE)
 _UNSIGNED: Final = (DataType.DT_UINT32, DataType.DT_UINT64)
 Kind: TypeAlias = Literal["f", "d", "q", "Q"]  # as `struct` names them
@@ -51,17 +53,18 @@ class RegularBody:
 class ListReader(Protocol):
     """Reads the list of a regular body."""
 
-    def read(self, raw: bytes, body: RegularBody, kind: Kind) -> tuple[tuple[int, ...], Array] | None:
+    def read(self, raw: bytes | memoryview, body: RegularBody, kind: Kind) -> tuple[tuple[int, ...], Array] | None:
         """Return the shape and the numbers, or None if the list is not regular. "f" may come as "d"."""
         ...
 
 
-def regular_body(raw: bytes) -> RegularBody | None:
+def regular_body(raw: bytes | memoryview) -> RegularBody | None:
     """Return the frame of a large body that may be regular, or None."""
     if len(raw) < FROM_BYTES or (head := _HEAD.match(raw)) is None:
         return None
-    stop = raw.rfind(b"]") + 1
-    tail = _TAIL.fullmatch(raw, max(stop, head.end()))
+    before = max(len(raw) - _MAX_TAIL_BYTES, head.end())  # what stands before is not looked at
+    stop = before + bytes(raw[before:]).rfind(b"]") + 1
+    tail = _TAIL.fullmatch(raw, stop)
     if tail is None or (tail[1] is None) != (head[3] is None) or (head[1] is not None and tail[2] is not None):
         return None
     name = head[1] if head[1] is not None else tail[2]
@@ -78,7 +81,9 @@ class FastJson:
     def __init__(self, reader: ListReader | None = None) -> None:
         self._reader = reader or best_reader()
 
-    def array(self, raw: bytes, body: RegularBody, specs: Mapping[str, TensorSpec]) -> dict[str, Array] | None:
+    def array(
+        self, raw: bytes | memoryview, body: RegularBody, specs: Mapping[str, TensorSpec]
+    ) -> dict[str, Array] | None:
         """Return the array of the signature's one input, or None for whatever the exact parser has to look at."""
         if len(specs) != 1:
             return None
@@ -102,7 +107,7 @@ class CompiledReader:
 
         self._nested = nested
 
-    def read(self, raw: bytes, body: RegularBody, kind: Kind) -> tuple[tuple[int, ...], Array] | None:
+    def read(self, raw: bytes | memoryview, body: RegularBody, kind: Kind) -> tuple[tuple[int, ...], Array] | None:
         """Return the shape and the numbers."""
         found = self._nested(raw, body.start, body.stop, kind)
         return None if found is None else (found[0], np.frombuffer(found[1], BUFFERS[kind]))
@@ -122,12 +127,26 @@ def quick_body(raw: bytes) -> dict[str, Json] | None:
     """Return a JSON object, or None for what the exact parser has to look at: the two read the rest alike.
 
     Integers beyond 64 bits come as floats: a caller that then has to refuse something asks the exact parser first.
+    Where a name may come twice in one object, the exact parser decides which member counts.
     """
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
-    return value if isinstance(value, dict) else None
+    return None if not isinstance(value, dict) or b"\\" in raw or _may_repeat(raw, value) else value
+
+
+def _may_repeat(raw: bytes, body: Mapping[str, Json]) -> bool:
+    """Return whether a name that matters is spelt more often than in objects without repetition; no escapes in it."""
+    strings = raw.split(b'"')[1::2]
+    rows, columns = body.get("instances"), body.get("inputs")
+    for name in _TOP_LEVEL:
+        if strings.count(name) > 1:
+            return True
+    times = 1
+    if isinstance(rows, list) and rows:
+        columns, times = rows[0], len(rows)
+    return isinstance(columns, dict) and any(strings.count(name.encode()) > times for name in columns)
 
 
 def _kind(dtype: DataType) -> Kind | None:

@@ -7,7 +7,6 @@ for bodies that are not too large. Source: spec `model-server.md` section 4.1; R
 from __future__ import annotations
 
 import json
-import math
 import re
 from json.decoder import scanstring  # type: ignore[attr-defined]  # there since 2.6, in C; typeshed leaves it out
 from typing import Final, NoReturn, TypeAlias
@@ -28,7 +27,6 @@ MISS_COLON: Final = "Missing a colon after a name of object member."
 MISS_IN_OBJECT: Final = "Missing a comma or } after an object member."
 MISS_IN_ARRAY: Final = "Missing a comma or ] after an array element."
 EMPTY: Final = "The document is empty."
-TOO_BIG: Final = "Number too big to be stored in double."
 HALF_A_PAIR: Final = "The surrogate pair in string is invalid."
 _STRING_ERRORS: Final = (
     ("Unterminated", "Missing a closing quotation mark in string."),
@@ -48,8 +46,7 @@ class BadJson(BadInput):
 def read(text: str) -> Json:
     """Return the first JSON value of `text`; what follows it is ignored. Raises BadJson.
 
-    Where an object has a name twice, the first member counts: that is the one that RapidJSON finds. Bytes that are not
-    UTF-8 may stand in strings, as surrogates (PEP 383).
+    Where an object has a name twice, the first member counts: that is the one that RapidJSON finds.
     """
     return _Reader(text).document()
 
@@ -173,11 +170,7 @@ class _Reader:
         if match["exponent"] is not None and not match["exponent"][-1].isdigit():
             self._fail("Miss exponent in number.")
         whole = match["fraction"] is None and match["exponent"] is None
-        number = any_int(match[0]) if whole else float(match[0])
-        if isinstance(number, float) and math.isinf(number):
-            self._at = match.start()
-            self._fail(TOO_BIG)
-        return number
+        return any_int(match[0]) if whole else float(match[0])
 
     def _skip(self) -> None:
         blank = _BLANK.match(self._text, self._at)
@@ -214,7 +207,7 @@ def any_int(digits: str) -> int | float:
 
 def parse_error(what: str, text: str, at: int) -> BadJson:
     """Return the refusal of a body that is not JSON, with the offset in bytes."""
-    return BadJson(f"JSON Parse error: {what} at offset: {len(text[:at].encode('utf-8', 'surrogateescape'))}")
+    return BadJson(f"JSON Parse error: {what} at offset: {len(text[:at].encode('utf-8', 'surrogatepass'))}")
 
 
 MEANINGS: Final[tuple[tuple[str, str], ...]] = (

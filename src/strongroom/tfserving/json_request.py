@@ -68,7 +68,7 @@ def arrays_of(body: Mapping[str, Json], specs: Mapping[str, TensorSpec]) -> dict
 
 
 def _columns(value: Json, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
-    if isinstance(value, dict) and not (len(specs) == 1 and is_base64_object(value)):
+    if isinstance(value, dict) and not is_base64_object(value):
         for name in specs:
             if name not in value:
                 raise BadJson(f"Missing named input: {name} in 'inputs' object.")
@@ -81,62 +81,74 @@ def _columns(value: Json, specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
     return {name: array_of(value, spec.dtype) for name, spec in specs.items()}
 
 
-def _rows(value: list[Json], specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
-    if _is_named(value[0]):
-        return _named_rows(value, specs)
-    if len(specs) > 1:
+def _rows(rows: list[Json], specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
+    named = _is_named(rows[0])
+    if len(specs) > 1 and not named:
         raise BadJson(
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    name, spec = next(iter(specs.items()))
-    if any(isinstance(row, dict) for row in value):
-        for index, row in enumerate(value):
-            if _is_named(row):
-                raise BadJson(f"Expecting value/list but got object at item {index} of input list")
-    return {name: _stacked(value, spec.dtype, "")}
+    columns = _named_columns(rows, specs) if named else _plain_column(rows, specs)
+    try:
+        if columns is not None:
+            return {name: array_of(items, specs[name].dtype) for name, items in columns.items()}
+    except (BadJson, UnsupportedType):
+        pass
+    raise _refusal_of(rows, specs, named=named)
 
 
 def _is_named(row: Json) -> bool:
     return isinstance(row, dict) and not is_base64_object(row)
 
 
-def _named_rows(rows: list[Json], specs: Mapping[str, TensorSpec]) -> dict[str, Array]:
+def _plain_column(rows: list[Json], specs: Mapping[str, TensorSpec]) -> dict[str, list[Json]] | None:
+    """Return the rows under the name of the one input; None where one of them is an object."""
+    return None if dict in set(map(type, rows)) and any(map(_is_named, rows)) else {next(iter(specs)): rows}
+
+
+def _named_columns(rows: list[Json], specs: Mapping[str, TensorSpec]) -> dict[str, list[Json]] | None:
+    """Return the rows of each input; None where not every row is an object with just these names."""
     columns: dict[str, list[Json]] = {name: [] for name in specs}
-    for index, row in enumerate(rows):
-        if not isinstance(row, dict) or is_base64_object(row):
-            raise BadJson(f"Expecting object but got list at item {index} of input list")
+    for row in rows:
+        if not isinstance(row, dict) or row.keys() != specs.keys() or is_base64_object(row):
+            return None
         for name, item in row.items():
-            if name not in columns:
-                raise BadJson(_at_row(index, f" key: {name}", f"JSON object: does not have named input: {name}"))
             columns[name].append(item)
-        if row.keys() != specs.keys():
-            raise BadJson(
+    return columns
+
+
+def _refusal_of(rows: list[Json], specs: Mapping[str, TensorSpec], *, named: bool) -> BadJson:
+    """Say which row, in reading order, is the first that is no row of these inputs or unlike those before it."""
+    before: dict[str, Array] = {}
+    for index, row in enumerate(rows):
+        if _is_named(row) != named:
+            wanted, got = ("object", "list") if named else ("value/list", "object")
+            return BadJson(f"Expecting {wanted} but got {got} at item {index} of input list")
+        items = row if isinstance(row, dict) and named else {next(iter(specs)): row}
+        for name, item in items.items():
+            if wrong := _wrong_with(item, name, specs, before):
+                place = f"{index} key: {name}" if named else f"{index}"
+                return BadJson(f"Failed to process element: {place} of 'instances' list. Error: {wrong}")
+        if items.keys() != specs.keys():
+            return BadJson(
                 f"Failed to process element: {index} of 'instances' list. JSON object: {shown(row)} keys must be "
                 f"equal to: {','.join(sorted(specs))}"
             )
-    return {name: _stacked(items, specs[name].dtype, f" key: {name}") for name, items in columns.items()}
+    return BadJson(f"the {len(rows)} rows of 'instances' cannot be joined")
 
 
-def _at_row(index: int, key: str, inner: str) -> str:
-    return f"Failed to process element: {index}{key} of 'instances' list. Error: INVALID_ARGUMENT: {inner}"
-
-
-def _stacked(rows: list[Json], dtype: DataType, key: str) -> Array:
-    """Return the rows of one input as one array: [rows] + the shape that every row has."""
+def _wrong_with(item: Json, name: str, specs: Mapping[str, TensorSpec], before: dict[str, Array]) -> str:
+    """Return the status that a row's value for an input has, "" where it is right."""
+    if name not in specs:
+        return f"INVALID_ARGUMENT: JSON object: does not have named input: {name}"
     try:
-        return array_of(rows, dtype)
-    except BadJson:
-        pass
-    first: Array | None = None
-    for index, row in enumerate(rows):
-        try:
-            array = array_of(row, dtype)
-            first = array if first is None else first
-            _check_alike(array, first)
-        except BadJson as problem:
-            raise BadJson(_at_row(index, key, problem.sentence)) from None
-    raise BadJson(_at_row(0, key, "the rows cannot be joined"))
+        array = array_of(item, specs[name].dtype)
+        _check_alike(array, before.setdefault(name, array))
+    except UnsupportedType as problem:
+        return f"UNIMPLEMENTED: {problem.sentence}"
+    except BadJson as problem:
+        return f"INVALID_ARGUMENT: {problem.sentence}"
+    return ""
 
 
 def _check_alike(array: Array, first: Array) -> None:

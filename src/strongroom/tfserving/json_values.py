@@ -9,7 +9,9 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterator
+import re
+import struct
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from strongroom.tfserving.json_reader import BadJson, Json, any_int, parse_error, rapidjson_words, read
@@ -17,6 +19,7 @@ from strongroom.tfserving.json_reader import BadJson, Json, any_int, parse_error
 MAX_SHOWN: Final = 256  # characters of a value that an error text repeats
 MAX_READ_AGAIN: Final = 2 * 1024 * 1024  # characters of a refused body that are read again for the exact words
 _BARE: Final = {math.inf: "Infinity", -math.inf: "-Infinity"}
+_HALF_A_PAIR: Final = re.compile(r"\\u[dD][89a-fA-F]")  # perhaps: the exact reader knows
 
 __all__ = ["BadJson", "Json", "decode_base64_object", "is_base64_object", "kind_of", "parse_body", "shown", "utf8"]
 
@@ -37,7 +40,7 @@ def parse_body(body: bytes) -> dict[str, Json]:
 
 def _decode(text: str) -> Json:
     try:
-        value: Json = json.JSONDecoder().raw_decode(text, len(text) - len(text.lstrip(" \t\r\n")))[0]
+        value: Json = _DECODER.raw_decode(text, len(text) - len(text.lstrip(" \t\r\n")))[0]
     except json.JSONDecodeError as problem:
         if len(text) > MAX_READ_AGAIN:
             raise parse_error(rapidjson_words(problem.msg), text, problem.pos) from None
@@ -48,13 +51,26 @@ def _decode(text: str) -> Json:
         return read(text)
     except ValueError:  # an integer of thousands of digits: a number beyond every type
         return _decode_huge(text)
+    if len(text) <= MAX_READ_AGAIN and _HALF_A_PAIR.search(text):
+        return read(text)
     return value
+
+
+def _first_of_each(members: Sequence[tuple[str, Json]]) -> dict[str, Json]:
+    """Return an object; where a name comes twice, the first member is the one that RapidJSON finds."""
+    made = dict(members)
+    if len(made) != len(members):
+        made.update(reversed(members))
+    return made
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_first_of_each)
 
 
 def _decode_huge(text: str) -> Json:
     begin = len(text) - len(text.lstrip(" \t\r\n"))
     try:
-        value: Json = json.JSONDecoder(parse_int=any_int).raw_decode(text, begin)[0]
+        value: Json = json.JSONDecoder(parse_int=any_int, object_pairs_hook=_first_of_each).raw_decode(text, begin)[0]
     except json.JSONDecodeError as problem:
         raise parse_error(rapidjson_words(problem.msg), text, problem.pos) from None
     except RecursionError:
@@ -65,7 +81,7 @@ def _decode_huge(text: str) -> Json:
 def shown(value: Json) -> str:
     """Return a value as error texts repeat it: objects a member a line, arrays on one; cut off after 256 characters."""
     parts, size = [], 0
-    for piece in _pieces(value, "\n"):
+    for piece in [_lone_number(value)] if isinstance(value, float) else _pieces(value, "\n"):
         parts.append(piece[: MAX_SHOWN - size])
         size += len(piece)
         if size >= MAX_SHOWN:  # also what bounds the recursion: each level writes a bracket
@@ -95,6 +111,19 @@ def _pieces(value: Json, line: str) -> Iterator[str]:
 
 def _quoted(text: str) -> str:
     return json.dumps(text[:MAX_SHOWN], ensure_ascii=False)
+
+
+def _lone_number(value: float) -> str:
+    """Return a number that is no integer as answers spell it: in single precision where it fits, else in double."""
+    try:
+        value, digits = struct.unpack("<f", struct.pack("<f", value))[0], 9
+        spelt = struct.unpack("<f", struct.pack("<f", float(f"{value:.6g}")))[0]
+    except OverflowError:
+        digits, spelt = 17, float(f"{value:.6g}")
+    if not math.isfinite(value):
+        return _scalar(value)
+    text = f"{value:.6g}" if spelt == value else f"{value:.{digits}g}"
+    return text if "." in text or "e" in text else f"{text}.0"
 
 
 def _scalar(value: Json) -> str:

@@ -230,9 +230,68 @@ def test_base64_that_is_none_is_refused():
     assert refusal({"inputs": [{"b64": 1}]}, strings).endswith("not formatted correctly for base64 data")
 
 
-def test_half_a_character_is_no_text():
-    body = parse_body(b'{"inputs": ["\\ud800"]}')
-    assert "surrogate" in refusal(body, specs(s="STRING"))
+@pytest.mark.parametrize(
+    ("spelt", "at"),
+    [("\\ud800", 6), ("a\\udc00", 7), ("\\ud800x\\udc00", 6), ("\\ud83d\\ude00\\ud83d", 18), ("\\\\\\ud800", 8)],
+)
+def test_half_a_character_is_no_text_wherever_it_stands(spelt, at):
+    with pytest.raises(BadJson) as caught:
+        parse_body(f'{{"k":"{spelt}","inputs":[1]}}'.encode())
+    assert caught.value.sentence == f"JSON Parse error: The surrogate pair in string is invalid. at offset: {at}"
+
+
+def test_pairs_and_spelt_backslashes_are_text():
+    assert parse_body(b'{"k": "\\ud83d\\ude00", "l": "\\\\ud800"}') == {"k": "\U0001f600", "l": "\\ud800"}
+
+
+@pytest.mark.parametrize("tail", [b"", b"]", b" " + b"[" * 5000])  # the last two go to the exact reader
+def test_of_a_name_that_comes_twice_the_first_member_counts(tail):
+    body = b'{"inputs": {"x": [1], "x": [2]}, "n": 1, "inputs": [3], "z": 1' + (b', "d": ' + tail if tail else b"}")
+    if tail:
+        with pytest.raises(BadJson):
+            parse_body(body)
+    else:
+        assert parse_body(body) == {"inputs": {"x": [1]}, "n": 1, "z": 1}
+    assert parse_body(b'{"a": 1, "a": [Inf], "b": 2, "b": 3}') == {"a": 1, "b": 2}
+
+
+def test_a_word_that_is_nearly_infinity_is_refused():
+    with pytest.raises(BadJson, match="Invalid value"):
+        parse_body(b'{"inputs": [Infinit]}')
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [([{"x": "a"}, {"z": 1}], "element: 0 key: x of"), (["a", {"x": 1}], "element: 0 of"),
+     ([1.0, {"x": 1}, "a"], "Expecting value/list but got object at item 1"),
+     ([{"x": [1.0]}, {"x": 2.0}, {"z": 1}], "element: 1 key: x of 'instances' list. Error: INVALID_ARGUMENT: E"),
+     ([{"x": 1.0}, [2.0], {"x": "a"}], "Expecting object but got list at item 1")],
+)  # fmt: skip
+def test_the_first_row_that_is_wrong_is_named(rows, text):
+    assert text in refusal({"instances": rows})
+
+
+def test_a_type_without_json_form_is_a_bad_row_and_an_unsupported_column():
+    halves = specs(h="HALF")
+    assert (
+        "element: 0 of 'instances' list. Error: UNIMPLEMENTED: Conversion of JSON Value: 1.0 to type: half"
+        in refusal({"instances": [1.0]}, halves)
+    )
+    with pytest.raises(UnsupportedType):
+        arrays_of({"inputs": [1.0]}, halves)
+
+
+def test_a_lone_b64_object_is_a_value_and_no_list_of_columns():
+    assert "inputs is a plain value/list" in refusal({"inputs": {"b64": "YQ=="}}, specs(a="STRING", b="STRING"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2.0, "2.0"), (0.1, "0.1"), (123456789.0, "123456792.0"), (1e20, "1e+20"), (1e300, "1e+300"), (-0.0, "-0.0"),
+     (0.1 + 1e40, "1e+40"), (float("nan"), "NaN"), (float("-inf"), "-Infinity")],
+)  # fmt: skip
+def test_a_lone_number_is_repeated_as_answers_spell_it(value, text):
+    assert shown(value) == text
 
 
 def test_base64_may_lack_padding_and_hold_blanks():
