@@ -9,9 +9,12 @@ from typing import Final
 
 Path = tuple[str | int, ...]
 
+# Possessive where one character class repeats, and nowhere else: Python before 3.11.5 loses matches of `(?:a|b)*+`.
 _TOKENS: Final = re.compile(
-    r'''(?P<newline>\n)|(?P<space>[ \t\r]++)|(?P<comment>\#[^\n]*+)|(?P<text>"""(?:[^"\\]|\\.|"(?!""))*+"{3,5}'''
-    r"""|'''(?:[^']|'(?!''))*+'{3,5}|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')|(?P<mark>[=.,\[\]{}])|(?P<word>[^\s\#"'=.,\[\]{}]++|.)""",
+    r'''(?P<newline>\n)|(?P<space>[ \t\r]++)|(?P<comment>\#[^\n]*+)
+    |(?P<text>"""[^"\\]*+(?:(?:\\.|"(?!""))[^"\\]*+)*"{3,5}'''
+    r"""|'''[^']*+(?:'(?!'')[^']*+)*'{3,5}|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*"|'[^'\n]*+')
+    |(?P<mark>[=.,\[\]{}])|(?P<word>[^\s\#"'=.,\[\]{}]++|.)""",
     re.DOTALL | re.VERBOSE,
 )
 
