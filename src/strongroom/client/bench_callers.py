@@ -71,7 +71,11 @@ class GrpcSpeech:
         """Return protobuf's JSON form, which is what the reference client prints."""
         from google.protobuf.json_format import MessageToDict
 
-        return dict(MessageToDict(messages.parse(messages.PredictResponse, answer)))
+        response = messages.parse(messages.PredictResponse, answer)
+        told = dict(MessageToDict(response))
+        if response.model_spec.HasField("version"):  # protobuf's JSON has wrapped numbers bare; our pool's wrap is ours
+            told["modelSpec"]["version"] = str(response.model_spec.version.value)
+        return told
 
     @contextlib.asynccontextmanager
     async def connect(self, _model: str, timeout_s: float) -> AsyncIterator[Caller]:

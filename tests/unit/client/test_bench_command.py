@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from strongroom.cli import main
+from strongroom.client import Credentials, parse_address
+from strongroom.client.bench_callers import GrpcSpeech
 from strongroom.tfserving import messages
 from strongroom.tfserving.tensors import array_to_tensor, tensor_to_array
 
@@ -81,6 +83,16 @@ def test_the_first_answer_is_printed_as_a_dictionary(bench):
 def test_each_task_has_a_channel_of_its_own(bench):
     _, _, classifier = bench("-cnum", "3", "-loop", "2")
     assert len(classifier.peers) == 2 * 3  # warm-up and run
+
+
+def test_the_version_in_that_dictionary_is_bare_as_in_protobufs_json():
+    response = messages.PredictResponse()
+    response.model_spec.name = "m"
+    speech = GrpcSpeech(parse_address("grpcs://localhost:1"), Credentials())
+    assert speech.as_dict(response.SerializeToString()) == {"modelSpec": {"name": "m"}}
+    for version in (0, 124):
+        response.model_spec.version.value = version
+        assert speech.as_dict(response.SerializeToString())["modelSpec"] == {"name": "m", "version": str(version)}
 
 
 def test_random_images_are_whole_numbers_and_differ_from_task_to_task(bench):
