@@ -370,16 +370,16 @@ def test_refusals_have_tensorflow_servings_code_and_words(stubs, published):
             ask(published, stubs.prediction, **words)
         return caught.value.code().name, caught.value.details()
 
-    good = {"x": np.float32([1])}
+    good, sizes = {"x": np.float32([1])}, "input size does not match signature: "
     cases = [
         ({"name": "", "inputs": good}, "INVALID_ARGUMENT", "ModelSpec has no name specified."),
         ({"name": "nobody", "inputs": good}, "NOT_FOUND", "Servable not found for request: Latest(nobody)"),
         ({"name": "half_plus_two", "inputs": good, "signature": "none"}, "FAILED_PRECONDITION",
          'Serving signature key "none" not found.'),
         ({"name": "half_plus_two", "inputs": {}}, "INVALID_ARGUMENT",
-         "input size does not match signature: 0!=1 len({}) != len({x}). Sent extra: {}. Missing but required: {x}."),
+         f"{sizes}0!=1 len({{}}) != len({{x}}). Sent extra: {{}}. Missing but required: {{x}}."),
         ({"name": "half_plus_two", "inputs": {**good, "z": [1.0]}}, "INVALID_ARGUMENT",
-         "input size does not match signature: 2!=1 len({x,z}) != len({x}). Sent extra: {z}. Missing but required: {}."),
+         f"{sizes}2!=1 len({{x,z}}) != len({{x}}). Sent extra: {{z}}. Missing but required: {{}}."),
         ({"name": "half_plus_two", "inputs": {"x": np.int32([1])}}, "INVALID_ARGUMENT",
          "Expects arg[0] to be float but int32 is provided"),
         ({"name": "echo", "inputs": {"x": np.int32([1])}}, "INVALID_ARGUMENT",
