@@ -115,8 +115,8 @@ class SessionSettings:
     max_header_count: int = 128
     max_body_bytes: int = 64 * 1024 * 1024  # of one request; beyond: RESOURCE_EXHAUSTED, or 413
     max_connection_body_bytes: int = 256 * 1024 * 1024  # held at once: arriving bodies and unanswered requests
-    initial_window: int = 1024 * 1024  # bytes a stream may send ahead
-    connection_window: int = 4 * 1024 * 1024  # bytes all streams may send ahead
+    initial_window: int = 4 * 1024 * 1024  # bytes a stream may send ahead; more is granted at the half
+    connection_window: int = 8 * 1024 * 1024  # bytes all streams may send ahead; more is granted at a quarter
     max_frame_size: int = 64 * 1024
     reset_burst: int = 1000  # streams ended by the peer's resets or malformed requests (CVE-2023-44487, CVE-2025-8671)
     resets_per_s: float = 33.0
