@@ -1,7 +1,8 @@
 """HTTP/1.1 requests from bytes, with every limit checked while they arrive. Sans I/O.
 
 httptools (llhttp) reads the syntax; this decides sizes, body encodings and what ends a connection. A request that
-breaks a rule becomes a `Refusal` in its place, and nothing after it is read.
+breaks a rule becomes a `Refusal` in its place, and nothing after it is read. The rest of a large body whose length is
+known has no syntax: it is copied once, to its place, and httptools, which would copy it twice, does not see it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import httptools
+import numpy as np
 
 MAX_TARGET_BYTES: Final = 16 * 1024
 MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 128
+LARGE_BYTES: Final = 64 * 1024  # still to come of a body that is copied to its place
+RESERVED_FACTOR: Final = 16  # a body may have so many times the memory that has come reserved, not touched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A whole request; header names are lower case, the body is as it was sent."""
+    """A whole request; header names are lower case, the body is as it was sent (a memoryview where it is large)."""
 
     method: str
     target: bytes
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | memoryview
     keep_alive: bool
 
 
@@ -47,6 +51,10 @@ class _Partial:
     header_count: int = 0
     body: list[bytes] = field(default_factory=list)
     body_bytes: int = 0
+    announced: int = 0  # bytes of the body, where nothing but these bytes will come
+    place: memoryview | None = None  # all of the body, of which `body_bytes` have come
+    method: str = ""
+    keep_alive: bool = False
 
 
 class RequestReader:
@@ -70,20 +78,55 @@ class RequestReader:
     def forget(self) -> None:
         """Drop what has arrived of a body that nobody will read."""
         self._partial.body.clear()
-        self._partial.body_bytes = 0
+        self._partial.body_bytes = self._partial.announced = 0
+        self._partial.place = None
 
     def receive(self, data: bytes | memoryview) -> list[Request | Refusal]:
         """Take bytes; return what is complete. After a Refusal nothing more is read."""
         if self.ended:
             return []
         self._found = []
+        if self._partial.place is not None:
+            data = self._fill(self._partial.place, data)
+        if len(data):
+            self._parse(data)
+        return self._found
+
+    def _parse(self, data: bytes | memoryview) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._stay_with_http1()
         except httptools.HttpParserError:
             self._refuse(400, "the request is not HTTP/1.1")
-        return self._found
+        partial = self._partial
+        if (
+            partial.announced - partial.body_bytes >= LARGE_BYTES
+            and partial.announced <= RESERVED_FACTOR * partial.body_bytes
+            and not self.ended
+        ):
+            self._reserve(partial)
+
+    def _reserve(self, partial: _Partial) -> None:
+        """Make room for a body, and put there what has come; httptools has said all that it can."""
+        partial.method, partial.keep_alive = (
+            self._parser.get_method().decode("latin-1"),
+            self._parser.should_keep_alive(),
+        )
+        partial.place = np.empty(partial.announced, np.uint8).data
+        partial.place[: partial.body_bytes] = b"".join(partial.body)
+        partial.body.clear()
+
+    def _fill(self, place: memoryview, data: bytes | memoryview) -> bytes | memoryview:
+        """Take a body's bytes; hand out the request if it is whole; return what comes after it."""
+        partial, at = self._partial, self._partial.body_bytes
+        part = data[: len(place) - at]
+        place[at : at + len(part)] = part
+        partial.body_bytes += len(part)
+        if partial.body_bytes == len(place):
+            self._parser = httptools.HttpRequestParser(self)
+            self._hand_out(place.toreadonly(), partial.method, keep_alive=partial.keep_alive)
+        return data[len(part) :]
 
     def _stay_with_http1(self) -> None:
         """Answer a request that asks for another protocol as if it had not; read nothing after it (RFC 9110 7.8)."""
@@ -128,6 +171,8 @@ class RequestReader:
             self._refuse(413, f"the body is longer than {self._max_body_bytes} bytes")
             return
         self.in_body = True
+        if "transfer-encoding" not in headers and "upgrade" not in headers:
+            self._partial.announced = int(announced)
         self.wants_continue = headers.get("expect", "").lower() == "100-continue"
 
     def on_body(self, part: bytes) -> None:
@@ -141,23 +186,22 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """Hand out the request."""
+        if not self.ended:
+            method, keep_alive = self._parser.get_method().decode("latin-1"), self._parser.should_keep_alive()
+            self._hand_out(b"".join(self._partial.body), method, keep_alive=keep_alive)
         self.arriving = self.in_body = self.wants_continue = False
-        if self.ended:
-            return
-        partial = self._partial
+
+    def _hand_out(self, body: bytes | memoryview, method: str, *, keep_alive: bool) -> None:
+        partial, self._partial = self._partial, _Partial()
+        self.arriving = self.in_body = self.wants_continue = False
         self._found.append(
             Request(
-                method=self._parser.get_method().decode("latin-1"),
-                target=bytes(partial.target),
-                headers=partial.headers,
-                body=b"".join(partial.body),
-                keep_alive=self._parser.should_keep_alive(),
+                method=method, target=bytes(partial.target), headers=partial.headers, body=body, keep_alive=keep_alive
             )
         )
-        self._partial = _Partial()
 
 
-def plain_body(request: Request, *, max_bytes: int) -> bytes | Refusal:
+def plain_body(request: Request, *, max_bytes: int) -> bytes | memoryview | Refusal:
     """Return the body without its content encoding; expansion stops at `max_bytes`."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding in {"identity", ""}:
@@ -165,7 +209,8 @@ def plain_body(request: Request, *, max_bytes: int) -> bytes | Refusal:
     if encoding not in {"gzip", "x-gzip"}:
         return Refusal(415, "bodies are taken as they are or with Content-Encoding: gzip")
     pieces: list[bytes] = []
-    size, rest = 0, request.body
+    size = 0
+    rest: bytes | memoryview = request.body
     while rest or not pieces:  # a gzip file may have several members, RFC 1952 section 2.2
         expander = zlib.decompressobj(wbits=31)
         try:

@@ -42,7 +42,7 @@ class RestInference:
     nan: NonFinite
     fast: FastJson
 
-    async def answer(self, verb: str, query: Query, body: bytes) -> str:
+    async def answer(self, verb: str, query: Query, body: bytes | memoryview) -> str:
         """Answer one of predict, classify, regress. Raises BadJson as well."""
         if verb == "predict":
             return await self._predict(query, body)
@@ -55,8 +55,8 @@ class RestInference:
         made = await inference.regress(RegressionRequest(model_spec=asked, input=given), timeout_s=self.timeout_s)
         return regressions_text(made.result, self.nan)
 
-    async def _predict(self, query: Query, raw: bytes) -> str:
-        asked = self._quickly(query, raw) or self._asked(query, parse_body(raw))
+    async def _predict(self, query: Query, raw: bytes | memoryview) -> str:
+        asked = self._quickly(query, raw) or self._asked(query, parse_body(bytes(raw)))
         del raw
         self.dataplane.check_signature(asked.signature)
         prediction = await self.dataplane.run(
@@ -64,7 +64,7 @@ class RestInference:
         )
         return rows_text(prediction.outputs, self.nan) if asked.by_row else columns_text(prediction.outputs, self.nan)
 
-    def _quickly(self, query: Query, raw: bytes) -> _Asked | None:
+    def _quickly(self, query: Query, raw: bytes | memoryview) -> _Asked | None:
         """Return what the fast parsers make of a body; None for all that the exact one has to read, or to refuse."""
         try:
             frame = regular_body(raw)
@@ -75,7 +75,7 @@ class RestInference:
                 inputs = self.fast.array(raw, frame, signature.inputs) if signature is not None else None
                 if signature is not None and inputs is not None:
                     return _Asked(served, name, signature, inputs, frame.by_row)
-            body = quick_body(raw)
+            body = quick_body(bytes(raw))
             return None if body is None else self._asked(query, body)
         except StrongroomError:
             return None
@@ -104,9 +104,9 @@ class _Asked:
     by_row: bool
 
 
-def _inference_request(query: Query, raw: bytes) -> tuple[ProtoMessage, ProtoMessage]:
+def _inference_request(query: Query, raw: bytes | memoryview) -> tuple[ProtoMessage, ProtoMessage]:
     """Return the ModelSpec and the Input of a classify or regress body."""
-    body = parse_body(raw)
+    body = parse_body(bytes(raw))
     spec = ModelSpec(name=query.name, signature_name=signature_name(body))
     if query.version is not None:
         spec.version.value = query.version

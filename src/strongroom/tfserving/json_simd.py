@@ -31,9 +31,10 @@ class SimdReader:
         self._parser: Any = simdjson.Parser()
         self._frames: dict[tuple[int, ...], bytes] = {}
 
-    def read(self, raw: bytes, body: RegularBody, kind: Kind) -> tuple[tuple[int, ...], Array] | None:
+    def read(self, raw: bytes | memoryview, body: RegularBody, kind: Kind) -> tuple[tuple[int, ...], Array] | None:
         """Return the shape and the numbers, floats as doubles."""
         of_type, kept = _KINDS[kind]
+        raw = bytes(raw)
         try:
             document = self._parser.parse(raw)
             listed = document["instances" if body.by_row else "inputs"]
