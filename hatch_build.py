@@ -28,12 +28,12 @@ class Extension(NamedTuple):  # no dataclass: hatchling runs this file without m
 
 
 EXTENSIONS = (
-    Extension("HTTP/2 codec", Path("src/strongroom/serving/http2/_codec"), "*.c", ("-lnghttp2",)),
+    Extension("HTTP/2 codec", Path("src/strongroom/serving/http2/_codec"), "codec/*.c", ("-lnghttp2",)),
     Extension("reader of JSON numbers", Path("src/strongroom/tfserving/_json_numbers"), "_json_numbers.c"),
 )
 FLAGS = (
     "-std=gnu11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-fstack-protector-strong", "-U_FORTIFY_SOURCE",
-    "-D_FORTIFY_SOURCE=2", "-Wall", "-Wextra", "-Wl,-z,relro,-z,now",
+    "-D_FORTIFY_SOURCE=2", "-Wall", "-Wextra", "-Wconversion", "-Wl,-z,relro,-z,now",
 )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def compiled(sources: list[Path], target: Path, libraries: tuple[str, ...]) -> s
     strict = ["-Werror"] if os.environ.get("STRONGROOM_WERROR") == "1" else []
     apart = target.with_suffix(f".{os.getpid()}.tmp")  # a running server keeps the file it has mapped
     prefix = f"-ffile-prefix-map={target.parent}=."
-    command = [*compiler, *FLAGS, *strict, prefix, f"-I{include}", *map(str, sources), "-o", str(apart), *libraries]
+    command = [*compiler, *FLAGS, *strict, prefix, "-isystem", include, *map(str, sources), "-o", str(apart), *libraries]
     if sys.platform == "darwin":
         command = [*(part for part in command if not part.startswith("-Wl")), "-undefined", "dynamic_lookup"]
     try:

@@ -38,7 +38,7 @@ fi
 stamp=.venv/strongroom-setup
 kind=${1:-demo}
 case $(cat "$stamp" 2>/dev/null) in *" all") kind=all ;; esac # what was installed once stays
-wanted="$(cat uv.lock pyproject.toml tools/setup.sh hatch_build.py src/strongroom/serving/http2/*.[ch] src/strongroom/tfserving/*.[ch] 2>/dev/null | cksum) $kind"
+wanted="$(cat uv.lock pyproject.toml tools/setup.sh hatch_build.py src/strongroom/serving/http2/codec/*.[ch] src/strongroom/tfserving/*.[ch] 2>/dev/null | cksum) $kind"
 [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
 
 [ -n "$(find_python)" ] || apt_install python3

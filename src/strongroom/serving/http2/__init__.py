@@ -1,7 +1,7 @@
 """HTTP/2 for servers, sans I/O, over libnghttp2: bytes in, events out; calls in, bytes out.
 
 Law of the room: no sockets, no clock, no event loop, no threads. `open_session` picks the best implementation there is:
-the compiled one (`_codec.c`), or cffi's dlopen of the same library. Both behave alike, and one contract suite and a
+the compiled one (`codec/`), or cffi's dlopen of the same library. Both behave alike, and one contract suite and a
 differential fuzzer hold them to it.
 """
 

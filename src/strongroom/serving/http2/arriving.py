@@ -29,6 +29,11 @@ from strongroom.serving.http2.refusals import Refusal
 from strongroom.serving.http2.streams import Stream
 
 DEFAULT_WINDOW: Final = 65535  # RFC 9113 section 6.9.2
+_FAILURE: Final[Headers] = (
+    (b":status", b"200"),
+    (b"content-type", GRPC),
+    (b"grpc-accept-encoding", refusals.ACCEPT_ENCODING),
+)
 
 
 class Arriving(ABC):
@@ -44,7 +49,7 @@ class Arriving(ABC):
         self._out: list[bytes | memoryview] = []
         self._out_bytes = self._data_limit = 0
         self._now = 0.0
-        self._over = self._draining = False
+        self._over = False
         self.greeted = False
         self.arriving = self.pending_body_bytes = self.unsent_bytes = 0
         self._handed_bytes = self._unconsumed = 0
@@ -65,6 +70,10 @@ class Arriving(ABC):
     @abstractmethod
     def on_send_data(self, number: int, frame_header: bytes, length: int) -> bool:
         """Append a DATA frame to what goes out; return False where that is full."""
+
+    def on_answer_too_large(self, number: int) -> None:
+        """End a stream whose answer's header block libnghttp2 does not send; its peer would hear nothing."""
+        self._native.submit_reset(number, ErrorCode.INTERNAL_ERROR)
 
     def on_library_failure(self) -> None:
         """Give up: the library has no memory, or we have a defect."""
@@ -229,12 +238,22 @@ class Arriving(ABC):
         self._drop(stream)
         if stream.answered:
             return
-        stream.answered = True
         if stream.is_grpc:
-            self._native.submit(stream.number, failure(refusal.grpc_code, refusal.text), has_body=False)
+            self._end_by_status(stream, trailers(refusal.grpc_code, refusal.text))
         else:
+            stream.answered = True
             status = ((b":status", b"%d" % refusal.status), (b"content-length", b"0"))
-            self._native.submit(stream.number, status, has_body=False)
+            self._native.submit(stream.number, self._native.fields(status), has_body=False)
+
+    def _end_by_status(self, stream: Stream, status: Headers) -> None:
+        """End a call: in trailers where an answer was begun, else as the whole answer."""
+        stream.answered = True
+        if stream.begun:
+            stream.end_of_answer = True
+            stream.trailers = status
+            self._native.resume(stream.number)
+        else:
+            self._native.submit(stream.number, self._native.fields(_FAILURE + status), has_body=False)
 
     def _balance(self) -> None:
         """Open the connection's window as far as what is held plus what may come stays within the limit.
@@ -255,12 +274,6 @@ class Arriving(ABC):
             if not waiting:
                 return
             self._refuse(max(waiting, key=lambda s: (s.body_bytes, -s.number)), refusals.TOO_MUCH_HELD)
-
-
-def failure(code: int, text: str) -> Headers:
-    """Return the only headers of an answer that is a gRPC status."""
-    fixed = ((b":status", b"200"), (b"content-type", GRPC), (b"grpc-accept-encoding", refusals.ACCEPT_ENCODING))
-    return fixed + trailers(code, text)
 
 
 def trailers(code: int, text: str) -> Headers:

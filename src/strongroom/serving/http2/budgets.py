@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Budget:
-    """A burst, refilled at a rate; `_codec.c` computes the same in the same order."""
+    """A burst, refilled at a rate; `codec/` computes the same in the same order."""
 
     __slots__ = ("_at", "_burst", "_level", "_per_s")
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from strongroom.errors import BadInput
 
 PREFIX_BYTES = 5
+MAX_TEXT = 4096  # characters of a grpc-message; libnghttp2 sends no header block beyond 64 KiB, and clients take less
 
 
 class BadGrpcFraming(BadInput):
@@ -63,7 +64,8 @@ def prefixed(length: int) -> bytes:
 
 
 def percent_encoded(text: str) -> bytes:
-    """Encode the value of grpc-message: printable ASCII but "%" stays, other UTF-8 bytes become %XX."""
+    """Encode the value of grpc-message: printable ASCII but "%" stays, other UTF-8 bytes become %XX. Long texts are cut."""
+    text = text[:MAX_TEXT]
     raw = text.encode("utf-8", "replace")
     if raw.isascii() and b"%" not in raw and text.isprintable():
         return raw

@@ -30,6 +30,7 @@ class Listener(Protocol):
     def on_stream_close(self, number: int, code: int) -> None: ...  # noqa: D102  # a name says it
     def on_read_answer(self, number: int, length: int) -> tuple[int, int]: ...  # noqa: D102  # a name says it
     def on_send_data(self, number: int, frame_header: bytes, length: int) -> bool: ...  # noqa: D102  # a name says it
+    def on_answer_too_large(self, number: int) -> None: ...  # noqa: D102  # a name says it
     def on_library_failure(self) -> None: ...  # noqa: D102  # a name says it
 
     greeted: bool
@@ -99,6 +100,11 @@ class _Callbacks:
         taken = self._listener(user).on_send_data(frame.stream_id, self._ffi.buffer(hd, 9)[:], length)
         return 0 if taken else n.WOULDBLOCK
 
+    def frame_not_send(self, _session: Any, frame: Any, problem: int, user: Any) -> int:  # noqa: ANN401  # C's pointers
+        if frame.type == n.HEADERS and problem == n.FRAME_SIZE_ERROR:
+            self._listener(user).on_answer_too_large(frame.stream_id)
+        return 0
+
     def table(self) -> dict[str, tuple[str, Any]]:
         """Return C's name and signature of each."""
         start, frame, end = "int(nghttp2_session *, ", "nghttp2_frame_hd *, ", "void *)"
@@ -111,6 +117,7 @@ class _Callbacks:
             "on_frame_recv": (start + frame + end, self.frame_recv),
             "on_data_chunk_recv": (start + "uint8_t, int32_t, const uint8_t *, size_t, " + end, self.data_chunk),
             "on_stream_close": (start + "int32_t, uint32_t, " + end, self.stream_close),
+            "on_frame_not_send": (start + frame + "int, " + end, self.frame_not_send),
             "send_data": (start + frame + "const uint8_t *, size_t, void *, " + end, self.send_data),
         }
 
@@ -135,6 +142,13 @@ def _bound() -> _Bound:
     return _Bound(ffi, lib, pointer[0], read_answer, tuple(kept))
 
 
+class Fields(NamedTuple):
+    """Headers as C wants them, and what keeps them alive."""
+
+    array: Any
+    kept: list[Any]
+
+
 class Native:
     """One libnghttp2 session for the server's side."""
 
@@ -144,8 +158,7 @@ class Native:
         self._handle = self._ffi.new_handle(listener)
         self._frame = self._ffi.new("uint8_t **")
         self._session = self._open()
-        self._grpc_answer, self._kept_answer = self._fields(_OK)
-        self._grpc_done, self._kept_done = self._fields(_DONE)
+        self._grpc_answer, self._grpc_done = self.fields(_OK), self.fields(_DONE)
         self._provider = self._ffi.new("nghttp2_data_provider *")
         self._provider.read_callback = bound.read_answer
         self._announce(settings, window)
@@ -185,10 +198,12 @@ class Native:
         if status == -901:  # NGHTTP2_ERR_NOMEM; every other failure says that the stream is gone
             self._listener.on_library_failure()
 
-    def _fields(self, headers: Headers) -> tuple[Any, list[Any]]:
+    def fields(self, headers: Headers) -> Fields:
+        """Make headers ready to be submitted. Raises TypeError where one is not bytes."""
         ffi = self._ffi
         kept = [(ffi.from_buffer("uint8_t[]", name), ffi.from_buffer("uint8_t[]", value)) for name, value in headers]
-        return ffi.new("nghttp2_nv[]", [(name, value, len(name), len(value), 0) for name, value in kept]), kept
+        pairs = [(name, value, len(name), len(value), 0) for name, value in kept]
+        return Fields(ffi.new("nghttp2_nv[]", pairs), kept)
 
     def receive(self, data: Buffer) -> int:
         """Give bytes to the library; return how many it took, or its error."""
@@ -203,16 +218,16 @@ class Native:
             self._listener.on_library_failure()
         return bytes(self._ffi.buffer(self._frame[0], size)) if size > 0 else b""
 
-    def submit(self, number: int, headers: Headers | None, *, has_body: bool) -> None:
+    def submit(self, number: int, fields: Fields | None, *, has_body: bool) -> None:
         """Begin an answer; None stands for the headers of a gRPC answer."""
-        fields, kept = (self._grpc_answer, self._kept_answer) if headers is None else self._fields(headers)
+        array, kept = fields or self._grpc_answer
         provider = self._provider if has_body else self._ffi.NULL
-        self._done(self._lib.nghttp2_submit_response(self._session, number, fields, len(kept), provider))
+        self._done(self._lib.nghttp2_submit_response(self._session, number, array, len(kept), provider))
 
     def submit_trailer(self, number: int, trailers: Headers) -> None:
         """End an answer."""
-        fields, kept = (self._grpc_done, self._kept_done) if trailers == _DONE else self._fields(trailers)
-        self._done(self._lib.nghttp2_submit_trailer(self._session, number, fields, len(kept)))
+        array, kept = self._grpc_done if trailers == _DONE else self.fields(trailers)
+        self._done(self._lib.nghttp2_submit_trailer(self._session, number, array, len(kept)))
 
     def submit_reset(self, number: int, code: int) -> None:
         """End a stream."""

@@ -1,4 +1,4 @@
-"""HTTP/2 sessions over libnghttp2 by cffi: nothing has to be compiled. `_codec.c` does the same, and faster.
+"""HTTP/2 sessions over libnghttp2 by cffi: nothing has to be compiled. `codec/` does the same, and faster.
 
 libnghttp2 reads and writes frames, keeps windows and states and checks messages (RFC 9113 sections 4 to 8); this adds
 limits, budgets, bodies and gRPC. It calls back for each header and frame: a session is found by its handle.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from strongroom.serving.http2 import nghttp2_library as n
 from strongroom.serving.http2 import refusals
-from strongroom.serving.http2.arriving import Arriving, failure, trailers
+from strongroom.serving.http2.arriving import Arriving, trailers
 from strongroom.serving.http2.base import (
     Buffer,
     ConnectionFailed,
@@ -19,6 +19,16 @@ from strongroom.serving.http2.base import (
 )
 from strongroom.serving.http2.grpc_frames import prefixed
 from strongroom.serving.http2.streams import Stream
+
+
+def _framed(message: Buffer) -> tuple[memoryview, memoryview]:
+    view = memoryview(message).cast("B")
+    return memoryview(prefixed(len(view))), view
+
+
+def _check_error_code(code: int) -> None:
+    if not 0 <= code < 1 << 32:
+        raise OverflowError("an error code has 32 bits")
 
 
 class CffiSession(Arriving):
@@ -90,7 +100,7 @@ class CffiSession(Arriving):
         flags = n.FLAG_NO_COPY | n.FLAG_EOF
         if stream.trailers is not None:
             flags |= n.FLAG_NO_END_STREAM
-            self._native.submit_trailer(number, trailers(*stream.trailers))
+            self._native.submit_trailer(number, stream.trailers)
         return size, flags
 
     def on_send_data(self, number: int, frame_header: bytes, length: int) -> bool:
@@ -117,42 +127,40 @@ class CffiSession(Arriving):
         self._balance()
         return stream
 
-    def _push(self, stream: Stream, *pieces: Buffer) -> None:
+    def _push(self, stream: Stream, *pieces: memoryview) -> None:
         before = stream.unsent
-        for piece in pieces:
-            stream.push(piece)
+        stream.push(*pieces)
         self.unsent_bytes += stream.unsent - before
 
     def respond(self, stream: int, status: int, headers: Sequence[tuple[bytes, bytes]], body: Buffer, /) -> None:
         """Answer with a status, headers and a body."""
+        fields = self._native.fields(((b":status", b"%d" % status), *headers))
+        view = memoryview(body).cast("B")
         found = self._answerable(stream)
         if found is None or found.begun:
             return
         found.answered = found.end_of_answer = True
         if not found.is_head:
-            self._push(found, body)
-        self._native.submit(stream, ((b":status", b"%d" % status), *headers), has_body=found.unsent > 0)
+            self._push(found, view)
+        self._native.submit(stream, fields, has_body=found.unsent > 0)
 
     def grpc_reply(self, stream: int, message: Buffer, /) -> None:
         """Answer a unary call."""
+        pieces = _framed(message)
         found = self._answerable(stream)
         if found is None or found.begun:
             return
         found.answered = found.end_of_answer = True
-        found.trailers = (0, "")
-        self._push(found, prefixed(memoryview(message).nbytes), message)
+        found.trailers = trailers(0, "")
+        self._push(found, *pieces)
         self._native.submit(stream, None, has_body=True)
 
     def grpc_fail(self, stream: int, code: int, text: str, /) -> None:
         """Answer a call by its status alone."""
+        status = trailers(code, text)
         found = self._answerable(stream)
-        if found is None:
-            return
-        if found.begun:
-            self.finish(stream, code, text)
-            return
-        found.answered = True
-        self._native.submit(stream, failure(code, text), has_body=False)
+        if found is not None:
+            self._end_by_status(found, status)
 
     def begin_stream(self, stream: int, /) -> None:
         """Start an answer of several messages."""
@@ -163,21 +171,22 @@ class CffiSession(Arriving):
 
     def write(self, stream: int, message: Buffer, /) -> None:
         """Append a message."""
+        pieces = _framed(message)
         found = self._answerable(stream)
         if found is not None and found.begun:
-            self._push(found, prefixed(memoryview(message).nbytes), message)
+            self._push(found, *pieces)
             self._native.resume(stream)
 
     def finish(self, stream: int, code: int, text: str, /) -> None:
         """End an answer of several messages."""
+        status = trailers(code, text)
         found = self._answerable(stream)
         if found is not None and found.begun:
-            found.answered = found.end_of_answer = True
-            found.trailers = (code, text)
-            self._native.resume(stream)
+            self._end_by_status(found, status)
 
     def reset(self, stream: int, error_code: int, /) -> None:
         """End a stream without an answer."""
+        _check_error_code(error_code)
         found = self._streams.get(stream)
         if found is None or self._over or (found.ignored and found.answered):
             return
@@ -221,6 +230,7 @@ class CffiSession(Arriving):
 
     def terminate(self, error_code: int, /) -> None:
         """End the connection."""
+        _check_error_code(error_code)
         if not self._over:
             self._over = True
             self._native.terminate(error_code)

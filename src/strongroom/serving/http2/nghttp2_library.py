@@ -24,6 +24,7 @@ DEFERRED: Final = -508
 CALLBACK_FAILURE: Final = -902
 BAD_PREFACE: Final = -903
 FLOODED: Final = -904
+FRAME_SIZE_ERROR: Final = -522
 TOO_MANY_CONTINUATIONS: Final = -905
 
 DECLARATIONS: Final = """
@@ -56,6 +57,7 @@ void nghttp2_session_callbacks_set_on_frame_recv_callback(nghttp2_session_callba
 void nghttp2_session_callbacks_set_on_data_chunk_recv_callback(nghttp2_session_callbacks *cbs, void *cb);
 void nghttp2_session_callbacks_set_on_stream_close_callback(nghttp2_session_callbacks *cbs, void *cb);
 void nghttp2_session_callbacks_set_send_data_callback(nghttp2_session_callbacks *cbs, void *cb);
+void nghttp2_session_callbacks_set_on_frame_not_send_callback(nghttp2_session_callbacks *cbs, void *cb);
 int nghttp2_session_server_new2(
     nghttp2_session **session_ptr, const nghttp2_session_callbacks *callbacks, void *user_data,
     const nghttp2_option *option);

@@ -1,4 +1,4 @@
-"""What a session answers or says by itself; `_codec.c` says the same."""
+"""What a session answers or says by itself; `codec/` says the same."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from strongroom.serving.http2.base import Buffer, Framing, Headers
+from strongroom.serving.http2.base import Framing, Headers
 from strongroom.serving.http2.grpc_frames import PREFIX_BYTES
 
 
@@ -59,7 +59,7 @@ class Stream:
         self._answer: deque[memoryview] = deque()
         self.unsent = 0
         self.end_of_answer = False
-        self.trailers: tuple[int, str] | None = None
+        self.trailers: Headers | None = None
 
     @property
     def is_grpc(self) -> bool:
@@ -71,8 +71,10 @@ class Stream:
         if self.framing is Framing.BROKEN:
             return True
         if self.framing is Framing.HTTP:
+            if self.body_bytes + len(chunk) > limit:
+                return False
             self._keep(chunk)
-            return self.body_bytes <= limit
+            return True
         if len(self._prefix) < PREFIX_BYTES:
             missing = PREFIX_BYTES - len(self._prefix)
             self._prefix, chunk = self._prefix + chunk[:missing], chunk[missing:]
@@ -109,12 +111,12 @@ class Stream:
         """Forget what has arrived."""
         self._pieces = []
 
-    def push(self, piece: Buffer) -> None:
+    def push(self, *pieces: memoryview) -> None:
         """Queue bytes of the answer."""
-        view = memoryview(piece).cast("B")
-        if len(view):
-            self._answer.append(view)
-            self.unsent += len(view)
+        for piece in pieces:
+            if len(piece):
+                self._answer.append(piece)
+                self.unsent += len(piece)
 
     def pull(self, length: int) -> list[memoryview]:
         """Take `length` bytes of the answer, not more than `unsent`."""
