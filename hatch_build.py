@@ -70,8 +70,8 @@ def compiled(sources: list[Path], target: Path, libraries: tuple[str, ...]) -> s
         return f"Python.h is not in {include}"
     strict = ["-Werror"] if os.environ.get("STRONGROOM_WERROR") == "1" else []
     apart = target.with_suffix(f".{os.getpid()}.tmp")  # a running server keeps the file it has mapped
-    prefix = f"-ffile-prefix-map={target.parent}=."
-    command = [*compiler, *FLAGS, *strict, prefix, "-isystem", include, *map(str, sources), "-o", str(apart), *libraries]
+    places = [f"-ffile-prefix-map={target.parent}=.", "-isystem", include]
+    command = [*compiler, *FLAGS, *strict, *places, *map(str, sources), "-o", str(apart), *libraries]
     if sys.platform == "darwin":
         command = [*(part for part in command if not part.startswith("-Wl")), "-undefined", "dynamic_lookup"]
     try:

@@ -64,7 +64,7 @@ def prefixed(length: int) -> bytes:
 
 
 def percent_encoded(text: str) -> bytes:
-    """Encode the value of grpc-message: printable ASCII but "%" stays, other UTF-8 bytes become %XX. Long texts are cut."""
+    """Encode the value of grpc-message: printable ASCII but "%" stays, other UTF-8 becomes %XX; long texts are cut."""
     text = text[:MAX_TEXT]
     raw = text.encode("utf-8", "replace")
     if raw.isascii() and b"%" not in raw and text.isprintable():
