@@ -78,7 +78,7 @@ class Inference:
         return response
 
     async def multi(self, request: ProtoMessage, *, timeout_s: float | None = None) -> ProtoMessage:
-        """Answer a MultiInferenceRequest: results in the order of its tasks."""
+        """Answer a MultiInferenceRequest: results in the order of its tasks, each fed the same examples."""
         tasks = self._tasks(request)
         examples = serialized_examples(request.input)
         response = MultiInferenceResponse()
@@ -118,8 +118,6 @@ class Inference:
             if kind is None:
                 raise NotOffered(f"Unsupported signature method_name: {asked.method_name}")
             tasks.append(self._checked(_Task(kind, served, spec, ()), signature))
-            if signature.inputs[INPUTS].name != served.signatures[tasks[0].signature_name].inputs[INPUTS].name:
-                raise BadRequest("Input tensor must be the same for all Signatures.")
         return tasks
 
     def _checked(self, task: _Task, signature: Signature) -> _Task:
@@ -139,7 +137,7 @@ class Inference:
 
 
 def _spec_of(task: _Task) -> ProtoMessage:
-    """Return the ModelSpec of an answer: the signature as it was asked for, the version that ran."""
-    spec = ModelSpec(name=task.served.name, signature_name=task.spec.signature_name)
+    """Return the ModelSpec of an answer: which signature of which version ran."""
+    spec = ModelSpec(name=task.served.name, signature_name=task.signature_name)
     spec.version.value = task.served.version
     return spec

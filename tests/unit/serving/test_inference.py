@@ -159,7 +159,7 @@ def test_classify_pairs_labels_and_scores_and_counts(world):
     first, second = answer.result.classifications
     assert (first.classes[0].score, second.classes[0].score) == (len("a") + 8, len("bc") + 8)
     assert (answer.model_spec.name, answer.model_spec.version.value) == ("m", 7)
-    assert not answer.model_spec.signature_name  # as it was asked for
+    assert answer.model_spec.signature_name == "serving_default"
     text = world.metrics.text()
     assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 1' in text
     assert ':tensorflow:serving:request_latency_count{model_name="m",API="Classify",entrypoint="GRPC"} 1' in text
@@ -191,6 +191,13 @@ def test_multi_inference_answers_in_the_order_of_its_tasks(world):
     assert ':tensorflow:serving:request_example_count_total{model="m"} 1' in world.metrics.text()
 
 
+def test_multi_inference_feeds_the_examples_to_every_input_tensor(world):
+    request = multi(("m", "lengths", REGRESS), ("m", "elsewhere", REGRESS), ("m", "", CLASSIFY))
+    answer = world.call(messages.MULTI_INFERENCE, request, messages.MultiInferenceResponse)
+    assert [each.regression_result.regressions[0].value for each in answer.results[:2]] == [9, 9]
+    assert [each.model_spec.signature_name for each in answer.results] == ["lengths", "elsewhere", "serving_default"]
+
+
 REFUSED = [
     (messages.CLASSIFY, messages.ClassificationRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
     (messages.CLASSIFY, classify(name="", version_label=""), "INVALID_ARGUMENT", "ModelSpec has no name specified."),
@@ -214,8 +221,6 @@ REFUSED = [
      "Requested signature not found in model graph: no"),
     (messages.MULTI_INFERENCE, multi(("m", "lengths", "predict")), "UNIMPLEMENTED",
      "Unsupported signature method_name: predict"),
-    (messages.MULTI_INFERENCE, multi(("m", "lengths", REGRESS), ("m", "elsewhere", REGRESS)), "INVALID_ARGUMENT",
-     "Input tensor must be the same for all Signatures."),
     (messages.MULTI_INFERENCE, multi(("m", "lengths", REGRESS), given=()), "INVALID_ARGUMENT", "Input is empty."),
     (messages.CLASSIFY, b"\xff" * 9, "INVALID_ARGUMENT", "the request is not a ClassificationRequest"),
     (messages.HANDLE_RELOAD_CONFIG, b"\xff" * 9, "INVALID_ARGUMENT", "the request is not a ReloadConfigRequest"),
