@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from strongroom import __version__
 from strongroom.cli import serve
-from strongroom.cli.frame import Misuse, Parser, guarded
+from strongroom.cli.frame import FileTrouble, Misuse, Parser, describe, guarded, report
 from strongroom.errors import BadInput, StrongroomError
 from strongroom.serving.options import PlaintextServer
 from strongroom.serving.status import ModelsNotAvailable, code_of
@@ -34,15 +34,18 @@ def _serve(words: list[str]) -> int:
     parser = Parser(prog="strongroom-model-server", description=serve.__doc__, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     serve.arguments(parser)
-    args, unknown = parser.parse_known_args(words)
-    if unknown:
-        sys.stdout.write(f"unknown argument: {unknown[0]}\n{parser.format_usage()}")
-        raise Misuse(f"there is no flag {unknown[0][:80]!r}", fix="Run strongroom-model-server --help.")
     try:
+        args, unknown = parser.parse_known_args(words)
+        if unknown:
+            sys.stdout.write(f"unknown argument: {unknown[0]}\n{parser.format_usage()}")
+            report(Misuse(f"there is no flag {unknown[0][:80]!r}", fix="Run strongroom-model-server --help."))
+            return START_FAILED
         return serve.serve_flags(serve.given_flags(args), os.environ)
     except (BadInput, PlaintextServer, ModelsNotAvailable) as problem:
         _report_start(problem)
-        return START_FAILED
+    except (FileNotFoundError, PermissionError) as problem:
+        _report_start(FileTrouble(describe(problem)))
+    return START_FAILED
 
 
 def _report_start(problem: StrongroomError) -> None:

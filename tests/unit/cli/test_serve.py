@@ -89,10 +89,19 @@ def test_a_bad_configuration_is_told_in_two_lines(capsys, tmp_path):
 
 
 def test_an_unknown_argument_is_printed_with_the_usage(capsys):
-    assert model_server.main(["--nonsense=1"]) == 1
+    assert model_server.main(["--nonsense=1"]) == 255
     out, err = capsys.readouterr()
     assert out.startswith("unknown argument: --nonsense=1\nusage: strongroom-model-server")
     assert "SR-MISUSE" in err
+
+
+def test_a_bad_value_and_a_missing_file_are_bad_starts(capsys, tmp_path):
+    assert model_server.main(["--port=many", f"--model_base_path={tmp_path}"]) == 255
+    assert capsys.readouterr().out.startswith("Failed to start server. Error: INVALID_ARGUMENT: --port is 'many'")
+    assert model_server.main([f"--model_config_file={tmp_path / 'no.config'}", "--insecure"]) == 255
+    out, err = capsys.readouterr()
+    assert "no.config: no such file or directory" in out
+    assert "SR-FILE" in err
 
 
 def test_version_is_asked_for_anywhere(capsys):
