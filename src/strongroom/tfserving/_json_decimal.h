@@ -24,6 +24,7 @@
 #define MAX_EXPONENT 100000
 #define LOWEST_POWER (-308)
 #define HIGHEST_POWER 308
+#define NEAR_POWER 64 /* with any m, far from the smallest and largest doubles */
 #define EACH(byte) (0x0101010101010101u * (byte))
 
 typedef unsigned char byte;
@@ -124,8 +125,8 @@ __attribute__((noinline)) static int refined(uint64_t m, int q, uint64_t *produc
     return (uint64_t)whole != 0 && (uint64_t)whole < UINT64_MAX - (1 << 14);
 }
 
-/* Set `*value` to m * 10**q, rounded correctly; return 0 where that cannot be told here. */
-static inline int scaled(uint64_t m, int q, double *value)
+/* Set `*value` to m * 10**q, rounded correctly, for any m and q; return 0 where that cannot be told here. */
+__attribute__((noinline)) static int scaled_with_care(uint64_t m, int q, double *value)
 {
     if (m == 0) {
         *value = 0.0;
@@ -148,6 +149,23 @@ static inline int scaled(uint64_t m, int q, double *value)
     }
     uint64_t bits = ((uint64_t)(exponent - 1) << 52) + (product >> dropped) + (rest > half);
     memcpy(value, &bits, sizeof bits);
+    return 1;
+}
+
+/* Set `*value` to m * 10**q, rounded correctly; return 0 where that cannot be told here. Far from every middle, which
+ * shows in the last nine bits whatever the first one is, the machine's own rounding is right, without the last bit too. */
+static inline int scaled(uint64_t m, int q, double *value)
+{
+    if (m == 0 || q < -NEAR_POWER || q > NEAR_POWER)
+        return scaled_with_care(m, q, value);
+    int shift = __builtin_clzll(m);
+    uint64_t product = (uint64_t)((wide)(m << shift) * powers[q - LOWEST_POWER].upper >> 64);
+    if (((product + 2) & 511) <= 3)
+        return scaled_with_care(m, q, value);
+    uint64_t bits = (uint64_t)(powers[q - LOWEST_POWER].exponent + 65 - shift + 1023) << 52;
+    double unit; /* a power of two */
+    memcpy(&unit, &bits, sizeof bits);
+    *value = (double)(int64_t)(product >> 1) * unit;
     return 1;
 }
 
@@ -264,7 +282,7 @@ static inline const byte *take_real(const byte *at, const byte *end, double *val
         const byte *after = first + count + 1;
         if (count == whole || (*after | 32) == 'e')
             return take_any_real(at, end, value);
-        *value = with_sign((double)few_digits(chunk, count) / (double)TENS[count - whole], negative);
+        *value = with_sign((double)(int)few_digits(chunk, count) / (double)(int)TENS[count - whole], negative);
         return after;
     }
     uint64_t m = few_digits(chunk, 7);
