@@ -38,7 +38,10 @@ def _serve(words: list[str]) -> int:
         args, unknown = parser.parse_known_args(words)
         if unknown:
             sys.stdout.write(f"unknown argument: {unknown[0]}\n{parser.format_usage()}")
-            report(Misuse(f"there is no flag {unknown[0][:80]!r}", fix="Run strongroom-model-server --help."))
+            report(
+                Misuse(f"there is no flag {unknown[0][:80]!r}", fix="Run strongroom-model-server --help."),
+                as_json=False,
+            )
             return START_FAILED
         return serve.serve_flags(serve.given_flags(args), os.environ)
     except (BadInput, PlaintextServer, ModelsNotAvailable) as problem:
