@@ -1,6 +1,7 @@
 """The fast JSON parsers give what the exact one gives, or nothing."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.errors import BadInput
-from strongroom.tfserving import json_fast
+from strongroom.tfserving import json_fast, json_request
 from strongroom.tfserving.datatypes import DataType
 from strongroom.tfserving.json_fast import FROM_BYTES, CompiledReader, FastJson, quick_body, regular_body
 from strongroom.tfserving.json_request import INTEGERS, arrays_of, is_row_form, signature_name
@@ -170,3 +171,58 @@ def test_sv_12_deep_and_large_bodies_leave_nothing_behind(reader):
         check(fast, json.dumps({"instances": np.zeros((size, 2)).tolist()}).encode(), SPEC)
     if reader is SimdReader:
         assert len(fast._reader._frames) <= 8
+
+
+ROWS = st.recursive(
+    st.sampled_from([1, 2.5, True, "s", {"b64": "AA=="}, {"x": 1}, {"x": [1]}, {"x": 1, "y": 2}, {"z": 1}]),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    key=st.sampled_from(["instances", "inputs"]),
+    groups=st.lists(st.tuples(ROWS, st.integers(1, 6)), min_size=1, max_size=3),
+    kind=st.sampled_from([*KINDS, DataType.DT_STRING]),
+    names=st.sampled_from(["x", "xy"]),
+)
+def test_strides_find_the_same_first_wrong_element(key, groups, kind, names):
+    body = {key: [row for row, times in groups for _ in range(times)]}
+    specs = {name: TensorSpec(name=name, dtype=kind, shape=None) for name in names}
+    found = []
+    for stride in (2, 10**9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(json_request, "_STRIDE", stride)
+            try:
+                found.append(repr(arrays_of(body, specs)))
+            except BadInput as problem:
+                found.append(problem.sentence)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("names", [3, 300])
+def test_sv_12_a_name_that_comes_twice_is_found_among_many(names, times):
+    members = [f'"k{number}":{number}' for number in range(names)] + ['"k1":7'] * (times - 1)
+    raw = ('{"instances":[{' + ",".join(members) + "}]}").encode()
+    assert (quick_body(raw) is None) == (times > 1)
+
+
+@pytest.mark.parametrize("wrong", ["[1,2]", "true", '"s"'])
+@pytest.mark.parametrize("key", ["instances", "inputs"])
+def test_sv_12_the_last_of_many_elements_is_found_wrong_without_walking_over_the_others(key, wrong):
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event == "call"
+
+    body = quick_body(f'{{"{key}":[{"[1]," * 100_000}{wrong}]}}'.encode())
+    sys.setprofile(count)
+    try:
+        with pytest.raises(BadInput):
+            arrays_of(body, {"x": TensorSpec(name="x", dtype=DataType.DT_FLOAT, shape=None)})
+    finally:
+        sys.setprofile(None)
+    assert calls < 60_000  # of Python functions: a stride is walked over, not all

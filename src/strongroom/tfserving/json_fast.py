@@ -10,6 +10,7 @@ Source: spec `serving-performance.md` section 5.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
@@ -32,6 +33,7 @@ _HEAD: Final = re.compile(
     + rb"(?:\{" + _WS + _NAME + _WS + rb":" + _WS + rb")?(?=\[)"
 )  # fmt: skip
 _TAIL: Final = re.compile(_WS + rb"(\}" + _WS + rb")?(?:," + _WS + _SIGNATURE + _WS + rb")?\}" + _WS)
+_FEW_NAMES: Final = 8  # are counted one by one, which is quicker
 _TOP_LEVEL: Final = (b"instances", b"inputs", b"signature_name")
 _FLOATS: Final = (DataType.DT_FLOAT, DataType.DT_DOUBLE)
 _UNSIGNED: Final = (DataType.DT_UINT32, DataType.DT_UINT64)
@@ -146,7 +148,11 @@ def _may_repeat(raw: bytes, body: Mapping[str, Json]) -> bool:
     times = 1
     if isinstance(rows, list) and rows:
         columns, times = rows[0], len(rows)
-    return isinstance(columns, dict) and any(strings.count(name.encode()) > times for name in columns)
+    if not isinstance(columns, dict):
+        return False
+    spelt = Counter(strings) if len(columns) > _FEW_NAMES else None  # one pass, however many names a body has
+    count = strings.count if spelt is None else spelt.__getitem__
+    return any(count(name.encode()) > times for name in columns)
 
 
 def _kind(dtype: DataType) -> Kind | None:

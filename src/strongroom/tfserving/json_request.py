@@ -6,7 +6,7 @@ right are read level by level in a few passes; only one that is not is walked el
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Final, NoReturn
 
@@ -26,6 +26,7 @@ from strongroom.tfserving.signatures import TensorSpec
 from strongroom.tfserving.tensors import MAX_RANK
 
 _FLOATS: Final = (DataType.DT_FLOAT, DataType.DT_DOUBLE)
+_STRIDE: Final = 4096  # of elements that are found right together, where one by one would take a hundred times as long
 INTEGERS: Final = {
     DataType.DT_INT32: (-(2**31), 2**31), DataType.DT_INT16: (-(2**31), 2**31), DataType.DT_INT8: (-(2**31), 2**31),
     DataType.DT_UINT8: (-(2**31), 2**31), DataType.DT_INT64: (-(2**63), 2**63), DataType.DT_UINT32: (0, 2**32),
@@ -120,7 +121,7 @@ def _named_columns(rows: list[Json], specs: Mapping[str, TensorSpec]) -> dict[st
 def _refusal_of(rows: list[Json], specs: Mapping[str, TensorSpec], *, named: bool) -> BadJson:
     """Say which row, in reading order, is the first that is no row of these inputs or unlike those before it."""
     before: dict[str, Array] = {}
-    for index, row in enumerate(rows):
+    for index, row in _from_first_wrong(rows, specs, before, named=named):
         if _is_named(row) != named:
             wanted, got = ("object", "list") if named else ("value/list", "object")
             return BadJson(f"Expecting {wanted} but got {got} at item {index} of input list")
@@ -135,6 +136,31 @@ def _refusal_of(rows: list[Json], specs: Mapping[str, TensorSpec], *, named: boo
                 f"equal to: {','.join(sorted(specs))}"
             )
     return BadJson(f"the {len(rows)} rows of 'instances' cannot be joined")
+
+
+def _from_first_wrong(
+    rows: list[Json], specs: Mapping[str, TensorSpec], before: dict[str, Array], *, named: bool
+) -> Iterator[tuple[int, Json]]:
+    """Yield the rows with their indices, but for strides of them in which nothing is wrong."""
+    for start in range(0, len(rows), _STRIDE):
+        part = rows[start : start + _STRIDE]
+        if not _fits(part, specs, before, named=named):
+            yield from enumerate(part, start)
+
+
+def _fits(rows: list[Json], specs: Mapping[str, TensorSpec], before: dict[str, Array], *, named: bool) -> bool:
+    """Return whether all of some rows are right, and like those before them; if so, remember what they are like."""
+    if len(rows) < _STRIDE or _is_named(rows[0]) != named:
+        return False
+    columns = _named_columns(rows, specs) if named else _plain_column(rows, specs)
+    if columns is None:
+        return False
+    try:
+        arrays = {name: array_of(items, specs[name].dtype) for name, items in columns.items()}
+    except (BadJson, UnsupportedType):
+        return False
+    firsts = {name: array[:1].reshape(array.shape[1:]) for name, array in arrays.items()}
+    return all(first.shape == before.setdefault(name, first).shape for name, first in firsts.items())
 
 
 def _wrong_with(item: Json, name: str, specs: Mapping[str, TensorSpec], before: dict[str, Array]) -> str:
@@ -208,8 +234,19 @@ def _check(value: Json, shape: tuple[int, ...], dtype: DataType, level: int) -> 
         raise BadJson(
             f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {shape[level]}"
         )
-    for each in value:
-        _check(each, shape, dtype, level + 1)
+    for start in range(0, len(value), _STRIDE):
+        part = value[start : start + _STRIDE]
+        if len(value) > _STRIDE and _is_right(part, shape[level + 1 :], dtype):
+            continue
+        for each in part:
+            _check(each, shape, dtype, level + 1)
+
+
+def _is_right(part: list[Json], shape: tuple[int, ...], dtype: DataType) -> bool:
+    try:
+        return bool(array_of(part, dtype).shape[1:] == shape)
+    except (BadJson, UnsupportedType):
+        return False
 
 
 def _typed(flat: list[Json], dtype: DataType) -> Array:
