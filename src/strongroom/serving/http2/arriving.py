@@ -127,8 +127,8 @@ class Arriving(ABC):
         if stream is None or self._over:
             return
         if stream.in_headers:
-            stream.in_headers = False
             self._block.give_to(stream, self._settings.streaming_paths)
+            stream.in_headers = False
             if not stream.ignored:
                 self._start(stream)
         elif stream.too_large and not stream.ignored:
