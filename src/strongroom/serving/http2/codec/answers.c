@@ -1,8 +1,8 @@
 /* Answers: what is to be sent of one, and the answers this server gives by itself.
  *
- * Law: an answer is held by its buffers, never copied before it goes out (output.c); what a stream and the session count
- * as unsent is what their pieces hold. libnghttp2 copies header fields when they are submitted. Every stream that was
- * handed out or refused gets one end: trailers, END_STREAM, or RST_STREAM.
+ * Law: an answer is held by its buffers, never copied before it goes out (output.c); what a stream and the session
+ * count as unsent is what their pieces hold. libnghttp2 copies header fields when they are submitted. Every stream that
+ * was answered or refused gets one end: trailers, END_STREAM, or RST_STREAM.
  */
 #include "codec.h"
 

@@ -1,9 +1,9 @@
 /* Bodies that arrive: what they cost in memory, and how far the peer's windows open for them.
  *
  * Law: a body is a bytes object that grows with what has come and is handed out as it is. Never more is reserved than
- * 4 KiB and four times what has come, whatever was declared. (Reserving all that a prefix declares was measured: it saves
- * nothing, since large blocks mostly grow in place.)
- * A connection's window opens only as far as what is held plus what may still come stays within the limit.
+ * 4 KiB and four times what has come, whatever was declared. (To reserve all that a prefix declares was measured: it
+ * saves nothing, since large blocks mostly grow in place.) A connection's window opens only as far as what is held plus
+ * what may still come stays within the limit.
  */
 #include "codec.h"
 

@@ -1,8 +1,8 @@
 /* The methods and properties that Python sees; base.Session says what each is for.
  *
- * Law: arguments are made sure of first, which may run code of others; then `enter` refuses a session that is in use, so
- * that a callback's Python code, or another thread, cannot change what runs. Each call that entered leaves. An error
- * after that (there is no memory) ends the session.
+ * Law: arguments are made sure of first, which may run code of others; then `enter` refuses a session that is in use,
+ * so that a callback's Python code, or another thread, cannot change what runs. Each call that entered leaves. An error
+ * in between (there is no memory) ends the session.
  */
 #include "codec.h"
 
@@ -290,7 +290,7 @@ session_reset(PyObject *object, PyObject *const *args, Py_ssize_t count)
 
 /* The connection. */
 
-/* Refuse the requests that began before a time and have not wholly arrived; header blocks end the connection, or stay. */
+/* Refuse requests that began before a time and have not wholly arrived; header blocks end the connection, or stay. */
 static PyObject *
 refuse_arriving(session *self, double before, const refusal *why, bool blocks_too)
 {

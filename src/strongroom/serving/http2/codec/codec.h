@@ -13,11 +13,11 @@
  *     module.c     settings, the type with its properties, the module
  *
  * Laws.
- * 1. A size that a peer chooses is compared with a limit before memory is spent; nothing is reserved for its word alone.
- * 2. A function that returns int returns 0, or -1 with Python's error set, unless it says otherwise. Such an error inside
- *    a callback ends the call that runs, which raises it; the session is over then.
- * 3. Every call holds the GIL. Any allocation or release of a Python object may run code of others (finalizers, buffers'
- *    owners), which finds the session `busy`: it cannot call in, so that nothing held here moves or goes meanwhile.
+ * 1. A size that a peer chooses is compared with a limit before memory is spent; for its word alone 4 KiB are reserved.
+ * 2. A function that returns int returns 0, or -1 with Python's error set, unless it says otherwise. Such an error
+ *    inside a callback ends the call that runs, which raises it; the session is over then.
+ * 3. Every call holds the GIL. Any allocation or release of a Python object may run code of others (finalizers,
+ *    buffers' owners), which finds the session `busy`: it cannot call in, and nothing held here goes meanwhile.
  * 4. A stream lives from its first header block until on_stream_close, which libnghttp2 calls only while it reads
  *    (nghttp2_session_mem_recv) or sends (nghttp2_session_mem_send); submitting never frees one.
  * 5. Arguments are checked before anything changes: a call that raises TypeError, BufferError or OverflowError did
@@ -36,9 +36,9 @@
 
 _Static_assert(sizeof(size_t) >= 8, "sums of limits (each below 2**31, bodies below 2**61) fit into a size_t");
 
-#define PREFIX_BYTES 5      /* of a gRPC message: a flag, four bytes of length */
+#define PREFIX_BYTES 5 /* of a gRPC message: a flag, four bytes of length */
 #define FRAME_HEADER_BYTES 9
-#define REQUEST_EARNS 8.0   /* tokens of the control budget; the same numbers are in refusals.py */
+#define REQUEST_EARNS 8.0 /* tokens of the control budget; the same numbers are in refusals.py */
 #define EARNED_PER_BYTE (1.0 / 1024.0)
 
 enum framing { HTTP, MESSAGE, COMPRESSED, BROKEN }; /* base.Framing */

@@ -1,7 +1,7 @@
 /* A header block as it arrives: counted before it is kept, shared with the one before where both are equal.
  *
- * Law: at most max_header_list_bytes are kept of a block and as many of the one before it. Sizes in `fields` are our own
- * records: a field is two uint32_t (both far below 2**31, being within the limit), its name, its value.
+ * Law: at most max_header_list_bytes are kept of a block and as many of the one before it. `fields` holds records of
+ * our own: of a field two sizes (uint32_t; within the limit, which is below 2**31), its name, its value.
  */
 #include "codec.h"
 

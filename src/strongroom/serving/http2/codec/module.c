@@ -1,6 +1,6 @@
 /* A session's settings, its type, and the module `_codec` with its one class.
  *
- * Law: settings are checked for the ranges that the code relies on (codec.h); a session that could not be made is freed.
+ * Law: settings are checked for the ranges that the code relies on (codec.h); a session that cannot be made is freed.
  * Module state is a few immortal objects and libnghttp2's table of callbacks, made once.
  */
 #include "codec.h"

@@ -1,7 +1,7 @@
 /* The bytes that go out: frames of libnghttp2's and DATA frames of ours, in one bytes object that `send` hands out.
  *
- * Law: it is written only while nobody else knows it, and handed out at its size: no byte of it was not written. What is
- * reserved ahead is what answers hold, and at most what the caller asked for and the peer's window takes.
+ * Law: it is written only while nobody else knows it, and handed out at its size: no byte of it was not written. What
+ * is reserved ahead is what answers hold, and at most what the caller asked for and the peer's window takes.
  */
 #include "codec.h"
 
@@ -80,7 +80,7 @@ on_send_data(nghttp2_session *native, nghttp2_frame *frame, const uint8_t *heade
     return 0;
 }
 
-/* An answer whose header block is larger than libnghttp2 sends: end its stream, of which the peer would hear nothing. */
+/* End a stream whose answer's header block is larger than libnghttp2 sends: its peer would hear nothing. */
 static int
 on_frame_not_send(nghttp2_session *native, const nghttp2_frame *frame, int problem, void *user)
 {
