@@ -30,6 +30,19 @@
 typedef unsigned char byte;
 typedef unsigned __int128 wide;
 
+/* What was read, and where it ends: NULL where it is not ours. Handed about in registers. */
+typedef struct {
+    const byte *end;
+    uint64_t number;
+} digits;
+
+typedef struct {
+    const byte *end;
+    double value;
+} real;
+
+static const real NOT_OURS = {NULL, 0.0};
+
 static const uint64_t TENS[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
 static struct {
     uint64_t upper, lower; /* 128 bits, the first of them set; too small by less than 2**12 */
@@ -81,15 +94,18 @@ static inline uint64_t eight_digits(uint64_t digits)
     return digits * (1 + ((uint64_t)10000 << 32)) >> 32;
 }
 
-/* Load eight bytes as digits' values, and set `*others` to the top bits of those that are none: right up to the first,
- * and beyond where the first is ASCII. */
-static inline uint64_t load_digits(const byte *at, uint64_t *others)
+/* Load eight bytes as digits' values. */
+static inline uint64_t load_digits(const byte *at)
 {
     uint64_t chunk;
     memcpy(&chunk, at, 8);
-    chunk ^= EACH('0');
-    *others = ((chunk + EACH(0x76)) | chunk) & EACH(0x80);
-    return chunk;
+    return chunk ^ EACH('0');
+}
+
+/* Return the top bits of the bytes that are no digits: right up to the first, and beyond where the first is ASCII. */
+static inline uint64_t no_digits(uint64_t chunk)
+{
+    return ((chunk + EACH(0x76)) | chunk) & EACH(0x80);
 }
 
 /* Return the number that the first `count` of 0 to 7 loaded digits spell. */
@@ -98,75 +114,70 @@ static inline uint64_t few_digits(uint64_t digits, int count)
     return eight_digits(digits << (56 - 8 * count) << 8); /* zeros come first */
 }
 
-/* Append the digits at `at` to `*number`, modulo 2**64; return where they end. */
-static inline const byte *take_digits(const byte *at, const byte *end, uint64_t *number)
+/* Append the digits at `at` to a number, modulo 2**64. */
+static inline digits take_digits(const byte *at, const byte *end, uint64_t number)
 {
     while (end - at >= 8) {
-        uint64_t others, chunk = load_digits(at, &others);
+        uint64_t chunk = load_digits(at), others = no_digits(chunk);
         if (others) {
             int count = __builtin_ctzll(others) >> 3;
-            *number = *number * TENS[count] + few_digits(chunk, count);
-            return at + count;
+            return (digits){at + count, number * TENS[count] + few_digits(chunk, count)};
         }
-        *number = *number * TENS[8] + eight_digits(chunk);
+        number = number * TENS[8] + eight_digits(chunk);
         at += 8;
     }
     for (; *at >= '0' && *at <= '9'; at++)
-        *number = *number * 10 + (uint64_t)(*at - '0');
-    return at;
+        number = number * 10 + (uint64_t)(*at - '0');
+    return (digits){at, number};
 }
 
-/* Set the product's upper half, near the middle between two doubles, as 64 bits more have it, and at the middle to what
- * lies above; return 0 where they do not tell. */
-__attribute__((noinline)) static int refined(uint64_t m, int q, uint64_t *product)
+/* Return the product's upper half, near the middle between two doubles, as 64 bits more have it, and at the middle what
+ * lies above; 0 where they do not tell. */
+static uint64_t refined(uint64_t m, int q)
 {
     wide whole = (wide)m * powers[q - LOWEST_POWER].upper + ((wide)m * powers[q - LOWEST_POWER].lower >> 64);
-    *product = (uint64_t)(whole >> 64) | 1; /* the middle is even; what is not the middle may become odd */
-    return (uint64_t)whole != 0 && (uint64_t)whole < UINT64_MAX - (1 << 14);
+    if ((uint64_t)whole == 0 || (uint64_t)whole >= UINT64_MAX - (1 << 14))
+        return 0;
+    return (uint64_t)(whole >> 64) | 1; /* the middle is even; what is not the middle may become odd */
 }
 
-/* Set `*value` to m * 10**q, rounded correctly, for any m and q; return 0 where that cannot be told here. */
-__attribute__((noinline)) static int scaled_with_care(uint64_t m, int q, double *value)
+/* Return m * 10**q, rounded correctly, for any m and q; -1 where that cannot be told here. */
+__attribute__((noinline)) static double scaled_with_care(uint64_t m, int q)
 {
-    if (m == 0) {
-        *value = 0.0;
-        return 1;
-    }
+    if (m == 0)
+        return 0.0;
     if (q < LOWEST_POWER || q > HIGHEST_POWER)
-        return 0;
+        return -1.0;
     int shift = __builtin_clzll(m);
     m <<= shift;
     uint64_t product = (uint64_t)((wide)m * powers[q - LOWEST_POWER].upper >> 64);
     int top = (int)(product >> 63), dropped = 10 + top;
-    uint64_t rest = product & (((uint64_t)1 << dropped) - 1), half = (uint64_t)1 << (dropped - 1);
+    uint64_t mask = ((uint64_t)1 << dropped) - 1, half = (uint64_t)1 << (dropped - 1);
     int exponent = powers[q - LOWEST_POWER].exponent + 64 - shift + 62 + top + 1023;
     if (exponent < 1 || exponent > 2045)
-        return 0;
-    if (rest - (half - 2) <= 2) {
-        if (!refined(m, q, &product))
-            return 0;
-        rest = product & (((uint64_t)1 << dropped) - 1);
-    }
-    uint64_t bits = ((uint64_t)(exponent - 1) << 52) + (product >> dropped) + (rest > half);
-    memcpy(value, &bits, sizeof bits);
-    return 1;
+        return -1.0;
+    if ((product & mask) - (half - 2) <= 2 && (product = refined(m, q)) == 0)
+        return -1.0;
+    uint64_t bits = ((uint64_t)(exponent - 1) << 52) + (product >> dropped) + ((product & mask) > half);
+    double value;
+    memcpy(&value, &bits, sizeof bits);
+    return value;
 }
 
-/* Set `*value` to m * 10**q, rounded correctly; return 0 where that cannot be told here. Far from every middle, which
- * shows in the last nine bits whatever the first one is, the machine's own rounding is right, without the last bit too. */
-static inline int scaled(uint64_t m, int q, double *value)
+/* Return m * 10**q, rounded correctly; -1 where that cannot be told here. Far from every middle, which shows in the last
+ * nine bits whatever the first one is, the machine's own rounding is right, without the last bit too. */
+static inline double scaled(uint64_t m, int q)
 {
     if (m == 0 || q < -NEAR_POWER || q > NEAR_POWER)
-        return scaled_with_care(m, q, value);
+        return scaled_with_care(m, q);
     int shift = __builtin_clzll(m);
     uint64_t product = (uint64_t)((wide)(m << shift) * powers[q - LOWEST_POWER].upper >> 64);
     if (((product + 2) & 511) <= 3)
-        return scaled_with_care(m, q, value);
+        return scaled_with_care(m, q);
     uint64_t bits = (uint64_t)(powers[q - LOWEST_POWER].exponent + 65 - shift + 1023) << 52;
     double unit; /* a power of two */
     memcpy(&unit, &bits, sizeof bits);
-    *value = (double)(int64_t)(product >> 1) * unit;
-    return 1;
+    return (double)(int64_t)(product >> 1) * unit;
 }
 
 static inline double with_sign(double size, int negative)
@@ -178,102 +189,99 @@ static inline double with_sign(double size, int negative)
     return size;
 }
 
-/* Let dtoa read a number without a sign; return 0 where it is not ours. */
-__attribute__((noinline)) static int by_dtoa(const byte *from, const byte *to, double *value)
+/* Let dtoa read a number without a sign; return -1 where it is not ours. */
+static double by_dtoa(const byte *from, const byte *to)
 {
     char text[MAX_SLOW_BYTES + 1];
     size_t size = (size_t)(to - from);
     if (size > MAX_SLOW_BYTES)
-        return 0;
+        return -1.0;
     memcpy(text, from, size);
     text[size] = 0;
-    *value = PyOS_string_to_double(text, NULL, NULL); /* too large: infinite */
-    if (*value == -1.0 && PyErr_Occurred()) {
+    double value = PyOS_string_to_double(text, NULL, NULL); /* too large: infinite */
+    if (value == -1.0)
         PyErr_Clear();
-        return 0;
-    }
-    return 1;
+    return value;
 }
 
-__attribute__((noinline)) static const byte *word(const byte *at, const byte *end, int negative, double *value)
+static real take_word(const byte *at, const byte *end, int negative)
 {
-    static const char nan[] = "NaN", infinity[] = "Infinity";
-    if (!negative && end - at > 3 && !memcmp(at, nan, 3)) {
-        *value = Py_NAN;
-        return at + 3;
-    }
-    if (end - at > 8 && !memcmp(at, infinity, 8)) {
-        *value = negative ? -Py_HUGE_VAL : Py_HUGE_VAL;
-        return at + 8;
-    }
-    return NULL;
+    if (!negative && end - at > 3 && !memcmp(at, "NaN", 3))
+        return (real){at + 3, Py_NAN};
+    if (end - at > 8 && !memcmp(at, "Infinity", 8))
+        return (real){at + 8, negative ? -Py_HUGE_VAL : Py_HUGE_VAL};
+    return NOT_OURS;
 }
 
-static inline const byte *take_exponent(const byte *at, int *q)
+/* Read what follows "e"; the number is a small signed one. */
+static inline digits take_exponent(const byte *at)
 {
     int negative = *++at == '-', exponent = 0;
     at += negative || *at == '+';
     if (*at < '0' || *at > '9')
-        return NULL;
+        return (digits){NULL, 0};
     for (; *at >= '0' && *at <= '9'; at++)
         if (exponent < MAX_EXPONENT)
             exponent = exponent * 10 + (*at - '0');
-    *q += negative ? -exponent : exponent;
-    return at;
+    return (digits){at, (uint64_t)(int64_t)(negative ? -exponent : exponent)};
 }
 
 /* Return whether a number's digits, with zeros before them, are more than 64 bits hold. */
-__attribute__((noinline)) static int too_many(const byte *at, long digits)
+static int too_many(const byte *at, long count)
 {
-    for (; digits > MAX_DIGITS && (*at == '0' || *at == '.'); at++)
-        digits -= *at == '0';
-    return digits > MAX_DIGITS;
+    for (; count > MAX_DIGITS && (*at == '0' || *at == '.'); at++)
+        count -= *at == '0';
+    return count > MAX_DIGITS;
 }
 
-/* Read a number in any form as a double; return where it ends, or NULL. An integer has no negative zero. */
-__attribute__((noinline)) static const byte *take_any_real(const byte *at, const byte *end, double *value)
+/* Read a number in any form as a double. An integer has no negative zero. */
+__attribute__((noinline)) static real take_any_real(const byte *at, const byte *end)
 {
     int negative = *at == '-', q = 0;
-    uint64_t m = 0;
     const byte *first = at + negative;
-    at = take_digits(first, end, &m);
-    long digits = at - first;
-    if (digits == 0)
-        return word(first, end, negative, value);
-    if (*first == '0' && digits > 1)
-        return NULL;
-    if (*at == '.') {
-        const byte *fraction = at + 1;
-        at = take_digits(fraction, end, &m);
-        if (at == fraction || at - fraction > MAX_EXPONENT)
-            return NULL;
-        q = (int)(fraction - at);
-        digits -= q;
-    } else if ((*at | 32) != 'e') {
-        *value = with_sign((double)m, negative && m);
-        return digits > MAX_DIGITS ? NULL : at;
+    digits read = take_digits(first, end, 0);
+    long count = read.end - first;
+    if (count == 0)
+        return take_word(first, end, negative);
+    if (*first == '0' && count > 1)
+        return NOT_OURS;
+    if (*read.end == '.') {
+        const byte *fraction = read.end + 1;
+        read = take_digits(fraction, end, read.number);
+        if (read.end == fraction || read.end - fraction > MAX_EXPONENT)
+            return NOT_OURS;
+        q = (int)(fraction - read.end);
+        count -= q;
+    } else if ((*read.end | 32) != 'e') {
+        double value = with_sign((double)read.number, negative && read.number);
+        return count > MAX_DIGITS ? NOT_OURS : (real){read.end, value};
     }
-    if ((*at | 32) == 'e' && (at = take_exponent(at, &q)) == NULL)
-        return NULL;
-    if (((digits > MAX_DIGITS && too_many(first, digits)) || !scaled(m, q, value)) && !by_dtoa(first, at, value))
-        return NULL;
-    *value = with_sign(*value, negative);
-    return at;
+    const byte *after = read.end;
+    if ((*after | 32) == 'e') {
+        digits exponent = take_exponent(after);
+        if ((after = exponent.end) == NULL)
+            return NOT_OURS;
+        q += (int)exponent.number;
+    }
+    double size = count > MAX_DIGITS && too_many(first, count) ? -1.0 : scaled(read.number, q);
+    if (size < 0.0)
+        size = by_dtoa(first, after);
+    return size < 0.0 ? NOT_OURS : (real){after, with_sign(size, negative)};
 }
 
 /* Read a number as a double, as above: the usual form, digits with a point among the first seven bytes, in one go. */
-static inline const byte *take_real(const byte *at, const byte *end, double *value)
+static inline real take_real(const byte *at, const byte *end)
 {
     int negative = *at == '-';
     const byte *first = at + negative;
     if (end - first < 8)
-        return take_any_real(at, end, value);
-    uint64_t others, chunk = load_digits(first, &others);
+        return take_any_real(at, end);
+    uint64_t chunk = load_digits(first), others = no_digits(chunk);
     if (!others)
-        return take_any_real(at, end, value);
+        return take_any_real(at, end);
     int whole = __builtin_ctzll(others) >> 3;
     if (first[whole] != '.' || whole == 0 || whole == 7 || (*first == '0' && whole > 1))
-        return take_any_real(at, end, value);
+        return take_any_real(at, end);
     uint64_t before = ((uint64_t)1 << 8 * whole) - 1;
     chunk = (chunk & before) | (chunk >> 8 & ~before); /* without the point */
     others &= others - 1;
@@ -281,31 +289,27 @@ static inline const byte *take_real(const byte *at, const byte *end, double *val
         int count = (__builtin_ctzll(others) >> 3) - 1; /* digits */
         const byte *after = first + count + 1;
         if (count == whole || (*after | 32) == 'e')
-            return take_any_real(at, end, value);
-        *value = with_sign((double)(int)few_digits(chunk, count) / (double)(int)TENS[count - whole], negative);
-        return after;
+            return take_any_real(at, end);
+        double size = (double)(int)few_digits(chunk, count) / (double)(int)TENS[count - whole];
+        return (real){after, with_sign(size, negative)};
     }
-    uint64_t m = few_digits(chunk, 7);
-    const byte *after = take_digits(first + 8, end, &m);
-    if (after - first > MAX_DIGITS + 1)
-        return take_any_real(at, end, value);
-    int q = (int)(first + whole + 1 - after);
-    if ((*after | 32) == 'e' && (after = take_exponent(after, &q)) == NULL)
-        return NULL;
-    if (!scaled(m, q, value))
-        return take_any_real(at, end, value);
-    *value = with_sign(*value, negative);
-    return after;
+    digits read = take_digits(first + 8, end, few_digits(chunk, 7));
+    if (read.end - first > MAX_DIGITS + 1)
+        return take_any_real(at, end);
+    digits exponent = {read.end, 0};
+    if ((*read.end | 32) == 'e' && (exponent = take_exponent(read.end)).end == NULL)
+        return NOT_OURS;
+    double size = scaled(read.number, (int)(first + whole + 1 - read.end) + (int)exponent.number);
+    return size < 0.0 ? take_any_real(at, end) : (real){exponent.end, with_sign(size, negative)};
 }
 
-/* Read an integer's magnitude below 10**19; return where it ends, or NULL. */
-static inline const byte *take_integer(const byte *at, const byte *end, int *negative, uint64_t *m)
+/* Read an integer's magnitude below 10**19, after its sign. */
+static inline digits take_magnitude(const byte *at, const byte *end)
 {
-    *negative = *at == '-';
-    const byte *first = at + *negative;
-    *m = 0;
-    at = take_digits(first, end, m);
-    return at == first || at - first > MAX_DIGITS || (*first == '0' && at - first > 1) ? NULL : at;
+    digits read = take_digits(at, end, 0);
+    if (read.end == at || read.end - at > MAX_DIGITS || (*at == '0' && read.end - at > 1))
+        read.end = NULL;
+    return read;
 }
 
 #endif

@@ -33,22 +33,20 @@ static int grow(numbers *read, size_t bytes_left)
 /* Read one number to its place; return where it ends, or NULL. */
 static inline const byte *take(const byte *at, const byte *end, enum kind kind, numbers *read, char *data)
 {
-    double real;
-    uint64_t m;
-    int negative;
     if (kind == FLOAT || kind == DOUBLE) {
-        at = take_real(at, end, &real);
-        if (at != NULL && kind == FLOAT)
-            ((float *)data)[read->count] = (float)real;
-        else if (at != NULL)
-            ((double *)data)[read->count] = real;
-        return at;
+        real found = take_real(at, end);
+        if (kind == FLOAT)
+            ((float *)data)[read->count] = (float)found.value;
+        else
+            ((double *)data)[read->count] = found.value;
+        return found.end;
     }
-    at = take_integer(at, end, &negative, &m);
-    if (at == NULL || (kind == UNSIGNED ? negative && m : m > (uint64_t)INT64_MAX + (uint64_t)negative))
+    int negative = *at == '-';
+    digits found = take_magnitude(at + negative, end);
+    if (kind == UNSIGNED ? negative && found.number : found.number > (uint64_t)INT64_MAX + (uint64_t)negative)
         return NULL;
-    ((uint64_t *)data)[read->count] = negative ? 0 - m : m; /* two's complement */
-    return at;
+    ((uint64_t *)data)[read->count] = negative ? 0 - found.number : found.number; /* two's complement */
+    return found.end;
 }
 
 /* Read a list that takes up all of the text. Return 1, 0 if it is not ours, -1 with an exception. */
