@@ -50,7 +50,7 @@ class _Callbacks:
     """What C calls: each finds the session by its handle. Pointers to frames are pointers to their headers."""
 
     def __init__(self, ffi: Any) -> None:  # noqa: ANN401  # cffi has no types
-        self._ffi, self._listener = ffi, ffi.from_handle
+        self._ffi, self._listener, self._unpack = ffi, ffi.from_handle, ffi.unpack
 
     def begin_frame(self, _session: Any, hd: Any, user: Any) -> int:  # noqa: ANN401  # C's pointers
         self._listener(user).on_begin_frame(hd.type, hd.flags, hd.stream_id, hd.length)
@@ -61,8 +61,8 @@ class _Callbacks:
         return 0
 
     def header(self, _s: Any, _f: Any, name: Any, n_len: int, value: Any, v_len: int, _x: int, user: Any) -> int:  # noqa: ANN401
-        buffer = self._ffi.buffer
-        self._listener(user).on_header(buffer(name, n_len)[:], buffer(value, v_len)[:])
+        unpack = self._unpack
+        self._listener(user).on_header(unpack(name, n_len), unpack(value, v_len))
         return 0
 
     def invalid_header(self, _s: Any, frame: Any, _n: Any, _l: int, _v: Any, _m: int, _x: int, user: Any) -> int:  # noqa: ANN401
@@ -85,7 +85,7 @@ class _Callbacks:
         return 0
 
     def data_chunk(self, _session: Any, flags: int, number: int, data: Any, size: int, user: Any) -> int:  # noqa: ANN401
-        self._listener(user).on_data(number, self._ffi.buffer(data, size)[:], end_stream=bool(flags & n.END_STREAM))
+        self._listener(user).on_data(number, self._unpack(data, size), end_stream=bool(flags & n.END_STREAM))
         return 0
 
     def stream_close(self, _session: Any, number: int, code: int, user: Any) -> int:  # noqa: ANN401  # C's pointers
@@ -97,7 +97,7 @@ class _Callbacks:
         return int(size)
 
     def send_data(self, _session: Any, frame: Any, hd: Any, length: int, _source: Any, user: Any) -> int:  # noqa: ANN401
-        taken = self._listener(user).on_send_data(frame.stream_id, self._ffi.buffer(hd, 9)[:], length)
+        taken = self._listener(user).on_send_data(frame.stream_id, self._unpack(hd, 9), length)
         return 0 if taken else n.WOULDBLOCK
 
     def frame_not_send(self, _session: Any, frame: Any, problem: int, user: Any) -> int:  # noqa: ANN401  # C's pointers
@@ -108,17 +108,17 @@ class _Callbacks:
     def table(self) -> dict[str, tuple[str, Any]]:
         """Return C's name and signature of each."""
         start, frame, end = "int(nghttp2_session *, ", "nghttp2_frame_hd *, ", "void *)"
-        field = frame + "const uint8_t *, size_t, const uint8_t *, size_t, uint8_t, "
+        field = frame + "const char *, size_t, const char *, size_t, uint8_t, "
         return {
             "on_begin_frame": (start + frame + end, self.begin_frame),
             "on_begin_headers": (start + frame + end, self.begin_headers),
             "on_header": (start + field + end, self.header),
             "on_invalid_header": (start + field + end, self.invalid_header),
             "on_frame_recv": (start + frame + end, self.frame_recv),
-            "on_data_chunk_recv": (start + "uint8_t, int32_t, const uint8_t *, size_t, " + end, self.data_chunk),
+            "on_data_chunk_recv": (start + "uint8_t, int32_t, const char *, size_t, " + end, self.data_chunk),
             "on_stream_close": (start + "int32_t, uint32_t, " + end, self.stream_close),
             "on_frame_not_send": (start + frame + "int, " + end, self.frame_not_send),
-            "send_data": (start + frame + "const uint8_t *, size_t, void *, " + end, self.send_data),
+            "send_data": (start + frame + "const char *, size_t, void *, " + end, self.send_data),
         }
 
 
@@ -156,7 +156,7 @@ class Native:
         self._bound = bound = _bound()
         self._ffi, self._lib, self._listener = bound.ffi, bound.lib, listener
         self._handle = self._ffi.new_handle(listener)
-        self._frame = self._ffi.new("uint8_t **")
+        self._frame = self._ffi.new("char **")
         self._session = self._open()
         self._grpc_answer, self._grpc_done = self.fields(_OK), self.fields(_DONE)
         self._provider = self._ffi.new("nghttp2_data_provider *")
@@ -216,7 +216,7 @@ class Native:
         size = self._lib.nghttp2_session_mem_send(self._session, self._frame)
         if size < 0:
             self._listener.on_library_failure()
-        return bytes(self._ffi.buffer(self._frame[0], size)) if size > 0 else b""
+        return self._ffi.unpack(self._frame[0], size) if size > 0 else b""
 
     def submit(self, number: int, fields: Fields | None, *, has_body: bool) -> None:
         """Begin an answer; None stands for the headers of a gRPC answer."""

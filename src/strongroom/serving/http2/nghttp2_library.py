@@ -1,6 +1,7 @@
 """libnghttp2 by cffi's ABI mode: the declarations this room uses, and the library opened.
 
-Declarations follow nghttp2's public header; its ABI (soname 14) has been stable since 1.0.
+Declarations follow nghttp2's public header; its ABI (soname 14) has been stable since 1.0. Bytes that are read are
+`char`, which cffi makes Python's bytes of in one step.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ int nghttp2_session_server_new2(
     const nghttp2_option *option);
 void nghttp2_session_del(nghttp2_session *session);
 ssize_t nghttp2_session_mem_recv(nghttp2_session *session, const uint8_t *in, size_t inlen);
-ssize_t nghttp2_session_mem_send(nghttp2_session *session, const uint8_t **data_ptr);
+ssize_t nghttp2_session_mem_send(nghttp2_session *session, const char **data_ptr);
 int nghttp2_session_want_read(nghttp2_session *session);
 int nghttp2_session_want_write(nghttp2_session *session);
 int nghttp2_session_consume_connection(nghttp2_session *session, size_t size);
