@@ -224,6 +224,38 @@ def _rest_body() -> Parser:
     return parse
 
 
+def _json_numbers() -> Parser:
+    """Read a list by every fast reader there is: the exact parser's bits, or nothing."""
+    from strongroom.errors import StrongroomError
+    from strongroom.tfserving.datatypes import DataType
+    from strongroom.tfserving.json_fast import FROM_BYTES, FastJson, regular_body
+    from strongroom.tfserving.json_request import arrays_of
+    from strongroom.tfserving.json_simd import SimdReader
+    from strongroom.tfserving.json_values import parse_body
+    from strongroom.tfserving.signatures import TensorSpec
+
+    fast = [FastJson(), FastJson(SimdReader())]
+    kinds = (DataType.DT_FLOAT, DataType.DT_DOUBLE, DataType.DT_INT32, DataType.DT_INT64, DataType.DT_UINT64)
+
+    def parse(data: bytes) -> object:
+        specs = {"x": TensorSpec(name="x", dtype=kinds[data[0] % len(kinds)] if data else kinds[0], shape=None)}
+        raw = b'{"instances": ' + data[1:] + b"}" + b" " * FROM_BYTES
+        frame = regular_body(raw)
+        found = [each.array(raw, frame, specs) for each in fast] if frame is not None else []
+        try:
+            exact = arrays_of(parse_body(raw), specs)["x"]
+        except StrongroomError:
+            exact = None
+        for each in found:
+            if each is not None and (
+                exact is None or (each["x"].shape, each["x"].tobytes()) != (exact.shape, exact.tobytes())
+            ):
+                raise AssertionError(f"a fast reader has {each}, the exact parser {exact}")
+        return exact
+
+    return parse
+
+
 def _inference_request() -> Parser:
     from strongroom.tfserving.examples import serialized_examples
     from strongroom.tfserving.messages import ClassificationRequest
@@ -240,6 +272,10 @@ _POLICY: bytes = f'version = 1\n[[rule]]\nname = "a"\nmrenclave = "{"ab" * 32}"\
 _TOKEN: bytes = b"eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJhIn0." + b"A" * 342
 _ROWS: bytes = b'{"signature_name": "s", "instances": [{"x": 1.5}, {"x": [true, null, {"b64": "YQ=="}]}]}'
 _EXAMPLES: bytes = b'{"context": {"a": 1}, "examples": [{"x": [2.0, 1e9]}, {"y": ["a", {"b64": "YQ=="}]}]}'
+_NUMBERS: tuple[bytes, ...] = (
+    b"\x00[[1, -0.5], [2e3,4]]", b"\x01[0.12345678901234567,1e-320, NaN,-Infinity,12345678.5]", b"\x02[[[1],[-2]]]",
+    b"\x03[9223372036854775807,-0]", b"\x04[18446744073709551615]",
+)  # fmt: skip
 _CLASSIFICATION: bytes = bytes.fromhex("0a030a016d121712150a0012110a0f0a0d0a0178120812060a0400000040")
 
 TARGETS: dict[str, Target] = {
@@ -262,6 +298,7 @@ TARGETS: dict[str, Target] = {
     "http2": Target(_http2, lambda: [bytes(range(256)), bytes([0, 0, 4, 0, 0] * 20)]),
     "http2-bytes": Target(_http2_bytes, lambda: [bytes.fromhex("0000050105000000018286840161"), bytes(17)]),
     "rest-body": Target(_rest_body, lambda: [_ROWS, _EXAMPLES]),
+    "json-numbers": Target(_json_numbers, lambda: _NUMBERS),
     "inference-request": Target(_inference_request, lambda: [_CLASSIFICATION]),
     "policy": Target(_policy, lambda: [_POLICY]),
 }
