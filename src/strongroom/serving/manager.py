@@ -135,7 +135,7 @@ class ModelManager:
         options = self._options
         if options.config_file is not None:
             self._file_read = await self._read_file(options.config_file)
-            return parse_server_config(self._file_read, file=str(options.config_file))
+            return parse_server_config(self._file_read, file=str(options.config_file), first=True)
         return ServerConfig(models=(ModelEntry(name=options.name, base_path=str(options.base_path)),))
 
     async def start(self, config: ServerConfig) -> None:

@@ -118,9 +118,22 @@ def _bad_text(name: str, file: str, reason: str) -> BadConfigText:
     return BadConfigText(f"Error parsing text-format {name}: {reason}\nInvalid protobuf file: '{file}'")
 
 
-def parse_server_config(data: bytes, *, file: str) -> ServerConfig:
-    """Return a --model_config_file. Raises BadConfigText or ConfigRefused."""
-    return server_config_of(parse_text(ModelServerConfig, data, file=file))
+def parse_server_config(data: bytes, *, file: str, first: bool = False) -> ServerConfig:
+    """Return a --model_config_file. Raises BadConfigText, ConfigRefused or ConfigConflict.
+
+    An empty file may be the `first` configuration: no models. Later it is refused: perhaps it is being written.
+    """
+    message = parse_text(ModelServerConfig, data, file=file)
+    kind = message.WhichOneof("config")
+    if kind == "model_config_list":
+        return server_config_of(message)
+    if not first:
+        raise ConfigConflict(
+            "Cannot transition to requested config. It is only legal to transition from one ModelConfigList to another."
+        )
+    if kind is not None:
+        raise ConfigRefused("Missing custom_model_config_loader in ServerCore Options")
+    return ServerConfig(models=(), warnings=(f"{file} is empty: nothing is served until it names models",))
 
 
 def parse_session_config(data: bytes, *, file: str) -> SessionThreads:

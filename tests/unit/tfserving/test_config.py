@@ -141,6 +141,20 @@ def test_an_empty_list_is_a_server_without_models():
     assert parse_server_config(b"model_config_list {}", file="f").models == ()
 
 
+def test_an_empty_file_may_be_the_first_configuration_and_no_later_one():
+    first = parse_server_config(b"# to be filled\n", file="f", first=True)
+    assert first.models == ()
+    assert "f is empty" in first.warnings[0]
+    for later in (b"", b"custom_model_config {}"):  # perhaps it is being written
+        with pytest.raises(
+            ConfigConflict, match="only legal to transition from one ModelConfigList to another"
+        ) as caught:
+            parse_server_config(later, file="f")
+        assert caught.value.code == "SR-CONFIG-CONFLICT"
+    with pytest.raises(ConfigRefused, match="Missing custom_model_config_loader"):
+        parse_server_config(b"custom_model_config {}", file="f", first=True)
+
+
 def test_what_has_no_effect_is_said():
     config = read(f"{MODEL} logging_config {{}} model_version_policy {{ specific {{}} }}")
     logging, nothing = config.warnings
