@@ -57,6 +57,37 @@ class Speaker(Protocol):
         """Enforce what is due by now, a `loop.time()`."""
 
 
+class Gone:
+    """What is spoken on a connection that was lost: nothing. It takes the place of what held requests and answers."""
+
+    idle, held_bytes = True, 0
+
+    def receive(self, data: memoryview) -> None:
+        """Nobody sends."""
+
+    def shed(self) -> None:
+        """Nothing is arriving."""
+
+    def resume(self) -> None:
+        """Nothing is written."""
+
+    def eof(self) -> bool:
+        """Nothing is kept."""
+        return False
+
+    def lost(self) -> None:
+        """It was given up."""
+
+    def drain(self) -> None:
+        """Nothing is under way."""
+
+    def sweep(self, now: float) -> None:
+        """Nothing is due."""
+
+
+GONE: Final = Gone()
+
+
 class Connection(asyncio.BufferedProtocol):
     """What asyncio calls, and what a speaker may do with its connection."""
 
@@ -119,7 +150,8 @@ class Connection(asyncio.BufferedProtocol):
         if not self.closed.done():
             self.closed.set_result(None)
             self.front.left(self)
-            self._speaker.lost()
+            speaker, self._speaker = self._speaker, GONE
+            speaker.lost()  # now nothing but its own calls refers to it: its memory need not wait for a collection
 
     # What a speaker does.
 

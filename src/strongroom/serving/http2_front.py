@@ -33,7 +33,7 @@ from strongroom.serving.http2 import (
     SessionSettings,
     open_session,
 )
-from strongroom.serving.rest_front import Answer, Answerer
+from strongroom.serving.rest_front import SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS, Answer, Answerer, affordable
 from strongroom.serving.rpc import Method
 from strongroom.serving.status import BadCall, Overloaded, status_of
 from strongroom.serving.streams import Opener
@@ -253,9 +253,19 @@ class Http2:
         del self._calls[stream]
         if isinstance(outcome, StrongroomError):
             self._fail(stream, outcome)
-        else:
+        elif len(outcome) <= SMALL_ANSWER_BYTES:
             self._session.grpc_reply(stream, outcome)
+        else:
+            self._reply_at_length(stream, outcome)
         self.flush_soon()
+
+    def _reply_at_length(self, stream: int, message: bytes) -> None:
+        """Give a large answer, unless answers that others do not take fill the memory; count it at once."""
+        if self._memory.full:
+            self._fail(stream, Overloaded(TOO_MANY_ANSWERS))
+        else:
+            self._session.grpc_reply(stream, message)
+        self.flush()
 
     def _fail(self, stream: int, problem: StrongroomError) -> None:
         code, text = status_of(problem)
@@ -315,7 +325,7 @@ class Http2:
     def _answered(self, stream: int, task: asyncio.Future[Answer]) -> None:
         if self._tasks.pop(stream, None) is None or task.cancelled():
             return
-        self._respond(stream, task.result())
+        self._respond(stream, affordable(task.result(), self._memory))
         self.flush_soon()
 
     def _respond(self, stream: int, answer: Answer) -> None:

@@ -16,12 +16,14 @@ from http import HTTPStatus
 from typing import Final
 
 from strongroom.serving.connection import Connection
-from strongroom.serving.front import Front, Patience
+from strongroom.serving.front import Front, Memory, Patience
 from strongroom.serving.http1 import Refusal, Request, RequestReader
 
 Answerer = Callable[[Request], Awaitable["Answer"]]
 
 MAX_PIPELINED: Final = 8
+SMALL_ANSWER_BYTES: Final = 16 * 1024  # are given whatever the memory is like
+TOO_MANY_ANSWERS: Final = "the server holds as many answers as it can"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,13 @@ class Answer:
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def affordable(answer: Answer, memory: Memory) -> Answer:
+    """Return an answer, or in a large one's place a refusal where bodies and answers fill the memory already."""
+    if len(answer.body) <= SMALL_ANSWER_BYTES or not memory.full:
+        return answer
+    return Answer(429, json.dumps({"error": TOO_MANY_ANSWERS}).encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +174,7 @@ class Http1:
             self._end_with(request)
             return False
         self._running_bytes = len(request.body)
-        answer = await self._answer(request)
+        answer = affordable(await self._answer(request), self._connection.front.memory)
         self._running_bytes = 0
         goes_on = request.keep_alive and not self._last
         self._send(answer, goes_on=goes_on, with_body=request.method != "HEAD")
@@ -178,8 +187,10 @@ class Http1:
             self._room.clear()
             patience = self._patience.write_s + connection.unsent_bytes / self._patience.bytes_per_second
             self._until(connection.loop.time() + patience, connection.abort)
+            self._count()
             await self._room.wait()
             self._due = None
+            self._count()
         return not connection.closing
 
     def _send(self, answer: Answer, *, goes_on: bool, with_body: bool = True) -> None:
@@ -204,9 +215,10 @@ class Http1:
         self._connection.close()
 
     def _count(self) -> None:
-        """Tell the front how many bytes of bodies are held here."""
+        """Tell the front how many bytes of bodies, and of an answer that is not taken, are held here."""
         waiting = sum(len(each.body) for each in self._waiting if isinstance(each, Request))
-        held = self._reader.body_bytes + waiting + self._running_bytes
+        unsent = 0 if self._connection.writable else self._connection.unsent_bytes
+        held = self._reader.body_bytes + waiting + self._running_bytes + unsent
         self._connection.front.memory.account(held - self.held_bytes)
         self.held_bytes = held
 

@@ -1,12 +1,14 @@
 """The fast front end over real sockets: what is spoken, hostile peers, slow peers, age, drain, memory."""
 
 import contextlib
+import gc
 import http.client
 import resource
 import socket
 import struct
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import grpc
@@ -431,6 +433,46 @@ def test_a_rest_body_is_refused_while_memory_is_short(front_with):
         front.service.held[0](b"")
         assert holder.status() == 0
     still_serves(front)
+
+
+def test_sv_12_answers_that_nobody_takes_have_the_same_limit(front_with):
+    front = front_with(limits={"max_held_bytes": LARGE_BYTES + 1000})
+    with Peer(front.port) as peer:  # its windows are 64 KiB, and stay shut
+        for stream in (1, 3):
+            peer.request(stream, path=LARGE)
+        for stream in range(5, 21, 2):
+            peer.request(stream, path=LARGE)
+            assert peer.status(stream) == 8
+        assert front.memory.held_bytes < 3 * LARGE_BYTES
+        with connected(front) as other:
+            other.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert other.recv(100).startswith(b"HTTP/1.1 429 ")
+    eventually(lambda: not front.memory.held_bytes)
+    still_serves(front)
+
+
+def test_sv_12_answers_that_are_not_taken_over_http_1_count_too(front_with):
+    front = front_with()
+    with connected(front) as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        eventually(lambda: front.memory.held_bytes > LARGE_BYTES // 4)
+    eventually(lambda: not front.memory.held_bytes)
+
+
+def test_what_a_lost_connection_held_is_freed_without_a_collection(front_with):
+    front = front_with()
+    with Peer(front.port) as peer:
+        peer.request(path=LARGE)
+        peer.request(3, path=HOLD)
+        assert front.service.entered.wait(LIMIT_S)
+        ((connection,), front.service.held) = front.connections, []
+        spoken = weakref.ref(connection._speaker)
+        gc.disable()
+    try:
+        eventually(lambda: spoken() is None)
+    finally:
+        gc.enable()
 
 
 def test_arguments_of_grpc_bound_a_connections_life():
