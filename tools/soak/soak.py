@@ -150,12 +150,15 @@ class Trouble:
         found = children(self.place.process.pid)
         if len(found) < 2:
             return
+        served = self._starts()
         self.killed_at = time.monotonic()
         victim = random.choice(found)  # noqa: S311  # any of them
         os.kill(victim, signal.SIGKILL)
-        _until(
-            lambda: len(set(children(self.place.process.pid)) - {victim}) >= len(found), "the killed process is back"
-        )
+        _until(lambda: self._starts() > served, "another process serves in place of the killed one")
+
+    def _starts(self) -> int:
+        """Return how many processes have begun to serve."""
+        return self.place.log.read_text().count("Entering the event loop")
 
     def excused(self) -> bool:
         """Whether a request may have been lost to a kill."""
