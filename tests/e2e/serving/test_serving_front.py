@@ -110,7 +110,8 @@ def test_sv_12_memory_stays_bounded_under_many_large_bodies(launcher, base):
         return await asyncio.gather(*(send_large(server.ports[0], size) for _ in range(count)))
 
     statuses = asyncio.run(scene())
-    assert set(statuses) <= {b"3", b"8", b"ended"}  # no PredictRequest, or refused for want of memory
+    # No PredictRequest, refused for want of memory, or (on a slow machine) too late.
+    assert set(statuses) <= {b"3", b"8", b"4", b"ended"}
     assert b"8" in statuses
     grown = (peak_kib(server.process.pid) - before) * 1024
     assert grown < 2 * limit + count * 300 * 1024, f"{grown} bytes more"
