@@ -37,8 +37,13 @@ class Speaker(Protocol):
     def shed(self) -> None:
         """Refuse what is arriving: the server is short of memory."""
 
+    @property
+    def place(self) -> memoryview | None:
+        """Where the next bytes are to be read to, as many as it holds at most; None where that does not matter."""
+        ...
+
     def receive(self, data: memoryview) -> None:
-        """Take what arrived; the memory is somebody else's as soon as this returns."""
+        """Take what arrived; the memory, unless it is the place, is somebody else's as soon as this returns."""
 
     def resume(self) -> None:
         """The transport takes bytes again."""
@@ -60,7 +65,7 @@ class Speaker(Protocol):
 class Gone:
     """What is spoken on a connection that was lost: nothing. It takes the place of what held requests and answers."""
 
-    idle, held_bytes = True, 0
+    idle, held_bytes, place = True, 0, None
 
     def receive(self, data: memoryview) -> None:
         """Nobody sends."""
@@ -102,6 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         self._speaker: Speaker = None  # type: ignore[assignment]  # set when the connection is made
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set when the connection is made
         self._memory = front.memory
+        self._lent = front.memory.buffer  # what is being read into
         self._held = False
         self._close_by: float | None = None
 
@@ -121,15 +127,18 @@ class Connection(asyncio.BufferedProtocol):
         self.front.joined(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Lend the shared buffer."""
+        """Lend the shared buffer, or as much of what the speaker has for its next bytes."""
         del sizehint
-        return self._memory.buffer
+        place, self._lent = self._speaker.place, self._memory.buffer
+        if place is not None and self._close_by is None:
+            self._lent = place[: len(self._lent)]
+        return self._lent
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on what arrived."""
         self.heard = self.loop.time()
         if self._close_by is None:
-            self._speaker.receive(self._memory.buffer[:nbytes])
+            self._speaker.receive(self._lent[:nbytes])
 
     def eof_received(self) -> bool:
         """Let a peer that only stopped sending have its answer (TLS always closes both ways)."""

@@ -53,6 +53,10 @@ class Undecided:
     def shed(self) -> None:
         """Nothing is arriving."""
 
+    @property
+    def place(self) -> None:
+        """Anywhere."""
+
     def receive(self, data: memoryview) -> None:
         """Hand over as soon as the bytes can be but one protocol's."""
         self._begun += data

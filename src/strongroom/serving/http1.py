@@ -2,7 +2,7 @@
 
 httptools (llhttp) reads the syntax; this decides sizes, body encodings and what ends a connection. A request that
 breaks a rule becomes a `Refusal` in its place, and nothing after it is read. The rest of a large body whose length is
-known has no syntax: it is copied once, to its place, and httptools, which would copy it twice, does not see it.
+known has no syntax: it is read or copied to its place, and httptools, which would copy it twice, does not see it.
 """
 
 from __future__ import annotations
@@ -75,6 +75,12 @@ class RequestReader:
         """Bytes of the arriving body so far."""
         return self._partial.body_bytes
 
+    @property
+    def place(self) -> memoryview | None:
+        """Where the next bytes belong, if it is known: `receive` does not copy what was read to there."""
+        place = self._partial.place
+        return None if place is None else place[self._partial.body_bytes :]
+
     def forget(self) -> None:
         """Drop what has arrived of a body that nobody will read."""
         self._partial.body.clear()
@@ -121,7 +127,8 @@ class RequestReader:
         """Take a body's bytes; hand out the request if it is whole; return what comes after it."""
         partial, at = self._partial, self._partial.body_bytes
         part = data[: len(place) - at]
-        place[at : at + len(part)] = part
+        if not isinstance(part, memoryview) or part.obj is not place.obj:  # else it was read to its place
+            place[at : at + len(part)] = part
         partial.body_bytes += len(part)
         if partial.body_bytes == len(place):
             self._parser = httptools.HttpRequestParser(self)

@@ -101,6 +101,10 @@ class Http2:
         """Whether no stream is open."""
         return not self._session.open_streams
 
+    @property
+    def place(self) -> None:
+        """Anywhere: frames have to be taken apart."""
+
     def receive(self, data: memoryview) -> None:
         """Take what arrived, act on it, write what that made."""
         self._receiving = True

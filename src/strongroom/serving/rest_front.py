@@ -94,6 +94,11 @@ class Http1:
         """Whether no request is under way."""
         return self._task is None and not self._reader.arriving
 
+    @property
+    def place(self) -> memoryview | None:
+        """The rest of a large body that is arriving."""
+        return self._reader.place
+
     def receive(self, data: memoryview) -> None:
         """Read what came; answer what is complete."""
         if not self._reader.arriving:

@@ -148,3 +148,87 @@ def test_sv_12_a_gzip_bomb_does_not_expand():
     tracemalloc.stop()
     assert answer.status == 413
     assert peak < 5_000_000
+
+
+def large(size, extra=b""):
+    body = bytes(range(256)) * (size // 256)
+    return b"POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%s\r\n%s" % (len(body), extra, body), body
+
+
+def in_place(reader, data, step):
+    """Read as a connection does: to the place that the reader has for the next bytes, if it has one."""
+    found, at, placed = [], 0, 0
+    while at < len(data):
+        piece = data[at : at + step]
+        if (place := reader.place) is not None:
+            place = place[:step]
+            piece = data[at : at + len(place)]
+            place[: len(piece)] = piece
+            placed += len(piece)
+            found += reader.receive(place[: len(piece)])
+        else:
+            found += reader.receive(memoryview(bytearray(piece)))
+        at += len(piece)
+    return found, placed
+
+
+@pytest.mark.parametrize("step", [1000, 16 * 1024 - 1, 256 * 1024])
+@pytest.mark.parametrize("read_to_place", [False, True])
+def test_large_bodies_arrive_whole_however_they_are_split_and_the_next_request_is_read(step, read_to_place):
+    data, body = large(1024 * 1024)
+    reader = RequestReader(max_body_bytes=2**20)
+    stream = data + POST + data + CHUNKED
+    if read_to_place:
+        found, placed = in_place(reader, stream, step)
+        assert placed > len(body)  # most of both
+    else:
+        found = [each for at in range(0, len(stream), step) for each in reader.receive(stream[at : at + step])]
+    assert [each.target for each in found] == [b"/large", b"/v1/models/m:predict?x=1", b"/large", b"/p"]
+    assert [bytes(each.body) for each in found] == [body, b"hello", body, b"hello"]
+    assert all(each.keep_alive and each.method == "POST" for each in found)
+    assert not reader.arriving
+    assert reader.body_bytes == 0
+
+
+def test_a_large_body_keeps_what_its_head_says():
+    data, body = large(512 * 1024, b"Connection: close\r\nX-A: 1\r\n")
+    reader = RequestReader(max_body_bytes=2**20)
+    reader.receive(data[: 128 * 1024])
+    assert reader.in_body
+    assert reader.place is not None
+    (found,) = reader.receive(data[128 * 1024 :])
+    assert (found.keep_alive, found.headers["x-a"], bytes(found.body)) == (False, "1", body)
+    with pytest.raises(TypeError):
+        found.body[0] = 1
+
+
+def test_sv_12_memory_is_reserved_for_what_comes_not_for_what_is_announced():
+    reader = RequestReader(max_body_bytes=2**40)
+    tracemalloc.start()
+    reader.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % 2**39)
+    reader.receive(bytes(100_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert reader.place is None
+    assert peak < 1_000_000
+
+
+def test_sv_12_a_body_that_is_forgotten_has_no_place():
+    data, _ = large(512 * 1024)
+    reader = RequestReader(max_body_bytes=2**20)
+    reader.receive(data[: 128 * 1024])
+    reader.ended = True
+    reader.forget()
+    assert reader.place is None
+    assert reader.body_bytes == 0
+    assert reader.receive(data[128 * 1024 :]) == []
+
+
+def test_chunked_bodies_are_left_to_the_parser():
+    body = bytes(512 * 1024)
+    data = b"POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n80000\r\n" + body + b"\r\n0\r\n\r\n"
+    reader = RequestReader(max_body_bytes=2**20)
+    assert reader.receive(data[: 128 * 1024]) == []
+    assert reader.place is None
+    (found,) = reader.receive(data[128 * 1024 :])
+    assert found.body == body
