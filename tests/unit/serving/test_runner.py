@@ -2,12 +2,14 @@
 
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from strongroom.serving.batching import ModelRunner
 from strongroom.serving.batching.jobs import Room
+from strongroom.serving.batching.thread import MAX_AHEAD_BYTES
 from strongroom.serving.status import BadRequest, EngineFailed, Overloaded
 
 
@@ -167,6 +169,26 @@ def test_what_waits_is_bounded_in_bytes_too():
             worker.submit("too much", large, [], print)
         engine.free.set()
         await first
+        await worker.close()
+
+    asyncio.run(story())
+
+
+def test_sv_12_an_engine_does_not_run_far_ahead_of_the_loop():
+    class Large(ScriptedEngine):
+        def run(self, signature, inputs, outputs):
+            super().run(signature, inputs, outputs)
+            return {"y": np.empty(MAX_AHEAD_BYTES // 2, np.uint8)}
+
+    async def story():
+        engine = Large()
+        worker = ModelRunner(engine, name="m")
+        answers = [submitted(worker, "run", {}, ["y"]) for _ in range(12)]
+        ends = time.monotonic() + 0.5
+        while time.monotonic() < ends:  # the loop is busy, and fetches nothing
+            pass
+        assert 2 <= len(engine.ran) <= 3  # what has room, and one that waits for it
+        assert len(await asyncio.gather(*answers)) == 12
         await worker.close()
 
     asyncio.run(story())

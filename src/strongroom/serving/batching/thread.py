@@ -10,11 +10,16 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from strongroom.serving.batching.executor import Executor
 from strongroom.serving.batching.jobs import Job
 from strongroom.serving.batching.plan import Batches, Key
+from strongroom.tfserving.datatypes import Array
+
+LARGE_BYTES: Final = 256 * 1024  # of a run's results; smaller ones are not counted
+MAX_AHEAD_BYTES: Final = 64 * 1024 * 1024  # of results that the loop has not fetched; then the engine waits for it
 
 
 class EngineThreads:
@@ -34,10 +39,12 @@ class EngineThreads:
     ) -> None:
         self._executor, self._batches, self._finished = executor, batches, finished
         self._loop = asyncio.get_running_loop()
-        self._condition = threading.Condition()
+        lock = threading.RLock()
+        self._condition, self._fetched = threading.Condition(lock), threading.Condition(lock)
         self._closing = False
         self._idle = 0
         self._results: deque[list[Job]] = deque()
+        self._ahead_bytes = 0  # of large results, under the lock
         self._told = False  # the loop was woken and has not looked at the results yet
         self._alive = count
         self._ended = asyncio.Event()
@@ -79,12 +86,23 @@ class EngineThreads:
     def _work(self) -> None:
         while (jobs := self._next()) is not None:
             self._executor.run(jobs)
+            self._wait_for_loop(jobs)
             self._results.append(jobs)
             del jobs  # an idle thread keeps no request alive
             if not self._told:  # results that follow soon share one wake-up of the loop
                 self._told = True
                 self._tell(self._hand_out)
         self._tell(self._end)
+
+    def _wait_for_loop(self, jobs: Sequence[Job]) -> None:
+        """Let the loop catch up with large results: it encodes them, and what waits for that is memory (SV-12)."""
+        size = _size_of(jobs)
+        if size < LARGE_BYTES:
+            return
+        with self._condition:
+            while self._ahead_bytes and self._ahead_bytes + size > MAX_AHEAD_BYTES and self._loop.is_running():
+                self._fetched.wait(1.0)
+            self._ahead_bytes += size
 
     def _tell(self, callback: Callable[[], None]) -> None:
         try:
@@ -95,10 +113,24 @@ class EngineThreads:
     def _hand_out(self) -> None:
         self._told = False  # before looking: what comes after this look wakes the loop again
         while self._results:
-            self._finished(self._results.popleft())
+            jobs = self._results.popleft()
+            if self._ahead_bytes and (size := _size_of(jobs)) >= LARGE_BYTES:
+                with self._condition:
+                    self._ahead_bytes -= size
+                    self._fetched.notify_all()
+            self._finished(jobs)
 
     def _end(self) -> None:
         self._alive -= 1
         if not self._alive:
             self._hand_out()
             self._ended.set()
+
+
+def _size_of(jobs: Sequence[Job]) -> int:
+    """Return the bytes of the results of a run; strings count as their references."""
+    return sum(sum(map(_bytes_of, job.outcome.values())) for job in jobs if isinstance(job.outcome, Mapping))
+
+
+def _bytes_of(array: Array) -> int:
+    return int(getattr(array, "nbytes", 0))
