@@ -20,6 +20,7 @@ from strongroom.tfserving.predict_wire import (
     _walk_request,
     encode_predict_request,
     encode_predict_response,
+    parse_and_locate,
     parse_predict,
 )
 from strongroom.tfserving.signatures import TensorSpec
@@ -276,3 +277,20 @@ def test_float_text_reads_back(number):
     text = columns_text({"y": (DataType.DT_FLOAT, np.array([number], np.float32))})
     back = np.float32(parse_body(text.encode())["outputs"][0])
     assert struct.pack("f", back) == struct.pack("f", number) or back != back  # noqa: PLR0124  # NaN
+
+
+@pytest.mark.parametrize("what", ["inputs", "output_filter"])
+def test_sv_12_a_request_of_very_many_fields_is_left_to_the_library(what):
+    request = PredictRequest()
+    request.model_spec.name = "m"
+    for number in range(3000):
+        if what == "inputs":
+            request.inputs[f"x{number}"].dtype = 1
+        else:
+            request.output_filter.append(f"y{number}")
+    data = request.SerializeToString()
+    with pytest.raises(_Unusual):
+        _walk_request(memoryview(data))
+    call, spans = parse_and_locate(data)
+    assert len(call.inputs) + len(call.output_filter) == 3000
+    assert spans == ()

@@ -22,7 +22,7 @@ from strongroom.bundles.manifest import MANIFEST, MAX_MANIFEST_BYTES, SIGNATURE,
 from strongroom.bundles.opening import check_complete
 from strongroom.errors import StrongroomError
 from strongroom.pki import disk
-from strongroom.serving.versions import Candidate, Fingerprint, fingerprint
+from strongroom.serving.versions import MAX_ENTRIES, Candidate, Fingerprint, fingerprint
 from strongroom.tfserving.messages import SavedModel
 
 LOOK_AGAIN_S: Final = 0.5  # between two looks at a folder that may be changing
@@ -93,9 +93,12 @@ class SealedGate:
 
 def last_change_s(folder: Path) -> float:
     """Return when something below `folder` changed last, in seconds since 1970; never earlier than it was."""
-    newest = 0.0
+    newest, seen = 0.0, 0
     try:
         for parent, _, files in os.walk(folder):
+            seen += 1 + len(files)
+            if seen > MAX_ENTRIES:
+                return float("inf")  # nobody's model: two looks at what `fingerprint` takes have to do
             for path in (Path(parent), *(Path(parent, name) for name in files)):
                 status = path.lstat()
                 newest = max(newest, status.st_ctime, status.st_mtime)

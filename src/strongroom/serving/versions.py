@@ -15,7 +15,7 @@ from typing import Final
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _INT64: Final = range(-(2**63), 2**63)
-_MAX_ENTRIES: Final = 20_000
+MAX_ENTRIES: Final = 20_000
 
 Fingerprint = tuple[tuple[str, int, int], ...]
 
@@ -56,13 +56,13 @@ def fingerprint(folder: Path) -> Fingerprint:
     """Return names, sizes and modification times of the files below `folder`; empty where it cannot be read."""
     found: list[tuple[str, int, int]] = []
     try:
-        for parent, folders, files in os.walk(folder):
+        for seen, (parent, folders, files) in enumerate(os.walk(folder)):
             folders.sort()
             for name in sorted(files):
                 path = Path(parent, name)
                 status = path.lstat()
                 found.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
-            if len(found) > _MAX_ENTRIES:
+            if len(found) + seen > MAX_ENTRIES:
                 break
     except OSError:
         return ()

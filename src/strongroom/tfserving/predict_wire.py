@@ -30,6 +30,7 @@ from strongroom.tfserving.tensors import (
 )
 
 WALK_FROM_BYTES: Final = 4096  # below, protobuf alone is faster
+MAX_WALKED_FIELDS: Final = 1024  # of a request; one with more is for the library, which reads each much faster
 _LENGTH_DELIMITED: Final = 2
 _CONTENT: Final = 4  # tensor_content
 _PACKED: Final = {5: "float_val", 6: "double_val"}  # fields whose packed wire bytes are the values
@@ -131,7 +132,9 @@ def parse_and_locate(data: bytes | memoryview) -> tuple[PredictCall, Sequence[Sp
 def _spans(data: memoryview) -> Sequence[Span]:
     """Locate the values of a request in the usual form. Raises _Unusual, BadTensor or UnsupportedType."""
     found: dict[str, Span] = {}
-    for number, start, stop in _positions(data, 0, len(data)):
+    for index, (number, start, stop) in enumerate(_positions(data, 0, len(data))):
+        if index >= MAX_WALKED_FIELDS:
+            raise _Unusual
         if number == 2:
             entry = list(_positions(data, start, stop))
             if [each[0] for each in entry] != [1, 2]:
@@ -192,7 +195,9 @@ def _whole(tensor: ProtoMessage) -> WireTensor:
 
 def _walk_request(data: memoryview) -> PredictCall:
     spec, inputs, output_filter = None, {}, []
-    for number, payload in _fields(data):
+    for index, (number, payload) in enumerate(_fields(data)):
+        if index >= MAX_WALKED_FIELDS:
+            raise _Unusual
         if number == 1 and spec is None:
             spec = _message(ModelSpec, payload)
         elif number == 2:

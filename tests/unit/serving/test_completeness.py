@@ -5,7 +5,16 @@ import shutil
 
 import pytest
 
-from strongroom.serving.completeness import LOOK_AGAIN_S, QUIET_S, STILL_CHANGING, PlainGate, SealedGate, missing_shards
+from strongroom.serving import completeness
+from strongroom.serving.completeness import (
+    LOOK_AGAIN_S,
+    QUIET_S,
+    STILL_CHANGING,
+    PlainGate,
+    SealedGate,
+    last_change_s,
+    missing_shards,
+)
 from strongroom.serving.versions import Candidate
 from strongroom.tfserving.messages import SavedModel
 
@@ -148,3 +157,10 @@ def test_kd_10_a_bundle_in_flight_waits_and_one_that_stays_short_is_left_to_the_
     assert sealed_gate.unfinished(candidate(folder)) == STILL_CHANGING
     clock.now += 60
     assert sealed_gate.unfinished(candidate(folder)) is None  # and the loader refuses it: SR-BUNDLE-INCOMPLETE
+
+
+def test_a_folder_of_more_entries_than_a_model_has_is_not_walked_to_its_end(tmp_path, monkeypatch):
+    for number in range(20):
+        (tmp_path / str(number)).mkdir()
+    monkeypatch.setattr(completeness, "MAX_ENTRIES", 10)
+    assert last_change_s(tmp_path) == float("inf")
