@@ -135,11 +135,15 @@ def quick_body(raw: bytes) -> dict[str, Json] | None:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
-    return None if not isinstance(value, dict) or b"\\" in raw or _may_repeat(raw, value) else value
+    return None if not isinstance(value, dict) or _may_repeat(raw, value) else value
 
 
 def _may_repeat(raw: bytes, body: Mapping[str, Json]) -> bool:
-    """Return whether a name that matters is spelt more often than in objects without repetition; no escapes in it."""
+    """Return whether a name that matters is spelt more often than in objects without repetition."""
+    if b"\\" in raw:
+        if b"\\u00" in raw:  # so may a name be spelt
+            return True
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # now quotation marks stand around strings alone
     strings = raw.split(b'"')[1::2]
     rows, columns = body.get("instances"), body.get("inputs")
     for name in _TOP_LEVEL:

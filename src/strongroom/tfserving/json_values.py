@@ -19,7 +19,8 @@ from strongroom.tfserving.json_reader import BadJson, Json, any_int, parse_error
 MAX_SHOWN: Final = 256  # characters of a value that an error text repeats
 MAX_READ_AGAIN: Final = 2 * 1024 * 1024  # characters of a refused body that are read again for the exact words
 _BARE: Final = {math.inf: "Infinity", -math.inf: "-Infinity"}
-_HALF_A_PAIR: Final = re.compile(r"\\u[dD][89a-fA-F]")  # perhaps: the exact reader knows
+_HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F]"
+_HALF_A_PAIR: Final = re.compile(f"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}")  # perhaps: the exact reader knows
 
 __all__ = ["BadJson", "Json", "decode_base64_object", "is_base64_object", "kind_of", "parse_body", "shown", "utf8"]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from strongroom.tfserving.datatypes import DataType, UnsupportedType
+from strongroom.tfserving.json_fast import quick_body
 from strongroom.tfserving.json_request import array_of, arrays_of, is_row_form, signature_name
 from strongroom.tfserving.json_values import BadJson, parse_body, shown
 from strongroom.tfserving.signatures import TensorSpec
@@ -253,6 +254,17 @@ def test_of_a_name_that_comes_twice_the_first_member_counts(tail):
     else:
         assert parse_body(body) == {"inputs": {"x": [1]}, "n": 1, "z": 1}
     assert parse_body(b'{"a": 1, "a": [Inf], "b": 2, "b": 3}') == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("body", "is_read"),
+    [(b'{"inputs":[1],"inputs":[2]}', False), (b'{"inputs":{"x":1,"x":2}}', False), (b'{"inputs":{"x":"x"}}', False),
+     (b'{"instances":[{"x":1},{"x":2,"x":3}]}', False), (b'{"\\u0069nputs":[1],"inputs":[2]}', False),
+     (b'{"k":"\\"","inputs":[1],"inputs":[2]}', False), (b'{"instances":[{"x":1},{"x":2}]}', True),
+     (b'{"inputs":["a\\n\\"b\\"","\\ud83d\\ude00","\\\\"]}', True)],
+)  # fmt: skip
+def test_the_quick_parser_leaves_repeated_names_to_the_exact_one(body, is_read):
+    assert (quick_body(body) is not None) == is_read
 
 
 def test_a_word_that_is_nearly_infinity_is_refused():
