@@ -221,7 +221,9 @@ class Http1:
 
     def _count(self) -> None:
         """Tell the front how many bytes of bodies, and of an answer that is not taken, are held here."""
-        waiting = sum(len(each.body) for each in self._waiting if isinstance(each, Request))
+        waiting = 0
+        if self._waiting:
+            waiting = sum(len(each.body) for each in self._waiting if isinstance(each, Request))
         unsent = 0 if self._connection.writable else self._connection.unsent_bytes
         held = self._reader.body_bytes + waiting + self._running_bytes + unsent
         self._connection.front.memory.account(held - self.held_bytes)

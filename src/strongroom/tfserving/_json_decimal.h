@@ -272,8 +272,13 @@ __attribute__((noinline)) static real take_any_real(const byte *at, const byte *
 /* Read a number as a double, as above: the usual form, digits with a point among the first seven bytes, in one go. */
 static inline real take_real(const byte *at, const byte *end)
 {
-    int negative = *at == '-';
-    const byte *first = at + negative;
+    int negative = 0;
+    const byte *first = at;
+    if (*at == '-') {
+        __asm__(""); /* a branch, not arithmetic that all the rest would wait for: most lists have but one sign */
+        negative = 1;
+        first = at + 1;
+    }
     if (end - first < 8)
         return take_any_real(at, end);
     uint64_t chunk = load_digits(first), others = no_digits(chunk);
