@@ -34,6 +34,11 @@ class Speaker(Protocol):
         """Bytes of bodies that it holds."""
         ...
 
+    @property
+    def untaken_bytes(self) -> int:
+        """Bytes of answers that the peer has not taken."""
+        ...
+
     def shed(self) -> None:
         """Refuse what is arriving: the server is short of memory."""
 
@@ -65,7 +70,7 @@ class Speaker(Protocol):
 class Gone:
     """What is spoken on a connection that was lost: nothing. It takes the place of what held requests and answers."""
 
-    idle, held_bytes, place = True, 0, None
+    idle, held_bytes, untaken_bytes, place = True, 0, 0, None
 
     def receive(self, data: memoryview) -> None:
         """Nobody sends."""
@@ -224,6 +229,11 @@ class Connection(asyncio.BufferedProtocol):
     def held_bytes(self) -> int:
         """Bytes of bodies held for this connection."""
         return self._speaker.held_bytes
+
+    @property
+    def untaken_bytes(self) -> int:
+        """Bytes of answers that the peer has not taken."""
+        return self._speaker.untaken_bytes
 
     def shed(self) -> None:
         """Refuse what is arriving."""

@@ -50,6 +50,11 @@ class Undecided:
         """A few bytes of a greeting."""
         return 0
 
+    @property
+    def untaken_bytes(self) -> int:
+        """Nothing was answered."""
+        return 0
+
     def shed(self) -> None:
         """Nothing is arriving."""
 

@@ -66,7 +66,7 @@ class Front:
         self._speak, self._max_connections = speak, max_connections
         self._welcoming: set[asyncio.Task[None]] = set()
         self._listeners: list[tuple[socket.socket, ssl.SSLContext | None]] = []
-        self._leaving = False
+        self._leaving = self._was_full = False
         self._paths: list[Path] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -204,10 +204,20 @@ class Front:
         min(idle, key=lambda each: each.heard).abort()
         return True
 
+    def _relieve(self) -> None:
+        """End the connection whose peer leaves most of its answers untaken: it keeps the memory that others need."""
+        most = max(self.connections, key=lambda each: each.untaken_bytes, default=None)
+        if most is not None and most.untaken_bytes > self.memory.held_bytes // 16:
+            _log.warning("a peer that did not take %d bytes of its answers was cut off", most.untaken_bytes)
+            most.abort()
+
     def _sweep(self) -> None:
         now = self.loop.time()
         for connection in tuple(self.connections):
             connection.sweep(now)
+        if self.memory.full and self._was_full:
+            self._relieve()
+        self._was_full = self.memory.full
         self._timer = self.loop.call_later(self.patience.tick_s, self._sweep)
 
 

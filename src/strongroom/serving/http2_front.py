@@ -113,6 +113,11 @@ class Http2:
         self._receiving = False
         self.flush()
 
+    @property
+    def untaken_bytes(self) -> int:
+        """Bytes of answers that the peer has not taken."""
+        return self._session.unsent_bytes
+
     def shed(self) -> None:
         """Refuse the requests that are arriving."""
         for event in self._session.shed():

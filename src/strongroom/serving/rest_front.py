@@ -117,6 +117,11 @@ class Http1:
         if len(self._waiting) >= MAX_PIPELINED:
             self._connection.hold()
 
+    @property
+    def untaken_bytes(self) -> int:
+        """Bytes of an answer that the peer has not taken."""
+        return 0 if self._connection.writable else self._connection.unsent_bytes
+
     def shed(self) -> None:
         """Refuse the request that is arriving."""
         if self._reader.in_body:
@@ -224,8 +229,7 @@ class Http1:
         waiting = 0
         if self._waiting:
             waiting = sum(len(each.body) for each in self._waiting if isinstance(each, Request))
-        unsent = 0 if self._connection.writable else self._connection.unsent_bytes
-        held = self._reader.body_bytes + waiting + self._running_bytes + unsent
+        held = self._reader.body_bytes + waiting + self._running_bytes + self.untaken_bytes
         self._connection.front.memory.account(held - self.held_bytes)
         self.held_bytes = held
 

@@ -451,6 +451,15 @@ def test_sv_12_answers_that_nobody_takes_have_the_same_limit(front_with):
     still_serves(front)
 
 
+def test_sv_12_who_fills_the_memory_with_untaken_answers_is_cut_off_and_others_are_served(front_with):
+    front = front_with(limits={"max_held_bytes": LARGE_BYTES // 2}, headers_s=0.4)
+    with Peer(front.port) as greedy:  # as above
+        greedy.request(path=LARGE)
+        eventually(lambda: front.memory.held_bytes > LARGE_BYTES // 2)
+        eventually(lambda: not front.memory.held_bytes)  # long before its patience ends
+        still_serves(front)
+
+
 def test_sv_12_answers_that_are_not_taken_over_http_1_count_too(front_with):
     front = front_with()
     with connected(front) as peer:
