@@ -169,6 +169,8 @@ def _kind(dtype: DataType) -> Kind | None:
 
 def _typed(values: Array, dtype: DataType) -> Array | None:
     """Return the values as the exact parser converts them; None where it refuses one."""
+    if values.dtype == STORAGE[dtype].dtype:
+        return values
     if dtype not in _FLOATS:
         low, stop = INTEGERS[dtype]
         if int(values.min()) < low or int(values.max()) >= stop:
