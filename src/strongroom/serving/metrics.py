@@ -63,6 +63,7 @@ class Metrics:
             _WARMUPS: (_LATENCY, {}), _BATCHES: (_SIZES, {}),
         }  # fmt: skip
         self._handles: dict[tuple[str, str, str], tuple[list[float], _Histogram]] = {}  # of requests that ended well
+        self._run_handles: dict[tuple[str, str, str], tuple[_Histogram, _Histogram]] = {}  # of runs of an engine
         self._mlmd: dict[tuple[str, int], str] = {}
         self._gauges: dict[str, Reading] = {}
 
@@ -75,7 +76,7 @@ class Metrics:
         self._count(_REQUESTS, (("model_name", self._label(model)), ("status", status.name)))
 
     def answered(self, model: str, api: str, entrypoint: str, microseconds: float) -> None:
-        """Count a request that ended well and note how long it took: both calls below in one, for the hot path."""
+        """Count a request that ended well and note how long it took: both in one call, for the hot path."""
         handles = self._handles.get((model, api, entrypoint))
         if handles is None:
             handles = self._handles_of(model, api, entrypoint)
@@ -84,19 +85,20 @@ class Metrics:
             count[0] += 1
             histogram.add(microseconds)
 
+    def ran(self, model: str, api: str, runtime: str, microseconds: float, requests: int) -> None:
+        """Note how long the engine ran, and how many requests that answered."""
+        handles = self._run_handles.get((model, api, runtime))
+        if handles is None:
+            handles = self._run_handles_of(model, api, runtime)
+        times, sizes = handles
+        with self._lock:
+            times.add(microseconds)
+            sizes.add(requests)
+
     def observe_request(self, model: str, api: str, entrypoint: str, microseconds: float) -> None:
         """Note how long a request took that ended well, from its last byte to its answer's first."""
         labels = (("model_name", self._label(model)), ("API", api), ("entrypoint", entrypoint))
         self._observe(_LATENCIES, labels, microseconds)
-
-    def observe_runtime(self, model: str, api: str, runtime: str, microseconds: float) -> None:
-        """Note how long the engine ran."""
-        labels = (("model_name", self._label(model)), ("API", api), ("runtime", runtime))
-        self._observe(_RUNTIMES, labels, microseconds)
-
-    def observe_batch(self, model: str, rows: int) -> None:
-        """Note how many requests one run of the engine answered."""
-        self._observe(_BATCHES, (("model_name", self._label(model)),), rows)
 
     def count_examples(self, model: str, count: int) -> None:
         """Count the examples of a request."""
@@ -157,12 +159,8 @@ class Metrics:
             self._counters[name].setdefault(labels, [0.0])[0] += by
 
     def _observe(self, name: str, labels: Labels, value: float) -> None:
-        bounds, histograms = self._histograms[name]
         with self._lock:
-            histogram = histograms.get(labels)
-            if histogram is None:
-                histogram = histograms[labels] = _Histogram(bounds)
-            histogram.add(value)
+            self._histogram(name, labels).add(value)
 
     def _handles_of(self, model: str, api: str, entrypoint: str) -> tuple[list[float], _Histogram]:
         """Return the two cells of a kind of request; remembered for configured models, so their number is bounded."""
@@ -175,6 +173,24 @@ class Metrics:
             if name:
                 self._handles[model, api, entrypoint] = found
         return found
+
+    def _run_handles_of(self, model: str, api: str, runtime: str) -> tuple[_Histogram, _Histogram]:
+        """Return the two cells of a kind of run; remembered as those above."""
+        name = ("model_name", self._label(model))
+        with self._lock:
+            times = self._histogram(_RUNTIMES, (name, ("API", api), ("runtime", runtime)))
+            found = times, self._histogram(_BATCHES, (name,))
+            if name[1]:
+                self._run_handles[model, api, runtime] = found
+        return found
+
+    def _histogram(self, name: str, labels: Labels) -> _Histogram:
+        """Return a cell; the caller has the lock."""
+        bounds, histograms = self._histograms[name]
+        histogram = histograms.get(labels)
+        if histogram is None:
+            histogram = histograms[labels] = _Histogram(bounds)
+        return histogram
 
 
 def states_reading(statuses: Callable[[], Mapping[str, Iterable[tuple[int, str]]]]) -> Reading:

@@ -83,12 +83,11 @@ def test_labels_are_escaped():
 def test_every_metric_of_the_interface_is_there(metrics):
     metrics.count_request("default", Code.OK)
     metrics.observe_request("default", "Classify", "GRPC", 1)
-    metrics.observe_runtime("default", "Classify", "TF1", 1)
+    metrics.ran("default", "Classify", "TF1", 1, 8)
     metrics.count_examples("default", 3)
     metrics.observe_warmup("/models/1", Code.OK, 10)
     metrics.count_warmup_records("/models/1", Code.OK, 7)
     metrics.set_mlmd("default", 123, "the-uuid")
-    metrics.observe_batch("default", 8)
     found = {line.split()[2] for line in metrics.text().splitlines() if line.startswith("# TYPE")}
     serving = [
         "request_count",

@@ -130,8 +130,7 @@ class Executor:
             quickness.ran_in_thread(wall_s, time.thread_time() - began_cpu_s, size=size, requests=len(jobs))
             self.limit.ran(rows, wall_s)
         if self._metrics is not None:
-            self._metrics.observe_runtime(self._model, first.api, self.engine.runtime, wall_s * 1e6)
-            self._metrics.observe_batch(self._model, len(jobs))
+            self._metrics.ran(self._model, first.api, self.engine.runtime, wall_s * 1e6, len(jobs))
         return outcome
 
 
