@@ -16,12 +16,19 @@ from serving.environments import BENCH
 PAGE: Final = BENCH.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- bench/results/serving.json: begin -->", "<!-- bench/results/serving.json: end -->"
 TRANSPORTS: Final = ("", "plaintext", "TLS", "mTLS")
-UNITS: Final = {"tiny": (1, "µs"), "image": (1, "µs"), "json": (1e-3, "ms"), "resnet50": (1e-3, "ms")}
+UNITS: Final = {
+    "tiny": (1, "µs"),
+    "image": (1, "µs"),
+    "json": (1e-3, "ms"),
+    "json-image": (1e-3, "ms"),
+    "resnet50": (1e-3, "ms"),
+}
 TITLES: Final = {
     "tiny": "half_plus_two, 3 floats",
     "image": "602 KB tensor, mean",
     "resnet50": "ResNet50 v1.5 fp32",
-    "json": "150k floats as JSON",
+    "json": "150k floats as JSON, one list",
+    "json-image": "150k floats as JSON, an image",
 }
 
 

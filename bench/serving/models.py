@@ -1,4 +1,4 @@
-"""The three models, as ONNX files in TensorFlow Serving's folders, and what each is asked."""
+"""The models, as ONNX files in TensorFlow Serving's folders, and what each is asked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Model:
     @cached_property
     def onnx(self) -> bytes:
         """The model itself."""
-        return {"tiny": half_plus_two, "image": mean, "resnet50": resnet50, "json": mean_of_row}[self.name]()
+        return {"tiny": half_plus_two, "image": mean, "resnet50": resnet50, "json": mean_of_row, "json-image": mean}[
+            self.name
+        ]()
 
     def write(self, folder: Path) -> Path:
         """Write version 1 below `folder` and return the model's folder."""
@@ -68,7 +70,10 @@ def _pixels(seed: int) -> Floats:
 TINY: Final = Model("tiny", "half_plus_two, 3 floats", np.array([1, 2, 5], np.float32), False, 1, 8, 8)
 IMAGE: Final = Model("image", "602 KB tensor, mean", _pixels(1), True, 1, 4, 2)
 RESNET50: Final = Model("resnet50", "ResNet50 v1.5 fp32", _pixels(2) / np.float32(255), True, 2, 4, 2)
-JSON: Final = Model("json", "150k floats", np.random.default_rng(3).random((1, 150_528), np.float32), True, 1, 2, 1)
+_FRACTIONS: Final = np.random.default_rng(3).random((1, 150_528), np.float32)
+JSON: Final = Model("json", "150k floats in one list", _FRACTIONS, True, 1, 2, 1)
+JSON_IMAGE: Final = Model("json-image", "150k floats of an image", _FRACTIONS.reshape(1, 224, 224, 3), True, 1, 2, 1)
+JSON_MODELS: Final = (JSON, JSON_IMAGE)
 GRPC_MODELS: Final = (TINY, IMAGE, RESNET50)
 
 

@@ -15,7 +15,7 @@ from serving.http_load import exchange
 from serving.load import WrongAnswer, ask
 from serving.measure import Contestant, Effort, Measured, measure
 from serving.memory import Memory, memory
-from serving.models import IMAGE, JSON, RESNET50, TINY, Model
+from serving.models import IMAGE, JSON_MODELS, RESNET50, TINY, Model
 from serving.saturation import Saturation, saturation
 from serving.tls_files import Transport
 
@@ -101,18 +101,24 @@ def floor_part(findings: Findings, setting: Setting) -> None:
 
 
 def json_part(findings: Findings, setting: Setting) -> None:
-    """150,000 floats as JSON: our front and the obvious handler."""
-    setting.say("150k floats as JSON, TLS")
-    with findings.noting("JSON"), ExitStack() as stack:
-        asked = {BEST.title: stack.enter_context(obvious.ours(setting.folder))}
+    """150,000 floats as JSON, in one list and nested as an image: our front and the obvious handler."""
+    for model in JSON_MODELS:
+        setting.say(f"{model.title} as JSON, TLS")
+        json_side_by_side(findings, setting, model)
+
+
+def json_side_by_side(findings: Findings, setting: Setting, model: Model) -> None:
+    """Measure our front and the obvious handler with one model, in turns."""
+    with findings.noting(f"{model.title} as JSON"), ExitStack() as stack:
+        asked = {BEST.title: stack.enter_context(obvious.ours(setting.folder, model))}
         with findings.noting(OBVIOUS):
-            asked[OBVIOUS] = stack.enter_context(obvious.obvious(setting.folder))
+            asked[OBVIOUS] = stack.enter_context(obvious.obvious(setting.folder, model))
         contestants = [
             Contestant(server, lambda count, target=target: exchange(target, count))  # type: ignore[misc]  # as above
             for server, target in asked.values()
         ]
         for name, found in zip(asked, measure(contestants, setting.effort), strict=True):
-            findings.cells[Cell(JSON.name, Transport.TLS.value, name)] = found
+            findings.cells[Cell(model.name, Transport.TLS.value, name)] = found
 
 
 def memory_part(findings: Findings, setting: Setting) -> None:

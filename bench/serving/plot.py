@@ -11,7 +11,8 @@ TITLES: Final = {
     "tiny": "half_plus_two, 3 floats, gRPC",
     "image": "602 KB tensor, gRPC",
     "resnet50": "ResNet50 v1.5 fp32, gRPC",
-    "json": "150k floats as JSON, REST",
+    "json": "150k floats as JSON, one list, REST",
+    "json-image": "150k floats as JSON, an image, REST",
 }
 OURS, THEIRS, FLOOR = "#0b6e4f", "#b0b7bf", "#e0a030"
 WIDE: Final = 5  # times; beyond, bars are drawn on a logarithmic scale

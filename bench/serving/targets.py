@@ -8,7 +8,7 @@ from typing import Final
 
 from harness import meets
 from serving.fronts import BEST, MLSERVER, OURS, REFERENCE, TRITON
-from serving.models import IMAGE, JSON, TINY
+from serving.models import IMAGE, JSON, JSON_IMAGE, TINY
 from serving.parts import ENGINE, OBVIOUS, RECEIVE, Cell, Findings
 from serving.tls_files import Transport
 
@@ -36,7 +36,8 @@ CPU_RATIOS: Final = (  # what is divided by what: requests per CPU-second of the
     ("half_plus_two, TLS: nothing compiled / grpcio sync", (TINY, TLS, CFFI), (TINY, TLS, REFERENCE.title), ">= 3"),
     ("half_plus_two: TLS / MLServer plaintext", (TINY, TLS, C), (TINY, PLAIN, MLSERVER.title), ">= 10"),
     ("half_plus_two: TLS / Triton plaintext", (TINY, TLS, C), (TINY, PLAIN, TRITON.title), ">= 6"),
-    ("150k floats as JSON, TLS / orjson + numpy", (JSON, TLS, BEST.title), (JSON, TLS, OBVIOUS), ">= 4"),
+    ("150k floats as JSON, TLS: one list / orjson + numpy", (JSON, TLS, BEST.title), (JSON, TLS, OBVIOUS), ">= 4"),
+    ("the same, an image / orjson + numpy", (JSON_IMAGE, TLS, BEST.title), (JSON_IMAGE, TLS, OBVIOUS), ">= 4"),
     ("602 KB, TLS: C codec / grpcio sync", (IMAGE, TLS, C), (IMAGE, TLS, REFERENCE.title), ">= 2.5"),
 )
 

@@ -87,7 +87,7 @@ def test_targets_are_ratios_of_what_was_measured_and_none_without_it():
     assert found["half_plus_two, TLS: C codec / grpcio sync"] == (10, True)
     assert found["602 KB, TLS: floor (receive + engine) / served CPU"] == (0.7, False)
     assert found["half_plus_two: TLS / MLServer plaintext"] == (None, None)
-    assert len(found) == 9
+    assert len(found) == 10
 
 
 def test_the_results_are_json_with_the_machine_and_a_picture(tmp_path):

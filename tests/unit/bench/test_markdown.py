@@ -27,7 +27,7 @@ def test_costs_targets_and_what_is_missing_are_said():
     text = tables(WRITTEN)
     assert "| half_plus_two, 3 floats: CPU µs a request | in process | TLS |" in text
     assert "| ours |  | 20 |" in text
-    assert "| 150k floats as JSON: CPU ms a request | TLS |\n|---|---|\n| ours | 3.21 |" in text
+    assert "| 150k floats as JSON, one list: CPU ms a request | TLS |\n|---|---|\n| ours | 3.21 |" in text
     assert "| a / b | ≥ 5 | 4.5 x | **no** |" in text
     assert "| memory | ≤ 100 | not measured |  |" in text
     assert "Missing in this run: MLServer." in text
