@@ -182,7 +182,7 @@ CHILD = """
 import os, pathlib, signal, sys, time
 place = pathlib.Path(os.environ["STRONGROOM_SIBLINGS"]) / (os.environ["STRONGROOM_PROCESS"] + ".sock")
 with open(place.parent / "log", "a") as log: log.write(os.environ["STRONGROOM_PROCESS"] + "\\n")
-signal.signal(signal.SIGTERM, lambda *_: (place.unlink(), sys.exit(0)))
+signal.signal(signal.SIGTERM, lambda *_: (place.unlink(missing_ok=True), sys.exit(0)))
 {start}
 place.touch()
 while True: time.sleep(0.01)
