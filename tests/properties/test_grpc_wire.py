@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import StrongroomError
-from strongroom.serving.grpc_wire import encoding_of, expanded, is_grpc, timeout_of
+from strongroom.serving.fronts.grpc_wire import encoding_of, expanded, is_grpc, timeout_of
 
 LIMIT = 1000
 

@@ -1,11 +1,10 @@
-"""The model server: TensorFlow Serving's gRPC and REST over TLS that ends in this process.
+"""The model server: TensorFlow Serving's gRPC, REST, flags and files, over TLS that ends in this process.
 
 Law of this room: fronts convert, call the dataplane, and convert back; they never see an engine. The event loop never
-waits for an engine, a file or the broker. Nothing listens before it has key and certificate, and nothing readable
-reaches a disk.
+waits for a file, the broker, or an engine that is not quick. Nothing listens before it has key and certificate (but for
+probes), and nothing readable reaches a disk.
 
-`flags`, `options` what was asked for · `assembly` what follows from it · `identity`, `tls` who this is · `versions`,
-`completeness`, `loading`, `registry`, `model`, `manager` which models · `engines` how they run · `dataplane` the one
-way to them · `grpc_front`, `rest_front`, `rest_routes`, `http1` the fronts · `evidence` what this process can prove ·
-`status` what requests end in · `server` start to stop.
+`server` start to stop · `options`, `flags` what was asked for · `assembly` what follows from it · `fronts` listeners and
+connections · `http2` HTTP/2 without I/O · `requests` from a message to its answer · `models` versions and their lives ·
+`batching` which requests run together · `engines` how they run · `operations` keys, readiness, metrics, processes.
 """

@@ -13,17 +13,17 @@ from pathlib import Path
 from strongroom.pki import disk
 from strongroom.secret import Secret
 from strongroom.serving.batching import Runner, make_runner
-from strongroom.serving.completeness import PlainGate, SealedGate
 from strongroom.serving.engines import Engine, EngineOptions
 from strongroom.serving.engines.choice import AUTO, PLATFORMS
-from strongroom.serving.identity import read_owner_key
-from strongroom.serving.loading import PlainLoader, SealedLoader
-from strongroom.serving.metrics import Metrics
-from strongroom.serving.model import Source
+from strongroom.serving.models.completeness import PlainGate, SealedGate
+from strongroom.serving.models.loading import PlainLoader, SealedLoader
+from strongroom.serving.models.model import Source
+from strongroom.serving.models.registry import Runners
+from strongroom.serving.models.versions import Candidate
+from strongroom.serving.models.warmup import Preparation
+from strongroom.serving.operations.identity import read_owner_key
+from strongroom.serving.operations.metrics import Metrics
 from strongroom.serving.options import BatchingOptions, Options, RuntimeOptions
-from strongroom.serving.registry import Runners
-from strongroom.serving.versions import Candidate
-from strongroom.serving.warmup import Preparation
 from strongroom.tfserving.config import MAX_CONFIG_BYTES, ModelEntry, parse_session_config
 from strongroom.tfserving.config_batching import (
     FILE_OF_A_VERSION,

@@ -23,23 +23,23 @@ from strongroom.secret import Secret
 from strongroom.serving import loops
 from strongroom.serving.allocator import keep_memory
 from strongroom.serving.assembly import runners, sources
-from strongroom.serving.dataplane import Dataplane
-from strongroom.serving.evidence import Evidence
-from strongroom.serving.identity import load_tls, obtain_key, platform_of
-from strongroom.serving.listening import listening
-from strongroom.serving.manager import ModelManager
-from strongroom.serving.metrics import Metrics
-from strongroom.serving.operating import health, leased, operations
-from strongroom.serving.operations import Operations
+from strongroom.serving.fronts.listening import listening
+from strongroom.serving.models.manager import ModelManager
+from strongroom.serving.models.versions import list_versions
+from strongroom.serving.operations.evidence import Evidence
+from strongroom.serving.operations.identity import load_tls, obtain_key, platform_of
+from strongroom.serving.operations.metrics import Metrics
+from strongroom.serving.operations.operating import health, leased, operations
+from strongroom.serving.operations.operator_routes import Operations
+from strongroom.serving.operations.processes import end_with_parent, supervise
+from strongroom.serving.operations.readiness import Readiness
+from strongroom.serving.operations.siblings import Place, Routes, Siblings, SummingRoutes, among
 from strongroom.serving.options import Options
-from strongroom.serving.processes import end_with_parent, supervise
-from strongroom.serving.readiness import Readiness
-from strongroom.serving.rest_routes import RestRoutes
-from strongroom.serving.rpc import Rpc
-from strongroom.serving.siblings import Place, Routes, Siblings, SummingRoutes, among
+from strongroom.serving.requests.dataplane import Dataplane
+from strongroom.serving.requests.rest_routes import RestRoutes
+from strongroom.serving.requests.rpc import Rpc
 from strongroom.serving.threads import in_thread
 from strongroom.serving.tls import ServerTls
-from strongroom.serving.versions import list_versions
 from strongroom.tfserving.config import ModelEntry, ServerConfig
 
 COLLECT_EVERY: Final = 10_000  # objects; requests leave no cycles behind, so that looking for them is mostly in vain

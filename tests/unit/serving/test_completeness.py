@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from strongroom.serving import completeness
-from strongroom.serving.completeness import (
+from strongroom.serving.models import completeness
+from strongroom.serving.models.completeness import (
     LOOK_AGAIN_S,
     QUIET_S,
     STILL_CHANGING,
@@ -15,7 +15,7 @@ from strongroom.serving.completeness import (
     last_change_s,
     missing_shards,
 )
-from strongroom.serving.versions import Candidate
+from strongroom.serving.models.versions import Candidate
 from strongroom.tfserving.messages import SavedModel
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from strongroom.errors import BadInput, Refused, StrongroomError, Tampered, Unreachable
 from strongroom.serving.batching import ModelRunner
-from strongroom.serving.dataplane import Dataplane, Query
-from strongroom.serving.registry import ModelVersions, Served, _Life
+from strongroom.serving.models.registry import ModelVersions, Served, _Life
+from strongroom.serving.requests.dataplane import Dataplane, Query
 from strongroom.serving.status import (
     BadRequest,
     ClientNotAuthenticated,

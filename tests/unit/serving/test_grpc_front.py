@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from grpc._cython.cygrpc import ExecuteBatchError
 
-from strongroom.serving.dataplane import Dataplane
 from strongroom.serving.engines import EngineOptions
-from strongroom.serving.grpc_front import GrpcFront, GrpcSettings
-from strongroom.serving.loading import PlainLoader
-from strongroom.serving.registry import ModelVersions
-from strongroom.serving.rpc import Rpc
+from strongroom.serving.fronts.grpc_front import GrpcFront, GrpcSettings
+from strongroom.serving.models.loading import PlainLoader
+from strongroom.serving.models.registry import ModelVersions
+from strongroom.serving.models.versions import latest, list_versions
+from strongroom.serving.requests.dataplane import Dataplane
+from strongroom.serving.requests.rpc import Rpc
 from strongroom.serving.tls import ServerTls
-from strongroom.serving.versions import latest, list_versions
 from strongroom.tfserving import (
     GET_MODEL_METADATA,
     GET_MODEL_STATUS,

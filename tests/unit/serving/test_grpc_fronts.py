@@ -16,14 +16,14 @@ from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError
 
 from strongroom.errors import StrongroomError
-from strongroom.serving.connection_age import Lifetime
-from strongroom.serving.fast_front import HTTP2, speaking
-from strongroom.serving.front import Front, Patience
-from strongroom.serving.grpc_front import GrpcFront, GrpcSettings
-from strongroom.serving.health_service import CHECK, WATCH, Health
+from strongroom.serving.fronts.connection_age import Lifetime
+from strongroom.serving.fronts.fast_front import HTTP2, speaking
+from strongroom.serving.fronts.front import Front, Patience
+from strongroom.serving.fronts.grpc_front import GrpcFront, GrpcSettings
+from strongroom.serving.fronts.health_service import CHECK, WATCH, Health
+from strongroom.serving.fronts.http2_front import Offer
+from strongroom.serving.fronts.reflection import Reflection
 from strongroom.serving.http2 import SessionSettings
-from strongroom.serving.http2_front import Offer
-from strongroom.serving.reflection import Reflection
 from strongroom.serving.status import BadRequest
 from strongroom.serving.tls import ServerTls, client_check
 from strongroom.tfserving import messages
@@ -233,7 +233,7 @@ def test_a_watcher_that_sends_garbage_is_refused(channel):
 def test_reflection_lists_services_and_describes_them(channel, version):
     from google.protobuf import descriptor_pb2, descriptor_pool
 
-    from strongroom.serving import reflection
+    from strongroom.serving.fronts import reflection
 
     request, response = reflection._ServerReflectionRequest, reflection._ServerReflectionResponse
     questions = [
@@ -375,7 +375,7 @@ def test_what_grpcio_leaves_open_is_answered_as_the_protocol_says(front_with, re
 
 
 def test_every_error_of_a_call_is_in_the_catalogue():
-    from strongroom.serving.grpc_wire import MessageTooLarge, UnknownEncoding, encoding_of, expanded, timeout_of
+    from strongroom.serving.fronts.grpc_wire import MessageTooLarge, UnknownEncoding, encoding_of, expanded, timeout_of
     from strongroom.serving.status import BadCall, code_of
 
     cases = [

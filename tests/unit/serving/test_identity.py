@@ -18,9 +18,9 @@ from strongroom.errors import BadInput, StrongroomError
 from strongroom.pki.signing import BadSigningKey
 from strongroom.platforms import PlatformAbsent
 from strongroom.secret import Secret
-from strongroom.serving import identity
 from strongroom.serving.flags import options_of
-from strongroom.serving.identity import (
+from strongroom.serving.operations import identity
+from strongroom.serving.operations.identity import (
     BrokerNotReached,
     KeyNotReleased,
     load_tls,
@@ -28,8 +28,8 @@ from strongroom.serving.identity import (
     platform_of,
     read_owner_key,
 )
+from strongroom.serving.operations.readiness import Readiness
 from strongroom.serving.options import BadOptions
-from strongroom.serving.readiness import Readiness
 
 
 class SomePlatform:

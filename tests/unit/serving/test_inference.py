@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from strongroom.serving.dataplane import Dataplane
-from strongroom.serving.metrics import Metrics
-from strongroom.serving.registry import Served
-from strongroom.serving.rpc import Rpc
+from strongroom.serving.models.registry import Served
+from strongroom.serving.operations.metrics import Metrics
+from strongroom.serving.requests.dataplane import Dataplane
+from strongroom.serving.requests.rpc import Rpc
 from strongroom.serving.status import BadRequest, NotServed, status_of
 from strongroom.tfserving import Code, DataType, Signature, TensorSpec, messages
 
@@ -254,7 +254,7 @@ def test_signatures_are_held_to_their_methods_where_one_wants_that(world):
 
 
 def test_the_error_for_another_method_has_its_code():
-    from strongroom.serving.request_checks import check_method
+    from strongroom.serving.requests.request_checks import check_method
     from strongroom.serving.status import UnexpectedMethod
 
     with pytest.raises(UnexpectedMethod) as caught:

@@ -7,8 +7,8 @@ import pytest
 
 from strongroom.broker.client import BrokerRefused, BrokerUnreachable
 from strongroom.secret import Secret
-from strongroom.serving.dataplane import Dataplane, Query
-from strongroom.serving.lease import KeyLease, LeaseLost
+from strongroom.serving.operations.lease import KeyLease, LeaseLost
+from strongroom.serving.requests.dataplane import Dataplane, Query
 from strongroom.serving.status import code_of
 from strongroom.tfserving.codes import Code
 

@@ -12,8 +12,8 @@ from strongroom.bundles import BundleIncomplete, BundleSignatureInvalid, NotABun
 from strongroom.errors import StrongroomError
 from strongroom.secret import Secret
 from strongroom.serving.engines import EngineOptions, ModelNotLoadable
-from strongroom.serving.loading import PlainLoader, SealedLoader
-from strongroom.serving.versions import Candidate
+from strongroom.serving.models.loading import PlainLoader, SealedLoader
+from strongroom.serving.models.versions import Candidate
 from strongroom.tfserving.saved_model import BadSavedModel
 
 OPTIONS = EngineOptions(intra_op_threads=1)

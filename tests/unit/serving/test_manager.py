@@ -11,13 +11,13 @@ import pytest
 from google.protobuf import text_format
 
 from strongroom.bundles import NotABundle
-from strongroom.serving.completeness import PlainGate, SealedGate
-from strongroom.serving.dataplane import Dataplane, Query
 from strongroom.serving.engines import EngineOptions
 from strongroom.serving.flags import options_of
-from strongroom.serving.loading import PlainLoader, SealedLoader
-from strongroom.serving.manager import LabelsUnknown, ModelManager, NothingToServe
-from strongroom.serving.model import Source
+from strongroom.serving.models.completeness import PlainGate, SealedGate
+from strongroom.serving.models.loading import PlainLoader, SealedLoader
+from strongroom.serving.models.manager import LabelsUnknown, ModelManager, NothingToServe
+from strongroom.serving.models.model import Source
+from strongroom.serving.requests.dataplane import Dataplane, Query
 from strongroom.serving.status import BadRequest, ModelsNotAvailable, code_of
 from strongroom.tfserving import State, messages
 from strongroom.tfserving.codes import Code

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from strongroom.serving.metrics import Metrics, states_reading
-from strongroom.serving.metrics_text import Family, exposition, prometheus_name, summed
+from strongroom.serving.operations.metrics import Metrics, states_reading
+from strongroom.serving.operations.metrics_text import Family, exposition, prometheus_name, summed
 from strongroom.tfserving.codes import Code
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from strongroom.serving.metrics import Metrics
-from strongroom.serving.operations import Operations
-from strongroom.serving.readiness import Readiness
+from strongroom.serving.operations.metrics import Metrics
+from strongroom.serving.operations.operator_routes import Operations
+from strongroom.serving.operations.readiness import Readiness
 from strongroom.tfserving.codes import Code
 from strongroom.tfserving.status import State, VersionStatus
 

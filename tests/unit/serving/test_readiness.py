@@ -3,8 +3,8 @@
 import asyncio
 import http.client
 
-from strongroom.serving.health_port import health_port
-from strongroom.serving.readiness import Readiness
+from strongroom.serving.fronts.health_port import health_port
+from strongroom.serving.operations.readiness import Readiness
 
 
 def test_a_server_without_reasons_is_ready():

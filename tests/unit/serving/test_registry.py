@@ -9,10 +9,10 @@ import pytest
 
 from strongroom.bundles import BundleIncomplete
 from strongroom.serving.engines import EngineOptions, ModelNotLoadable
-from strongroom.serving.loading import PlainLoader
-from strongroom.serving.registry import MAX_ENDED, ModelVersions, Pools, Retry
-from strongroom.serving.tickets import awaited
-from strongroom.serving.versions import Candidate, latest, list_versions
+from strongroom.serving.models.loading import PlainLoader
+from strongroom.serving.models.registry import MAX_ENDED, ModelVersions, Pools, Retry
+from strongroom.serving.models.versions import Candidate, latest, list_versions
+from strongroom.serving.requests.tickets import awaited
 from strongroom.tfserving import State
 from strongroom.tfserving.codes import Code
 

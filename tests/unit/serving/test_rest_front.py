@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from strongroom.serving.rest_front import MAX_PIPELINED, Answer, RestFront, RestSettings
+from strongroom.serving.fronts.rest_front import MAX_PIPELINED, Answer, RestFront, RestSettings
 from strongroom.serving.tls import ServerTls, client_check
 
 

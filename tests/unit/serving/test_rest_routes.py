@@ -10,17 +10,17 @@ import pytest
 
 from strongroom.attestation.binding import report_data_for
 from strongroom.platforms import QuoteUnavailable
-from strongroom.serving.dataplane import Dataplane
 from strongroom.serving.engines import EngineOptions
-from strongroom.serving.evidence import MAX_WAITING, Evidence
 from strongroom.serving.http1 import Request
-from strongroom.serving.loading import PlainLoader
-from strongroom.serving.metrics import Metrics
-from strongroom.serving.operations import Operations
-from strongroom.serving.readiness import Readiness
-from strongroom.serving.registry import ModelVersions
-from strongroom.serving.rest_routes import RestRoutes
-from strongroom.serving.versions import latest, list_versions
+from strongroom.serving.models.loading import PlainLoader
+from strongroom.serving.models.registry import ModelVersions
+from strongroom.serving.models.versions import latest, list_versions
+from strongroom.serving.operations.evidence import MAX_WAITING, Evidence
+from strongroom.serving.operations.metrics import Metrics
+from strongroom.serving.operations.operator_routes import Operations
+from strongroom.serving.operations.readiness import Readiness
+from strongroom.serving.requests.dataplane import Dataplane
+from strongroom.serving.requests.rest_routes import RestRoutes
 from strongroom.tfserving.json_response import NonFinite
 
 NONCE = "ab" * 32

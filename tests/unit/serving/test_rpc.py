@@ -2,8 +2,8 @@
 
 import pytest
 
-from strongroom.serving.dataplane import Dataplane
-from strongroom.serving.rpc import Rpc
+from strongroom.serving.requests.dataplane import Dataplane
+from strongroom.serving.requests.rpc import Rpc
 from strongroom.serving.status import status_of
 from strongroom.tfserving import GET_MODEL_STATUS, GetModelStatusRequest, ModelSpec
 

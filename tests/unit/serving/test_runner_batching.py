@@ -8,9 +8,9 @@ import pytest
 
 from strongroom.serving.batching import ModelRunner, make_runner
 from strongroom.serving.batching.audit import TRIALS
-from strongroom.serving.metrics import Metrics
+from strongroom.serving.operations.metrics import Metrics
+from strongroom.serving.requests.tickets import awaited
 from strongroom.serving.status import BadRequest, NotSplittable, QueueFull
-from strongroom.serving.tickets import awaited
 from strongroom.tfserving import DataType, Signature, TensorSpec
 from strongroom.tfserving.config_batching import BatchingSettings
 

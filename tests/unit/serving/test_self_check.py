@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from strongroom.attestation import TcbStatus
 from strongroom.platforms.simulated import EnclaveIdentity, Rehearsal, World
-from strongroom.serving.self_check import self_check
+from strongroom.serving.operations.self_check import self_check
 
 ENCLAVE = EnclaveIdentity(mr_enclave=b"\xe1" * 32, mr_signer=b"\x51" * 32, isv_prod_id=7, isv_svn=3)
 

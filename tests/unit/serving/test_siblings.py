@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from strongroom.serving.fronts.rest_front import Answer
 from strongroom.serving.http1 import Request
-from strongroom.serving.metrics import Metrics
-from strongroom.serving.processes import Parent
-from strongroom.serving.rest_front import Answer
-from strongroom.serving.siblings import (
+from strongroom.serving.operations.metrics import Metrics
+from strongroom.serving.operations.processes import Parent
+from strongroom.serving.operations.siblings import (
     FOLDER,
     MAX_CONFIG_BYTES,
     NUMBER,
@@ -238,7 +238,7 @@ def test_a_start_that_fails_ends_the_server_with_its_status(tmp_path):
 
 
 def test_the_folder_is_for_this_user_alone(tmp_path, monkeypatch):
-    from strongroom.serving import processes
+    from strongroom.serving.operations import processes
 
     seen = []
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from strongroom.serving.requests.tickets import Deadlines, awaited, tell
 from strongroom.serving.status import BadRequest, TooSlow
-from strongroom.serving.tickets import Deadlines, awaited, tell
 
 
 class Request:

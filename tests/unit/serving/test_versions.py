@@ -2,7 +2,7 @@
 
 import pytest
 
-from strongroom.serving.versions import fingerprint, latest, list_versions
+from strongroom.serving.models.versions import fingerprint, latest, list_versions
 
 
 def numbers(listing):

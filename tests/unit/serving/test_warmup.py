@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from strongroom.serving.engines import EngineOptions, MemoryFiles
-from strongroom.serving.loading import PlainLoader, SealedLoader
-from strongroom.serving.metrics import Metrics
+from strongroom.serving.models.loading import PlainLoader, SealedLoader
+from strongroom.serving.models.versions import Candidate
+from strongroom.serving.models.warmup import MAX_RECORDS, WARMUP_FILE, BadWarmup, Preparation
+from strongroom.serving.operations.metrics import Metrics
 from strongroom.serving.status import EngineFailed, code_of
-from strongroom.serving.versions import Candidate
-from strongroom.serving.warmup import MAX_RECORDS, WARMUP_FILE, BadWarmup, Preparation
 from strongroom.tfserving import Code, DataType, Signature, TensorSpec
 from strongroom.tfserving.messages import Input, PredictionLog
 from strongroom.tfserving.tensors import array_to_tensor

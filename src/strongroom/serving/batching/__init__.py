@@ -13,8 +13,8 @@ from typing import Protocol
 from strongroom.serving.batching.jobs import Done, Outputs
 from strongroom.serving.batching.runner import ModelRunner
 from strongroom.serving.engines.base import Engine
-from strongroom.serving.metrics import Metrics
-from strongroom.serving.tickets import Ticket
+from strongroom.serving.operations.metrics import Metrics
+from strongroom.serving.requests.tickets import Ticket
 from strongroom.tfserving.config_batching import BatchingSettings
 from strongroom.tfserving.datatypes import Array
 

@@ -18,7 +18,7 @@ from strongroom.serving.batching.jobs import Job, Outcome, Outputs
 from strongroom.serving.batching.pace import BatchLimit, Quickness
 from strongroom.serving.batching.plan import can_share
 from strongroom.serving.engines.base import Engine
-from strongroom.serving.metrics import Metrics
+from strongroom.serving.operations.metrics import Metrics
 from strongroom.serving.status import EngineFailed, NotSplittable
 from strongroom.tfserving.config_batching import BatchingSettings
 from strongroom.tfserving.datatypes import Array

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from strongroom.errors import StrongroomError
+from strongroom.serving.requests.tickets import tell
 from strongroom.serving.status import Overloaded
-from strongroom.serving.tickets import tell
 from strongroom.tfserving.datatypes import Array
 
 Outputs: TypeAlias = Mapping[str, Array]

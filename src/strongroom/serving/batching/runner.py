@@ -20,10 +20,10 @@ from strongroom.serving.batching.jobs import Done, Job, Outcome, Outputs, Room, 
 from strongroom.serving.batching.plan import Batches, Key, key_of, rows_of
 from strongroom.serving.batching.thread import EngineThreads
 from strongroom.serving.engines.base import Engine
-from strongroom.serving.metrics import Metrics
+from strongroom.serving.operations.metrics import Metrics
+from strongroom.serving.requests.tickets import Ticket
 from strongroom.serving.status import BadRequest, NotSplittable, Overloaded
 from strongroom.serving.threads import in_thread
-from strongroom.serving.tickets import Ticket
 from strongroom.tfserving.config_batching import BatchingSettings
 from strongroom.tfserving.datatypes import Array
 

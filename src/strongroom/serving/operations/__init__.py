@@ -1,0 +1,1 @@
+"""What the operator and the owner are concerned with: keys and leases, readiness, metrics, several processes."""
