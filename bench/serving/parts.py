@@ -20,6 +20,7 @@ from serving.saturation import Saturation, saturation
 from serving.tls_files import Transport
 
 ENGINE, RECEIVE, OBVIOUS = "engine in process", "TLS receive, discarded", "orjson + numpy on uvicorn"
+IN_TURNS = f"{BEST.title}, in turns with that"
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,15 @@ def side_by_side(
 
 
 def floor_part(findings: Findings, setting: Setting) -> None:
-    """Receive 602 KB over TLS and throw it away."""
-    setting.say("602 KB over TLS, received and discarded")
-    with findings.noting(RECEIVE):
-        found = floors.tls_receive(IMAGE, setting.folder, setting.effort)
-        findings.cells[Cell(IMAGE.name, Transport.TLS.value, RECEIVE)] = found
+    """Receive 602 KB over TLS and throw it away, in turns with our server: what neighbours do, they do to both."""
+    setting.say("602 KB over TLS, received and discarded, in turns with ours")
+    tls = Transport.TLS
+    with findings.noting(RECEIVE), ExitStack() as stack:
+        floor = stack.enter_context(floors.receiver(IMAGE, setting.folder))
+        server, target = stack.enter_context(BEST.serving(IMAGE, tls, setting.folder))
+        found = measure([floor, Contestant(server, lambda count: ask(target, count))], setting.effort)
+        for name, each in zip((RECEIVE, IN_TURNS), found, strict=True):
+            findings.cells[Cell(IMAGE.name, tls.value, name)] = each
 
 
 def json_part(findings: Findings, setting: Setting) -> None:

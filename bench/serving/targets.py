@@ -9,7 +9,7 @@ from typing import Final
 from harness import meets
 from serving.fronts import BEST, MLSERVER, OURS, REFERENCE, TRITON
 from serving.models import IMAGE, JSON, JSON_IMAGE, TINY
-from serving.parts import ENGINE, OBVIOUS, RECEIVE, Cell, Findings
+from serving.parts import ENGINE, IN_TURNS, OBVIOUS, RECEIVE, Cell, Findings
 from serving.tls_files import Transport
 
 C, CFFI = OURS[0].title, OURS[1].title
@@ -53,7 +53,7 @@ def targets(findings: Findings) -> Iterator[Target]:
         mine, theirs = cpu_us(model.name, transport, server), cpu_us(other_model.name, other_transport, other)
         yield Target(measure, "x", wanted, _rounded(theirs / mine if mine and theirs else None))
     receive, engine, served = (
-        cpu_us(IMAGE.name, TLS, RECEIVE), cpu_us(IMAGE.name, "", ENGINE), cpu_us(IMAGE.name, TLS, C)
+        cpu_us(IMAGE.name, TLS, RECEIVE), cpu_us(IMAGE.name, "", ENGINE), cpu_us(IMAGE.name, TLS, IN_TURNS)
     )  # fmt: skip
     floor = (receive + engine) / served if receive and engine and served else None
     yield Target("602 KB, TLS: floor (receive + engine) / served CPU", "x", ">= 0.8", _rounded(floor))
