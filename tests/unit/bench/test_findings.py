@@ -11,7 +11,7 @@ from serving import results
 from serving.load import Run
 from serving.measure import QUICK, Contestant, Effort, Measured, measure
 from serving.models import IMAGE, TINY
-from serving.parts import ENGINE, RECEIVE, Cell, Findings
+from serving.parts import ENGINE, IN_TURNS, RECEIVE, Cell, Findings
 from serving.plot import plot
 from serving.processes import Server, tree
 from serving.requests import (
@@ -80,7 +80,7 @@ def test_targets_are_ratios_of_what_was_measured_and_none_without_it():
     findings = Findings()
     findings.cells[Cell("tiny", "TLS", C)] = measured(20)
     findings.cells[Cell("tiny", "TLS", REFERENCE.title)] = measured(200)
-    findings.cells[Cell("image", "TLS", C)] = measured(500)
+    findings.cells[Cell("image", "TLS", IN_TURNS)] = measured(500)
     findings.cells[Cell("image", "TLS", RECEIVE)] = measured(250)
     findings.cells[Cell("image", "", ENGINE)] = measured(100)
     found = {each.measure: (each.value, each.holds) for each in targets(findings)}

@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -74,14 +75,15 @@ class Parent:
         return self._status
 
     def stop(self) -> None:
-        """Let every child drain and end."""
-        self._stopping.set()
-        self._tell(signal.SIGTERM)
+        """Let every child drain and end; the second time nothing happens."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._tell(signal.SIGTERM)
 
     def _tell(self, number: signal.Signals) -> None:
         for child in self._running.values():
             if child.returncode is None:
-                child.send_signal(number)
+                _send(child, number)
 
     async def _keep(self, number: int) -> None:
         """Run one child after the other at a place until the server stops."""
@@ -108,8 +110,14 @@ class Parent:
         child = await asyncio.create_subprocess_exec(*self.words, env=environ, stdin=asyncio.subprocess.DEVNULL)
         self._running[place.number] = child
         if self._stopping.is_set():
-            child.send_signal(signal.SIGTERM)  # it was started while the others were told
+            _send(child, signal.SIGTERM)  # it was started while the others were told
         status = await child.wait()
         if self._stopping.is_set() and status == -signal.SIGTERM:
             return 0  # it was told to stop before it had begun
         return status if status >= 0 else 128 - status
+
+
+def _send(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal past `Popen.send_signal`, which may take an ended child's status away from the loop (gh-127049)."""
+    with suppress(ProcessLookupError):
+        os.kill(child.pid, number)
