@@ -21,6 +21,7 @@ from strongroom.tfserving.tensors import encode_shape, encode_tensor, length_del
 
 MAX_FORMS: Final = 256
 MAX_HEADS: Final = 1024
+LARGE_BYTES: Final = 64 * 1024  # of a request, for which a copy of its values counts
 _MAX_OF_ONE_LENGTH: Final = 4
 _MAX_FIXED_BYTES: Final = 1024
 _JOIN_WITHOUT_COPY_FROM: Final = 16 * 1024  # bytes; a view costs more than a copy of a few
@@ -34,6 +35,7 @@ class _Form:
     spans: Sequence[tuple[str, np.dtype[np.generic], tuple[int, ...] | None, int, int]]
     call: PredictCall
     memo: Memo
+    place: int
 
     def fits(self, data: bytes | memoryview) -> bool:
         for start, stop, expected in self.fixed:  # noqa: SIM110  # `all` over a generator costs twice as much
@@ -54,10 +56,15 @@ class _Form:
 
 
 class PredictForms:
-    """Parses PredictRequests, remembering their forms; encodes PredictResponses, remembering their heads."""
+    """Parses PredictRequests, remembering their forms; encodes PredictResponses, remembering their heads.
+
+    `place` is where the values of the largest input began in the last large request, so that a front can put the next
+    one into memory where these values need no copy.
+    """
 
     def __init__(self, *, outputs_as_content: bool = False) -> None:
         self._as_content = outputs_as_content
+        self.place = 0
         self._by_length: dict[int, list[_Form]] = {}
         self._count = 0
         self._heads: dict[tuple[str, DataType, tuple[int, ...]], bytes | None] = {}
@@ -67,8 +74,12 @@ class PredictForms:
         """Return a PredictRequest, its values views of `data` where they can be. Raises BadMessage."""
         for form in self._by_length.get(len(data), ()):
             if form.fits(data):
+                if len(data) >= LARGE_BYTES:
+                    self.place = form.place
                 return form.read(data)
         call, spans = parse_and_locate(data)
+        if len(data) >= LARGE_BYTES:
+            self.place = _place(spans)
         if spans:
             self._remember(data, call, spans)
         return call
@@ -111,7 +122,8 @@ class PredictForms:
             self._count -= 1
         own = PredictCall(model_spec=call.model_spec, output_filter=call.output_filter, inputs={}, memo=None)
         memo = Memo({span.name: span.kind for span in spans})
-        forms.append(_Form(fixed=fixed, spans=[_reading(span) for span in spans], call=own, memo=memo))
+        reading = [_reading(span) for span in spans]
+        forms.append(_Form(fixed=fixed, spans=reading, call=own, memo=memo, place=_place(spans)))
         self._count += 1
 
     def _head(self, alias: str, kind: DataType, shape: tuple[int, ...]) -> bytes | None:
@@ -135,6 +147,11 @@ class PredictForms:
             self._specs.clear()
         made = self._specs[name, version, signature_name] = length_delimited(2, spec.SerializeToString())
         return made
+
+
+def _place(spans: Sequence[Span]) -> int:
+    """Return where the values of the largest input begin."""
+    return max(spans, key=lambda span: span.stop - span.start).start if spans else 0
 
 
 def _entry_head(alias: str, tensor_bytes: int) -> bytes:

@@ -65,7 +65,7 @@ def is_grpc(content_type: bytes) -> bool:
     return head == b"application/grpc" and content_type[16:17] in {b"", b"+", b";"}
 
 
-def expanded(message: bytes, encoding: bytes, *, max_bytes: int) -> bytes:
+def expanded(message: bytes | memoryview, encoding: bytes, *, max_bytes: int) -> bytes:
     """Return a message whose compressed-flag is set without its compression, of `max_bytes` at most.
 
     Raises BadCall, MessageTooLarge.

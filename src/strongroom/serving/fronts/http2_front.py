@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -24,6 +24,7 @@ from strongroom.serving.fronts.rest_front import SMALL_ANSWER_BYTES, TOO_MANY_AN
 from strongroom.serving.fronts.streams import Opener
 from strongroom.serving.http1 import Request as HttpRequest
 from strongroom.serving.http2 import (
+    ALIGNED_FROM_BYTES,
     Cancelled,
     ConnectionFailed,
     Data,
@@ -51,6 +52,7 @@ class Offer:
     methods: Mapping[str, Method] = field(default_factory=dict)
     streams: Mapping[str, Opener] = field(default_factory=dict)
     rest: Answerer | None = None
+    place: Callable[[], int] = lambda: 0  # where the tensor of a large message begins, as far as is known
     max_message_bytes: int
     settings: SessionSettings
     lifetime: Lifetime
@@ -85,6 +87,7 @@ class Http2:
         self._connection, self._offer = connection, offer
         self._methods = offer.methods
         self._session = open_session(offer.settings)
+        self._session.align = offer.place()
         self._ageing = Ageing(connection, self._session, offer.lifetime)
         self._calls: dict[int, Ticket | None] = {}
         self._tasks: dict[int, asyncio.Future[Answer]] = {}
@@ -233,10 +236,12 @@ class Http2:
             return
         self._calls[stream] = None
         ticket = method(message, deadline, partial(self._reply, stream))
+        if len(message) >= ALIGNED_FROM_BYTES:
+            self._session.align = self._offer.place()
         if ticket is not None and stream in self._calls:
             self._calls[stream] = ticket
 
-    def _checked(self, request: Request, plan: _Plan) -> bytes | None:
+    def _checked(self, request: Request, plan: _Plan) -> bytes | memoryview | None:
         """Return the message of a call that is out of the ordinary, or answer it and return None."""
         try:
             if request.method != "POST":

@@ -59,7 +59,7 @@ async def listening(
     Raises OSError where an address cannot be used, Http2Unavailable, and what TLS refuses.
     """
     methods, streams, health = _services(options, rpc, ready)
-    listeners = _Listeners(options, tls, methods=methods, streams=streams, rest=routes.answer)
+    listeners = _Listeners(options, tls, methods=methods, streams=streams, rest=routes.answer, place=rpc.tensor_place)
     looking = asyncio.create_task(_look(health))
     try:
         await listeners.open()
@@ -114,6 +114,7 @@ class _Listeners:
     methods: Mapping[str, Method]
     streams: Mapping[str, Opener]
     rest: Answerer
+    place: Callable[[], int]
     stops: list[Callable[[float], Awaitable[None]]] = field(default_factory=list)
 
     async def open(self) -> None:
@@ -174,6 +175,7 @@ class _Listeners:
             methods=methods,
             streams=streams,
             rest=rest,
+            place=self.place,
             max_message_bytes=_number(arguments, "grpc.max_receive_message_length", limits.max_message_bytes),
             settings=session_settings(self.options, frozenset(streams), grpc=bool(methods)),
             lifetime=Lifetime.of(arguments),

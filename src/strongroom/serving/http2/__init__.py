@@ -6,6 +6,8 @@ differential fuzzer hold them to it.
 """
 
 from strongroom.serving.http2.base import (
+    ALIGNED_FROM_BYTES,
+    ALIGNMENT,
     PREFACE,
     Cancelled,
     ConnectionFailed,
@@ -23,6 +25,8 @@ from strongroom.serving.http2.base import (
 from strongroom.serving.http2.choice import Http2Unavailable, available, implementations, open_session
 
 __all__ = [
+    "ALIGNED_FROM_BYTES",
+    "ALIGNMENT",
     "PREFACE",
     "Cancelled",
     "ConnectionFailed",

@@ -8,6 +8,7 @@ from typing import Final
 from strongroom.serving.http2 import nghttp2_library as n
 from strongroom.serving.http2 import refusals
 from strongroom.serving.http2.base import (
+    ALIGNMENT,
     Cancelled,
     ConnectionFailed,
     Data,
@@ -50,12 +51,24 @@ class Arriving(ABC):
         self._out_bytes = self._data_limit = 0
         self._now = 0.0
         self._over = False
+        self._align = 0
         self.greeted = False
         self.arriving = self.pending_body_bytes = self.unsent_bytes = 0
         self._handed_bytes = self._unconsumed = 0
         held = max(DEFAULT_WINDOW, settings.max_connection_body_bytes)
         self._window = max(DEFAULT_WINDOW, min(settings.connection_window, held))
         self._native = Native(self, settings, window=self._window)
+
+    @property
+    def align(self) -> int:
+        """The place in a message that is to lie well, modulo ALIGNMENT."""
+        return self._align
+
+    @align.setter
+    def align(self, place: int) -> None:
+        if not isinstance(place, int):
+            raise TypeError("align is an int")
+        self._align = place % ALIGNMENT
 
     def _fail(self, code: int, reason: str) -> None:
         if not self._over:
@@ -166,7 +179,7 @@ class Arriving(ABC):
                 self._events.append(Data(number, chunk))
             return
         before = stream.body_bytes
-        fits = stream.take(chunk, limit=self._settings.max_body_bytes)
+        fits = stream.take(chunk, limit=self._settings.max_body_bytes, align=self._align)
         self.pending_body_bytes += stream.body_bytes - before
         self._unconsumed += size
         if not fits:

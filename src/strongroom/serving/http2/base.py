@@ -48,6 +48,8 @@ class Framing(IntEnum):
 class Request(NamedTuple):
     """A whole request: END_STREAM came. Answer it by one of `respond`, `grpc_reply`, `grpc_fail`, `reset`.
 
+    The body is a read-only memoryview (of bytes, contiguous) where it was placed for `Session.align`, else bytes.
+
     A connection that repeats its headers gets the very same `headers` object again (`is`): what a front derives from
     them can be kept beside them. `method` and `path` (with its query) are Latin-1 text.
     """
@@ -56,7 +58,7 @@ class Request(NamedTuple):
     method: str
     path: str
     headers: Headers
-    body: bytes
+    body: bytes | memoryview
     framing: int  # a value of Framing
 
 
@@ -103,6 +105,9 @@ class ConnectionFailed(NamedTuple):
     reason: str
 
 
+ALIGNMENT: Final = 16  # bytes; what the memory of a large bytes object begins at a multiple of
+ALIGNED_FROM_BYTES: Final = 64 * 1024  # messages below it are bytes always: a copy of their tensors costs little
+
 Event: TypeAlias = Request | Opened | Data | Ended | Cancelled | GoneAway | ConnectionFailed
 
 
@@ -129,6 +134,13 @@ class Session(Protocol):
     """One server-side connection. No method raises for what a peer sent; unknown or closed streams are ignored.
 
     Bytes to send arise from every call: ask `send` after each round. Not for use by two threads at once.
+    """
+
+    align: int
+    """The place in a gRPC message that is to lie at a multiple of ALIGNMENT in memory: where its tensor begins.
+
+    It holds for uncompressed messages of ALIGNED_FROM_BYTES and more whose bodies begin after it is set. Any number
+    may be given, and is kept modulo ALIGNMENT; at first it is 0. Content, limits and counters do not depend on it.
     """
 
     def receive(self, data: Buffer, now: float, /) -> list[Event]:

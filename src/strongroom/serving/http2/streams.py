@@ -6,9 +6,12 @@ A body costs memory only as it comes: a length that a peer declares is compared 
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
-from strongroom.serving.http2.base import Framing, Headers
+from strongroom.serving.http2.base import ALIGNED_FROM_BYTES, ALIGNMENT, Framing, Headers
 from strongroom.serving.http2.grpc_frames import PREFIX_BYTES
+
+_BEFORE_BYTES: Final = bytes.__basicsize__ - 1  # of an object's memory, which begins at a multiple of ALIGNMENT
 
 
 class Stream:
@@ -16,6 +19,7 @@ class Stream:
 
     __slots__ = (
         "_answer",
+        "_lead",
         "_pieces",
         "_prefix",
         "answered",
@@ -56,6 +60,7 @@ class Stream:
         self.declared = 0  # bytes of the gRPC message, once its prefix is here
         self._prefix = b""
         self._pieces: list[bytes] = []
+        self._lead = 0  # bytes left free before the body, so that its tensor lies well
         self._answer: deque[memoryview] = deque()
         self.unsent = 0
         self.end_of_answer = False
@@ -66,14 +71,17 @@ class Stream:
         """Whether its content type was gRPC's."""
         return self.streaming or self.framing is not Framing.HTTP
 
-    def take(self, chunk: bytes, *, limit: int) -> bool:
-        """Keep a piece of the body; return False where it is, or says it will be, longer than `limit`."""
+    def take(self, chunk: bytes, *, limit: int, align: int) -> bool:
+        """Keep a piece of the body; return False where it is, or says it will be, longer than `limit`.
+
+        See `Session.align`.
+        """
         if self.framing is Framing.BROKEN:
             return True
         if self.framing is Framing.HTTP:
             if self.body_bytes + len(chunk) > limit:
                 return False
-            self._keep(chunk)
+            self._keep(chunk, align)
             return True
         if len(self._prefix) < PREFIX_BYTES:
             missing = PREFIX_BYTES - len(self._prefix)
@@ -89,17 +97,23 @@ class Stream:
         if self.body_bytes + len(chunk) > self.declared:
             self.framing = Framing.BROKEN
         elif chunk:
-            self._keep(chunk)
+            self._keep(chunk, align)
         return True
 
-    def _keep(self, chunk: bytes) -> None:
+    def _keep(self, chunk: bytes, align: int) -> None:
+        if not self._pieces and self.declared >= ALIGNED_FROM_BYTES and not self._prefix[0]:
+            self._lead = -(_BEFORE_BYTES + align) % ALIGNMENT
         self._pieces.append(chunk)
         self.body_bytes += len(chunk)
 
-    def body(self) -> tuple[bytes, Framing]:
+    def body(self) -> tuple[bytes | memoryview, Framing]:
         """Return the whole body, or the message in it, and what it is."""
-        whole = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces = []
+        pieces, self._pieces = self._pieces, []
+        whole: bytes | memoryview
+        if self._lead:
+            whole = memoryview(b"".join([bytes(self._lead), *pieces]))[self._lead :]
+        else:
+            whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.framing is Framing.HTTP:
             return whole, Framing.HTTP
         complete = len(self._prefix) == PREFIX_BYTES and self.body_bytes == self.declared

@@ -1,7 +1,8 @@
 /* Bodies that arrive: what they cost in memory, and how far the peer's windows open for them.
  *
- * Law: a body is a bytes object that grows with what has come and is handed out as it is. Never more is reserved than
- * 4 KiB and four times what has come, whatever was declared. (To reserve all that a prefix declares was measured: it
+ * Law: a body is a bytes object that grows with what has come and is handed out as it is, or as a view of all but its
+ * first bytes, which are nobody's (below ALIGNMENT of them, zero). Never more is reserved for what comes than 4 KiB and
+ * four times what has come, whatever was declared. (To reserve all that a prefix declares was measured: it
  * saves nothing, since large blocks mostly grow in place.) A connection's window opens only as far as what is held plus
  * what may still come stays within the limit.
  */
@@ -9,6 +10,7 @@
 
 #define FREE_START 4096
 #define FREE_FACTOR 4
+#define ALIGNED_FROM_BYTES (64 * 1024) /* of a message; base.py */
 
 /* Bytes to reserve for a body of which `needed` are here and `expected` are said to come (0: nothing is said). */
 static size_t
@@ -21,24 +23,39 @@ room_for(size_t needed, uint64_t expected, size_t room)
     return room > 0 ? 2 * needed : needed; /* at first: it is mostly the whole */
 }
 
+/* Bytes to leave free before a message, so that its tensor need not be copied: base.Session.align says where that is.
+ * The memory of a large object begins at a multiple of ALIGNMENT, and does so still when it has moved. */
+static size_t
+lead_for(const session *self, const stream *st)
+{
+    if (st->framing == HTTP || st->prefix[0] || st->declared < ALIGNED_FROM_BYTES) {
+        return 0;
+    }
+    return (0 - (offsetof(PyBytesObject, ob_sval) + self->align)) % ALIGNMENT;
+}
+
 static int
-keep(stream *st, const uint8_t *data, size_t size, uint64_t expected)
+keep(const session *self, stream *st, const uint8_t *data, size_t size, uint64_t expected)
 {
     size_t needed = st->body_bytes + size; /* at most max_body, which is far below 2**62 */
     if (st->body == NULL || needed > st->body_room) {
         size_t room = room_for(needed, expected, st->body_room);
         if (st->body == NULL) {
-            st->body = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)room);
+            st->body_lead = lead_for(self, st);
+            st->body = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(st->body_lead + room));
+            if (st->body != NULL) {
+                memset(PyBytes_AS_STRING(st->body), 0, st->body_lead);
+            }
         }
         else {
-            _PyBytes_Resize(&st->body, (Py_ssize_t)room); /* NULL where it fails */
+            _PyBytes_Resize(&st->body, (Py_ssize_t)(st->body_lead + room)); /* NULL where it fails */
         }
         if (st->body == NULL) {
             return -1;
         }
         st->body_room = room;
     }
-    memcpy(PyBytes_AS_STRING(st->body) + st->body_bytes, data, size);
+    memcpy(PyBytes_AS_STRING(st->body) + st->body_lead + st->body_bytes, data, size);
     st->body_bytes = needed;
     return 0;
 }
@@ -86,7 +103,7 @@ take_bytes(session *self, stream *st, const uint8_t *data, size_t size)
     else if (size > limit - st->body_bytes) {
         return 0;
     }
-    return size && keep(st, data, size, expected) ? -1 : 1;
+    return size && keep(self, st, data, size, expected) ? -1 : 1;
 }
 
 int
@@ -115,18 +132,30 @@ whole(const stream *st)
     return st->prefix[0] ? COMPRESSED : MESSAGE;
 }
 
+/* Return a read-only view of a bytes object without its first `lead` bytes. Steals the object. */
+static PyObject *
+without_lead(PyObject *whole, size_t lead, size_t size)
+{
+    PyObject *view = PyMemoryView_FromObject(whole);
+    PyObject *body = view != NULL ? PySequence_GetSlice(view, (Py_ssize_t)lead, (Py_ssize_t)(lead + size)) : NULL;
+    Py_XDECREF(view);
+    Py_DECREF(whole);
+    return body;
+}
+
 /* Give the body away, at its size; it is still counted. */
 PyObject *
 take_body(stream *st)
 {
     PyObject *body = st->body != NULL ? st->body : Py_NewRef(empty_bytes);
     bool exact = st->body == NULL || st->body_room == st->body_bytes;
+    size_t lead = st->body_lead;
     st->body = NULL;
-    st->body_room = 0;
+    st->body_room = st->body_lead = 0;
     if (!exact) {
-        _PyBytes_Resize(&body, (Py_ssize_t)st->body_bytes); /* NULL where it fails */
+        _PyBytes_Resize(&body, (Py_ssize_t)(lead + st->body_bytes)); /* NULL where it fails */
     }
-    return body;
+    return body != NULL && lead ? without_lead(body, lead, st->body_bytes) : body;
 }
 
 /* Stop holding a stream's body. */
@@ -137,7 +166,7 @@ release_body(session *self, stream *st)
     if (st->handed && !st->streaming) {
         self->handed_bytes -= st->body_bytes;
     }
-    st->body_bytes = st->body_room = 0;
+    st->body_bytes = st->body_room = st->body_lead = 0;
     Py_CLEAR(st->body);
 }
 

@@ -30,6 +30,7 @@
 #include <Python.h>
 #include <nghttp2/nghttp2.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ _Static_assert(sizeof(size_t) >= 8, "sums of limits (each below 2**31, bodies be
 
 #define PREFIX_BYTES 5 /* of a gRPC message: a flag, four bytes of length */
 #define FRAME_HEADER_BYTES 9
+#define ALIGNMENT 16 /* of the memory of a large object; base.ALIGNMENT */
 #define REQUEST_EARNS 8.0 /* tokens of the control budget; the same numbers are in refusals.py */
 #define EARNED_PER_BYTE (1.0 / 1024.0)
 
@@ -64,6 +66,7 @@ typedef struct stream {
     PyObject *method, *path, *headers; /* from the end of the header block until they are handed out */
     PyObject *body;                    /* a bytes object that only we know and still write to, or NULL */
     size_t body_bytes, body_room;      /* held, and counted by the session; reserved */
+    size_t body_lead;                  /* bytes before the body in its object, so that a tensor in it lies well */
     uint64_t expected;                 /* bytes that content-length declares: a hint */
     uint64_t declared;                 /* bytes of the gRPC message; of an opened stream, bytes so far */
     size_t prefix_size;
@@ -108,6 +111,7 @@ typedef struct {
     PyObject *streaming_paths;
     budget resets, controls;
     double now;
+    size_t align; /* modulo ALIGNMENT, the place in a message that is to lie at a multiple of it */
     stream *first, *last;
     Py_ssize_t open_streams, arriving;
     size_t pending;      /* bytes of bodies held: arriving, or handed out and not answered */

@@ -170,12 +170,32 @@ PROPERTY(arriving, PyLong_FromSsize_t(self->arriving))
 PROPERTY(pending_body_bytes, PyLong_FromSize_t(self->pending))
 PROPERTY(unsent_bytes, PyLong_FromSize_t(self->unsent))
 
+static PyObject *
+get_align(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(((const session *)object)->align);
+}
+
+/* Of bodies that begin from now on; any integer is well. */
+static int
+set_align(PyObject *object, PyObject *value, void *unused)
+{
+    (void)unused;
+    if (value == NULL || !PyLong_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "align is an int");
+        return -1;
+    }
+    ((session *)object)->align = PyLong_AsUnsignedLongLongMask(value) % ALIGNMENT;
+    return 0;
+}
+
 #define GETTER(name) {#name, get_##name, NULL, NULL, NULL}
 
 static PyGetSetDef properties[] = {
     GETTER(wants_write), GETTER(ended),    GETTER(greeted),
     GETTER(open_streams), GETTER(arriving), GETTER(pending_body_bytes),
-    GETTER(unsent_bytes), {NULL, NULL, NULL, NULL, NULL},
+    GETTER(unsent_bytes), {"align", get_align, set_align, NULL, NULL}, {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot slots[] = {
