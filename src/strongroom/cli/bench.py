@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         single = len(cells) == 1 and numbers
         _line(json.dumps({"model": load.model, **(numbers[0] if single else {"runs": numbers})}))
+    if runs and not any(tally.latencies_s for _, tally in runs):
+        _notice(_advice(load))
     return FAILED_REQUESTS if failed or any(tally.errors for _, tally in runs) else 0
 
 
@@ -187,6 +189,15 @@ def about(load: Load, args: argparse.Namespace) -> dict[str, str]:
         "client": f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}",
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _advice(load: Load) -> str:
+    """Return what to look at when no request was answered."""
+    return (
+        f"no request was answered: look at -url ({load.address}), --model ({load.model}), --signature, --input "
+        f"({load.input_name}) and --output ({load.output_name}); pictures are what is sent. "
+        f"GET /v1/models/{load.model}/metadata says what a model takes."
+    )
 
 
 def _say_end(run: LoadRun, say: Say, *, whole: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,11 +12,16 @@ from strongroom import __version__
 from strongroom.cli import serve
 from strongroom.cli.frame import FileTrouble, Misuse, Parser, describe, guarded, report
 from strongroom.errors import BadInput, StrongroomError
+from strongroom.serving.flag_table import FLAGS
 from strongroom.serving.options import PlaintextServer
 from strongroom.serving.status import ModelsNotAvailable, code_of
 from strongroom.tfserving.config import BadConfigText
 
 START_FAILED = 255  # what a shell sees of TensorFlow Serving's -1
+_ABOUT = f"""{(serve.__doc__ or "").partition("Exit status:")[0]}\
+Exit status: 0 stopped, 255 bad start, 3 the key was refused or something was tampered with, 4 the broker was not
+reached. A model needs --model_base_path or --model_config_file, and --ssl_config_file unless --insecure.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,17 +37,15 @@ def _serve(words: list[str]) -> int:
     if "--version" in words:
         sys.stdout.write(version_text())
         return 0
-    parser = Parser(prog="strongroom-model-server", description=serve.__doc__, allow_abbrev=False,
+    parser = Parser(prog="strongroom-model-server", usage="strongroom-model-server [--flag=value ...]",
+                    description=_ABOUT, allow_abbrev=False,
                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     serve.arguments(parser)
     try:
         args, unknown = parser.parse_known_args(words)
         if unknown:
             sys.stdout.write(f"unknown argument: {unknown[0]}\n{parser.format_usage()}")
-            report(
-                Misuse(f"there is no flag {unknown[0][:80]!r}", fix="Run strongroom-model-server --help."),
-                as_json=False,
-            )
+            report(Misuse(f"there is no flag {unknown[0][:80]!r}", fix=_instead_of(unknown[0])), as_json=False)
             return START_FAILED
         return serve.serve_flags(serve.given_flags(args), os.environ)
     except (BadInput, PlaintextServer, ModelsNotAvailable) as problem:
@@ -49,6 +53,13 @@ def _serve(words: list[str]) -> int:
     except (FileNotFoundError, PermissionError) as problem:
         _report_start(FileTrouble(describe(problem)))
     return START_FAILED
+
+
+def _instead_of(word: str) -> str:
+    """Return the advice for an unknown argument: the flag it resembles, if any."""
+    near = difflib.get_close_matches(word.partition("=")[0].lstrip("-"), FLAGS, n=1)
+    meant = f"Did you mean --{near[0]}? " if near else ""
+    return f"{meant}strongroom-model-server --help lists the flags."
 
 
 def _report_start(problem: StrongroomError) -> None:

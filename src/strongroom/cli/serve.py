@@ -41,7 +41,8 @@ def _add(group: argparse._ArgumentGroup, flag: Flag) -> None:
     if flag.effect is Effect.NO_EFFECT:
         about = f"no effect: {about}"
     is_switch = isinstance(flag.default, bool)
-    shown = f" (default {flag.default})" if flag.effect is Effect.WORKS and flag.default != "" and not is_switch else ""
+    unset = flag.default == "" or flag.default is False
+    shown = f" (default {str(flag.default).lower()})" if flag.effect is Effect.WORKS and not unset else ""
     group.add_argument(
         f"--{flag.name}",
         type=flag.parse,

@@ -20,6 +20,7 @@ def locate(package: str, *, extra: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise MissingExtra(
-            f"{package.replace('_', '-')} is not installed", fix=f"Run: pip install 'strongroom[{extra}]'."
+            f"{package.replace('_', '-')} is not installed",
+            fix=f"In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[{extra}]'",
         )
     return Path(next(iter(found.submodule_search_locations)))

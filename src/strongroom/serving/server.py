@@ -257,7 +257,8 @@ def _announce(options: Options, prepared: _Prepared) -> None:
     sealed = "sealed" if prepared.key is not None else "plain"
     vouched = f"platform {prepared.platform.name}" if prepared.platform is not None else "no platform vouches for it"
     manager = prepared.manager
-    _log.info("batching: %s", "by the batching parameters" if options.batching.enabled else "of what queued meanwhile")
+    joined = "of what queues meanwhile, where a model's line says so" if options.batching.drain else "none"
+    _log.info("batching: %s", "by the batching parameters" if options.batching.enabled else joined)
     if manager.not_ready_reason is None:
         highest = [found for name in manager.names() if (found := manager.find(name, None)) is not None]
         models = ", ".join(f"{served.name} version {served.version}" for served in highest) or "no model"

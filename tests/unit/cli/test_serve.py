@@ -93,6 +93,9 @@ def test_an_unknown_argument_is_printed_with_the_usage(capsys):
     out, err = capsys.readouterr()
     assert out.startswith("unknown argument: --nonsense=1\nusage: strongroom-model-server")
     assert "SR-MISUSE" in err
+    assert "Did you mean" not in err
+    assert model_server.main(["--model_nme=x"]) == 255
+    assert "Did you mean --model_name?" in capsys.readouterr().err
 
 
 def test_a_bad_value_and_a_missing_file_are_bad_starts(capsys, tmp_path):

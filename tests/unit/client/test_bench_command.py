@@ -126,7 +126,9 @@ def test_failures_are_counted_by_code_and_end_nothing(bench):
 def test_a_server_that_is_not_there_is_counted_too(tls, capsys):
     status = main(["bench", "-url", "localhost:1", "-crt", str(tls.server), *ALONE])
     assert status == 4
-    assert "errors 1, UNAVAILABLE 1" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "errors 1, UNAVAILABLE 1" in out
+    assert err.startswith("no request was answered: look at -url (grpc")
 
 
 def test_an_answer_without_the_output_is_an_error(bench):

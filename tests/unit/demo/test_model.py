@@ -73,7 +73,7 @@ def test_a_missing_extra_is_one_sentence_with_the_command():
     with pytest.raises(MissingExtra, match="no-such-package is not installed") as caught:
         locate("no_such_package", extra="demo")
     assert caught.value.code == "SR-MISSING-EXTRA"
-    assert caught.value.fix == "Run: pip install 'strongroom[demo]'."
+    assert caught.value.fix == "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[demo]'"
 
 
 def test_photographs_of_the_user_expect_nothing(tmp_path):

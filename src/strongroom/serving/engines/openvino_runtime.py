@@ -30,7 +30,7 @@ def _imported() -> ModuleType:
     if importlib.util.find_spec("openvino") is None:
         raise EngineMissing(
             "the server was told to use OpenVINO, and it is not installed",
-            fix="Install it with: pip install 'strongroom[openvino]'",
+            fix="In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[openvino]'",
         )
     if "openvino" not in sys.modules:
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # the documented way to make an import fail

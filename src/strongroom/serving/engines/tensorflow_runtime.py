@@ -41,7 +41,7 @@ def _imported() -> ModuleType:
     if importlib.util.find_spec("tensorflow") is None:
         raise EngineMissing(
             "the model is a TensorFlow SavedModel and TensorFlow is not installed",
-            fix="Install it with: pip install 'strongroom[tensorflow]'",
+            fix="In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[tensorflow]'",
         )
     os.environ.update(_ENVIRONMENT)
     with _without_notices(), _without_keras():
