@@ -135,7 +135,9 @@ STRONGROOM: Final = (
     _works("max_body_bytes", MAX_BODY_BYTES, "largest REST body, also after decompression"),
     _works("rest_nan", "token", "NaN and infinities in REST answers: token = bare NaN, null, or error = status 500"),
     _works("rpc", "auto", "gRPC front end: fast (libnghttp2), grpcio, or auto = fast where the library is there"),
-    _works("processes", 1, "processes that share the ports; each has its own engine threads, limits and key"),
+    _works(
+        "processes", 1, "processes that share the ports; each has its own engine threads and limits; plain models only"
+    ),
     _works("one_port", False, "gRPC and REST on --port, told apart by ALPN or their first bytes"),
     _works("enable_reflection", False, "offer gRPC reflection (grpcurl): services and messages, nothing of the models"),
     _works("max_connections", 2048, "connections at once; beyond, idle ones make room or new ones are closed"),

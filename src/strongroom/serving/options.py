@@ -206,6 +206,11 @@ class Options:
             raise PlaintextServer(f"--insecure would answer in clear text on {listening.bind}")
         if not listening.insecure and listening.ssl_config is None:
             raise PlaintextServer("there is no --ssl_config_file, and nothing is served without TLS")
+        if self.broker is not None and listening.processes > 1:
+            raise BadOptions(
+                "--processes is for plain models: who gets the key of a sealed one proves itself, and children do not",
+                fix="Start several replicas with the same manifest; they share their ports.",
+            )
         if self.broker is not None and listening.insecure:
             raise PlaintextServer("a sealed model is served over TLS or not at all")
 

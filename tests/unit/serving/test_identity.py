@@ -110,6 +110,12 @@ def test_sv_19_a_patient_replica_asks_again_after_a_refusal_and_says_why_it_wait
     assert readiness.ready
 
 
+def test_several_processes_do_not_share_a_proof(options):
+    several = replace(options, listening=replace(options.listening, processes=2))
+    with pytest.raises(BadOptions, match="--processes is for plain models"):
+        several.check()
+
+
 def test_flags_about_a_key_need_a_broker():
     for flag in ({"wait_for_key": True}, {"key_lease_seconds": 60.0}, {"self_check": "x"}):
         with pytest.raises(BadOptions, match="no broker is named"):
