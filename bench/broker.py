@@ -21,8 +21,9 @@ from pathlib import Path
 
 from harness import Report, percentile
 from strongroom.attestation import TrustDomain
-from strongroom.broker import policy_text, provision
-from strongroom.broker.policy_edit import add_rules
+from strongroom.broker import provision
+from strongroom.broker.policy import text as policy_text
+from strongroom.broker.policy.edit import add_rules
 from strongroom.platforms.simulated import EnclaveIdentity, World
 from strongroom.secret import Secret
 from strongroom.workspace import Workspace

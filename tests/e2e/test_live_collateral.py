@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.broker.client import BrokerRefused, provision
+from strongroom.broker.gramine_client import BrokerRefused, provision
 from strongroom.platforms.simulated import EnclaveIdentity, Rehearsal, World
 from strongroom.secret import Secret
 from strongroom.workspace import Workspace

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from strongroom.broker import ledger as ledgers
-from strongroom.broker.client import BrokerRefused, provision
+from strongroom.broker.gramine_client import BrokerRefused, provision
+from strongroom.broker.ledger import file as ledgers
 from strongroom.pki.authority import Authority
 from strongroom.platforms.simulated import EnclaveIdentity, World
 

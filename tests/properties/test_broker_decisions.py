@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from strongroom.attestation import Anchor, TcbStatus, TrustDomain, verify
-from strongroom.broker import chain, measurement_file, policy_file, policy_text
+from strongroom.broker.ledger import chain
+from strongroom.broker.policy import file as policy_file
+from strongroom.broker.policy import measurement_file
+from strongroom.broker.policy import text as policy_text
 from strongroom.broker.release import Denial, Grant, SignatureCheck, decide
 from strongroom.broker.tls import TlsFailed, TlsFloods, TlsPeer, server_context
 from strongroom.errors import StrongroomError

@@ -17,7 +17,7 @@ from strongroom.attestation.crl import parse_crl
 from strongroom.attestation.identity import parse_identity
 from strongroom.attestation.tcb_info import parse_tcb_info
 from strongroom.attestation.tokens.jws import parse_jws
-from strongroom.broker import policy_file
+from strongroom.broker.policy import file as policy_file
 from strongroom.collateral import qcnl
 from strongroom.errors import StrongroomError
 from strongroom.gramine import elf, manifest, ra_config, sigstruct

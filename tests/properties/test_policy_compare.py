@@ -21,8 +21,10 @@ from strongroom.attestation import (
     appraise,
 )
 from strongroom.attestation.policy.compare import FIELDS, fields_of, not_covered
-from strongroom.broker import policy_diff, policy_file, policy_text
-from strongroom.broker.policy_file import ReleasePolicy
+from strongroom.broker.policy import diff as policy_diff
+from strongroom.broker.policy import file as policy_file
+from strongroom.broker.policy import text as policy_text
+from strongroom.broker.policy.file import ReleasePolicy
 from strongroom.broker.release import Grant, ReleaseRule, SignatureCheck, decide
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from strongroom.attestation.recorded import RecordedEvidence
 from strongroom.attestation.rollback import SeenNumbers
-from strongroom.broker import measurement_file
+from strongroom.broker.policy import measurement_file
 from strongroom.errors import StrongroomError
 from strongroom.gramine import sigstruct
 

@@ -154,7 +154,7 @@ def _qcnl() -> Parser:
 
 
 def _policy() -> Parser:
-    from strongroom.broker import policy_file
+    from strongroom.broker.policy import file as policy_file
 
     return lambda data: policy_file.parse(data.decode("latin-1"))
 

@@ -5,11 +5,11 @@ ledger's line is on the disk; a refused peer learns nothing, the owner learns ev
 `policy_text`, `chain` and `records` are pure; `server`, `client`, `ledger`, `policy_store` and `setup` touch the world.
 """
 
-from strongroom.broker.client import BrokerRefused, BrokerUnreachable, BrokerUntrusted, provision
-from strongroom.broker.ledger import Ledger
-from strongroom.broker.policy_file import PolicyFileMalformed, ReleasePolicy
+from strongroom.broker.gramine_client import BrokerRefused, BrokerUnreachable, BrokerUntrusted, provision
+from strongroom.broker.gramine_server import BrokerServer, ServerLimits
+from strongroom.broker.ledger.file import Ledger
+from strongroom.broker.policy.file import PolicyFileMalformed, ReleasePolicy
 from strongroom.broker.release import Denial, DenialReason, Grant, ReleaseRule, SignatureCheck, decide
-from strongroom.broker.server import BrokerServer, ServerLimits
 from strongroom.broker.service import ReleaseService
 
 __all__ = [

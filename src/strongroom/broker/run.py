@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from strongroom.broker.appraisal import RemoteJudge
-from strongroom.broker.ledger import Ledger, entries
+from strongroom.broker.gramine_server import BrokerServer, ServerLimits
+from strongroom.broker.ledger.file import Ledger, entries
 from strongroom.broker.recorder import EvidenceRecorder
 from strongroom.broker.rollback_guard import RollbackGuard
-from strongroom.broker.server import BrokerServer, ServerLimits
 from strongroom.broker.service import ReleaseService, utc_now
 from strongroom.broker.setup import BrokerSetup
 from strongroom.broker.tls import server_context

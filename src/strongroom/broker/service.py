@@ -14,11 +14,11 @@ from typing import Protocol
 
 from strongroom.attestation import Anchor, Claims, TrustDomain, Verdict, Verifier
 from strongroom.broker.appraisal import RemoteJudge, appraise_by_service, appraise_certificate
-from strongroom.broker.ledger import Ledger, LedgerUnwritable
-from strongroom.broker.policy_file import ReleasePolicy
-from strongroom.broker.policy_store import PolicyChange, PolicyStore
+from strongroom.broker.ledger.file import Ledger, LedgerUnwritable
+from strongroom.broker.ledger.records import decision_record, evidence_object, grace_record, policy_record
+from strongroom.broker.policy.file import ReleasePolicy
+from strongroom.broker.policy.watched import PolicyChange, PolicyStore
 from strongroom.broker.recorder import EvidenceRecorder
-from strongroom.broker.records import decision_record, evidence_object, grace_record, policy_record
 from strongroom.broker.release import Denial, DenialReason, Grant, decide, outdated_since
 from strongroom.broker.rollback_guard import RollbackGuard
 from strongroom.collateral import CollateralSource

@@ -13,7 +13,7 @@ from typing import Final
 
 from strongroom.attestation import INTEL, Anchor, Collateral, Quote, fmspc_of
 from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
-from strongroom.broker.policy_store import PolicyStore
+from strongroom.broker.policy.watched import PolicyStore
 from strongroom.broker.service import SecretSource
 from strongroom.collateral import CollateralSource, CollateralUnavailable, Folder, open_sources
 from strongroom.collateral.settings import parse as parse_collateral_settings

@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the entries."""
-    from strongroom.broker import ledger
+    from strongroom.broker.ledger import file as ledger
 
     path = args.file or open_workspace(args).ledger_path
     if not path.exists():

@@ -24,8 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Walk the chain; return 0 if it is whole. Raises LedgerBroken or LedgerTorn."""
-    from strongroom.broker import ledger
-    from strongroom.broker.chain import Head
+    from strongroom.broker.ledger import file as ledger
+    from strongroom.broker.ledger.chain import Head
 
     path = args.file or open_workspace(args).ledger_path
     remembered = Head.from_text(remembered_text(args.head)) if args.head else None

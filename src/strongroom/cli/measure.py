@@ -189,8 +189,9 @@ def _libpal_place(given: Path | None, manifest: Path) -> Path | None:
 
 def _rule(found: Found, args: argparse.Namespace) -> str:
     """Return the table for policy.toml."""
-    from strongroom.broker import SignatureCheck, policy_text
-    from strongroom.broker.measurement_file import kss_of
+    from strongroom.broker import SignatureCheck
+    from strongroom.broker.policy import text as policy_text
+    from strongroom.broker.policy.measurement_file import kss_of
 
     if found.debug and not args.allow_debug:
         raise DebugBuild("this build can be started in debug mode, so a rule for it would keep no secret")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from strongroom.broker.policy_diff import Finding, PolicyDiff
-    from strongroom.broker.policy_file import ReleasePolicy
+    from strongroom.broker.policy.diff import Finding, PolicyDiff
+    from strongroom.broker.policy.file import ReleasePolicy
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, replay, print; return 5 if more is admitted."""
-    from strongroom.broker.policy_diff import diff
-    from strongroom.broker.policy_store import parse_policy, read_policy_bytes
+    from strongroom.broker.policy.diff import diff
+    from strongroom.broker.policy.watched import parse_policy, read_policy_bytes
     from strongroom.cli.frame import WIDER
 
     old, new = (parse_policy(read_policy_bytes(path)) for path in (args.old, args.new))

@@ -42,8 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check everything, then write everything, then say what it means."""
     from strongroom.attestation import TrustDomain
-    from strongroom.broker import policy_text
-    from strongroom.broker.policy_edit import add_rules, check_rules
+    from strongroom.broker.policy import text as policy_text
+    from strongroom.broker.policy.edit import add_rules, check_rules
     from strongroom.gramine import ra_config
     from strongroom.pki import disk
 
@@ -92,7 +92,7 @@ def comments_of(config: RaConfig) -> list[list[str]]:
 
 def shown(rules: Sequence[ReleaseRule], config: RaConfig, *, dry_run: bool, as_json: bool) -> str:
     """Return the table of what is enforced, or the same as JSON."""
-    from strongroom.broker import policy_text
+    from strongroom.broker.policy import text as policy_text
 
     if as_json:
         listed = [

@@ -23,8 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Parse and describe; return 0 for a policy that can be enforced."""
-    from strongroom.broker import policy_text
-    from strongroom.broker.policy_store import parse_policy, read_policy_bytes
+    from strongroom.broker.policy import text as policy_text
+    from strongroom.broker.policy.watched import parse_policy, read_policy_bytes
 
     workspace = None if args.file else open_workspace(args)
     path = args.file or open_workspace(args).policy_path

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
 
 if TYPE_CHECKING:
-    from strongroom.broker.policy_file import ReleasePolicy
+    from strongroom.broker.policy.file import ReleasePolicy
     from strongroom.broker.release import ReleaseRule
 
 
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read and print."""
-    from strongroom.broker.policy_store import parse_policy, read_policy_bytes
+    from strongroom.broker.policy.watched import parse_policy, read_policy_bytes
 
     path = args.file or open_workspace(args).policy_path
     policy = parse_policy(read_policy_bytes(path))
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(path: Path, policy: ReleasePolicy) -> Iterator[str]:
-    from strongroom.broker.policy_words import BY_NAME
+    from strongroom.broker.policy.words import BY_NAME
 
     yield f"# {path}: every word in force"
     yield "version = 1"
@@ -68,9 +68,9 @@ def _rule_object(rule: ReleaseRule, policy: ReleasePolicy) -> dict[str, object]:
 
 def effective(rule: ReleaseRule, policy: ReleasePolicy) -> Iterator[tuple[str, str | None, bool]]:
     """Yield every word with its value as TOML (None: not compared), and whether that is the default."""
-    from strongroom.broker.policy_file import Profile
-    from strongroom.broker.policy_overlap import signer_value
-    from strongroom.broker.policy_words import IDENTITY_KINDS, WORDS, value_of
+    from strongroom.broker.policy.file import Profile
+    from strongroom.broker.policy.overlap import signer_value
+    from strongroom.broker.policy.words import IDENTITY_KINDS, WORDS, value_of
 
     yield "name", f'"{rule.name}"', False
     yield "release", f'"{rule.release}"', False
@@ -94,7 +94,7 @@ def effective(rule: ReleaseRule, policy: ReleasePolicy) -> Iterator[tuple[str, s
 def _foreign_words(rule: ReleaseRule) -> frozenset[str]:
     """Return the words that have no meaning for this rule's kind of TEE."""
     from strongroom.attestation import Tee
-    from strongroom.broker.policy_words import DOMAIN_WORDS, ENCLAVE_WORDS
+    from strongroom.broker.policy.words import DOMAIN_WORDS, ENCLAVE_WORDS
 
     words = DOMAIN_WORDS if rule.policy.tee is Tee.SGX else ENCLAVE_WORDS
     return frozenset(word.name for word in words)

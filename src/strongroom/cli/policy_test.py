@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def rules_and_roots(args: argparse.Namespace) -> tuple[tuple[ReleaseRule, ...], list[Path]]:
     """Return the rules that are asked, and where the roots to trust lie."""
-    from strongroom.broker.policy_store import parse_policy, read_policy_bytes
+    from strongroom.broker.policy.watched import parse_policy, read_policy_bytes
     from strongroom.cli.frame import Misuse
 
     roots = list(args.root)

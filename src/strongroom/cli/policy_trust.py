@@ -24,7 +24,7 @@ from strongroom.cli.option_types import u16
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
 
 if TYPE_CHECKING:
-    from strongroom.broker.measurement_file import MeasuredBuild
+    from strongroom.broker.policy.measurement_file import MeasuredBuild
 
 DOMAINS = ("intel", "simulated", "azure-attestation", "intel-trust-authority")
 PLATFORM_FLAGS = ("dynamic-platform", "cached-keys", "smt-enabled")
@@ -56,9 +56,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Append the rule; print what it admits."""
     from strongroom.attestation import TrustDomain
-    from strongroom.broker import policy_text
-    from strongroom.broker.policy_edit import add_rules
-    from strongroom.broker.policy_file import SECRET_NAME
+    from strongroom.broker.policy import text as policy_text
+    from strongroom.broker.policy.edit import add_rules
+    from strongroom.broker.policy.file import SECRET_NAME
     from strongroom.cli.frame import Misuse
 
     if not SECRET_NAME.fullmatch(args.release):
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 def identity(args: argparse.Namespace) -> MeasuredBuild:
     """Return the build that the command line names."""
     from strongroom.broker import SignatureCheck
-    from strongroom.broker.measurement_file import MeasuredBuild
+    from strongroom.broker.policy.measurement_file import MeasuredBuild
     from strongroom.cli.frame import Misuse
 
     place = args.build or args.measurement
@@ -110,7 +110,7 @@ def identity(args: argparse.Namespace) -> MeasuredBuild:
 
 def build_at(place: Path) -> MeasuredBuild:
     """Return the build of a file, or of the one such file in a folder. Raises MeasurementMalformed."""
-    from strongroom.broker.measurement_file import MeasurementMalformed, read_build
+    from strongroom.broker.policy.measurement_file import MeasurementMalformed, read_build
     from strongroom.pki import disk
 
     if not place.is_dir():

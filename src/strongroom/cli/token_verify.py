@@ -113,7 +113,7 @@ def default_cache(environ: Mapping[str, str]) -> Path:
 
 def _judged(policy: Path, verdict: TokenVerdict, at: datetime) -> tuple[str | None, Sequence[DenialReason]]:
     """Return the name of the rule that accepts, or why none does."""
-    from strongroom.broker.policy_store import parse_policy, read_policy_bytes
+    from strongroom.broker.policy.watched import parse_policy, read_policy_bytes
     from strongroom.broker.release import Grant, decide
 
     rules = parse_policy(read_policy_bytes(policy)).rules

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from strongroom.attestation import INTEL, Anchor, Verifier
-from strongroom.broker import policy_file
+from strongroom.broker.policy import file as policy_file
 from strongroom.broker.release import ReleaseRule
 from strongroom.client.answers import ModelSpec
 from strongroom.collateral import CollateralSource, Folder, open_sources

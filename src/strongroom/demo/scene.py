@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from strongroom.broker import ledger
+from strongroom.broker.ledger import file as ledger
 from strongroom.demo.model import MODEL_NAME, MODEL_VERSION
 from strongroom.demo.processes import Children
 from strongroom.demo.replica import ReplicaManifest

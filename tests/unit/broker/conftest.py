@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from strongroom.attestation import INTEL, Anchor, parse_quote, verify
-from strongroom.broker import ledger as ledgers
-from strongroom.broker.client import provision
-from strongroom.broker.ledger import Ledger
-from strongroom.broker.policy_store import PolicyStore
+from strongroom.broker.gramine_client import provision
+from strongroom.broker.gramine_server import BrokerServer, ServerLimits
+from strongroom.broker.ledger import file as ledgers
+from strongroom.broker.ledger.file import Ledger
+from strongroom.broker.policy.watched import PolicyStore
 from strongroom.broker.recorder import EvidenceRecorder
 from strongroom.broker.rollback_guard import RollbackGuard
-from strongroom.broker.server import BrokerServer, ServerLimits
 from strongroom.broker.service import ReleaseService
 from strongroom.broker.tls import server_context
 from strongroom.gramine.provisioning import REQUEST

@@ -11,7 +11,8 @@ from OpenSSL import SSL
 
 from strongroom.attestation import INTEL, Anchor, verify
 from strongroom.attestation.verify import fmspc_of
-from strongroom.broker import policy_diff, policy_file
+from strongroom.broker.policy import diff as policy_diff
+from strongroom.broker.policy import file as policy_file
 from strongroom.gramine.provisioning import REQUEST
 from strongroom.pki import ratls
 from strongroom.platforms.simulated import World

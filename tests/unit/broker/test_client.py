@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from strongroom.broker.client import (
+from strongroom.broker.gramine_client import (
     BrokerNameInvalid,
     BrokerRefused,
     BrokerUnreachable,

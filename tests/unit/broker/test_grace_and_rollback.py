@@ -10,7 +10,7 @@ import pytest
 from strongroom.attestation import INTEL, Anchor, TdAttributes, Tee, verify
 from strongroom.attestation.recorded import RecordedEvidence
 from strongroom.attestation.rollback import CollateralRollback, RollbackStateBroken, SeenNumbers
-from strongroom.broker import ledger as ledgers
+from strongroom.broker.ledger import file as ledgers
 from strongroom.broker.recorder import EvidenceRecorder, fingerprint
 from strongroom.broker.rollback_guard import RollbackGuard, RollbackStateUnwritable, seen_in
 from strongroom.cli.ledger_show import lines_of

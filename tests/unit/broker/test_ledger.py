@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from strongroom.broker import chain, ledger
-from strongroom.broker.chain import Head, LedgerBroken
-from strongroom.broker.ledger import Ledger, LedgerInUse, LedgerTorn, LedgerUnwritable
+from strongroom.broker.ledger import chain
+from strongroom.broker.ledger import file as ledger
+from strongroom.broker.ledger.chain import Head, LedgerBroken
+from strongroom.broker.ledger.file import Ledger, LedgerInUse, LedgerTorn, LedgerUnwritable
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
 
@@ -196,7 +197,7 @@ FILL_THE_DISK = """
 import resource, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from strongroom.broker.ledger import Ledger, LedgerUnwritable
+from strongroom.broker.ledger.file import Ledger, LedgerUnwritable
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Ledger(Path(sys.argv[1])) as book:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from strongroom.broker import policy_diff, policy_file
+from strongroom.broker.policy import diff as policy_diff
+from strongroom.broker.policy import file as policy_file
 
 HEX, SIGNER, TD = "ab" * 32, "cd" * 32, "da" * 48
 BY_ENCLAVE = f'mrenclave = "{HEX}"'

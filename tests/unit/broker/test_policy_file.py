@@ -3,8 +3,8 @@
 import pytest
 
 from strongroom.attestation import TcbStatus, TrustDomain
-from strongroom.broker import policy_file
-from strongroom.broker.policy_file import PolicyFileMalformed
+from strongroom.broker.policy import file as policy_file
+from strongroom.broker.policy.file import PolicyFileMalformed
 
 HEX, SIGNER = "ab" * 32, "cd" * 32
 BY_ENCLAVE = f'mrenclave = "{HEX}"'

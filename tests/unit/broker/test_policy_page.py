@@ -8,8 +8,9 @@ import pytest
 
 from strongroom.attestation import PolicyCode
 from strongroom.attestation.policy.contradictions import DENY_LISTS
-from strongroom.broker import policy_file, policy_words
-from strongroom.broker.policy_words import BY_NAME, FILE_WORDS, IDENTITY_KINDS, RULE_ONLY, WORDS
+from strongroom.broker.policy import file as policy_file
+from strongroom.broker.policy import words as policy_words
+from strongroom.broker.policy.words import BY_NAME, FILE_WORDS, IDENTITY_KINDS, RULE_ONLY, WORDS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
 HEX, SIGNER, TD = "ab" * 32, "cd" * 32, "da" * 48

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from strongroom.broker.policy_file import PolicyFileMalformed
-from strongroom.broker.policy_store import PolicyStore
+from strongroom.broker.policy.file import PolicyFileMalformed
+from strongroom.broker.policy.watched import PolicyStore
 
 
 @pytest.fixture

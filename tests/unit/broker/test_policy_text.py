@@ -5,7 +5,8 @@ import json
 import pytest
 
 from strongroom.attestation import PolicyUnusable, TrustDomain
-from strongroom.broker import policy_file, policy_text
+from strongroom.broker.policy import file as policy_file
+from strongroom.broker.policy import text as policy_text
 from strongroom.broker.release import SignatureCheck
 from strongroom.gramine import ra_config
 

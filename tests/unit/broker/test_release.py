@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from strongroom.broker import policy_file
+from strongroom.broker.policy import file as policy_file
 from strongroom.broker.release import Denial, Grant, decide
 
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from OpenSSL import SSL
 
 from strongroom.attestation import INTEL, Anchor, TcbStatus
-from strongroom.broker import ledger as ledgers
-from strongroom.broker.client import BrokerRefused
+from strongroom.broker.gramine_client import BrokerRefused
+from strongroom.broker.ledger import file as ledgers
 from strongroom.collateral import Folder
 from strongroom.gramine.provisioning import REQUEST, RESPONSE
 from strongroom.platforms.simulated import EnclaveIdentity, World

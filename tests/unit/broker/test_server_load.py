@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from strongroom.broker.client import BrokerRefused
-from strongroom.broker.server import ServerLimits
+from strongroom.broker.gramine_client import BrokerRefused
+from strongroom.broker.gramine_server import ServerLimits
 from strongroom.gramine.provisioning import REQUEST, RESPONSE
 
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")

@@ -7,7 +7,8 @@ import pytest
 from strongroom.attestation import PolicyCode
 from strongroom.attestation.codes import EvidenceCode
 from strongroom.attestation.policy import meanings
-from strongroom.broker import policy_words, release
+from strongroom.broker import release
+from strongroom.broker.policy import words as policy_words
 from strongroom.cli import main
 
 

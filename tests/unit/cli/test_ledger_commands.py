@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from strongroom.broker.ledger import Ledger, head_path
-from strongroom.broker.records import decision_record, policy_record
+from strongroom.broker.ledger.file import Ledger, head_path
+from strongroom.broker.ledger.records import decision_record, policy_record
 from strongroom.broker.release import Denial, DenialReason
 from strongroom.cli import main
 

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from strongroom import sealing
-from strongroom.broker import policy_file
-from strongroom.broker.measurement_file import read_measurement
+from strongroom.broker.policy import file as policy_file
+from strongroom.broker.policy.measurement_file import read_measurement
 from strongroom.cli import main
 from strongroom.gramine import lint, sigstruct
 from strongroom.secret import Secret

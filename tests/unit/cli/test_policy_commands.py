@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from strongroom.broker import policy_file
+from strongroom.broker.policy import file as policy_file
 from strongroom.cli import main
 from strongroom.secret import Secret
 from strongroom.workspace import Workspace

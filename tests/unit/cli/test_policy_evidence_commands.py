@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from strongroom.attestation import Collateral, TcbStatus, Tee, parse_quote
 from strongroom.attestation.recorded import RecordedEvidence
-from strongroom.broker import policy_file
-from strongroom.broker import policy_text as policy_text_of
+from strongroom.broker.policy import file as policy_file
+from strongroom.broker.policy import text as policy_text_of
 from strongroom.cli import main
 from strongroom.gramine import sigstruct
 from strongroom.platforms.simulated import EnclaveIdentity, World

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from strongroom import sealing
-from strongroom.broker import client as broker
+from strongroom.broker import gramine_client as broker
 from strongroom.bundles import BadModelName, seal_ssl_config
 from strongroom.errors import BadInput, StrongroomError
 from strongroom.pki.signing import BadSigningKey

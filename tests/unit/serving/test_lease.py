@@ -5,7 +5,7 @@ import traceback
 
 import pytest
 
-from strongroom.broker.client import BrokerRefused, BrokerUnreachable
+from strongroom.broker.gramine_client import BrokerRefused, BrokerUnreachable
 from strongroom.secret import Secret
 from strongroom.serving.operations.lease import KeyLease, LeaseLost
 from strongroom.serving.requests.dataplane import Dataplane, Query

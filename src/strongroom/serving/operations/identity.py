@@ -19,7 +19,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from strongroom import platforms, sealing
-from strongroom.broker import client as broker
+from strongroom.broker import gramine_client as broker
 from strongroom.bundles import BadModelName, open_ssl_config
 from strongroom.errors import Refused, StrongroomError, Unreachable
 from strongroom.pki import SslConfig, disk, signing, ssl_cfg

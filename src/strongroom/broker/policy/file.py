@@ -20,9 +20,9 @@ from typing import Any, Final, NoReturn
 from strongroom.attestation import EnrolledPlatform, KssFields, Policy, PolicyUnusable
 from strongroom.attestation.policy import production_problems
 from strongroom.attestation.policy.contradictions import DENY_LISTS
-from strongroom.broker.policy_kinds import Kind, Switch, Unfit, Value, show
-from strongroom.broker.policy_overlap import may_overlap
-from strongroom.broker.policy_words import (
+from strongroom.broker.policy.kinds import Kind, Switch, Unfit, Value, show
+from strongroom.broker.policy.overlap import may_overlap
+from strongroom.broker.policy.words import (
     ALL_RULE_WORDS,
     BY_NAME,
     FILE_WORDS,

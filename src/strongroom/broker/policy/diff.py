@@ -12,11 +12,11 @@ from enum import StrEnum
 from typing import Final
 
 from strongroom.attestation.policy.compare import FIELDS, fields_of, not_covered
-from strongroom.broker.policy_file import ReleasePolicy
-from strongroom.broker.policy_kinds import Kind
-from strongroom.broker.policy_overlap import may_overlap, signer_value
-from strongroom.broker.policy_text import identity_of
-from strongroom.broker.policy_words import IDENTITY_KINDS, WORDS, value_of
+from strongroom.broker.policy.file import ReleasePolicy
+from strongroom.broker.policy.kinds import Kind
+from strongroom.broker.policy.overlap import may_overlap, signer_value
+from strongroom.broker.policy.text import identity_of
+from strongroom.broker.policy.words import IDENTITY_KINDS, WORDS, value_of
 from strongroom.broker.release import ReleaseRule
 
 _BY_SIGNATURE: Final = (

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from strongroom.broker import chain
-from strongroom.broker.chain import Head, LedgerBroken
+from strongroom.broker.ledger import chain
+from strongroom.broker.ledger.chain import Head, LedgerBroken
 from strongroom.errors import Tampered, Unreachable
 
 HEAD_SUFFIX: Final = ".head"

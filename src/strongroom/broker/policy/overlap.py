@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from strongroom.broker.policy_kinds import Value
+from strongroom.broker.policy.kinds import Value
 from strongroom.broker.release import ReleaseRule
 
 _MAX_SVN: Final = 0xFFFF

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from strongroom.broker import policy_file, policy_text
-from strongroom.broker.policy_file import PolicyFileMalformed
-from strongroom.broker.policy_store import decode_policy, read_policy_bytes
+from strongroom.broker.policy import file as policy_file
+from strongroom.broker.policy import text as policy_text
+from strongroom.broker.policy.file import PolicyFileMalformed
+from strongroom.broker.policy.watched import decode_policy, read_policy_bytes
 from strongroom.broker.release import ReleaseRule
 from strongroom.pki import disk
 

@@ -13,7 +13,7 @@ from typing import Final
 from strongroom.attestation import BindingKind, Policy, TcbStatus, TrustDomain
 from strongroom.attestation.policy import DEFAULT_MAX_COLLATERAL_AGE
 from strongroom.attestation.policy.contradictions import DENY_LISTS
-from strongroom.broker.policy_kinds import (
+from strongroom.broker.policy.kinds import (
     ADVISORIES,
     FMSPCS,
     PROVIDERS,

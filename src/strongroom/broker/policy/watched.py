@@ -10,8 +10,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from strongroom.broker import policy_file
-from strongroom.broker.policy_file import MAX_POLICY_BYTES, PolicyFileMalformed, ReleasePolicy
+from strongroom.broker.policy import file as policy_file
+from strongroom.broker.policy.file import MAX_POLICY_BYTES, PolicyFileMalformed, ReleasePolicy
 
 
 @dataclass(frozen=True, slots=True)

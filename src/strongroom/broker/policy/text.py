@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Final
 
 from strongroom.attestation import KssFields, Policy, TcbStatus, TrustDomain
-from strongroom.broker.policy_overlap import signer_value
-from strongroom.broker.policy_words import DEFAULT_AGE_DAYS, IDENTITY_KINDS, WORDS, value_of
+from strongroom.broker.policy.overlap import signer_value
+from strongroom.broker.policy.words import DEFAULT_AGE_DAYS, IDENTITY_KINDS, WORDS, value_of
 from strongroom.broker.release import ReleaseRule, SignatureCheck
 from strongroom.gramine.ra_config import RaConfig, RaConfigEntry
 
