@@ -1,33 +1,22 @@
 """One TLS rule for both fronts: the same certificate, the same clients, TLS 1.2 or newer.
 
-World: memory files. `ssl.SSLContext` takes keys from paths only, so certificate and key are lent to it through an
-anonymous memory file under /proc/self/fd, or through a pipe where the kernel has no memory files; where neither can be
-opened by path, the server does not start. grpcio takes the PEM bytes. Source: decision 3, threats SV-01 and SV-15.
+World: memory files (`pki.lending`), because `ssl.SSLContext` takes keys from paths only; grpcio takes the PEM bytes.
+Source: decision 3, threats SV-01 and SV-15.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
-from strongroom.errors import Refused, Unreachable
-from strongroom.pki import BadCertificate, SslConfig, findings, keys
+from strongroom.errors import Refused
+from strongroom.pki import SslConfig, findings, keys
 from strongroom.pki.findings import Finding, Pair, TlsSet
+from strongroom.pki.lending import as_path
 from strongroom.secret import Secret
-
-
-class NoMemoryFile(Unreachable):
-    """The operating system offers no way to hand a key to OpenSSL without writing it to a disk."""
-
-    code = "SR-SERVE-NO-MEMORY-FILE"
-    fix = "Run on Linux with /proc mounted; memory files (memfd_create) or pipes must open under /proc/self/fd."
 
 
 class TlsUnusable(Refused):
@@ -98,80 +87,6 @@ class ServerTls:
             loose_files=(),
         )
         return findings.judge(found, now=now)
-
-
-@contextlib.contextmanager
-def as_path(secret: Secret) -> Iterator[str]:
-    """Lend `secret` as a path that can be opened and read once. Raises NoMemoryFile."""
-    for lend in (_memory_file, _pipe):
-        with contextlib.ExitStack() as stack:
-            try:
-                path = stack.enter_context(lend(secret))
-                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))  # it can be opened by name
-            except (OSError, AttributeError):
-                continue
-            yield path
-            return
-    raise NoMemoryFile("neither a memory file nor a pipe can be opened by path")
-
-
-@contextlib.contextmanager
-def _memory_file(secret: Secret) -> Iterator[str]:
-    descriptor = os.memfd_create("strongroom", os.MFD_CLOEXEC)
-    with os.fdopen(descriptor, "wb") as file, secret.reveal() as raw:
-        file.write(raw)
-        file.flush()
-        try:
-            yield f"/proc/self/fd/{descriptor}"
-        finally:
-            file.seek(0)
-            file.write(bytes(len(raw)))
-
-
-@contextlib.contextmanager
-def _pipe(secret: Secret) -> Iterator[str]:
-    reader, writer = os.pipe()
-    try:
-        try:
-            os.set_blocking(writer, False)  # what does not fit into the pipe is an error, not a wait without end
-            with secret.reveal() as raw:
-                if os.write(writer, raw) != len(raw):
-                    raise BlockingIOError
-        finally:
-            os.close(writer)
-        yield f"/proc/self/fd/{reader}"
-    finally:
-        os.close(reader)
-
-
-def client_check() -> Callable[[bytes], bool]:
-    """Return a function that says whether a certificate (PEM or DER) may be a client's; it remembers answers.
-
-    Both TLS libraries refuse a certificate that is for servers only, but take one without any usage (X.509 v1 ones have
-    none): here the usage clientAuth has to be there.
-    """
-    known: dict[bytes, bool] = {}
-
-    def check(certificate: bytes) -> bool:
-        answer = known.get(certificate)
-        if answer is None:
-            if len(known) >= 1024:
-                known.clear()
-            answer = known[certificate] = _is_client_certificate(certificate)
-        return answer
-
-    return check
-
-
-def _is_client_certificate(data: bytes) -> bool:
-    from cryptography import x509
-
-    try:
-        certificate = keys.load_certificates(data)[0] if data.startswith(b"-----") else keys.load_certificate_der(data)
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (BadCertificate, x509.ExtensionNotFound):
-        return False
-    return ExtendedKeyUsageOID.CLIENT_AUTH in usages
 
 
 def _no_passphrase() -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from strongroom.pki import PublishedKey, SslConfig, keys
+from strongroom.pki.client_usage import client_check
+from strongroom.pki.lending import NoMemoryFile, as_path
 from strongroom.secret import Secret
-from strongroom.serving.tls import NoMemoryFile, ServerTls, TlsUnusable, as_path, client_check
+from strongroom.serving.tls import ServerTls, TlsUnusable
 
 CANARY = b"canary secret " * 20
 

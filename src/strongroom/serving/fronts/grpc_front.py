@@ -18,10 +18,11 @@ import grpc
 import grpc.aio
 
 from strongroom.errors import StrongroomError
+from strongroom.pki.client_usage import client_check
 from strongroom.serving.fronts.streams import Opener
 from strongroom.serving.requests.rpc import Method
 from strongroom.serving.status import ClientNotAuthenticated, ServerDefect, status_of
-from strongroom.serving.tls import ServerTls, client_check
+from strongroom.serving.tls import ServerTls
 from strongroom.tfserving.codes import Code
 
 _STATUS: Final = {code.value[0]: code for code in grpc.StatusCode}

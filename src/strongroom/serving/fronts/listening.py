@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from strongroom.pki.client_usage import client_check
 from strongroom.serving.fronts.connection_age import Lifetime
 from strongroom.serving.fronts.fast_front import HTTP1, HTTP2, speaking
 from strongroom.serving.fronts.front import Front, Patience
@@ -28,7 +29,7 @@ from strongroom.serving.http2.choice import Http2Unavailable
 from strongroom.serving.operations.siblings import NUMBER, Routes
 from strongroom.serving.options import Options
 from strongroom.serving.requests.rpc import Method, Rpc
-from strongroom.serving.tls import ServerTls, client_check
+from strongroom.serving.tls import ServerTls
 from strongroom.tfserving import messages
 
 LOOK_S: Final = 0.2  # how soon health watchers learn of a change
