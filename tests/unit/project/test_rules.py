@@ -17,6 +17,7 @@ PURE_ROOMS = ("attestation", "sealing", "gramine", "tfserving", "wire", "errors.
 PURE_MODULES_ABOVE = (
     "pki/ratls.py",
     "pki/report_data.py",
+    "broker/names.py",
     "broker/release.py",
     "broker/policy/measurement_file.py",
     *(f"broker/policy/{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "words")),
