@@ -16,13 +16,14 @@ import h2.connection
 import h2.events
 import pytest
 
+from strongroom.pki.client_usage import client_check
 from strongroom.serving.fronts.connection_age import Lifetime
 from strongroom.serving.fronts.fast_front import HTTP1, HTTP2, speaking
 from strongroom.serving.fronts.front import Front, Patience
 from strongroom.serving.fronts.http2_front import Offer
 from strongroom.serving.fronts.rest_front import Answer
 from strongroom.serving.http2 import PREFACE, SessionSettings
-from strongroom.serving.tls import ServerTls, client_check
+from strongroom.serving.tls import ServerTls
 
 ECHO, HOLD, LARGE, COUNT = (f"/test.Service/{name}" for name in ("Echo", "Hold", "Large", "Count"))
 LARGE_BYTES = 16 * 1024 * 1024

@@ -16,6 +16,7 @@ from grpclib.const import Cardinality
 from grpclib.exceptions import GRPCError
 
 from strongroom.errors import StrongroomError
+from strongroom.pki.client_usage import client_check
 from strongroom.serving.fronts.connection_age import Lifetime
 from strongroom.serving.fronts.fast_front import HTTP2, speaking
 from strongroom.serving.fronts.front import Front, Patience
@@ -25,7 +26,7 @@ from strongroom.serving.fronts.http2_front import Offer
 from strongroom.serving.fronts.reflection import Reflection
 from strongroom.serving.http2 import SessionSettings
 from strongroom.serving.status import BadRequest
-from strongroom.serving.tls import ServerTls, client_check
+from strongroom.serving.tls import ServerTls
 from strongroom.tfserving import messages
 
 ECHO, HOLD, FAIL = "/test.Service/Echo", "/test.Service/Hold", "/test.Service/Fail"

@@ -11,8 +11,9 @@ import time
 
 import pytest
 
+from strongroom.pki.client_usage import client_check
 from strongroom.serving.fronts.rest_front import MAX_PIPELINED, Answer, RestFront, RestSettings
-from strongroom.serving.tls import ServerTls, client_check
+from strongroom.serving.tls import ServerTls
 
 
 class Echo:

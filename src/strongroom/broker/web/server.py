@@ -1,0 +1,255 @@
+"""Serve one ASGI application over TLS on one port, on the running event loop.
+
+World: sockets. The HTTP/1.1 parser and protocol are uvicorn's over httptools; the listener is ours, because a broker
+has to bound what a peer may hold before its handshake is done: connections in all and per address, time for the
+handshake, time and bytes for a request's head (threats FB-16, SV-12). Plaintext is not spoken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from strongroom.broker.tls import ServerKeyUnusable
+from strongroom.broker.web.middleware import wrapped
+from strongroom.pki.client_usage import client_check
+from strongroom.pki.lending import as_path
+from strongroom.secret import Secret
+
+MAX_HEAD_BYTES: Final = 32 * 1024  # a bearer token with its chain is about 8 kB
+_BACKLOG: Final = 512
+_PAUSE_S: Final = 0.1  # after the system had no descriptor left
+_log: Final = logging.getLogger("strongroom.broker.http")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebLimits:
+    """What one peer, one address and all together may take."""
+
+    connections: int = 1024
+    connections_per_address: int = 512
+    handshake_s: float = 10.0
+    head_s: float = 10.0  # until a request's head is there: the first one, and each later one of a connection
+    body_s: float = 20.0
+    body_bytes: int = 2 * 1024 * 1024
+    drain_s: float = 10.0  # how long a stop waits for answers that have begun
+
+
+def tls_context(certificate_pem: bytes, key_pem: Secret, *, client_ca_pem: bytes | None = None) -> ssl.SSLContext:
+    """Return the context of a port; with `client_ca_pem` a caller may present a certificate of that CA.
+
+    TLS 1.2 or newer, no tickets, no early data. Raises ServerKeyUnusable or NoMemoryFile.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python before 3.11.4 takes a cut connection for its end
+    context.num_tickets = 0
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        with as_path(Secret(certificate_pem)) as chain, as_path(key_pem) as key:
+            context.load_cert_chain(chain, key, password=_no_passphrase)
+        if client_ca_pem is not None:
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(cadata=client_ca_pem.decode("ascii"))
+    except (OSError, ValueError) as problem:  # SSLError is an OSError
+        reason = getattr(problem, "reason", None) or type(problem).__name__
+        raise ServerKeyUnusable(f"the broker's certificate or key is not usable: {reason}") from None
+    return context
+
+
+def _no_passphrase() -> str:
+    raise ServerKeyUnusable("the broker's key is protected by a passphrase")
+
+
+class WebServer:
+    """One port. `start`, then `stop`; both on the event loop that runs it."""
+
+    def __init__(
+        self, application: ASGIApp, context: ssl.SSLContext, *, name: str, limits: WebLimits | None = None
+    ) -> None:
+        """`name` is what the log calls this port."""
+        self._limits = limits or WebLimits()
+        self._name = name
+        self._context = context
+        guarded = wrapped(
+            application, max_body_bytes=self._limits.body_bytes, body_s=self._limits.body_s, port_name=name
+        )
+        self._config = uvicorn.Config(
+            guarded, http=_Guarded, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            date_header=False, proxy_headers=False, timeout_keep_alive=int(self._limits.head_s) or 1,
+        )  # fmt: skip
+        self._config.load()
+        self._state = ServerState()
+        self._per_address: Counter[str] = Counter()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._is_client = client_check()
+
+    async def start(self, address: str, port: int) -> int:
+        """Listen; return the port, which the system chooses where `port` is 0. Raises OSError."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, port), family=family, backlog=_BACKLOG)
+        self._listener.setblocking(False)
+        self._accepting = asyncio.create_task(self._accept(self._listener), name=f"accept {self._name}")
+        return int(self._listener.getsockname()[1])
+
+    async def stop(self) -> None:
+        """Take no more connections, close the idle ones, and let answers that have begun reach their end."""
+        if self._listener is None or self._accepting is None:
+            return
+        self._accepting.cancel()
+        self._listener.close()
+        for task in list(self._opening):
+            task.cancel()
+        await asyncio.gather(self._accepting, *self._opening, return_exceptions=True)
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        if self._state.tasks:
+            await asyncio.wait(self._state.tasks, timeout=self._limits.drain_s)
+        for task in [task for task in self._state.tasks if task.cancel()]:
+            await asyncio.gather(task, return_exceptions=True)
+        for connection in list(self._state.connections):
+            if isinstance(connection, _Guarded):
+                connection.transport.abort()
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, peer = await loop.sock_accept(listener)
+            except OSError as problem:  # a peer that left at once, or no descriptor left
+                _log.warning("%s: accept failed: %s", self._name, problem.strerror)
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            host = str(peer[0])
+            if not self._admit(host):
+                accepted.close()
+                continue
+            task = asyncio.create_task(self._open(accepted, host))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    def _admit(self, host: str) -> bool:
+        limits = self._limits
+        if self._per_address.total() >= limits.connections:
+            return False
+        if self._per_address[host] >= limits.connections_per_address:
+            return False
+        self._per_address[host] += 1
+        return True
+
+    def _leave(self, host: str) -> None:
+        self._per_address[host] -= 1
+        if not self._per_address[host]:
+            del self._per_address[host]
+
+    async def _open(self, accepted: socket.socket, host: str) -> None:
+        """Shake hands; from then on the protocol has the connection, and gives the place back at its end."""
+        protocol = _Guarded(
+            self._config, self._state, on_lost=lambda: self._leave(host), is_client=self._is_client,
+            head_s=self._limits.head_s,
+        )  # fmt: skip
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol, accepted, ssl=self._context, ssl_handshake_timeout=self._limits.handshake_s,
+                ssl_shutdown_timeout=1.0,
+            )  # fmt: skip
+        except (OSError, TimeoutError) as problem:  # a peer that speaks no TLS, has another CA's certificate, or stalls
+            _log.info("%s: no handshake with %s: %s", self._name, host, getattr(problem, "reason", None) or problem)
+        finally:
+            if not protocol.opened:
+                accepted.close()
+                self._leave(host)
+
+
+class _Guarded(HttpToolsProtocol):
+    """uvicorn's protocol with a deadline and a limit for each head, and the caller's certificate in the scope."""
+
+    def __init__(
+        self, config: uvicorn.Config, state: ServerState, *, on_lost: Callable[[], None],
+        is_client: Callable[[bytes], bool], head_s: float,
+    ) -> None:  # fmt: skip
+        super().__init__(config, state, {})
+        self.opened = False
+        self._on_lost = on_lost
+        self._is_client = is_client
+        self._head_s = head_s
+        self._head_bytes = 0
+        self._in_head = True
+        self._watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        self.opened = True
+        super().connection_made(transport)
+        certificate = _presented(transport)
+        if certificate is not None and not self._is_client(certificate):
+            certificate = None  # a server's certificate is nobody's here (threat SV-15)
+        application = self.app
+
+        async def with_certificate(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("state", {})["client_certificate"] = certificate
+            await application(scope, receive, send)
+
+        self.app = with_certificate
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_watch()
+        super().connection_lost(exc)
+        self._on_lost()
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.transport.close()
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        if self._watch is None and (cycle is None or cycle.response_complete):
+            self._expect_head()  # empty lines before a head have stopped uvicorn's own clock
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        too_long = self._in_head and sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES
+        self._in_head = False
+        self._head_bytes = 0
+        self._forget_watch()
+        if too_long:
+            self.transport.close()
+            return
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self._in_head = True
+        self._forget_watch()
+        self._watch = self.loop.call_later(self._head_s, self.transport.close)
+
+    def _forget_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+
+def _presented(transport: asyncio.Transport) -> bytes | None:
+    connection = transport.get_extra_info("ssl_object")
+    with contextlib.suppress(ValueError):  # no handshake: no certificate
+        return connection.getpeercert(binary_form=True) if connection is not None else None
+    return None
