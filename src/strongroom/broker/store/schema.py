@@ -30,7 +30,8 @@ CREATE TABLE model_floors (tenant TEXT NOT NULL, model TEXT NOT NULL, min_versio
 CREATE TABLE leases (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, secret TEXT NOT NULL, rule TEXT NOT NULL,
     holder TEXT NOT NULL, protocol TEXT NOT NULL, peer TEXT NOT NULL, measurement TEXT NOT NULL,
     platform TEXT NOT NULL, tcb_status TEXT NOT NULL, broker TEXT NOT NULL, state TEXT NOT NULL,
-    granted_ms {int} NOT NULL, renewed_ms {int} NOT NULL, expires_ms {int} NOT NULL, renewals {int} NOT NULL);
+    granted_ms {int} NOT NULL, renewed_ms {int} NOT NULL, expires_ms {int} NOT NULL, renewals {int} NOT NULL,
+    marks TEXT NOT NULL);
 CREATE INDEX leases_live ON leases (tenant, rule, secret, expires_ms);
 CREATE INDEX leases_expiry ON leases (expires_ms);
 CREATE TABLE revocations (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL,
