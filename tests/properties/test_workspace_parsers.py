@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strongroom.errors import StrongroomError
 from strongroom.pki import signing
 from strongroom.secret import Secret
-from strongroom.workspace import Settings
+from strongroom.workspace import BrokerSettings, Settings
 from strongroom.workspace.secret_store import check_name
 
 names = st.from_regex(r"(model|secret)(/[A-Za-z0-9._-]{0,6}){1,3}", fullmatch=True) | st.text(max_size=30)
@@ -39,7 +39,7 @@ def test_settings_of_any_bytes(data):
 
 @given(st.integers(1, 3649), st.lists(st.from_regex(r"[a-z]{1,8}\.example", fullmatch=True), min_size=1, max_size=3))
 def test_settings_come_back_as_they_were_written(days, broker_names):
-    settings = Settings(certificate_days=days, broker_names=tuple(broker_names))
+    settings = Settings(certificate_days=days, broker=BrokerSettings(names=tuple(broker_names)))
     assert Settings.parse(settings.render()) == settings
 
 

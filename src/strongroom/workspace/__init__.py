@@ -5,16 +5,18 @@ unchecked; a folder that others can read is refused. It knows where things lie, 
 """
 
 from strongroom.workspace.secret_store import BadSecretName, SecretStore, UnknownSecret
-from strongroom.workspace.settings import Settings, SettingsMalformed
+from strongroom.workspace.settings import BrokerSettings, Settings, SettingsMalformed, TokenSettings
 from strongroom.workspace.workspace import DEFAULT_FOLDER, NotAWorkspace, Workspace
 
 __all__ = [
     "DEFAULT_FOLDER",
     "BadSecretName",
+    "BrokerSettings",
     "NotAWorkspace",
     "SecretStore",
     "Settings",
     "SettingsMalformed",
+    "TokenSettings",
     "UnknownSecret",
     "Workspace",
 ]

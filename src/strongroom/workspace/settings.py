@@ -14,6 +14,7 @@ from strongroom.pki.authority import CA_DAYS, LEAF_DAYS
 MAX_SETTINGS_BYTES: Final = 64 * 1024
 T = TypeVar("T")
 BROKER_NAMES: Final = ("attestation.service.com", "localhost")
+ROOTS: Final = ("file", "passphrase", "pkcs11")
 
 
 class SettingsMalformed(BadInput):
@@ -24,11 +25,42 @@ class SettingsMalformed(BadInput):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSettings:
+    """Where a PKCS#11 token holds the root key."""
+
+    module: str  # the token's library
+    token: str  # its label
+    key_label: str = "strongroom-root"
+    pin_file: str = "root/pin"  # 0600, in the workspace unless it is an absolute path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """The [broker] table: where its state lies, what protects its secrets, where it listens, who may weaken it."""
+
+    names: tuple[str, ...] = BROKER_NAMES  # DNS names in the broker's certificate
+    store: str = "broker.db"  # a file in the workspace, or a postgresql:// address without a password
+    root: str = "file"  # what holds the root key: see ROOTS; or kms:NAME
+    token: TokenSettings | None = None  # for root = "pkcs11"
+    kbs_port: int | None = None  # None: not served unless the command line says so
+    admin_port: int | None = None
+    deployment: str | None = None  # bound into the evidence of our own replicas; None: the store's own id
+    owners: tuple[str, ...] = ()  # public keys (PEM files) of those whose signature counts for a weakening
+    weakening_votes: int = 1  # how many of them have to sign before a policy that admits more takes effect
+    witness: str | None = None  # a checkpoint of the ledger that is kept elsewhere
+
+    @property
+    def shared(self) -> bool:
+        """Whether several brokers may use the store."""
+        return self.store.startswith(("postgresql://", "postgres://"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What strongroom.toml says."""
 
     certificate_days: int = LEAF_DAYS  # validity of the certificates that `strongroom certs` writes
-    broker_names: tuple[str, ...] = BROKER_NAMES  # DNS names in the broker's certificate
+    broker: BrokerSettings = BrokerSettings()
     collateral: Mapping[str, object] | None = None  # the [collateral] table, as it is; its room reads it
 
     @classmethod
@@ -38,18 +70,19 @@ class Settings:
         if table.take("version", int, None) != 1:
             raise SettingsMalformed("strongroom.toml: version is not 1")
         certificates = _Table(table.take("certificates", dict, {}), "[certificates]")
-        broker = _Table(table.take("broker", dict, {}), "[broker]")
+        broker = _broker(_Table(table.take("broker", dict, {}), "[broker]"))
         days = certificates.take("days", int, LEAF_DAYS)
-        broker_names = broker.take("names", list, list(BROKER_NAMES))
         collateral = table.take("collateral", dict, {})
-        for part in (table, certificates, broker):
+        for part in (table, certificates):
             part.expect_end()
         if not 1 <= days < CA_DAYS:
             raise SettingsMalformed(f"[certificates] days is {days}, allowed are 1 to {CA_DAYS - 1}")
-        if not all(isinstance(name, str) for name in broker_names):
-            raise SettingsMalformed("[broker] names holds something that is not text")
-        names.server_names(broker_names)
-        return cls(certificate_days=days, broker_names=tuple(broker_names), collateral=collateral or None)
+        return cls(certificate_days=days, broker=broker, collateral=collateral or None)
+
+    @property
+    def broker_names(self) -> tuple[str, ...]:
+        """DNS names in the broker's certificate."""
+        return self.broker.names
 
     def render(self) -> bytes:
         """Return the file with comments."""
@@ -66,6 +99,12 @@ days = {self.certificate_days}
 # DNS names in the broker's certificate: replicas must reach it under one of them. Names, not addresses: enclaves
 # of older Gramine releases cannot match an address. After a change the broker renews its certificate by itself.
 names = [{quoted}]
+# store = "broker.db"              # or postgresql://HOST/DATABASE where several brokers share it (docs/broker.md)
+# root = "file"                    # what protects the secrets: file, passphrase, pkcs11 (docs/keys.md)
+# kbs_port = 8080                  # the KBS protocol (docs/kbs.md)
+# admin_port = 8443                # administration and the console, for client certificates (docs/admin.md)
+# owners = ["owner-a.pem", "owner-b.pem"]
+# weakening_votes = 2              # a policy that admits more waits for so many owners' signatures (docs/policy.md)
 
 # Where the broker finds the collateral of replicas. Without this table: the files in trust/collateral.
 # [collateral]
@@ -85,6 +124,46 @@ def _toml(data: bytes) -> dict[str, object]:
         raise SettingsMalformed(f"strongroom.toml is not TOML: {str(problem)[:160]}") from None
 
 
+def _broker(table: _Table) -> BrokerSettings:
+    names_in_certificate = table.texts("names", BROKER_NAMES)
+    names.server_names(names_in_certificate)
+    found = BrokerSettings(
+        names=names_in_certificate,
+        store=table.take("store", str, "broker.db"),
+        root=table.take("root", str, "file"),
+        token=_token(table),
+        kbs_port=table.port("kbs_port"),
+        admin_port=table.port("admin_port"),
+        deployment=table.optional_text("deployment"),
+        owners=table.texts("owners", ()),
+        weakening_votes=table.take("weakening_votes", int, 1),
+        witness=table.optional_text("witness"),
+    )
+    table.expect_end()
+    if found.root not in ROOTS and not found.root.startswith("kms:"):
+        raise SettingsMalformed(f"[broker] root is {found.root[:64]!r}; it takes {', '.join(ROOTS)} or kms:NAME")
+    if (found.root == "pkcs11") != (found.token is not None):
+        raise SettingsMalformed('[broker] root = "pkcs11" and the table [broker.pkcs11] go together')
+    if not 1 <= found.weakening_votes <= max(1, len(set(found.owners))):
+        raise SettingsMalformed(
+            f"[broker] weakening_votes is {found.weakening_votes}, but {len(set(found.owners))} owners are named"
+        )
+    return found
+
+
+def _token(table: _Table) -> TokenSettings | None:
+    values = table.take("pkcs11", dict, {})
+    if not values:
+        return None
+    inner = _Table(values, "[broker.pkcs11]")
+    found = TokenSettings(
+        module=inner.take("module", str, None), token=inner.take("token", str, None),
+        key_label=inner.take("key_label", str, "strongroom-root"), pin_file=inner.take("pin_file", str, "root/pin"),
+    )  # fmt: skip
+    inner.expect_end()
+    return found
+
+
 class _Table:
     def __init__(self, values: dict[str, object], where: str) -> None:
         self._values = dict(values)
@@ -95,6 +174,23 @@ class _Table:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise SettingsMalformed(f"{self._where}: {name} is missing or not of the type {kind.__name__}")
         return value
+
+    def optional_text(self, name: str) -> str | None:
+        return self.take(name, str, None) if name in self._values else None
+
+    def port(self, name: str) -> int | None:
+        if name not in self._values:
+            return None
+        found = self.take(name, int, None)
+        if not 0 < found < 65536:
+            raise SettingsMalformed(f"{self._where}: {name} is {found}, which is no port")
+        return found
+
+    def texts(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        found = self.take(name, list, list(default))
+        if not all(isinstance(each, str) for each in found):
+            raise SettingsMalformed(f"{self._where} {name} holds something that is not text")
+        return tuple(found)
 
     def expect_end(self) -> None:
         if self._values:

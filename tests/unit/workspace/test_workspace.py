@@ -13,7 +13,7 @@ from strongroom.errors import StrongroomError
 from strongroom.pki import keys, names, signing
 from strongroom.pki.disk import AlreadyThere
 from strongroom.secret import Secret
-from strongroom.workspace import SecretStore, Settings, Workspace
+from strongroom.workspace import BrokerSettings, SecretStore, Settings, Workspace
 from strongroom.workspace.secret_store import check_name, model_key_name
 
 KEY = Secret(bytes(range(16)))
@@ -130,7 +130,7 @@ def test_the_brokers_certificate_is_renewed_in_time_under_its_key(workspace):
 
 def test_a_changed_name_renews_the_brokers_certificate(workspace):
     path = workspace.folder / "strongroom.toml"
-    path.write_bytes(Settings(broker_names=("keys.example",)).render())
+    path.write_bytes(Settings(broker=BrokerSettings(names=("keys.example",))).render())
     leaf = Workspace.open(workspace.folder).broker_identity()
     assert [entry.value for entry in names.names_of(keys.load_certificates(leaf.certificate_pem)[0])] == [
         "keys.example"
@@ -294,7 +294,7 @@ def test_broker_names_that_no_certificate_can_carry_are_refused(text):
 
 
 def test_settings_are_read_as_they_are_written():
-    settings = Settings(certificate_days=30, broker_names=("a.example", "b.example"))
+    settings = Settings(certificate_days=30, broker=BrokerSettings(names=("a.example", "b.example")))
     assert Settings.parse(settings.render()) == settings
     assert Settings.parse(b"version = 1") == Settings()
 
@@ -320,3 +320,32 @@ def test_a_folder_with_other_files_is_not_taken_over_and_says_what_to_do(tmp_pat
         Workspace.create(tmp_path / "w", now=datetime.now(UTC))
     assert "run strongroom init" in caught.value.fix
     assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["trust"]
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ('root = "vault"', "root is 'vault'"),
+        ('root = "pkcs11"', "go together"),
+        ('[broker.pkcs11]\nmodule = "/lib/x.so"\ntoken = "t"', "go together"),
+        ("kbs_port = 70000", "is no port"),
+        ("weakening_votes = 2", "0 owners are named"),
+        ('owners = ["a.pem", "a.pem"]\nweakening_votes = 2', "1 owners are named"),
+        ("owners = [1]", "not text"),
+        ("store_ = 1", "unknown word"),
+    ],
+)
+def test_sa_08_dp_13_the_brokers_table_is_read_strictly(table, says):
+    with pytest.raises(SettingsMalformed, match=re.escape(says)):
+        Settings.parse(f"version = 1\n[broker]\n{table}\n".encode())
+
+
+def test_the_brokers_table_says_where_its_state_lies_and_what_protects_it():
+    found = Settings.parse(
+        b'version = 1\n[broker]\nstore = "postgresql://db/strongroom"\nroot = "pkcs11"\nkbs_port = 8080\n'
+        b'owners = ["a.pem", "b.pem"]\nweakening_votes = 2\n[broker.pkcs11]\nmodule = "/lib/x.so"\ntoken = "t"\n'
+    ).broker
+    assert found.shared
+    assert (found.token.module, found.token.key_label) == ("/lib/x.so", "strongroom-root")
+    assert (found.kbs_port, found.admin_port, found.weakening_votes) == (8080, None, 2)
+    assert not Settings.parse(b"version = 1\n").broker.shared

@@ -11,6 +11,11 @@ from starlette.responses import JSONResponse
 from strongroom.errors import BadInput, Refused, StrongroomError, Unreachable
 
 MEDIA_TYPE: Final = "application/problem+json"
+_OWN_STATUS: Final = {
+    "SR-HTTP-BODY": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "SR-HTTP-SLOW": HTTPStatus.REQUEST_TIMEOUT,
+    "SR-RATE-LIMITED": HTTPStatus.TOO_MANY_REQUESTS,
+}  # where HTTP is more exact than the family
 
 
 def problem(
@@ -30,7 +35,9 @@ def problem_of(error: StrongroomError) -> JSONResponse:
 
 
 def status_of(error: StrongroomError) -> int:
-    """Return the HTTP status of an error's family."""
+    """Return the HTTP status of an error: its own, else its family's."""
+    if error.code in _OWN_STATUS:
+        return _OWN_STATUS[error.code]
     if isinstance(error, BadInput):
         return HTTPStatus.BAD_REQUEST
     if isinstance(error, Refused):

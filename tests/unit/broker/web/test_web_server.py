@@ -192,14 +192,14 @@ def test_sv_12_a_body_over_the_limit_is_refused_before_it_is_kept(authority, ide
         piece = b"3e8\r\n" + chunk + b"\r\n"
         request = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + piece + piece
     head, body = head_and_body(served(authority, identity, lambda web: web.ask(request), body_bytes=1500))
-    assert head.startswith("HTTP/1.1 400")
+    assert head.startswith("HTTP/1.1 413")
     assert json.loads(body)["code"] == "SR-HTTP-BODY"
 
 
 def test_fb_16_a_body_that_does_not_come_ends_at_its_deadline(authority, identity):
     request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\nabc"
     head, body = head_and_body(served(authority, identity, lambda web: web.ask(request), body_s=0.2))
-    assert head.startswith("HTTP/1.1 503")
+    assert head.startswith("HTTP/1.1 408")
     assert json.loads(body)["code"] == "SR-HTTP-SLOW"
 
 
