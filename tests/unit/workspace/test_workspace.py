@@ -1,5 +1,6 @@
 """The owner's folder: it works as it is made, keeps secrets to its owner, and lets no name become a path."""
 
+import re
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from strongroom.pki.disk import AlreadyThere
 from strongroom.secret import Secret
 from strongroom.workspace import BrokerSettings, SecretStore, Settings, Workspace
 from strongroom.workspace.secret_store import check_name, model_key_name
+from strongroom.workspace.settings import SettingsMalformed
 
 KEY = Secret(bytes(range(16)))
 
