@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from strongroom.errors import Tampered
+from strongroom.broker.ledger.faults import (
+    HeadChanged,
+    LedgerBroken,
+    LedgerTruncated,
+    LineChanged,
+    LineMoved,
+    LineRemoved,
+)
 from strongroom.wire import strict_json
 
 MAX_LINE_BYTES: Final = 64 * 1024
 GENESIS_PREV: Final = "0" * 64
 _FRAME: Final = ("seq", "time", "prev", "kind")
-
-
-class LedgerBroken(Tampered):
-    """A line of the ledger was removed, moved or changed, or lines are missing at its end."""
-
-    code = "SR-LEDGER-BROKEN"
-    fix = "Keep the file as evidence, find out who could write to it, and start a new ledger beside it."
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,19 @@ class Head:
 
     @classmethod
     def from_text(cls, text: str) -> Head:
-        """Read what `to_text` wrote. Raises LedgerBroken."""
+        """Read what `to_text` wrote. Raises HeadChanged."""
         number, _, digest = text.rstrip("\n").partition(" ")
         if len(number) != 20 or not number.isdecimal() or len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-            raise LedgerBroken("the remembered end of the ledger cannot be read")
+            raise HeadChanged("the remembered end of the ledger cannot be read")
         return cls(int(number), digest)
 
 
 EMPTY: Final = Head(-1, GENESIS_PREV)
+
+
+def digest(line: bytes) -> str:
+    """Return the SHA-256 of a line (without its newline), in hex: what the next one names."""
+    return hashlib.sha256(line).hexdigest()
 
 
 def timestamp(at: datetime) -> str:
@@ -57,18 +63,27 @@ def timestamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def write_line(after: Head, record: Mapping[str, object], *, at: datetime) -> tuple[bytes, Head]:
+def timestamp_ms(at_ms: int) -> str:
+    """Return milliseconds since 1970 as the ledger writes a time."""
+    seconds, rest = divmod(at_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03d}Z"
+
+
+def write_line(
+    after: Head, record: Mapping[str, object], *, at: datetime | None = None, time: str = ""
+) -> tuple[bytes, Head]:
     """Return the line (with its newline) that puts `record` behind `after`, and the new head.
 
-    `record` has a `kind` and JSON values; the line's own place cannot be among them.
+    `record` has a `kind` and JSON values; the line's own place cannot be among them. The line's time is `at`, or
+    `time` as it will stand there.
     """
-    fields = {"seq": after.seq + 1, "time": timestamp(at), "prev": after.digest, **record}
-    if fields["prev"] != after.digest or "kind" not in record:
+    fields = {"seq": after.seq + 1, "time": timestamp(at) if at else time, "prev": after.digest, **record}
+    if len(fields) != len(record) + 3 or "kind" not in record:
         raise ValueError("a record has a kind, and no place of its own")
-    body = json.dumps(fields, separators=(",", ":"), ensure_ascii=True).encode()
+    body = _ENCODER.encode(fields).encode()
     if len(body) > MAX_LINE_BYTES:
         raise ValueError(f"a ledger line of {len(body)} bytes is too long")
-    return body + b"\n", Head(after.seq + 1, hashlib.sha256(body).hexdigest())
+    return body + b"\n", Head(after.seq + 1, digest(body))
 
 
 def read_line(line: bytes, *, seq: int) -> dict[str, Any]:
@@ -79,21 +94,60 @@ def read_line(line: bytes, *, seq: int) -> dict[str, Any]:
     return entry
 
 
+def walk(lines: Iterable[bytes]) -> Iterator[tuple[Head, bytes, dict[str, Any]]]:
+    """Yield each line with the head that it makes and its entry, as long as it fits.
+
+    Raises LineRemoved, LineMoved, LineChanged or LedgerBroken at the first one that does not.
+    """
+    head, rest = EMPTY, iter(lines)
+    for line in rest:
+        number = head.seq + 1
+        entry = read_line(line, seq=number)
+        if type(entry["seq"]) is not int:
+            raise LineChanged(f"ledger line {number} does not say its number")
+        if entry["seq"] != number:
+            raise _out_of_place(number, entry["seq"], rest)
+        if entry["prev"] != head.digest:
+            raise LineChanged(
+                f"ledger line {number} was not written behind line {head.seq} as that stands here: one was changed"
+                if number
+                else "ledger line 0 says that another line stood before it"
+            )
+        head = Head(number, digest(line))
+        yield head, line, entry
+
+
 def check(lines: Iterable[bytes], *, remembered: Head | None = None) -> Head:
     """Walk the chain from its beginning and return its head. Raises LedgerBroken at the first line that does not fit.
 
     `remembered` is a head seen earlier: the chain has to contain it, and may go on behind it.
     """
     head = EMPTY
-    for line in lines:
-        entry = read_line(line, seq=head.seq + 1)
-        if entry["seq"] != head.seq + 1 or isinstance(entry["seq"], bool):
-            raise LedgerBroken(f"ledger line {head.seq + 1} calls itself {entry['seq']!r}: lines were removed or moved")
-        if entry["prev"] != head.digest:
-            raise LedgerBroken(f"ledger line {head.seq} is not the one that line {head.seq + 1} was written behind")
-        head = Head(head.seq + 1, hashlib.sha256(line).hexdigest())
-        if remembered is not None and remembered.seq == head.seq and remembered.digest != head.digest:
-            raise LedgerBroken(f"ledger line {head.seq} is not the one that was remembered as the last")
+    for head, _, _ in walk(lines):
+        check_against(head, remembered)
     if remembered is not None and remembered.seq > head.seq:
-        raise LedgerBroken(f"the ledger ends at line {head.seq}, but line {remembered.seq} was written")
+        raise LedgerTruncated(f"the ledger ends at line {head.seq}, but line {remembered.seq} was written")
     return head
+
+
+def check_against(head: Head, remembered: Head | None) -> None:
+    """Raise LineChanged if `remembered` names the same line with another content."""
+    if remembered is not None and remembered.seq == head.seq and remembered.digest != head.digest:
+        raise LineChanged(f"ledger line {head.seq} is not the one that was remembered as the last")
+
+
+def _out_of_place(wanted: int, seen: int, rest: Iterator[bytes]) -> LedgerBroken:
+    """Say what happened where line `seen` stands in the place of line `wanted`."""
+    if seen < wanted:
+        return LineMoved(f"line {seen} stands again where line {wanted} should stand")
+    for line in rest:
+        if _number(line) == wanted:
+            return LineMoved(f"line {seen} stands before line {wanted}: lines were moved")
+    return LineRemoved(f"line {seen} stands where line {wanted} should stand: lines were removed")
+
+
+def _number(line: bytes) -> object:
+    try:
+        return read_line(line, seq=0)["seq"]
+    except LedgerBroken:
+        return None

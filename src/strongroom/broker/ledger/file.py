@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from strongroom.broker.ledger import chain
-from strongroom.broker.ledger.chain import Head, LedgerBroken
+from strongroom.broker.ledger.chain import Head
+from strongroom.broker.ledger.faults import HeadChanged, LedgerBroken, LedgerTruncated
 from strongroom.errors import Tampered, Unreachable
 
 HEAD_SUFFIX: Final = ".head"

@@ -10,7 +10,7 @@ from typing import Final
 _FIRST: Final = """
 CREATE TABLE ledger_lines (seq {int} PRIMARY KEY, line {blob} NOT NULL);
 CREATE TABLE ledger_head (id {int} PRIMARY KEY, seq {int} NOT NULL, digest TEXT NOT NULL, time_ms {int} NOT NULL,
-    frontier {blob} NOT NULL);
+    frontier {blob} NOT NULL, seal {blob} NOT NULL);
 CREATE TABLE ledger_roots (size {int} PRIMARY KEY, time_ms {int} NOT NULL, root {blob} NOT NULL,
     signature {blob} NOT NULL, key_id TEXT NOT NULL);
 CREATE TABLE tenants (name TEXT PRIMARY KEY, state TEXT NOT NULL, created_ms {int} NOT NULL, settings TEXT NOT NULL);
@@ -24,7 +24,7 @@ CREATE TABLE tenant_keys (tenant TEXT NOT NULL, generation {int} NOT NULL, wrapp
     root_id TEXT NOT NULL, state TEXT NOT NULL, created_ms {int} NOT NULL, PRIMARY KEY (tenant, generation));
 CREATE TABLE secrets (tenant TEXT NOT NULL, name TEXT NOT NULL, version {int} NOT NULL, kind TEXT NOT NULL,
     state TEXT NOT NULL, wrapped {blob} NOT NULL, generation {int} NOT NULL, bytes {int} NOT NULL,
-    created_ms {int} NOT NULL, PRIMARY KEY (tenant, name, version));
+    author TEXT NOT NULL, created_ms {int} NOT NULL, until_ms {int} NOT NULL, PRIMARY KEY (tenant, name, version));
 CREATE TABLE model_floors (tenant TEXT NOT NULL, model TEXT NOT NULL, min_version {int} NOT NULL, author TEXT NOT NULL,
     set_ms {int} NOT NULL, PRIMARY KEY (tenant, model));
 CREATE TABLE leases (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, secret TEXT NOT NULL, rule TEXT NOT NULL,

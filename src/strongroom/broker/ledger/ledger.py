@@ -1,0 +1,201 @@
+"""The ledger in the store: what is written, admitted and remembered is one transaction with its line (threat SA-11).
+
+Lines are chained, and the leaves of a Merkle tree whose root the broker signs from time to time. Platform identities
+are written as keyed hashes (threat PL-07), secrets only by name. Threads and brokers may share it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from strongroom.broker.ledger import chain, genesis, merkle, tables
+from strongroom.broker.ledger.chain import Head
+from strongroom.broker.ledger.checkpoint import Checkpoint, SignedCheckpoint, key_id, sign
+from strongroom.broker.ledger.faults import HeadChanged, LedgerTruncated, LineChanged
+from strongroom.broker.ledger.genesis import Genesis
+from strongroom.broker.ledger.tables import End, Seal
+from strongroom.broker.store import Store, Tx
+from strongroom.pki import disk
+
+ROOT_EVERY_LINES: Final = 1000
+ROOT_EVERY_MS: Final = 60_000
+_MEMO: Final = "ledger"
+_log = logging.getLogger("strongroom.broker")
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The Merkle root over the first `size` lines."""
+
+    size: int
+    digest: bytes
+
+
+class Ledger:
+    """The one ledger of a store. Raises HeadChanged, LineChanged or LedgerTruncated if its end does not hold.
+
+    `signer`: the ledger's own key. `head_file`: where the newest signed root is remembered outside the store.
+    """
+
+    def __init__(self, store: Store, signer: Ed25519PrivateKey, *, head_file: Path | None = None) -> None:
+        self._store = store
+        self._signer = signer
+        self._seal = Seal(signer)
+        self._head_file = head_file
+        self.public_key: Ed25519PublicKey = signer.public_key()
+        self.key_id = key_id(self.public_key)
+        self.genesis = store.write(self._open)
+
+    @property
+    def origin(self) -> str:
+        """The ledger's name in its checkpoints: it follows from the first line."""
+        return self.genesis.origin
+
+    def hashed_platform(self, platform_id: bytes) -> str:
+        """Return the name a platform (its PPID) has in this ledger: keyed, so that two ledgers cannot be joined."""
+        return self.genesis.platform(platform_id)
+
+    def append(self, tx: Tx, record: Mapping[str, object], *, durable: bool = True) -> int:  # noqa: ARG002  # always
+        """Put `record` behind the last line, in the caller's transaction, and return the line's number.
+
+        Raises HeadChanged, before the first change, if somebody moved the end in the database.
+        """
+        end: End = tx.memo.get(_MEMO) or self._resume(tx)
+        line, head = chain.write_line(end.head, record, time=end.time)
+        end.add(tx, line[:-1], head)
+        return head.seq
+
+    def _resume(self, tx: Tx) -> End:
+        """Return the end for this transaction, written back once before its commit; times never go back."""
+        found = tables.read_end(tx)
+        if found is None:
+            raise HeadChanged("the remembered end of the ledger is gone")
+        end, seal = found
+        self._seal.check(end, seal)
+        return self._grow(tx, end)
+
+    def _grow(self, tx: Tx, end: End) -> End:
+        end.time_ms = max(end.time_ms, tx.now_ms)
+        end.time = chain.timestamp_ms(end.time_ms)
+        tx.memo[_MEMO] = end
+        tx.before_commit(_MEMO, lambda: tables.write_end(tx, end, self._seal.over(end)))
+        return end
+
+    def _open(self, tx: Tx) -> Genesis:
+        """Begin a ledger where there is none; else check that the last line is where the end says."""
+        found = tables.read_end(tx)
+        number = tables.last_number(tx)
+        if found is None:
+            if number >= 0:
+                raise HeadChanged("the store holds lines of a ledger, but its remembered end is gone")
+            return self._begin(tx)
+        end, seal = found
+        self._seal.check(end, seal)
+        if number < end.head.seq:
+            raise LedgerTruncated(f"the ledger ends at line {number}, but line {end.head.seq} was written")
+        last, first = tables.line(tx, end.head.seq), tables.line(tx, 0)
+        if number > end.head.seq or last is None or first is None or chain.digest(last) != end.head.digest:
+            raise LineChanged(f"ledger line {number} is not the one that was remembered as the last")
+        return Genesis.read(first)
+
+    def _begin(self, tx: Tx) -> Genesis:
+        self._grow(tx, End.empty())
+        self.append(tx, genesis.record(os.urandom(genesis.SALT_BYTES)))
+        first = tables.line(tx, 0)
+        begun = Genesis.read(first or b"")
+        self._sign(tx, begun.origin)
+        return begun
+
+    def sign_root(self) -> SignedCheckpoint:
+        """Sign the root over every line there is; where there is nothing new, return the newest one signed."""
+        signed = self._store.write(lambda tx: self._sign(tx, self.origin))
+        self._remember(signed)
+        return signed
+
+    def maintain(self) -> SignedCheckpoint | None:
+        """Sign a root if it is time: to be called every few seconds, by each broker. Returns what was signed."""
+
+        def due(tx: Tx) -> bool:
+            last, found = tables.last_root(tx, self.origin), tables.read_end(tx)
+            if found is None or last is None:
+                return True
+            new = found[0].head.seq - last.checkpoint.size  # the root's own line does not count
+            return new >= ROOT_EVERY_LINES or (new > 0 and tx.now_ms - last.checkpoint.time_ms >= ROOT_EVERY_MS)
+
+        if not self._store.read(due):
+            return None
+        signed = self._store.write(lambda tx: self._sign(tx, self.origin) if due(tx) else None)
+        if signed is not None:
+            self._remember(signed)
+        return signed
+
+    def _sign(self, tx: Tx, origin: str) -> SignedCheckpoint:
+        end: End = tx.memo.get(_MEMO) or self._resume(tx)
+        last = tables.last_root(tx, origin)
+        if last is not None and last.checkpoint.size == end.head.seq:
+            return last
+        size = end.head.seq + 1
+        signed = sign(Checkpoint(origin, size, end.tree.root(), end.time_ms), self._signer)
+        self.append(tx, {"kind": "root", "size": size, "checkpoint": signed.to_text()})
+        tables.write_root(tx, signed, self.public_key)
+        return signed
+
+    def _remember(self, signed: SignedCheckpoint) -> None:
+        if self._head_file is None:
+            return
+        try:
+            disk.replace_private(self._head_file, signed.to_text().encode())
+        except OSError as problem:
+            _log.error("the newest signed root could not be remembered: %s: %s", self._head_file, problem.strerror)
+
+    def entries(self, after: int = -1, limit: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the entries behind line `after`, at most `limit`, without judging the chain."""
+        for seq, line in self.lines(after, limit):
+            yield chain.read_line(line, seq=seq)
+
+    def lines(self, after: int = -1, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield numbers and lines (without newlines) behind line `after`, at most `limit`."""
+        last = None if limit is None else after + limit
+        return tables.numbered_lines(self._store, first=after + 1, last=last)
+
+    def head(self) -> Head:
+        """Return the end of the chain. Raises HeadChanged."""
+        return self._end().head
+
+    def root(self) -> Root:
+        """Return the root over every line there is; it is not signed. Raises HeadChanged."""
+        end = self._end()
+        return Root(end.tree.size, end.tree.root())
+
+    def last_root(self) -> SignedCheckpoint | None:
+        """Return the newest signed root."""
+        return self._store.read(lambda tx: tables.last_root(tx, self.origin))
+
+    def _end(self) -> End:
+        found = self._store.read(tables.read_end)
+        if found is None:
+            raise HeadChanged("the remembered end of the ledger is gone")
+        self._seal.check(*found)
+        return found[0]
+
+    def prove_inclusion(self, seq: int, size: int) -> merkle.Proof:
+        """Return the proof that line `seq` is among the first `size` lines. Raises ValueError if it cannot be."""
+        return merkle.prove(merkle.inclusion_ranges(seq, size), self._range_root)
+
+    def prove_consistency(self, old: int, new: int) -> merkle.Proof:
+        """Return the proof that the first `new` lines begin with the first `old`. Raises ValueError."""
+        return merkle.prove(merkle.consistency_ranges(old, new), self._range_root)
+
+    def _range_root(self, low: int, high: int) -> bytes:
+        found = tables.numbered_lines(self._store, first=low, last=high - 1)
+        return merkle.root_of(merkle.leaf_hash(line) for _, line in found)
+
+
+Progress = Callable[[int, int], None]

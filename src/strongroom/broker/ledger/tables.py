@@ -1,0 +1,161 @@
+"""The ledger's tables: the lines, the one row that says where they end, the signed roots.
+
+Every function works in the caller's transaction. The row of the end is sealed with a key that only the broker has: who
+writes to the database cannot move the end, not even behind the last signed root.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from strongroom.broker.ledger import chain
+from strongroom.broker.ledger.chain import Head
+from strongroom.broker.ledger.checkpoint import Checkpoint, NoteSignature, SignedCheckpoint, key_id
+from strongroom.broker.ledger.faults import HeadChanged
+from strongroom.broker.ledger.merkle import Frontier, leaf_hash
+from strongroom.broker.store import Store, Tx
+
+BATCH: Final = 500
+_SEAL_PURPOSE: Final = b"strongroom ledger head v1"
+
+
+@dataclass(slots=True)
+class End:
+    """Where the ledger ends, as it grows within one transaction; `time_ms` is the time of its lines."""
+
+    head: Head
+    time_ms: int
+    tree: Frontier
+    time: str = ""
+
+    @classmethod
+    def empty(cls) -> End:
+        """Return the end of a ledger that has no line."""
+        return cls(chain.EMPTY, 0, Frontier())
+
+    def add(self, tx: Tx, line: bytes, head: Head) -> None:
+        """Put a line (without its newline) behind the last one."""
+        tx.execute("INSERT INTO ledger_lines (seq, line) VALUES (?, ?)", (head.seq, line))
+        self.head, self.tree = head, self.tree.grown(leaf_hash(line))
+
+    def sealed_text(self) -> bytes:
+        """Return what the seal is over."""
+        return f"{self.head.seq} {self.head.digest} {self.time_ms} ".encode() + self.tree.to_bytes()
+
+
+class Seal:
+    """What vouches for the row of the end: a keyed hash, its key derived from the ledger's signing key."""
+
+    def __init__(self, signer: Ed25519PrivateKey) -> None:
+        self._key = hmac.digest(signer.private_bytes_raw(), _SEAL_PURPOSE, "sha256")
+
+    def over(self, end: End) -> bytes:
+        """Return the seal of this end."""
+        return hmac.digest(self._key, end.sealed_text(), "sha256")
+
+    def check(self, end: End, seal: bytes) -> None:
+        """Raise HeadChanged if the end is not one that the broker wrote."""
+        if not hmac.compare_digest(self.over(end), seal):
+            raise HeadChanged("the remembered end of the ledger is not what the broker wrote: somebody changed it")
+
+
+def read_end(tx: Tx) -> tuple[End, bytes] | None:
+    """Return the end and its seal; None in a store without a ledger. Raises HeadChanged."""
+    rows = tx.execute("SELECT seq, digest, time_ms, frontier, seal FROM ledger_head WHERE id = 1")
+    if not rows:
+        return None
+    seq, digest, time_ms, frontier, seal = rows[0]
+    tree = Frontier.from_bytes(seq + 1, bytes(frontier))
+    if tree is None or seq < 0 or len(digest) != len(chain.GENESIS_PREV):
+        raise HeadChanged("the remembered end of the ledger cannot be read")
+    return End(Head(seq, digest), time_ms, tree), bytes(seal)
+
+
+def write_end(tx: Tx, end: End, seal: bytes) -> None:
+    """Remember where the ledger ends now."""
+    values = (end.head.seq, end.head.digest, end.time_ms, end.tree.to_bytes(), seal)
+    if not tx.execute(
+        "UPDATE ledger_head SET seq = ?, digest = ?, time_ms = ?, frontier = ?, seal = ? WHERE id = 1 RETURNING id",
+        values,
+    ):
+        tx.execute(
+            "INSERT INTO ledger_head (id, seq, digest, time_ms, frontier, seal) VALUES (1, ?, ?, ?, ?, ?)", values
+        )
+
+
+def line(tx: Tx, seq: int) -> bytes | None:
+    """Return one line, without its newline."""
+    rows = tx.execute("SELECT line FROM ledger_lines WHERE seq = ?", (seq,))
+    return bytes(rows[0][0]) if rows else None
+
+
+def last_number(tx: Tx) -> int:
+    """Return the highest number that a line is kept under; -1 if there is none."""
+    rows = tx.execute("SELECT MAX(seq) FROM ledger_lines")
+    return -1 if rows[0][0] is None else int(rows[0][0])
+
+
+def numbered_lines(store: Store, *, first: int = 0, last: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield lines with the numbers that they are kept under, in that order; `last` is the last one wanted."""
+    after = first - 1
+    limit = last if last is not None else (1 << 62)
+    while True:
+        rows = store.read(
+            lambda tx, after=after: tx.execute(  # type: ignore[misc]  # mypy cannot infer a default's lambda
+                "SELECT seq, line FROM ledger_lines WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+                (after, limit, BATCH),
+            )
+        )
+        for seq, text in rows:
+            yield int(seq), bytes(text)
+        if len(rows) < BATCH:
+            return
+        after = int(rows[-1][0])
+
+
+def write_root(tx: Tx, signed: SignedCheckpoint, key: Ed25519PublicKey) -> None:
+    """Keep a signed root."""
+    point = signed.checkpoint
+    tx.execute(
+        "INSERT INTO ledger_roots (size, time_ms, root, signature, key_id) VALUES (?, ?, ?, ?, ?)",
+        (point.size, point.time_ms, point.root, signed.signatures[0].blob, key_id(key)),
+    )
+
+
+def last_root(tx: Tx, origin: str, *, size: int | None = None) -> SignedCheckpoint | None:
+    """Return the newest signed root, or the one over `size` lines."""
+    where = "" if size is None else "WHERE size = ? "
+    rows = tx.execute(
+        f"SELECT size, root, time_ms, signature FROM ledger_roots {where}ORDER BY size DESC LIMIT 1",  # noqa: S608
+        () if size is None else (size,),
+    )
+    return _signed(origin, rows[0]) if rows else None
+
+
+def signed_roots(store: Store, origin: str, *, below: int) -> Iterator[SignedCheckpoint]:
+    """Yield the signed roots over at most `below` lines, the oldest first."""
+    after = -1
+    while True:
+        rows = store.read(
+            lambda tx, after=after: tx.execute(  # type: ignore[misc]  # mypy cannot infer a default's lambda
+                "SELECT size, root, time_ms, signature FROM ledger_roots WHERE size > ? AND size <= ? "
+                "ORDER BY size LIMIT ?",
+                (after, below, BATCH),
+            )
+        )
+        yield from (_signed(origin, row) for row in rows)
+        if len(rows) < BATCH:
+            return
+        after = int(rows[-1][0])
+
+
+def _signed(origin: str, row: tuple[int, bytes, int, bytes]) -> SignedCheckpoint:
+    size, root, time_ms, blob = row
+    return SignedCheckpoint(
+        Checkpoint(origin, int(size), bytes(root), int(time_ms)), (NoteSignature(origin, bytes(blob)),)
+    )
