@@ -123,7 +123,16 @@ class Pattern:
 
     def matches(self, secret: SecretName) -> bool:
         """Return whether the pattern names this secret."""
-        return self.covers(Pattern.of(secret))
+        return self.kind is secret.kind and self.name == secret.name and self._spans(secret.version)
+
+    def speaks_of_model(self, name: str, version: int | None) -> bool:
+        """Return whether it names this version of a model, or with None any version of it."""
+        return self.kind is SecretKind.MODEL and self.name == name and (version is None or self._spans(version))
+
+    def _spans(self, version: int | None) -> bool:
+        if version is None or self.low is None:
+            return version is self.low
+        return self.low <= version and (self.high is None or version <= self.high)
 
     def covers(self, other: Pattern) -> bool:
         """Return whether every secret that matches `other` matches this pattern too."""

@@ -1,6 +1,7 @@
 """Decide which one secret a verdict earns under the owner's rules: a grant, or a denial that says why.
 
-Pure and deny by default (threat KD-11): no rule, no secret; and where two rules would give different secrets, none.
+Pure and deny by default (threat KD-11): no rule, no secret. Who asks by name gets what one rule gives alone; where
+nobody can ask by name (Gramine's protocol), and rules would give different secrets, none is released.
 """
 
 from __future__ import annotations
@@ -8,22 +9,42 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from math import inf
 from typing import Final
 
 from strongroom.attestation import Binding, Claims, Policy, PolicyCode, Reason, Verdict, appraise, claims_of
 from strongroom.attestation.policy.outcome import NOT_SAID
 from strongroom.attestation.policy.tcb import OUTDATED
+from strongroom.broker.names import Pattern, SecretName
 from strongroom.errors import CatalogueEntry, StrongroomError
 
 NEAREST_RULES: Final = 3  # a denial explains at most so many rules
 NO_RULES: Final = "NO_RULES"
 RULES_AMBIGUOUS: Final = "RULES_AMBIGUOUS"
 NOT_FRESH: Final = "EVIDENCE_NOT_FRESH"
+NOT_NAMED: Final = "SECRET_NOT_NAMED"
+RULE_EXPIRED: Final = "RULE_EXPIRED"
+MODEL_TOO_OLD: Final = "MODEL_TOO_OLD"
+NOT_RELEASED: Final = "NOT_RELEASED"
+DEFAULT_LEASE_SECONDS: Final = 600
 _MEANINGS: Final = {
     NO_RULES: ("The policy file holds no rule, so nothing is released.", "Add one with strongroom policy trust."),
     RULES_AMBIGUOUS: (
         "The evidence fulfils rules that release different secrets, so none is released.",
-        "Let one build fulfil the rules of one secret: Gramine's protocol cannot ask for a secret by name.",
+        "Let one build fulfil the rules of one secret: Gramine's protocol cannot ask by name, KBS clients can.",
+    ),
+    NOT_NAMED: (
+        "No rule of the policy releases the secret that was asked for.",
+        "Add it to the release of a rule, or correct the name that the client asks for.",
+    ),
+    RULE_EXPIRED: ("The rule's until is over.", "Set a later until if the build may still have the secret."),
+    MODEL_TOO_OLD: (
+        "The model version that was asked for is below the rule's min_model_version.",
+        "Ask for a later version; lower min_model_version only to bring the old model back.",
+    ),
+    NOT_RELEASED: (
+        "Nothing is released: the one answer that a refused client gets, whether there is such a secret or not.",
+        "Read why in the broker's log and ledger, under the request's id.",
     ),
     NOT_FRESH: (
         "The rule wants evidence that answers a nonce, and this answers none.",
@@ -44,18 +65,46 @@ class SignatureCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of a rule may be used, for how long; None is no limit. Who counts leases is not this module."""
+
+    max_leases: int | None = None  # live leases of one secret by this rule at a time
+    lease_seconds: int = DEFAULT_LEASE_SECONDS  # a lease ends after so long, and with `until` at the latest
+    until: datetime | None = None  # the rule counts before this moment
+    min_model_version: int | None = None  # of models, no version below this one
+
+
+NO_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseRule:
-    """Who gets what: a policy on the evidence, and the name of the one secret that it releases."""
+    """Who gets what: a policy on the evidence, what it releases (at least one pattern), and how much of it."""
 
     policy: Policy
-    release: str
+    patterns: tuple[Pattern, ...]
     require_fresh: bool
     signature: SignatureCheck = SignatureCheck()
+    limits: Limits = NO_LIMITS
 
     @property
     def name(self) -> str:
         """The rule's name in logs and in the ledger."""
         return self.policy.name
+
+    @property
+    def release(self) -> str:
+        """What it releases, for people: a name or a pattern, or several joined by commas."""
+        return ", ".join(map(str, self.patterns))
+
+    @property
+    def single(self) -> SecretName | None:
+        """The one secret that it releases; None where there are several, and a client has to ask by name."""
+        return self.patterns[0].single if len(self.patterns) == 1 else None
+
+    def names(self, secret: SecretName) -> bool:
+        """Return whether the rule is about this secret at all."""
+        return any(pattern.matches(secret) for pattern in self.patterns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +145,14 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Nothing is released; the reasons are those of the rules that came nearest."""
+    """Nothing is released; the reasons are those of the rules that came nearest, for the owner alone."""
 
     reasons: tuple[DenialReason, ...]
+
+    @property
+    def shown(self) -> str:
+        """The code that a peer may see: the same whether a secret is unknown or forbidden (threat KD-11)."""
+        return NOT_RELEASED
 
 
 def decide(
@@ -108,27 +162,40 @@ def decide(
     fresh: bool,
     at: datetime,
     binding: Binding | None = None,
+    wanted: SecretName | None = None,
 ) -> Grant | Denial:
     """Return what `rules` give to what evidence says; `fresh`: whether it answers a nonce of this broker.
 
-    `binding`: what the caller knows the evidence to be bound to, for rules that ask.
+    `binding`: what the caller knows the evidence to be bound to, for rules that ask. `wanted`: the secret that the
+    client names; None where its protocol cannot, and then the rules that hold have to come to one.
     """
     claims = claims_of(subject) if isinstance(subject, Verdict) else subject
-    judged = [(rule, reasons_of(claims, rule, fresh=fresh, at=at, binding=binding)) for rule in rules]
-    fulfilled = [rule for rule, reasons in judged if not reasons]
-    if not judged:
+    if not rules:
         return Denial((_no_rules(),))
+    asked = rules if wanted is None else [rule for rule in rules if rule.names(wanted)]
+    judged = [
+        (rule, reasons_of(claims, rule, fresh=fresh, at=at, binding=binding, wanted=wanted)) for rule in asked
+    ]  # fmt: skip
+    fulfilled = [rule for rule, reasons in judged if not reasons]
+    if wanted is not None and not judged:
+        return Denial((_not_named(wanted),))
     if not fulfilled:
         return Denial(_nearest(judged))
-    if len({rule.release for rule in fulfilled}) > 1:
-        return Denial((_ambiguous(fulfilled),))
-    return Grant(fulfilled[0].release, fulfilled[0])
+    found = {rule.single if wanted is None else wanted for rule in fulfilled}
+    [secret] = found if len(found) == 1 else [None]
+    return Denial((_ambiguous(fulfilled),)) if secret is None else Grant(str(secret), most_generous(fulfilled))
+
+
+def most_generous(rules: Sequence[ReleaseRule]) -> ReleaseRule:
+    """Return the rule with the most leases, of these with the longest: a further rule takes nothing away."""
+    return max(rules, key=lambda rule: (rule.limits.max_leases or inf, rule.limits.lease_seconds))
 
 
 def reasons_of(
-    claims: Claims, rule: ReleaseRule, *, fresh: bool, at: datetime, binding: Binding | None = None
-) -> tuple[DenialReason, ...]:
-    """Return everything that keeps claims from fulfilling `rule`; nothing if they do."""
+    claims: Claims, rule: ReleaseRule, *, fresh: bool, at: datetime, binding: Binding | None = None,
+    wanted: SecretName | None = None,
+) -> tuple[DenialReason, ...]:  # fmt: skip
+    """Return everything that keeps claims from fulfilling `rule`, for `wanted` or its one secret."""
     decision = appraise(claims, rule.policy, at=at, binding=binding)
     reasons = [_of_reason(rule, reason) for reason in decision.reasons]
     reasons += _signature(claims, rule)
@@ -140,6 +207,7 @@ def reasons_of(
                 fix="Gramine's own protocol has no nonce; set require_fresh = false if the key's possession is enough.",
             )
         )  # fmt: skip
+    reasons += _limited(rule, at, wanted or rule.single)
     if not reasons and not decision.accepted:
         raise ValueError("a policy refuses without a reason")  # never grant on a contradiction
     return tuple(reasons)
@@ -174,6 +242,21 @@ def _signature(claims: Claims, rule: ReleaseRule) -> Iterator[DenialReason]:
         yield _resign(rule, PolicyCode.ISVSVN, "max_isvsvn", shown, f"at most {check.max_isvsvn}")
 
 
+def _limited(rule: ReleaseRule, at: datetime, secret: SecretName | None) -> Iterator[DenialReason]:
+    """Compare what a rule limits by date and version; leases are counted where they are kept."""
+    until, least = rule.limits.until, rule.limits.min_model_version
+    if until is not None and at >= until:
+        yield DenialReason(
+            code=RULE_EXPIRED, rule=rule.name, word="until", observed=f"{at:%Y-%m-%dT%H:%M:%SZ}",
+            expected=f"before {until:%Y-%m-%dT%H:%M:%SZ}", fix=_MEANINGS[RULE_EXPIRED][1],
+        )  # fmt: skip
+    if least is not None and secret is not None and secret.version is not None and secret.version < least:
+        yield DenialReason(
+            code=MODEL_TOO_OLD, rule=rule.name, word="min_model_version", observed=str(secret),
+            expected=f"version {least} or later", fix=_MEANINGS[MODEL_TOO_OLD][1],
+        )  # fmt: skip
+
+
 def _resign(rule: ReleaseRule, code: str, word: str, observed: object, expected: object) -> DenialReason:
     return DenialReason(
         code=code, rule=rule.name, word=word, observed=str(observed), expected=str(expected), fix=_RESIGN
@@ -198,12 +281,19 @@ def _no_rules() -> DenialReason:
     )  # fmt: skip
 
 
+def _not_named(wanted: SecretName) -> DenialReason:
+    return DenialReason(
+        code=NOT_NAMED, rule="", word="release", observed=f"a request for {wanted}",
+        expected="a secret that a rule names", fix=_MEANINGS[NOT_NAMED][1],
+    )  # fmt: skip
+
+
 def _ambiguous(fulfilled: Sequence[ReleaseRule]) -> DenialReason:
-    names = ", ".join(f"{rule.name!r} ({rule.release})" for rule in fulfilled)
+    names = ", ".join(f"{rule.name!r} ({rule.release})" for rule in fulfilled[:NEAREST_RULES])
     return DenialReason(
         code=RULES_AMBIGUOUS, rule=fulfilled[0].name, word="release",
         observed=f"rules that release different secrets: {names}", expected="one secret for one build",
-        fix="Gramine's protocol cannot ask for a secret by name: let one build fulfil the rules of one secret.",
+        fix=_MEANINGS[RULES_AMBIGUOUS][1],
     )  # fmt: skip
 
 

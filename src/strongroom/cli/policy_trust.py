@@ -58,11 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.attestation import TrustDomain
     from strongroom.broker.policy import text as policy_text
     from strongroom.broker.policy.edit import add_rules
-    from strongroom.broker.policy.file import SECRET_NAME
-    from strongroom.cli.frame import Misuse
 
-    if not SECRET_NAME.fullmatch(args.release):
-        raise Misuse(f"--release is {args.release[:120]!r}", fix="Write model/NAME/VERSION, or secret/NAME.")
     workspace = open_workspace(args)
     build = identity(args)
     who = build.mr_enclave or (build.domain or {}).get("mrtd") or build.signature.mrsigner or b""

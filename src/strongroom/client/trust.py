@@ -54,8 +54,11 @@ class Trust:
 
     def rules_for(self, spec: ModelSpec) -> tuple[ReleaseRule, ...]:
         """Return the rules that speak for a model: evidence of one model is nothing to a client of another."""
-        wanted = ["model", spec.name] + ([str(spec.version)] if spec.version is not None else [])
-        return tuple(rule for rule in self.rules if rule.release.split("/")[: len(wanted)] == wanted)
+        return tuple(
+            rule
+            for rule in self.rules
+            if any(pattern.speaks_of_model(spec.name, spec.version) for pattern in rule.patterns)
+        )
 
 
 def _collateral(folder: Path, anchors: tuple[Anchor, ...]) -> CollateralSource:

@@ -7,17 +7,18 @@ proved that everything the new file releases the old one released too, the chang
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from strongroom.attestation.policy.compare import FIELDS, fields_of, not_covered
+from strongroom.broker.names import Pattern
 from strongroom.broker.policy.file import ReleasePolicy
 from strongroom.broker.policy.kinds import Kind
-from strongroom.broker.policy.overlap import may_overlap, signer_value
+from strongroom.broker.policy.overlap import for_gramine, may_overlap, signer_value
 from strongroom.broker.policy.text import identity_of
-from strongroom.broker.policy.words import IDENTITY_KINDS, WORDS, value_of
-from strongroom.broker.release import ReleaseRule
+from strongroom.broker.policy.words import IDENTITY_KINDS, LIMIT_WORDS, RELEASES, WORDS, value_of
+from strongroom.broker.release import Limits, ReleaseRule
 
 _BY_SIGNATURE: Final = (
     "mrsigner",
@@ -76,8 +77,13 @@ class PolicyDiff:
 
 def diff(old: ReleasePolicy, new: ReleasePolicy) -> PolicyDiff:
     """Compare two policies."""
-    wider = [*_newly_admitted(old.rules, new.rules), *_no_longer_ambiguous(old.rules, new.rules)]
-    return PolicyDiff(tuple(wider), tuple(_newly_refused(old.rules, new.rules)))
+    wider = [
+        *_newly_admitted(old.rules, new.rules),
+        *_no_longer_ambiguous(old.rules, new.rules),
+        *_no_longer_shorter(old.rules, new.rules),
+    ]
+    narrower = [*_newly_refused(old.rules, new.rules), *_no_longer_for_gramine(old.rules, new.rules)]
+    return PolicyDiff(tuple(wider), tuple(narrower))
 
 
 def not_covered_by(old: ReleaseRule, new: ReleaseRule) -> tuple[str, ...]:
@@ -95,9 +101,52 @@ def not_covered_by(old: ReleaseRule, new: ReleaseRule) -> tuple[str, ...]:
         found.append("max_isvsvn")
     if old.require_fresh and not new.require_fresh:
         found.append("require_fresh")
-    if old.release != new.release:
-        found.append("release")
-    return tuple(found)
+    return (*found, *_released_beyond(old, new), *_limits_beyond(old.limits, new.limits))
+
+
+def _released_beyond(old: ReleaseRule, new: ReleaseRule) -> Iterator[str]:
+    """Yield the words by which a rule names secrets that another does not: the patterns, and the least version."""
+    before, after = _reach(old), _reach(new)
+    if all(any(wide.covers(each) for wide in before) for each in after):
+        return
+    if not all(any(wide.covers(each) for wide in _joined(old.patterns)) for each in new.patterns):
+        yield "release"
+    least, least_now = old.limits.min_model_version, new.limits.min_model_version
+    if least is not None and (least_now is None or least_now < least):
+        yield "min_model_version"
+
+
+def _reach(rule: ReleaseRule) -> list[Pattern]:
+    """Return what a rule releases with its least version counted in, in as few patterns as it takes."""
+    least = rule.limits.min_model_version
+    if least is None:
+        return _joined(rule.patterns)
+    left = (each for each in rule.patterns if each.low is None or each.high is None or each.high >= least)
+    return _joined([each if each.low is None else replace(each, low=max(each.low, least)) for each in left])
+
+
+def _joined(patterns: Sequence[Pattern]) -> list[Pattern]:
+    """Return patterns of the same meaning in which versions that touch are one range."""
+    found: list[Pattern] = []
+    for each in sorted(patterns, key=lambda pattern: (pattern.kind, pattern.name, pattern.low or 0)):
+        last = found[-1] if found else None
+        if last is None or (last.kind, last.name) != (each.kind, each.name) or last.low is None or each.low is None:
+            found.append(each)
+        elif last.high is None or last.high + 1 >= each.low:
+            open_end = last.high is None or each.high is None
+            found[-1] = replace(last, high=None if open_end else max(last.high or 0, each.high or 0))
+        else:
+            found.append(each)
+    return found
+
+
+def _limits_beyond(old: Limits, new: Limits) -> Iterator[str]:
+    if old.max_leases is not None and (new.max_leases is None or new.max_leases > old.max_leases):
+        yield "max_leases"
+    if new.lease_seconds > old.lease_seconds:
+        yield "lease_seconds"
+    if old.until is not None and (new.until is None or new.until > old.until):
+        yield "until"
 
 
 def _newly_admitted(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
@@ -127,30 +176,73 @@ def _newly_refused(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> It
 
 
 def _no_longer_ambiguous(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
-    """Where two rules would give different secrets nothing is released: to take one away can admit more."""
+    """Where rules would give different secrets, Gramine's clients get none: to take one away can admit more."""
     for rule in new:
+        if rule.single is None:
+            continue
         for other in old:
-            if other.release == rule.release or not may_overlap(other, rule):
+            if other.single == rule.single or not may_overlap(other, rule):
                 continue
-            if any(each.release != rule.release and _covers_elsewhere(each, other) for each in new):
+            if any(each.single != rule.single and _covers_elsewhere(each, other) for each in new):
                 continue
+            but = "nothing" if other.single is None else f"nothing, or {other.release}"
             yield Finding(
                 rule=rule.name,
                 sentence=f"rule {rule.name!r} now releases {rule.release} also to what fulfilled {other.name!r}:"
-                f" a program that fulfilled both got nothing, or {other.release}",
+                f" a program that fulfilled both and cannot ask by name got {but}",
             )
             break
 
 
 def _covers_elsewhere(after: ReleaseRule, rule: ReleaseRule) -> bool:
-    """Return whether everything that fulfilled `rule` fulfils `after`, whatever the two release."""
-    return not set(not_covered_by(after, rule)) - {"release"}
+    """Return whether everything that fulfilled `rule` fulfils `after`, whatever the two release, and how much of it."""
+    beyond = set(not_covered_by(after, rule))
+    if after.single is not None and after.limits.min_model_version is not None:
+        beyond |= {"min_model_version"}  # of its own secret, which it may then refuse
+    return not beyond - {"release", "max_leases", "lease_seconds"}
+
+
+def _no_longer_shorter(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
+    """Where several rules hold, the one with the most leases says how long they are: without it they can be longer."""
+    for rule in new:
+        for other in old:
+            if other.limits.lease_seconds >= rule.limits.lease_seconds or not _more_leases(other.limits, rule.limits):
+                continue
+            if not may_overlap(other, rule) or any(_covers_limits(each, other) for each in new):
+                continue
+            yield Finding(
+                rule=rule.name,
+                sentence=f"rule {rule.name!r} now lends for {rule.limits.lease_seconds} s what a program that also"
+                f" fulfilled {other.name!r} had for {other.limits.lease_seconds} s",
+            )
+            break
+
+
+def _more_leases(one: Limits, two: Limits) -> bool:
+    return two.max_leases is not None and (one.max_leases is None or one.max_leases > two.max_leases)
+
+
+def _covers_limits(after: ReleaseRule, rule: ReleaseRule) -> bool:
+    """Return whether `after` takes the place of `rule` where leases are counted: as many, and no longer."""
+    same = after.limits.lease_seconds <= rule.limits.lease_seconds
+    return same and not set(not_covered_by(after, rule)) - {"lease_seconds"}
+
+
+def _no_longer_for_gramine(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
+    for rule in filter(for_gramine, old):
+        after = _counterpart(rule, new)
+        if after is not None and after.single is None and not for_gramine(after):
+            yield Finding(
+                rule=rule.name,
+                sentence=f"rule {rule.name!r} is for clients that ask by name (KBS) now: Gramine's protocol cannot",
+            )
 
 
 def _may_cover(wide: ReleaseRule, narrow: ReleaseRule) -> bool:
     """Return False where a glance shows that `wide` does not cover `narrow`: files hold many rules."""
     same_program = wide.policy.mrenclave in {None, narrow.policy.mrenclave} and wide.policy.mrtd == narrow.policy.mrtd
-    return same_program and wide.release == narrow.release
+    first = narrow.patterns[0]
+    return same_program and any((each.kind, each.name) == (first.kind, first.name) for each in wide.patterns)
 
 
 def _counterpart(rule: ReleaseRule, others: Sequence[ReleaseRule]) -> ReleaseRule | None:
@@ -159,7 +251,7 @@ def _counterpart(rule: ReleaseRule, others: Sequence[ReleaseRule]) -> ReleaseRul
         if other.name == rule.name:
             return other
     return next(
-        (each for each in others if each.release == rule.release and identity_of(each) == identity_of(rule)), None
+        (each for each in others if each.patterns == rule.patterns and identity_of(each) == identity_of(rule)), None
     )
 
 
@@ -190,7 +282,11 @@ def _values(before: ReleaseRule, after: ReleaseRule) -> Iterator[tuple[str, str,
         old, new = value_of(entry, before.policy), value_of(entry, after.policy)
         yield entry.name, _written(entry.kind, old), _written(entry.kind, new)
     yield "require_fresh", str(before.require_fresh).lower(), str(after.require_fresh).lower()
-    yield "release", before.release, after.release
+    yield "release", RELEASES.write(before.patterns), RELEASES.write(after.patterns)
+    for entry in LIMIT_WORDS:
+        values = (value_of(entry, rule.limits) for rule in (before, after))
+        old, new = (entry.unnamed if value is None else entry.kind.write(value) for value in values)
+        yield entry.name, old, new
 
 
 def _written(kind: Kind, value: object) -> str:

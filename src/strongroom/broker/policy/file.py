@@ -20,16 +20,19 @@ from typing import Any, Final, NoReturn
 from strongroom.attestation import EnrolledPlatform, KssFields, Policy, PolicyUnusable
 from strongroom.attestation.policy import production_problems
 from strongroom.attestation.policy.contradictions import DENY_LISTS
+from strongroom.broker.names import Pattern, SecretKind
 from strongroom.broker.policy.kinds import Kind, Switch, Unfit, Value, show
-from strongroom.broker.policy.overlap import may_overlap
+from strongroom.broker.policy.overlap import for_gramine, may_overlap
 from strongroom.broker.policy.words import (
     ALL_RULE_WORDS,
     BY_NAME,
     FILE_WORDS,
     IDENTITY_KINDS,
+    LIMIT_WORDS,
+    RELEASES,
     WORDS,
 )
-from strongroom.broker.release import ReleaseRule, SignatureCheck
+from strongroom.broker.release import Limits, ReleaseRule, SignatureCheck
 from strongroom.errors import BadInput
 
 VERSION: Final = 1
@@ -38,8 +41,6 @@ MAX_RULES: Final = 1000
 _NO_KSS: Final = {"config_id": bytes(64), "config_svn": 0, "isv_ext_prod_id": bytes(16), "isv_family_id": bytes(16)}
 _SIGNATURE_WORDS: Final = ("mrsigner", "isvprodid", "min_isvsvn", "max_isvsvn")
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\"\\\u2028\u2029\ud800-\udfff]{1,120}")
-_PART: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-SECRET_NAME: Final = re.compile(rf"model/{_PART}/[1-9][0-9]{{0,18}}|secret/{_PART}", re.ASCII)
 
 
 class PolicyFileMalformed(BadInput):
@@ -169,8 +170,10 @@ def _rule(table: object, number: int, profile: Profile) -> ReleaseRule:
         )  # fmt: skip
     except PolicyUnusable as problem:
         words.refuse("", problem.sentence)
+    patterns = words.patterns()
     return ReleaseRule(
-        policy=policy, release=words.secret(), require_fresh=words.value("require_fresh", Switch(), False),
+        policy=policy, patterns=patterns, limits=words.limits(patterns),
+        require_fresh=words.value("require_fresh", Switch(), False),
         signature=SignatureCheck(max_isvsvn=signature.max_isvsvn) if by_signer else signature,
     )  # fmt: skip
 
@@ -230,11 +233,25 @@ class _Words:
             self.refuse("name", "has to be 1 to 120 printable characters without quotes and backslashes")
         return name
 
-    def secret(self) -> str:
-        release = self._text("release")
-        if not SECRET_NAME.fullmatch(release):
-            self.refuse("release", f"is {show(release)}; it takes model/NAME/VERSION or secret/NAME")
-        return release
+    def patterns(self) -> tuple[Pattern, ...]:
+        """Return what the rule releases."""
+        if "release" not in self._table:
+            self.refuse("release", "is missing")
+        found: tuple[Pattern, ...] = self.value("release", RELEASES, ())
+        return found
+
+    def limits(self, patterns: Sequence[Pattern]) -> Limits:
+        """Return how much of the rule may be used; a least version that leaves nothing of a pattern is refused."""
+        found = Limits(**{word.field: self.value(word.name, word.kind, word.default) for word in LIMIT_WORDS})
+        least = found.min_model_version
+        if least is None:
+            return found
+        if all(pattern.kind is not SecretKind.MODEL for pattern in patterns):
+            self.refuse("min_model_version", "is for models, and the rule releases none")
+        for pattern in patterns:
+            if pattern.high is not None and pattern.high < least:
+                self.refuse("min_model_version", f"is {least}, which leaves nothing of {pattern}")
+        return found
 
     def _text(self, word: str) -> str:
         value = self._table.get(word)
@@ -254,15 +271,17 @@ def _refuse_repeated_names(rules: Sequence[ReleaseRule]) -> None:
 
 
 def _refuse_ambiguity(rules: Iterable[ReleaseRule]) -> None:
-    """Refuse rules that give one identity different secrets: Gramine's protocol cannot ask by name."""
+    """Refuse rules between which Gramine's protocol, which cannot ask by name, would have to choose."""
     by_identity: defaultdict[object, list[ReleaseRule]] = defaultdict(list)
-    for rule in rules:
+    for rule in filter(for_gramine, rules):
         policy = rule.policy
         by_identity[policy.mrtd or policy.mrenclave or (policy.mrsigner, policy.isvprodid)].append(rule)
     for alike in by_identity.values():
         for first, second in combinations(alike, 2):
-            if first.release != second.release and may_overlap(first, second):
+            if first.single != second.single and may_overlap(first, second):
                 raise PolicyFileMalformed(
                     f"rules {show(first.name)} and {show(second.name)} give the same identity different secrets:"
-                    f" {first.release} and {second.release}"
+                    f" {first.release} and {second.release}",
+                    fix="Give one build one secret, or all of them in one rule's release, for clients that ask by name"
+                    " (KBS).",
                 )

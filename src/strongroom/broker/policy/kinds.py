@@ -13,9 +13,12 @@ from enum import StrEnum
 from typing import Any, Final, Protocol, TypeAlias
 
 from strongroom.attestation import EnrolledPlatform
+from strongroom.broker.names import FORMS, Pattern
+from strongroom.workspace.secret_store import BadSecretName
 
 MAX_LIST: Final = 256
 MAX_PLATFORMS: Final = 5000
+MAX_PATTERNS: Final = 64
 _HEX: Final = re.compile(r"[0-9a-fA-F]*", re.ASCII)
 _ADVISORY: Final = re.compile(r"[A-Z]+(-[A-Z0-9]+){1,4}", re.ASCII)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
@@ -62,21 +65,22 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A whole number from 0 to `highest`."""
+    """A whole number from `lowest` to `highest`."""
 
     highest: int
+    lowest: int = 0
 
     @property
     def takes(self) -> str:
         """What the word takes."""
-        return f"a number from 0 to {self.highest}"
+        return f"a number from {self.lowest} to {self.highest}"
 
     def read(self, raw: object) -> int:
         """Return the number."""
         if not isinstance(raw, int) or isinstance(raw, bool):
             raise Unfit(f"is {show(raw)}; it takes a whole number")
-        if not 0 <= raw <= self.highest:
-            raise Unfit(f"is {show(raw)}; it takes a number from 0 to {self.highest}")
+        if not self.lowest <= raw <= self.highest:
+            raise Unfit(f"is {show(raw)}; it takes {self.takes}")
         return raw
 
     def write(self, value: int) -> str:
@@ -295,6 +299,33 @@ class Platforms:
         """Return the list of inline tables."""
         entries = (f'{{id = "{each.id.hex()}", until = {Moment().write(each.until)}}}' for each in value)
         return "[" + ", ".join(entries) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """What a rule releases: one text, or a list of them."""
+
+    takes: str = f"{FORMS}, a range of versions as model/NAME/2-5 or model/NAME/2-, or a list of these"
+
+    def read(self, raw: object) -> tuple[Pattern, ...]:
+        """Return the patterns in their order, at least one and none twice."""
+        texts = [raw] if isinstance(raw, str) else read_texts(raw, most=MAX_PATTERNS)
+        if not texts:
+            raise Unfit("is empty, so the rule would release nothing")
+        found = tuple(map(self._pattern, texts))
+        if len(set(found)) != len(found):
+            raise Unfit("names something twice")
+        return found
+
+    def _pattern(self, text: str) -> Pattern:
+        try:
+            return Pattern.parse(text)
+        except BadSecretName:
+            raise Unfit(f"is {show(text)}; it takes {self.takes}") from None
+
+    def write(self, value: tuple[Pattern, ...]) -> str:
+        """Return the one text, or the list."""
+        return f'"{value[0]}"' if len(value) == 1 else write_texts([str(each) for each in value])
 
 
 def _id_of(raw: object, size: int) -> bytes:

@@ -1,15 +1,25 @@
-"""Whether one program could fulfil two rules: no only where the rules themselves prove it. Pure."""
+"""Who can use a rule: programs that could fulfil two of them, and clients that cannot ask by name. Pure.
+
+Two rules do not meet only where they themselves prove it.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
+from strongroom.attestation import BindingKind
 from strongroom.broker.policy.kinds import Value
 from strongroom.broker.release import ReleaseRule
 
 _MAX_SVN: Final = 0xFFFF
 _EXACT: Final = ("mrenclave", "mrtd", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_seam")
 _ZERO_UNLESS_NAMED: Final = ("mr_config_id", "mr_owner", "mr_owner_config")
+
+
+def for_gramine(rule: ReleaseRule) -> bool:
+    """Return whether Gramine's protocol can fulfil a rule: it names no secret and has no nonce, its key is bound."""
+    bindings = rule.policy.bindings
+    return rule.single is not None and not rule.require_fresh and (bindings is None or BindingKind.KEY in bindings)
 
 
 def may_overlap(first: ReleaseRule, second: ReleaseRule) -> bool:

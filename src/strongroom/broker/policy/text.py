@@ -10,9 +10,10 @@ from datetime import timedelta
 from typing import Final
 
 from strongroom.attestation import KssFields, Policy, TcbStatus, TrustDomain
+from strongroom.broker.names import Pattern
 from strongroom.broker.policy.overlap import signer_value
-from strongroom.broker.policy.words import DEFAULT_AGE_DAYS, IDENTITY_KINDS, WORDS, value_of
-from strongroom.broker.release import ReleaseRule, SignatureCheck
+from strongroom.broker.policy.words import DEFAULT_AGE_DAYS, IDENTITY_KINDS, LIMIT_WORDS, RELEASES, WORDS, value_of
+from strongroom.broker.release import NO_LIMITS, Limits, ReleaseRule, SignatureCheck
 from strongroom.gramine.ra_config import RaConfig, RaConfigEntry
 
 UP_TO_DATE_ONLY: Final = frozenset({TcbStatus.UP_TO_DATE})
@@ -49,7 +50,7 @@ _ADMITTED: Final = {
 def strict_rule(
     name: str,
     *,
-    release: str,
+    release: str | Sequence[str],
     mrenclave: bytes | None,
     signature: SignatureCheck = NOT_COMPARED,
     trust_domains: Iterable[TrustDomain] = (TrustDomain.INTEL,),
@@ -57,12 +58,13 @@ def strict_rule(
     domain: Mapping[str, bytes] | None = None,
     kss: KssFields | None = None,
     allow: Iterable[str] = (),
+    limits: Limits = NO_LIMITS,
 ) -> ReleaseRule:
     """Return a rule with nothing weakened: up-to-date platforms, no debug, no advisories, collateral of a week.
 
     Without `mrenclave`, `signature` names signer, product and least SVN, or `domain` the measurements of a trust
     domain by their words (mrtd, rtmr0, …). `allow`: words of platforms that are admitted by name, such as
-    allow_smt_enabled. Raises PolicyUnusable.
+    allow_smt_enabled. Raises PolicyUnusable or BadSecretName.
     """
     by_signer = mrenclave is None and domain is None
     policy = Policy(
@@ -82,7 +84,8 @@ def strict_rule(
         **(domain or {}),  # type: ignore[arg-type]  # words of a trust domain, all of them bytes
     )
     rest = SignatureCheck(max_isvsvn=signature.max_isvsvn) if by_signer else signature
-    return ReleaseRule(policy=policy, release=release, require_fresh=False, signature=rest)
+    patterns = tuple(map(Pattern.parse, [release] if isinstance(release, str) else release))
+    return ReleaseRule(policy=policy, patterns=patterns, require_fresh=False, signature=rest, limits=limits)
 
 
 def render(rule: ReleaseRule, *, comments: Sequence[str] = ()) -> str:
@@ -95,7 +98,9 @@ def render(rule: ReleaseRule, *, comments: Sequence[str] = ()) -> str:
             lines.append(f"{word.name} = {word.kind.write(value)}")
     if rule.require_fresh:
         lines.append("require_fresh = true")
-    lines.append(f'release = "{rule.release}"')
+    lines.append(f"release = {RELEASES.write(rule.patterns)}")
+    limits = ((word, value_of(word, rule.limits)) for word in LIMIT_WORDS)
+    lines += [f"{word.name} = {word.kind.write(value)}" for word, value in limits if value != word.default]
     return "\n".join(lines) + "\n"
 
 

@@ -26,13 +26,17 @@ from strongroom.broker.policy.kinds import (
     Number,
     Numbers,
     Platforms,
+    Releases,
     Serials,
     Span,
     Switch,
     Value,
 )
+from strongroom.broker.release import DEFAULT_LEASE_SECONDS, Limits
+from strongroom.workspace.secret_store import MAX_VERSION
 
 MAX_U16: Final = 0xFFFF
+MAX_LEASES: Final = 1_000_000
 MAX_AGE_DAYS: Final = 366
 DEFAULT_AGE_DAYS: Final = DEFAULT_MAX_COLLATERAL_AGE.days
 _MAX_SECONDS: Final = 366 * 86_400
@@ -170,6 +174,15 @@ BOUND_WORDS: Final = (
     _word("accept_unknown", RULE_WORDS, "rules that may stay unknown, since a token does not say everything",
           '["max_collateral_age_days"]', default=frozenset()),
 )  # fmt: skip
+LIMIT_WORDS: Final = (
+    _word("max_leases", Number(MAX_LEASES, 1), "how many replicas may hold one secret by this rule at a time", "8",
+          unnamed="no limit"),
+    _word("lease_seconds", Number(86_400, 10), "how long a secret is lent before its holder has to prove itself again",
+          "600", default=DEFAULT_LEASE_SECONDS),
+    _word("until", Moment(), "the rule counts before this moment", "2027-01-31", unnamed="no end"),
+    _word("min_model_version", Number(MAX_VERSION, 1), "no version of a model below this one, whatever release says",
+          "3", unnamed="every version in release"),
+)  # fmt: skip
 IDENTITY_KINDS: Final[dict[str, Kind]] = {
     "mrenclave": Hex(32, measured=True), "mrsigner": Hex(32, measured=True), "isvprodid": Number(MAX_U16),
     "min_isvsvn": Number(MAX_U16), "max_isvsvn": Number(MAX_U16), "mrtd": Hex(48, measured=True),
@@ -177,12 +190,13 @@ IDENTITY_KINDS: Final[dict[str, Kind]] = {
 WORDS: Final = (*STATUS_WORDS, *PLATFORM_WORDS, *ENCLAVE_WORDS, *DOMAIN_WORDS, *BOUND_WORDS)
 BY_NAME: Final = {word.name: word for word in WORDS}
 RULE_ONLY: Final = ("name", "release", "require_fresh")
+RELEASES: Final = Releases()
 FILE_WORDS: Final = ("version", "profile", "platforms", *DENY_LISTS, "rule")
-ALL_RULE_WORDS: Final = frozenset({*BY_NAME, *IDENTITY_KINDS, *RULE_ONLY})
+ALL_RULE_WORDS: Final = frozenset({*BY_NAME, *(word.name for word in LIMIT_WORDS), *IDENTITY_KINDS, *RULE_ONLY})
 
 
-def value_of(word: Word, policy: Policy) -> Value:
-    """Return what a policy has for a word; None where it is not compared."""
-    if word.field == "kss":
-        return None if policy.kss is None else getattr(policy.kss, word.name)
-    return getattr(policy, word.field)
+def value_of(word: Word, part: Policy | Limits) -> Value:
+    """Return what a rule's policy, or its limits, have for a word of theirs; None where it is not compared."""
+    if word.field == "kss" and isinstance(part, Policy):
+        return None if part.kss is None else getattr(part.kss, word.name)
+    return getattr(part, word.field)
