@@ -15,10 +15,12 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from strongroom.broker.operations.logs import REQUEST_ID
+from strongroom.broker.operations.metrics import Metrics
 from strongroom.broker.web.problems import problem, problem_of
 from strongroom.errors import BadInput, StrongroomError, Unreachable
 
-REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_PLAIN_WORD: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _STATE: Final = "state"
 _log: Final = logging.getLogger("strongroom.broker.http")
 
@@ -48,14 +50,17 @@ def client_certificate_of(scope: Scope) -> bytes | None:
     return found if isinstance(found, bytes) else None
 
 
-def wrapped(application: ASGIApp, *, max_body_bytes: int, body_s: float, port_name: str) -> ASGIApp:
-    """Return the application behind everything that a request goes through; `port_name` is for the log."""
+def wrapped(
+    application: ASGIApp, *, max_body_bytes: int, body_s: float, port_name: str, metrics: Metrics | None = None
+) -> ASGIApp:
+    """Return the application behind everything that a request goes through; `port_name` is for log and metrics."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"only HTTP is spoken here, not {scope['type']}")
         exchange = _Exchange(scope, receive, send, max_body_bytes=max_body_bytes, body_s=body_s)
         scope.setdefault(_STATE, {})["request_id"] = exchange.id
+        REQUEST_ID.set(exchange.id)  # of this task alone: uvicorn runs each request in one of its own
         try:
             await application(scope, exchange.receive, exchange.send)
             await exchange.let_go()
@@ -71,6 +76,8 @@ def wrapped(application: ASGIApp, *, max_body_bytes: int, body_s: float, port_na
             )
         finally:
             exchange.note(port_name)
+            if metrics is not None:
+                metrics.answered(port_name, exchange.status)
 
     return serve
 
@@ -143,13 +150,13 @@ class _Exchange:
         took_ms = (time.perf_counter() - self._began) * 1000
         _log.info(
             "%s: %s %s %s -> %d in %.1f ms", self.id, port_name, self._scope["method"], _shown(self._scope["path"]),
-            self.status, took_ms, extra={"request_id": self.id},
+            self.status, took_ms,
         )  # fmt: skip
 
 
 def _asked_id(scope: Scope) -> str | None:
     asked = _header(scope, b"x-request-id")
-    return asked.decode("ascii") if asked is not None and REQUEST_ID.fullmatch(asked) else None
+    return asked.decode("ascii") if asked is not None and _PLAIN_WORD.fullmatch(asked) else None
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from strongroom.broker.operations.metrics import Metrics
 from strongroom.broker.tls import ServerKeyUnusable
 from strongroom.broker.web.middleware import wrapped
 from strongroom.pki.client_usage import client_check
@@ -79,15 +80,18 @@ class WebServer:
     """One port. `start`, then `stop`; both on the event loop that runs it."""
 
     def __init__(
-        self, application: ASGIApp, context: ssl.SSLContext, *, name: str, limits: WebLimits | None = None
-    ) -> None:
-        """`name` is what the log calls this port."""
+        self, application: ASGIApp, context: ssl.SSLContext, *, name: str, limits: WebLimits | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:  # fmt: skip
+        """`name` is what log and metrics call this port."""
         self._limits = limits or WebLimits()
         self._name = name
+        self._metrics = metrics
         self._context = context
         guarded = wrapped(
-            application, max_body_bytes=self._limits.body_bytes, body_s=self._limits.body_s, port_name=name
-        )
+            application, max_body_bytes=self._limits.body_bytes, body_s=self._limits.body_s, port_name=name,
+            metrics=metrics,
+        )  # fmt: skip
         self._config = uvicorn.Config(
             guarded, http=_Guarded, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
             date_header=False, proxy_headers=False, timeout_keep_alive=int(self._limits.head_s) or 1,
@@ -139,6 +143,8 @@ class WebServer:
             host = str(peer[0])
             if not self._admit(host):
                 accepted.close()
+                if self._metrics is not None:
+                    self._metrics.turned_away(self._name)
                 continue
             task = asyncio.create_task(self._open(accepted, host))
             self._opening.add(task)
