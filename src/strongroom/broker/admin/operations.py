@@ -1,4 +1,4 @@
-"""The one table of operations: it makes the routes, the OpenAPI document, the remote client and the checks of arguments.
+"""The one table of operations: routes, OpenAPI document, remote client and checks of arguments are made from it.
 
 Pure. An operation has the name of the method of `Administration` that it runs, and its arguments are that method's
 keyword arguments: in the path where the path names them, else in the query (GET) or in a JSON body (POST).
@@ -126,7 +126,8 @@ _TABLE: Final = (
     Operation("rotate_key", "POST", f"{_T}/keys/rotate", "make a new version of a secret", (TENANT, KEY, EXPECTED)),
     Operation("retire_key", "POST", f"{_T}/keys/retire", "release a version no more", (TENANT, KEY, VERSION)),
     Operation("destroy_key", "POST", f"{_T}/keys/destroy", "erase a version for ever", (TENANT, KEY, VERSION)),
-    Operation("rewrap_keys", "POST", "/v1/keys/rewrap", "bring everything under the newest keys"),
+    Operation("rewrap_keys", "POST", f"{_T}/keys/rewrap", "give a tenant a new key, all its secrets under it",
+              (TENANT,)),
     Operation("list_leases", "GET", "/v1/leases", "list the live leases", (ONE_TENANT,)),
     Operation("end_lease", "POST", "/v1/leases/{lease}/end", "end a lease", (LEASE, REASON)),
     Operation("list_revocations", "GET", "/v1/revocations", "list what is revoked", (ONE_TENANT,)),

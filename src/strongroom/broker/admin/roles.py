@@ -15,6 +15,7 @@ from typing import Final
 from strongroom.broker.admin.problems import NoSuchThing, NotAllowed
 
 ALL_TENANTS: Final = "*"
+WORKSPACE: Final = "workspace:"  # begins the name of who acts on the owner's own machine; no person is called so
 
 
 class Role(StrEnum):
@@ -93,7 +94,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "rotate_key": Permission(_KEEPERS, Reach.TENANT),
         "retire_key": Permission(_KEEPERS, Reach.TENANT),
         "destroy_key": Permission(_OWNER, Reach.TENANT),
-        "rewrap_keys": Permission(_OWNER, Reach.BROKER),
+        "rewrap_keys": Permission(_OWNER, Reach.TENANT),
         "list_leases": Permission(_RUN_READERS, Reach.OWN),
         "end_lease": Permission(_OPERATORS, Reach.OWN),
         "list_revocations": Permission(_RUN_READERS, Reach.OWN),

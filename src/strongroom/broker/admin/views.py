@@ -41,7 +41,7 @@ class CollateralView(TypedDict):
 
 
 class HeadView(TypedDict):
-    """The end of the ledger: the last line's number (-1: none yet) and SHA-256, hex."""
+    """The end of the ledger: the last line's number and SHA-256, hex."""
 
     seq: int
     digest: str
@@ -99,13 +99,16 @@ class KeyView(TypedDict):
     kind: str
     state: str
     bytes: int
+    author: str
     created_ms: int
+    until_ms: int
 
 
 class RewrapView(TypedDict):
-    """How many tenant keys and secrets are now under the newest keys."""
+    """The generation of a tenant's own key that wraps its secrets now."""
 
-    rewrapped: int
+    tenant: str
+    generation: int
 
 
 class LeaseView(TypedDict):
@@ -140,6 +143,13 @@ class RevocationView(TypedDict):
     author: str
     created_ms: int
     lifted_ms: int | None
+
+
+class RevokedView(TypedDict):
+    """A revocation that is in force now, and the ids of the leases that it ended."""
+
+    revocation: RevocationView
+    ended: list[str]
 
 
 class FloorView(TypedDict):
@@ -209,13 +219,16 @@ class LinesView(TypedDict):
 
 
 class CheckpointView(TypedDict):
-    """The newest signed root of the ledger, as the ledger writes it; empty before the first."""
+    """The newest signed root as a signed note, empty before the first; the key is Ed25519, base64."""
 
-    checkpoint: dict[str, Any]
-    head: HeadView
+    origin: str
+    key_id: str
+    key: str
+    checkpoint: str
 
 
 class ProofView(TypedDict):
-    """A proof about the ledger, as the ledger writes it."""
+    """A proof about the first `size` lines: hashes, hex, in the order of RFC 9162."""
 
-    proof: dict[str, Any]
+    size: int
+    hashes: list[str]
