@@ -1,7 +1,7 @@
-"""From the certificate that a peer presented to a verdict on its evidence.
+"""From evidence that a peer presented to a verdict on it.
 
 World: whatever the collateral source touches. The order is that of the specification (gramine section 3.2): what the
-certificate alone decides, then collateral for the platform it names, then the verification of the quote.
+certificate alone decides comes before this, then collateral for the platform it names, then the verification.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from strongroom.attestation import Binding, BindingKind, Claims, Collateral, Verdict, Verifier, parse_quote
+from strongroom.attestation import Claims, Collateral, Verdict, Verifier, parse_quote
 from strongroom.collateral import CollateralSource
 from strongroom.pki import ratls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appraised:
-    """A verdict, what it was reached from, and what the evidence is bound to."""
+    """A verdict, and what it was reached from."""
 
     verdict: Verdict
     quote: bytes
     collateral: Collateral
-    binding: Binding
 
 
 class RemoteJudge(Protocol):
@@ -32,34 +31,26 @@ class RemoteJudge(Protocol):
         """Return what the service says about a quote over `report_data`; raise a StrongroomError otherwise."""
 
 
-def appraise_by_service(
-    certificate: bytes, *, judge: RemoteJudge, at: datetime, live_key: bytes | None = None
-) -> tuple[Claims, Binding]:
-    """Return what a service says about the evidence in an RA-TLS certificate (DER), and what that is bound to.
-
-    Raises the error of the rule that failed: one of `pki.ratls`, or what `judge` raises.
-    """
-    evidence = ratls.open_certificate(certificate, at=at, live_key=live_key)
-    claims = judge.appraise_quote(evidence.quote, bound=evidence.bound, report_data=evidence.report_data, at=at)
-    if claims.report_data != evidence.report_data:
-        raise ratls.NotBound("the service speaks of other report data than this certificate's")
-    return claims, Binding(kind=BindingKind.KEY, public_key_spki=evidence.bound)
+def appraise_by_service(quote: bytes, *, judge: RemoteJudge, bound: bytes, report_data: bytes, at: datetime) -> Claims:
+    """Return what a service says about a quote over `report_data`. Raises NotBound, or what `judge` raises."""
+    claims = judge.appraise_quote(quote, bound=bound, report_data=report_data, at=at)
+    if claims.report_data != report_data:
+        raise ratls.NotBound("the service speaks of other report data than this evidence's")
+    return claims
 
 
-def appraise_certificate(
-    certificate: bytes, *, source: CollateralSource, verifier: Verifier, at: datetime,
-    collateral_grace: timedelta = timedelta(0), live_key: bytes | None = None,
+def appraise_quote(
+    quote: bytes, *, report_data: bytes, source: CollateralSource, verifier: Verifier, at: datetime,
+    collateral_grace: timedelta = timedelta(0),
 ) -> Appraised:  # fmt: skip
-    """Return what the evidence in an RA-TLS certificate (DER) proves; its key is bound by it.
+    """Return what a quote over these 64 bytes of report data proves.
 
-    `collateral_grace`: the most that any rule gives; each rule judges its own. `live_key`: see `ratls`. Raises the
-    error of the rule that failed: one of `pki.ratls`, EvidenceRefused, or CollateralUnavailable.
+    `collateral_grace`: the most that any rule gives; each rule judges its own. Raises EvidenceRefused, NotBound, or
+    CollateralUnavailable.
     """
-    evidence = ratls.open_certificate(certificate, at=at, live_key=live_key)
-    collateral = source.collateral_for(parse_quote(evidence.quote))
-    verdict = verifier.verify(evidence.quote, collateral, at=at, collateral_grace=collateral_grace)
-    # `ratls` found the binding before the quote was verified; the bytes that were signed have to be the same ones.
-    if verdict.body.report_data != evidence.report_data:
-        raise ratls.NotBound("the verified report data is not the hash of this certificate's key or claims")
-    binding = Binding(kind=BindingKind.KEY, public_key_spki=evidence.bound)
-    return Appraised(verdict=verdict, quote=evidence.quote, collateral=collateral, binding=binding)
+    collateral = source.collateral_for(parse_quote(quote))
+    verdict = verifier.verify(quote, collateral, at=at, collateral_grace=collateral_grace)
+    # The binding was found before the quote was verified; the bytes that were signed have to be the same ones.
+    if verdict.body.report_data != report_data:
+        raise ratls.NotBound("the verified report data is not what binds this evidence to its key")
+    return Appraised(verdict=verdict, quote=quote, collateral=collateral)

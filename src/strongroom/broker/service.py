@@ -1,40 +1,58 @@
-"""What a broker does, whatever protocol asks: judge evidence, decide, write the ledger, hand out one secret.
+"""What a broker does, whatever protocol asks: judge evidence, decide, admit in one transaction, hand out one secret.
 
-World: the policy file, the ledger, the secret source, the collateral source, the clock; each comes from the caller.
+World: the store with policy, ledger and secrets in it, the collateral source, the clock; each comes from the caller.
 Everything that goes wrong here ends in a denial: the owner reads why in log and ledger, under one id.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from strongroom.attestation import Anchor, Claims, TrustDomain, Verdict, Verifier
-from strongroom.broker.appraisal import RemoteJudge, appraise_by_service, appraise_certificate
-from strongroom.broker.ledger.file import Ledger, LedgerUnwritable
-from strongroom.broker.ledger.records import decision_record, evidence_object, grace_record, policy_record
+from strongroom.attestation import Anchor, Binding, BindingKind, TrustDomain, Verifier, claims_of
+from strongroom.broker.admission import Admission, Attempt, Case, Keyring, LedgerBook, Released, check_fit
+from strongroom.broker.appraisal import RemoteJudge, appraise_by_service, appraise_quote
+from strongroom.broker.denials import DenialGate, Flood
+from strongroom.broker.leases import Lease
+from strongroom.broker.ledger.records import denials_record, policy_record
+from strongroom.broker.names import DEFAULT_TENANT, SecretName
 from strongroom.broker.policy.file import ReleasePolicy
-from strongroom.broker.policy.watched import PolicyChange, PolicyStore
+from strongroom.broker.policy.watched import PolicyChange
 from strongroom.broker.recorder import EvidenceRecorder
-from strongroom.broker.release import Denial, DenialReason, Grant, decide, outdated_since
+from strongroom.broker.release import Denial, DenialReason, Grant, decide
 from strongroom.broker.rollback_guard import RollbackGuard
+from strongroom.broker.store import Store, Tx
 from strongroom.collateral import CollateralSource
 from strongroom.errors import Refused, StrongroomError
-from strongroom.sealing import check_wrap_key
-from strongroom.secret import Secret
+from strongroom.pki import ratls
 
-WRAP_KEY_BYTES = 16
+__all__ = ["Case", "DecisionFailed", "ReleaseService", "Released", "utc_now"]
 _log = logging.getLogger("strongroom.broker")
 
 
-class SecretSource(Protocol):
-    """Where secrets are kept by name."""
+class PolicyBook(Protocol):
+    """The policies in force, by tenant."""
 
-    def get(self, name: str) -> Secret:
-        """Return a copy of the secret that the caller may wipe; raise a StrongroomError if there is none."""
+    def tenants(self) -> Sequence[str]:
+        """Return the tenants that have one."""
+
+    def current(self, tenant: str) -> tuple[ReleasePolicy, PolicyChange | None]:
+        """Return the policy in force, and once per edit what became of it; raise a StrongroomError without one."""
+
+    def in_force(self, tenant: str) -> PolicyChange:
+        """Return what was taken last."""
+
+
+class Guard(Protocol):
+    """What a clock is watched by."""
+
+    def check(self) -> None:
+        """Raise a StrongroomError while the time is not to be trusted (threat SA-15)."""
 
 
 class DecisionFailed(Refused):
@@ -44,178 +62,247 @@ class DecisionFailed(Refused):
     fix = "This is a bug in Strongroom, not the peer's doing: report the traceback in the broker's log."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One peer's attempt, from its connection to its outcome; `id` ties log and ledger together."""
-
-    id: str
-    peer: str
-    protocol: str
-    tls: str = ""
-    verdict: Verdict | None = None
-    claims: Claims | None = None  # what an attestation service said, where one is asked
-    outcome: Grant | Denial | None = None
-
-    @property
-    def subject(self) -> Verdict | Claims | None:
-        """What there is to decide on: our own verdict, or what a service said."""
-        return self.claims if self.verdict is None else self.verdict
-
-    @property
-    def granted(self) -> bool:
-        """Whether the evidence earns a secret."""
-        return isinstance(self.outcome, Grant)
-
-
 def utc_now() -> datetime:
     """Return the time by this machine's clock."""
     return datetime.now(UTC)
 
 
 class ReleaseService:
-    """Decides and releases for one owner. Its methods block and may be called from several threads."""
+    """Decides and releases for the tenants of one store. Its methods may be called from several threads.
+
+    Those that return a future do not wait for the store; the others do. `judge` and `consider` may wait for collateral.
+    """
 
     def __init__(
-        self, *, policies: PolicyStore, source: CollateralSource, anchors: Sequence[Anchor], secrets: SecretSource,
-        ledger: Ledger, clock: Callable[[], datetime] = utc_now, rollback: RollbackGuard | None = None,
-        recorder: EvidenceRecorder | None = None, judge: RemoteJudge | None = None,
+        self, *, store: Store, policies: PolicyBook, keyring: Keyring, ledger: LedgerBook, source: CollateralSource,
+        anchors: Sequence[Anchor], clock: Callable[[], datetime] = utc_now, rollback: RollbackGuard | None = None,
+        recorder: EvidenceRecorder | None = None, judge: RemoteJudge | None = None, guard: Guard | None = None,
+        broker: str = "",
     ) -> None:  # fmt: skip
-        """`judge`: an attestation service that checks quotes in our place; collateral and anchors are not used then."""
+        """`judge`: an attestation service that checks quotes in our place; collateral and anchors are not used then.
+
+        `guard`: stops releases while the clock is not to be trusted. `broker`: this broker's name in leases.
+        """
+        self._store = store
         self._policies = policies
+        self._keyring = keyring
+        self._ledger = ledger
         self._source = source
         self._verifier = Verifier(anchors)
-        self._secrets = secrets
-        self._ledger = ledger
         self._clock = clock
-        self._rollback = rollback or RollbackGuard()
+        self._rollback = rollback or RollbackGuard(store)
         self._recorder = recorder
         self._judge = judge
+        self._guard = guard
+        self._admission = Admission(keyring, ledger, self._rollback, broker=broker)
+        self._gate = DenialGate(self._write_flood)
 
     def begin(self) -> None:
-        """Check what would be released and note the policy in force. Raises WeakKey or LedgerUnwritable.
+        """Check what would be released and note the policies in force. Raises WeakKey or StoreUnavailable.
 
         A secret that is not there yet is only reported: its model may be published later.
         """
-        policy, _ = self._policies.current()
-        self._check_secrets(policy)
-        if self._ledger.repaired_bytes:
-            _log.warning("the ledger ended in a torn line of %d bytes: repaired", self._ledger.repaired_bytes)
         if any(anchor.domain is TrustDomain.SIMULATED for anchor in self._verifier.anchors):
             _log.warning("SIMULATED platforms are trusted here where a rule names them: they keep nothing secret")
-        self._note(self._policies.in_force())
+        for tenant in self._policies.tenants():
+            policy, _ = self._policies.current(tenant)
+            self._check_secrets(tenant, policy)
+            self._note(tenant, self._policies.in_force(tenant))
 
-    def _check_secrets(self, policy: ReleasePolicy) -> None:
-        for name in sorted({rule.release for rule in policy.rules}):
+    def close(self) -> None:
+        """Write down what was counted of a flood of denials."""
+        self._gate.flush()
+
+    def tenant_of(self, server_name: str) -> str:
+        """Return whom a TLS server name asks for: the tenant of its first label, else the default one."""
+        label = server_name.partition(".")[0].lower()
+        return label if label in self._policies.tenants() else DEFAULT_TENANT
+
+    def _check_secrets(self, tenant: str, policy: ReleasePolicy) -> None:
+        for name in sorted({str(rule.single) for rule in policy.rules if rule.single is not None}):
             try:
-                self._secret(name).wipe()
+                secret = self._keyring.get(tenant, name)
+                check_fit(name, secret)
+                secret.wipe()
             except Refused:
                 raise
             except StrongroomError as problem:
                 _log.warning("a rule releases %s, but: %s [%s]", name, problem.sentence, problem.code)
 
     def consider(self, case: Case, certificate: bytes, *, tls: str, live_key: bytes | None = None) -> Case:
-        """Return the case with verdict and outcome; whatever does not hold is a denial.
+        """Judge the evidence in an RA-TLS certificate and decide; whatever does not hold is a denial.
 
         `live_key`: the key of the handshake (SubjectPublicKeyInfo, DER), which has to be the certificate's.
         """
-        at = self._clock()
         case = replace(case, tls=tls)
         try:
-            rules = self._policy().rules
-            if self._judge is not None:
-                claims, binding = appraise_by_service(certificate, judge=self._judge, at=at, live_key=live_key)
-                case = replace(case, claims=claims)
-                return replace(case, outcome=decide(claims, rules, fresh=False, at=at, binding=binding))
-            grace = max((rule.policy.collateral_grace for rule in rules), default=timedelta(0))
-            found = appraise_certificate(
-                certificate, source=self._source, verifier=self._verifier, at=at, collateral_grace=grace,
-                live_key=live_key,
-            )  # fmt: skip
-            case = replace(case, verdict=found.verdict)
-            if self._recorder is not None:
-                self._recorder.keep(found, at=at)
+            evidence = ratls.open_certificate(certificate, at=self._clock(), live_key=live_key)
+            case = replace(case, holder=hashlib.sha256(evidence.spki).hexdigest())
+            case = self._judged(case, evidence.quote, report_data=evidence.report_data, bound=evidence.bound)
+        except Exception as problem:  # noqa: BLE001  # deny by default: no surprise may find a way around the ledger
+            return self._failed(case, problem)
+        return self.decide(case, None)
+
+    def judge(self, case: Case, quote: bytes, *, report_data: bytes, bound: bytes) -> Case:
+        """Return the case with what `quote` proves, or with a denial; nothing is decided or written yet.
+
+        The quote has to be over these 64 bytes of report data, with which the caller found it bound to `bound`.
+        """
+        try:
+            return self._judged(case, quote, report_data=report_data, bound=bound)
+        except Exception as problem:  # noqa: BLE001  # as above
+            return self._failed(case, problem)
+
+    def _judged(self, case: Case, quote: bytes, *, report_data: bytes, bound: bytes) -> Case:
+        at = self._clock()
+        case = replace(case, binding=Binding(kind=BindingKind.KEY, public_key_spki=bound))
+        if self._judge is not None:
+            claims = appraise_by_service(quote, judge=self._judge, bound=bound, report_data=report_data, at=at)
+            return replace(case, claims=claims)
+        rules = self._policy(case.tenant).rules
+        grace = max((rule.policy.collateral_grace for rule in rules), default=timedelta(0))
+        found = appraise_quote(
+            quote, report_data=report_data, source=self._source, verifier=self._verifier, at=at, collateral_grace=grace
+        )
+        case = replace(case, verdict=found.verdict, claims=claims_of(found.verdict))
+        if self._recorder is not None:
+            self._recorder.keep(found, at=at)
+        try:
             self._rollback.admit(found.verdict)
-            return replace(case, outcome=decide(found.verdict, rules, fresh=False, at=at, binding=found.binding))
         except StrongroomError as problem:
             return replace(case, outcome=_denial(problem))
-        except Exception:  # noqa: BLE001  # deny by default: no surprise may find a way around the ledger
-            _log.exception("%s: a defect while judging %s", case.id, case.peer)
-            return replace(case, outcome=_denial(DecisionFailed("the broker failed while it judged the evidence")))
+        return case
 
-    def release(self, case: Case) -> Secret | None:
-        """Return the secret of a granted case once the ledger's line is on the disk; None if that cannot be."""
+    def decide(self, case: Case, wanted: SecretName | None) -> Case:
+        """Return the case with what its tenant's rules give it; `wanted`: None where the protocol names no secret.
+
+        A denial that the case has stays. Nothing is written.
+        """
+        if isinstance(case.outcome, Denial):
+            return case
+        if case.claims is None:
+            raise TypeError("there is nothing to decide on before evidence was judged")
+        try:
+            rules = self._policy(case.tenant).rules
+            outcome = decide(
+                case.claims, rules, fresh=case.fresh, at=self._clock(), binding=case.binding, wanted=wanted
+            )
+        except Exception as problem:  # noqa: BLE001  # as above
+            return self._failed(case, problem)
+        return replace(case, outcome=outcome)
+
+    def release(self, case: Case) -> Released | None:
+        """Admit a granted case in one durable transaction and return its secret; None after a denial was written.
+
+        Raises the store's or the ledger's error where neither can be written: then nothing was released.
+        """
+        return self.submit_release(case).result()
+
+    def submit_release(self, case: Case) -> Future[Released | None]:
+        """Do the same without waiting; the future is done once what was written is durable."""
         if not isinstance(case.outcome, Grant):
             raise TypeError("only a granted case releases anything")
+        attempt = Attempt(self._admission, case, case.outcome)
+        done: Future[Released | None] = Future()
+
+        def finished(written: Future[Lease | Denial]) -> None:
+            try:
+                done.set_result(self._handed_over(attempt, written.result()))
+            except StrongroomError as problem:
+                _log.error("%s: NOT released: %s [%s]", case.id, problem.sentence, problem.code)
+                done.set_exception(problem)
+            except BaseException as defect:  # noqa: BLE001  # whoever waits has to hear of it
+                _log.exception("%s: a defect while admitting %s", case.id, case.peer)
+                done.set_exception(defect)
+
         try:
-            secret = self._secret(case.outcome.secret_name)
+            if self._guard is not None:
+                self._guard.check()
+            self._keyring.take_over(case.outcome.secret_name)
+            self._store.submit(attempt).add_done_callback(finished)
         except StrongroomError as problem:
-            self.refuse(case, problem)
+            _follow(self.submit_refusal(case, problem), done)
+        return done
+
+    def _handed_over(self, attempt: Attempt, written: Lease | Denial) -> Released | None:
+        """Return what a durable admission releases; None, and a line in the owner's log, for a denial."""
+        case = attempt.case
+        if isinstance(written, Denial):
+            self._tell(case, written)
             return None
-        try:
-            self._write_grace(case, case.outcome)
-            self._write(case, case.outcome, durable=True)
-        except LedgerUnwritable as problem:
-            secret.wipe()
-            _log.error("%s: NOT released: %s [%s]", case.id, problem.sentence, problem.code)
-            return None
-        grant, where = case.outcome, "" if case.subject is None else f" on the platform {case.subject.trust_domain}"
-        _log.info("%s: released %s to %s%s by rule %r", case.id, grant.secret_name, case.peer, where, grant.rule.name)
-        return secret
+        domain = "" if case.claims is None else f" on the platform {case.claims.trust_domain}"
+        for warning in attempt.warnings:
+            _log.warning("%s: %s", case.id, warning)
+        _log.info("%s: released %s to %s%s by rule %r", case.id, written.secret, case.peer, domain, written.rule)
+        return Released(attempt.take(), written)
 
     def refuse(self, case: Case, problem: StrongroomError | None = None) -> None:
         """Write why nothing was released: the case's denial, or `problem` that came before or after it."""
+        self.submit_refusal(case, problem).result()
+
+    def submit_refusal(self, case: Case, problem: StrongroomError | None = None) -> Future[None]:
+        """Do the same without waiting. Trouble with the store is logged; nothing was released anyhow."""
         outcome = _denial(problem) if problem or not isinstance(case.outcome, Denial) else case.outcome
-        for reason in outcome.reasons:
-            _log.warning("%s: refused %s: %s", case.id, case.peer, reason)
+        done: Future[None] = Future()
+        if not self._gate.passes(case.id, outcome.reasons[0].code, case.peer):
+            done.set_result(None)
+            return done
+        self._tell(case, outcome)
+        self._submit_quietly(case.id, lambda tx: self._admission.deny(tx, case, outcome), done)
+        return done
+
+    def _submit_quietly(self, what: str, operation: Callable[[Tx], object], done: Future[None]) -> None:
+        """Write what releases nothing; `done` is done when it is durable, or when the trouble has been logged."""
+
+        def finished(written: Future[object]) -> None:
+            trouble = written.exception()
+            if isinstance(trouble, StrongroomError):
+                _log.error("%s: %s [%s]", what, trouble.sentence, trouble.code)
+            elif trouble is not None:
+                _log.error("%s: a defect while writing a denial", what, exc_info=trouble)
+            done.set_result(None)
+
         try:
-            self._write(case, outcome, durable=case.subject is not None)
-        except LedgerUnwritable as trouble:
-            _log.error("%s: %s [%s]", case.id, trouble.sentence, trouble.code)
+            self._store.submit(operation).add_done_callback(finished)
+        except StrongroomError as trouble:  # the store is closed, or too much is waiting for it
+            _log.error("%s: %s [%s]", what, trouble.sentence, trouble.code)
+            done.set_result(None)
 
-    def _secret(self, name: str) -> Secret:
-        """Return a secret fit to be released. Raises WeakKey, or what the source raises."""
-        secret = self._secrets.get(name)
-        if name.startswith("model/") or len(secret) == WRAP_KEY_BYTES:
-            check_wrap_key(secret)
-        return secret
+    def _write_flood(self, flood: Flood) -> None:
+        record = denials_record(flood.codes, peers=flood.busiest, first=flood.first, last=flood.last)
+        _log.warning("%d more refusals, too many to write one by one: %s", record["count"], record["codes"])
+        self._submit_quietly(flood.last, lambda tx: self._ledger.append(tx, record), Future())
 
-    def _write(self, case: Case, outcome: Grant | Denial, *, durable: bool) -> None:
-        evidence = None
-        if case.subject is not None:  # a token names no platform
-            platform = None if case.verdict is None else self._ledger.hashed_platform(case.verdict.pck.ppid)
-            evidence = evidence_object(case.subject, platform=platform)
-        record = decision_record(
-            outcome, evidence, correlation=case.id, peer=case.peer, protocol=case.protocol, tls=case.tls
-        )
-        self._ledger.append(record, at=self._clock(), durable=durable)
+    def _tell(self, case: Case, denial: Denial) -> None:
+        for reason in denial.reasons:
+            _log.warning("%s: refused %s: %s", case.id, case.peer, reason)
 
-    def _write_grace(self, case: Case, grant: Grant) -> None:
-        """Leave an audit record and a line in the log for each use of a grace (threat TCB-11)."""
-        if case.verdict is None:
-            return
-        since = outdated_since(case.verdict, grant.rule)
-        if not case.verdict.in_grace and since is None:
-            return
-        record = grace_record(case.id, grant, collateral=case.verdict.in_grace, outdated_since=since)
-        self._ledger.append(record, at=self._clock(), durable=False)  # the decision behind it carries it to the disk
-        what = ", ".join(case.verdict.in_grace) or f"a platform level of {since}"
-        _log.warning("%s: GRACE used by rule %r: %s", case.id, grant.rule.name, what)
+    def _failed(self, case: Case, problem: Exception) -> Case:
+        if not isinstance(problem, StrongroomError):
+            _log.error("%s: a defect while judging %s", case.id, case.peer, exc_info=problem)
+            problem = DecisionFailed("the broker failed while it judged the evidence")
+        return replace(case, outcome=_denial(problem))
 
-    def _policy(self) -> ReleasePolicy:
-        """Return the policy in force, and say once per edit what became of it."""
-        policy, change = self._policies.current()
+    def _policy(self, tenant: str) -> ReleasePolicy:
+        """Return a tenant's policy in force, and say once per edit what became of it."""
+        policy, change = self._policies.current(tenant)
         if change is not None:
             if change.problem:
                 _log.error("POLICY NOT TAKEN, the last good one stays in force: %s", change.problem)
             else:
                 _log.warning("policy changed: %d rules are in force", change.rules)
-            self._note(change)
+            self._note(tenant, change)
         return policy
 
-    def _note(self, change: PolicyChange) -> None:
-        record = policy_record(rules=change.rules, digest=change.digest, problem=change.problem)
-        self._ledger.append(record, at=self._clock())
+    def _note(self, tenant: str, change: PolicyChange) -> None:
+        record = policy_record(tenant=tenant, rules=change.rules, digest=change.digest, problem=change.problem)
+        self._store.write(lambda tx: self._ledger.append(tx, record))
 
 
 def _denial(problem: StrongroomError | None) -> Denial:
     return Denial((DenialReason.of_error(problem or DecisionFailed("the case was never decided")),))
+
+
+def _follow(refusal: Future[None], done: Future[Released | None]) -> None:
+    """Let a release that came to nothing be done when its refusal is."""
+    refusal.add_done_callback(lambda _: done.set_result(None))

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from strongroom.attestation import INTEL, Anchor, Collateral, Quote, fmspc_of
 from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
 from strongroom.broker.policy.watched import PolicyStore
-from strongroom.broker.service import SecretSource
 from strongroom.collateral import CollateralSource, CollateralUnavailable, Folder, open_sources
 from strongroom.collateral.settings import parse as parse_collateral_settings
 from strongroom.errors import BadInput
@@ -27,6 +26,13 @@ MAX_PEM_BYTES: Final = 256 * 1024
 MAX_ANCHOR_BYTES: Final = 64 * 1024
 ANCHOR_SUFFIXES: Final = (".der", ".pem", ".crt", ".cer")
 LEDGER_NAME: Final = "ledger.jsonl"
+
+
+class SecretSource(Protocol):
+    """Where secrets are kept by name."""
+
+    def get(self, name: str) -> Secret:
+        """Return a copy of the secret that the caller may wipe; raise a StrongroomError if there is none."""
 
 
 class BrokerSetupIncomplete(BadInput):

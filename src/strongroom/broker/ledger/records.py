@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from strongroom.attestation import Claims, EvidenceSource, Tee, Verdict, claims_of
-from strongroom.broker.release import Denial, Grant
+from strongroom.attestation.policy.tcb import OUTDATED
+from strongroom.broker.leases import Lease
+from strongroom.broker.names import DEFAULT_TENANT
+from strongroom.broker.release import Denial, Grant, ReleaseRule
 
 MAX_REASONS: Final = 24
 MAX_TEXT: Final = 400
@@ -21,21 +24,27 @@ _DOMAIN: Final = ("mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id", "
 
 def decision_record(
     outcome: Grant | Denial, evidence: Mapping[str, object] | None, *, correlation: str, peer: str, protocol: str,
-    tls: str,
+    tls: str, tenant: str = DEFAULT_TENANT, fresh: bool = False, holder: str = "", lease: Lease | None = None,
 ) -> dict[str, object]:  # fmt: skip
-    """Return one decision as the ledger holds it; `evidence` is what `evidence_object` made of the verdict."""
+    """Return one decision as the ledger holds it; `evidence` is what `evidence_object` made of the claims.
+
+    `holder`: SHA-256 of the key that the secret goes to, hex.
+    """
     grant = outcome if isinstance(outcome, Grant) else None
     reasons = outcome.reasons[:MAX_REASONS] if isinstance(outcome, Denial) else ()
     return {
         "kind": "decision",
         "id": correlation,
+        "tenant": tenant,
         "peer": peer,
         "protocol": protocol,
         "tls": tls,
-        "fresh": False,  # the one protocol so far has no nonce
+        "fresh": fresh,
         "decision": GRANTED if grant else DENIED,
         "secret": grant.secret_name if grant else None,
         "rule": grant.rule.name if grant else None,
+        "holder": holder or None,
+        "lease": lease and _lease(lease),
         "evidence": evidence,
         "reasons": [_short(reason.to_json_object()) for reason in reasons],
     }
@@ -71,13 +80,39 @@ def grace_record(
     }  # fmt: skip
 
 
-def policy_record(*, rules: int, digest: str, problem: str | None) -> dict[str, object]:
+def outdated_since(claims: Claims, rule: ReleaseRule) -> str | None:
+    """Return the date of the level at which a platform is that the rule admits in its grace only; else None."""
+    graced = rule.policy.platform_grace is not None and claims.tcb_status in OUTDATED
+    return f"{claims.tcb_date:%Y-%m-%d}" if graced and claims.tcb_date is not None else None
+
+
+def denials_record(counted: Mapping[str, int], *, peers: Sequence[str], first: str, last: str) -> dict[str, object]:
+    """Return what a flood of denials came to: how many of each code, and the ids of the first and the last of them.
+
+    `peers`: the addresses that asked most, most first.
+    """
+    return {
+        "kind": "denials", "count": sum(counted.values()), "codes": dict(counted), "peers": list(peers),
+        "first": first, "last": last,
+    }  # fmt: skip
+
+
+def policy_record(
+    *, rules: int, digest: str, problem: str | None, tenant: str = DEFAULT_TENANT
+) -> dict[str, object]:  # fmt: skip
     """Return which policy is in force (SHA-256 of its file, hex), and why an edit was not taken."""
-    return {"kind": "policy", "rules": rules, "digest": digest, "problem": problem and problem[:MAX_TEXT]}
+    return {
+        "kind": "policy", "tenant": tenant, "rules": rules, "digest": digest,
+        "problem": problem and problem[:MAX_TEXT],
+    }  # fmt: skip
 
 
 def _short(texts: Mapping[str, str]) -> dict[str, str]:
     return {name: text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…" for name, text in texts.items()}
+
+
+def _lease(lease: Lease) -> dict[str, object]:
+    return {"id": lease.id, "expires_ms": lease.expires_ms, "renewals": lease.renewals}
 
 
 def _plain(value: object) -> object:
