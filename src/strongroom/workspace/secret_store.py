@@ -81,6 +81,16 @@ class SecretStore:
         check_fit(name, secret)
         return secret
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of this name, readable or not."""
+        return _is_name(name) and (self._folder / name).is_file()
+
+    def remove(self, name: str) -> None:
+        """Remove a secret's file, durably; one that is gone already is no error."""
+        check_name(name)
+        (self._folder / name).unlink(missing_ok=True)
+        disk.sync_folder((self._folder / name).parent)
+
     def put(self, name: str, secret: Secret) -> None:
         """Keep a new secret; raise `AlreadyThere` if the name is taken: a version's key never changes."""
         check_name(name)
