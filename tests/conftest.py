@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,38 @@ def shared_vectors() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the shared vectors are not here ({folder}); set STRONGROOM_VECTORS to their folder")
     return folder
+
+
+def load_tool(name):
+    """Return the module `tools/<name>.py`, which is no part of a package."""
+    known = f"strongroom_tools_{name.replace('/', '_')}"
+    if known not in sys.modules:
+        spec = importlib.util.spec_from_file_location(known, REPOSITORY / "tools" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[known] = module
+        spec.loader.exec_module(module)
+    return sys.modules[known]
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """Run a PostgreSQL server of our own for the whole session; skip where none is installed."""
+    tool = load_tool("chaos/database")
+    try:
+        tool.program("postgres")
+    except tool.NoServer as absent:
+        pytest.skip(str(absent))
+    with tool.Server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """Return a fresh database: `.url` by Unix socket, `.loopback_url` by TCP, `.server` to stop and start it."""
+    if not postgres_server.running():
+        postgres_server.start()
+    database = postgres_server.new_database()
+    yield database
+    if not postgres_server.running():
+        postgres_server.start()
+    postgres_server.drop(database)

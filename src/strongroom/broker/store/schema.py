@@ -45,6 +45,7 @@ CREATE TABLE logins (token_hash TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT 
     tenant TEXT NOT NULL, expires_ms {int} NOT NULL, used_ms {int});
 CREATE TABLE seen_numbers (root_key_id TEXT NOT NULL, tee TEXT NOT NULL, fmspc TEXT NOT NULL, number {int} NOT NULL,
     PRIMARY KEY (root_key_id, tee, fmspc));
+CREATE TABLE batches (writer TEXT PRIMARY KEY, number {int} NOT NULL, time_ms {int} NOT NULL);
 CREATE TABLE brokers (id TEXT PRIMARY KEY, address TEXT NOT NULL, version TEXT NOT NULL, started_ms {int} NOT NULL,
     seen_ms {int} NOT NULL)
 """

@@ -15,6 +15,7 @@ from strongroom.broker.store.group import Task
 from strongroom.errors import StrongroomError
 
 SHARED_ATTEMPTS = 2
+MAX_TROUBLES = 4  # in a row, for one batch
 
 
 class Trouble(Exception):
@@ -75,10 +76,13 @@ class Session(Protocol):
     def rollback(self) -> None:
         """Undo it."""
 
+    def discard(self) -> None:
+        """Close the connection; the next transaction makes a new one."""
+
 
 def run(session: Session, tasks: Sequence[Task]) -> None:
     """Give every task its result or its error."""
-    pending, failures = list(tasks), 0
+    pending, failures, troubles = list(tasks), 0, 0
     while pending:
         group = pending if failures < SHARED_ATTEMPTS else pending[:1]
         rest = pending[len(group) :]
@@ -88,7 +92,8 @@ def run(session: Session, tasks: Sequence[Task]) -> None:
             failures = SHARED_ATTEMPTS
             continue
         except Trouble as trouble:
-            if not trouble.again:
+            troubles += 1
+            if not trouble.again or troubles >= MAX_TROUBLES:
                 for task in pending:
                     task.error = trouble.for_one()
                 return
@@ -108,7 +113,7 @@ def _attempt(session: Session, group: Sequence[Task]) -> Task | None:
             return _undone(session, tx, task)
     try:
         tx.finish()
-    except Exception as problem:  # noqa: BLE001  # whatever it was, it is told to whom it concerns
+    except Exception as problem:  # whatever it was, it is told to whom it concerns
         group[-1].error = problem
         _undone(session, tx, group[-1])
         if len(group) > 1:
@@ -138,6 +143,7 @@ def _operate(tx: SessionTx, task: Task) -> bool:
 
 def _undone(session: Session, tx: SessionTx, culprit: Task) -> Task:
     if isinstance(tx.failed, Trouble):
+        session.discard()
         raise tx.failed
     session.rollback()
     return culprit
