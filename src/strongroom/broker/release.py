@@ -25,6 +25,7 @@ NOT_FRESH: Final = "EVIDENCE_NOT_FRESH"
 NOT_NAMED: Final = "SECRET_NOT_NAMED"
 RULE_EXPIRED: Final = "RULE_EXPIRED"
 MODEL_TOO_OLD: Final = "MODEL_TOO_OLD"
+NO_TENANT: Final = "TENANT_NOT_SERVED"
 NOT_RELEASED: Final = "NOT_RELEASED"
 DEFAULT_LEASE_SECONDS: Final = 600
 _MEANINGS: Final = {
@@ -36,6 +37,10 @@ _MEANINGS: Final = {
     NOT_NAMED: (
         "No rule of the policy releases the secret that was asked for.",
         "Add it to the release of a rule, or correct the name that the client asks for.",
+    ),
+    NO_TENANT: (
+        "The request is for a tenant that is unknown or suspended.",
+        "Create or resume it with strongroom tenant, or correct the name that the client asks for.",
     ),
     RULE_EXPIRED: ("The rule's until is over.", "Set a later until if the build may still have the secret."),
     MODEL_TOO_OLD: (

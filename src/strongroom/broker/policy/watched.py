@@ -7,20 +7,40 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from strongroom.broker.policy import file as policy_file
 from strongroom.broker.policy.file import MAX_POLICY_BYTES, PolicyFileMalformed, ReleasePolicy
+from strongroom.broker.policy.history import PolicyChange
+from strongroom.pki import disk
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyChange:
-    """What an edit of the file led to: new rules, or the old ones kept because of `problem`."""
+class WatchedPolicy:
+    """One policy file, and what was seen of it. Not for several threads at once: its owner holds a lock."""
 
-    rules: int
-    digest: str  # SHA-256 of the file that is in force, hex
-    problem: str | None
+    def __init__(self, path: Path) -> None:
+        """Read the file. Raises PolicyFileMalformed: a broker does not start without a good policy."""
+        self.path = path
+        self.first = read_policy_bytes(path)
+        parse_policy(self.first)
+        self.seen: bytes | str = self.first  # what it said when it was looked at last, or why it could not be read
+
+    def edited(self) -> bytes | PolicyFileMalformed | None:
+        """Return what the file says now, or why it cannot be read; None where that is what was seen last."""
+        try:
+            found: bytes | PolicyFileMalformed = read_policy_bytes(self.path)
+        except PolicyFileMalformed as refusal:
+            found = refusal
+        state = found if isinstance(found, bytes) else found.sentence
+        if state == self.seen:
+            return None
+        self.seen = state
+        return found
+
+    def replace(self, text: bytes) -> None:
+        """Write what was put in force elsewhere, so that the file says what counts. Raises OSError."""
+        disk.replace_public(self.path, text)
+        self.seen = text
 
 
 class PolicyStore:
