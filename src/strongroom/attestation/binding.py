@@ -42,12 +42,15 @@ class Binding:
     purpose: str = ""
     nonce: bytes = b""
     deployment: str = ""
+    exact: bytes = b""  # the 64 bytes themselves, where another protocol's framing of the same inputs made them
 
     def holds_for(self, report_data: bytes) -> bool:
         """Return whether these 64 bytes are bound so. Raises NonceTooShort for a transcript without a real nonce."""
         return hmac.compare_digest(report_data, self._wanted())
 
     def _wanted(self) -> bytes:
+        if self.exact:
+            return self.exact
         if self.kind is BindingKind.TRANSCRIPT:
             return report_data_for(self.purpose, self.public_key_spki, self.nonce, self.deployment)
         return hashlib.sha256(self.public_key_spki).digest() + bytes(REPORT_DATA_BYTES // 2)

@@ -1,7 +1,7 @@
 """Init-data: what a TEE was told at launch, whose digest its configuration register holds. Pure.
 
-Source: KBS specification section 4. The text counts as received, byte for byte. A register that is set without the text is policy's matter: the words
-`config_id` and `mr_config_id` compare it, and without them it has to be zero.
+Source: KBS specification section 4. The text counts as received, byte for byte. A register that is set without the
+text is policy's matter: the words `config_id` and `mr_config_id` compare it, and without them it has to be zero.
 """
 
 from __future__ import annotations

@@ -1,0 +1,179 @@
+"""KBS sessions in the store: a nonce that counts once, for two minutes, at whichever broker asks first (threat FB-01).
+
+Repository over one transaction. What a client holds is the cookie; the store holds its SHA-256, so that reading the
+store opens no session. Rows are bounded in number and age, and a used nonce stays refused until its row is gone, when
+its session is unknown (threat SV-14).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+from strongroom.broker.kbs import NONCE_BYTES, nonce_text
+from strongroom.broker.store import Store, Tx
+from strongroom.errors import Refused, Unreachable
+
+NONCE_MS: Final = 120_000
+SESSION_MS: Final = 300_000
+KEEP_MS: Final = 600_000  # how long a session that is over can still be told from one that never was
+MAX_SESSIONS: Final = 50_000
+COOKIE_CHARS: Final = 32
+DEPLOYMENT: Final = "deployment"
+AUTHED: Final = "authed"
+BURNT: Final = "burnt"
+ATTESTED: Final = "attested"
+
+
+class KbsSessionAbsent(Refused):
+    """A request brings no session, or one that this broker's store does not know."""
+
+    code = "SR-KBS-SESSION"
+    fix = "Start with POST /kbs/v0/auth and send the cookie that it sets."
+
+
+class KbsSessionExpired(Refused):
+    """A session, or the nonce in it, is too old."""
+
+    code = "SR-KBS-EXPIRED"
+    fix = "Start again with POST /kbs/v0/auth and attest within two minutes; check that evidence is not slow to make."
+
+
+class KbsNonceUsed(Refused):
+    """A nonce was presented a second time; the first time counted, however it ended."""
+
+    code = "SR-KBS-NONCE-USED"
+    fix = "Start again with POST /kbs/v0/auth: each attestation has a nonce of its own. If no client did this, replay."
+
+
+class KbsNonceForeign(Refused):
+    """A nonce is not the one of its session."""
+
+    code = "SR-KBS-NONCE-FOREIGN"
+    fix = "Copy the challenge's nonce byte for byte, and send the cookie that came with it."
+
+
+class KbsSessionsFull(Unreachable):
+    """More clients are between challenge and answer than the broker keeps count of."""
+
+    code = "SR-KBS-SESSIONS-FULL"
+    fix = "Try again in some minutes; if it goes on, look in the log for who opens sessions and never attests."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One row; `id` is the SHA-256 of the cookie, times are milliseconds since 1970 by the store's clock."""
+
+    id: str
+    nonce: str
+    tee: str
+    state: str
+    created_ms: int
+    expires_ms: int
+    body: dict[str, Any]
+
+
+def session_id(cookie: str) -> str:
+    """Return the id that a cookie's session has in the store."""
+    return hashlib.sha256(cookie.encode("utf-8", errors="surrogatepass")).hexdigest()
+
+
+def new_cookie() -> str:
+    """Return the cookie of a new session."""
+    return secrets.token_hex(COOKIE_CHARS // 2)
+
+
+def open_session(tx: Tx, cookie: str, tee: str, *, negotiated: bool, limit: int = MAX_SESSIONS) -> Session:
+    """Begin a session with a nonce of its own. Raises KbsSessionsFull."""
+    if "kbs sessions" not in tx.memo:
+        rows = tx.execute("SELECT count(*) FROM sessions WHERE expires_ms > ?", (tx.now_ms,))
+        tx.memo["kbs sessions"] = int(rows[0][0])
+    if tx.memo["kbs sessions"] >= limit:
+        raise KbsSessionsFull(f"{limit} sessions are open")
+    tx.memo["kbs sessions"] += 1
+    session = Session(
+        id=session_id(cookie), nonce=nonce_text(secrets.token_bytes(NONCE_BYTES)), tee=tee, state=AUTHED,
+        created_ms=tx.now_ms, expires_ms=tx.now_ms + SESSION_MS, body={"negotiated": negotiated},
+    )  # fmt: skip
+    tx.execute("DELETE FROM sessions WHERE expires_ms < ?", (tx.now_ms - KEEP_MS,))
+    tx.execute(
+        "INSERT INTO sessions (id, nonce, tee, state, created_ms, expires_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (session.id, session.nonce, tee, AUTHED, session.created_ms, session.expires_ms, _packed(session.body)),
+    )
+    return session
+
+
+def find(tx: Tx, found_id: str) -> Session | None:
+    """Return a session, whatever its state and age."""
+    rows = tx.execute(
+        "SELECT id, nonce, tee, state, created_ms, expires_ms, body FROM sessions WHERE id = ?", (found_id,)
+    )
+    if not rows:
+        return None
+    name, nonce, tee, state, created_ms, expires_ms, body = rows[0]
+    return Session(
+        id=name, nonce=nonce, tee=tee, state=state, created_ms=created_ms, expires_ms=expires_ms,
+        body=json.loads(bytes(body)),
+    )  # fmt: skip
+
+
+def burn(tx: Tx, found_id: str, nonce: str) -> Refused | None:
+    """Use up a session's nonce; return why it does not count, or None. The first call alone ever gets None.
+
+    A nonce that is too old or another's burns the session as well: its client has to start again.
+    """
+    session = find(tx, found_id)
+    if session is None:
+        return KbsSessionAbsent("the cookie names no session")
+    rows = tx.execute(
+        "UPDATE sessions SET state = ? WHERE id = ? AND state = ? RETURNING id", (BURNT, found_id, AUTHED)
+    )
+    if not rows:
+        return KbsNonceUsed("the nonce of this session was presented before")
+    if tx.now_ms >= session.created_ms + NONCE_MS:
+        return KbsSessionExpired(f"the nonce is older than {NONCE_MS // 1000} s")
+    if not secrets.compare_digest(session.nonce.encode(), nonce.encode("utf-8", errors="surrogatepass")):
+        return KbsNonceForeign("the nonce is not the one of this session")
+    return None
+
+
+def attest(tx: Tx, found_id: str, body: dict[str, Any], *, lifetime_ms: int) -> int:
+    """Note what a session has proved; return the time (ms) of this transaction, from which its token counts."""
+    tx.execute(
+        "UPDATE sessions SET state = ?, expires_ms = ?, body = ? WHERE id = ? AND state = ?",
+        (ATTESTED, tx.now_ms + lifetime_ms, _packed(body), found_id, BURNT),
+    )
+    return tx.now_ms
+
+
+def attested(tx: Tx, found_id: str, *, by_cookie: bool) -> Session:
+    """Return a session that has proved something and is not over. Raises KbsSessionAbsent or KbsSessionExpired.
+
+    A cookie counts for five minutes from the challenge, as in stock servers; a token as long as it says.
+    """
+    session = find(tx, found_id)
+    if session is None or session.state != ATTESTED:
+        raise KbsSessionAbsent("nothing was attested in this session")
+    if tx.now_ms >= (session.created_ms + SESSION_MS if by_cookie else session.expires_ms):
+        raise KbsSessionExpired("the session is over")
+    return session
+
+
+def deployment_of(store: Store) -> str:
+    """Return the name that a store gives its deployment, made at the first call; each store has another one."""
+
+    def find_or_make(tx: Tx) -> str:
+        tx.execute(
+            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+            (DEPLOYMENT, f"d-{secrets.token_hex(8)}".encode()),
+        )
+        return bytes(tx.execute("SELECT value FROM meta WHERE name = ?", (DEPLOYMENT,))[0][0]).decode()
+
+    return store.write(find_or_make)
+
+
+def _packed(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
