@@ -31,7 +31,7 @@ _ID_BYTES: Final = 4
 _TIME_BYTES: Final = 8
 _SIGNATURE_BYTES: Final = 64
 _TEXT: Final = re.compile(
-    r"(strongroom-ledger/[0-9a-f]{32})\n(0|[1-9][0-9]{0,17})\n([A-Za-z0-9+/]{43}=)\ntime ([0-9]{1,15})\n\Z"
+    r"(strongroom-ledger/[0-9a-f]{32})\n([1-9][0-9]{0,17})\n([A-Za-z0-9+/]{43}=)\ntime ([0-9]{1,15})\n\Z"
 )
 _SIGNATURE: Final = re.compile(r"— ([!-*,-~]{1,200}) ([A-Za-z0-9+/]{4,200}={0,2})\Z")
 _NAME: Final = re.compile(r"[!-*,-~]{1,200}\Z")  # printable, no space, no plus

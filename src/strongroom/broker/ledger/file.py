@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 
 from strongroom.broker.ledger import chain
 from strongroom.broker.ledger.chain import Head
-from strongroom.broker.ledger.faults import HeadChanged, LedgerBroken, LedgerTruncated
+from strongroom.broker.ledger.faults import LedgerBroken
 from strongroom.errors import Tampered, Unreachable
 
 HEAD_SUFFIX: Final = ".head"

@@ -10,16 +10,20 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from strongroom.broker.clock import ClockGuard, since_boot, utc_now
 from strongroom.broker.ledger import chain, genesis, merkle, tables
+from strongroom.broker.ledger.audit import Verified
 from strongroom.broker.ledger.chain import Head
 from strongroom.broker.ledger.checkpoint import Checkpoint, SignedCheckpoint, key_id, sign
-from strongroom.broker.ledger.faults import HeadChanged, LedgerTruncated, LineChanged
+from strongroom.broker.ledger.faults import HeadChanged, LedgerRolledBack, LedgerTruncated, LineChanged
 from strongroom.broker.ledger.genesis import Genesis
+from strongroom.broker.ledger.reading import Progress, genesis_of, verify_store
 from strongroom.broker.ledger.tables import End, Seal
 from strongroom.broker.store import Store, Tx
 from strongroom.pki import disk
@@ -41,17 +45,22 @@ class Root:
 class Ledger:
     """The one ledger of a store. Raises HeadChanged, LineChanged or LedgerTruncated if its end does not hold.
 
-    `signer`: the ledger's own key. `head_file`: where the newest signed root is remembered outside the store.
+    `signer`: the ledger's own key. `head_file`: where the newest signed root is remembered outside the store; a store
+    without a ledger is then refused as rolled back if that remembers one.
     """
 
     def __init__(self, store: Store, signer: Ed25519PrivateKey, *, head_file: Path | None = None) -> None:
         self._store = store
         self._signer = signer
         self._seal = Seal(signer)
-        self._head_file = head_file
+        self.head_file = head_file
+        self._watch: ClockGuard | None = None
+        self._guard: ClockGuard | None = None  # where it is also what the ledger's times come from
         self.public_key: Ed25519PublicKey = signer.public_key()
         self.key_id = key_id(self.public_key)
-        self.genesis = store.write(self._open)
+        self.genesis, begun = store.write(self._open)
+        if begun is not None:
+            self._remember(begun)
 
     @property
     def origin(self) -> str:
@@ -82,13 +91,14 @@ class Ledger:
         return self._grow(tx, end)
 
     def _grow(self, tx: Tx, end: End) -> End:
-        end.time_ms = max(end.time_ms, tx.now_ms)
+        now_ms = tx.now_ms if self._guard is None else self._guard.plausible_ms(tx.now_ms)
+        end.time_ms = max(end.time_ms, now_ms)
         end.time = chain.timestamp_ms(end.time_ms)
         tx.memo[_MEMO] = end
         tx.before_commit(_MEMO, lambda: tables.write_end(tx, end, self._seal.over(end)))
         return end
 
-    def _open(self, tx: Tx) -> Genesis:
+    def _open(self, tx: Tx) -> tuple[Genesis, SignedCheckpoint | None]:
         """Begin a ledger where there is none; else check that the last line is where the end says."""
         found = tables.read_end(tx)
         number = tables.last_number(tx)
@@ -100,18 +110,18 @@ class Ledger:
         self._seal.check(end, seal)
         if number < end.head.seq:
             raise LedgerTruncated(f"the ledger ends at line {number}, but line {end.head.seq} was written")
-        last, first = tables.line(tx, end.head.seq), tables.line(tx, 0)
-        if number > end.head.seq or last is None or first is None or chain.digest(last) != end.head.digest:
+        last = tables.line(tx, end.head.seq)
+        if number > end.head.seq or last is None or chain.digest(last) != end.head.digest:
             raise LineChanged(f"ledger line {number} is not the one that was remembered as the last")
-        return Genesis.read(first)
+        return genesis_of(tx), None
 
-    def _begin(self, tx: Tx) -> Genesis:
+    def _begin(self, tx: Tx) -> tuple[Genesis, SignedCheckpoint]:
+        if self.head_file is not None and self.head_file.exists():
+            raise LedgerRolledBack(f"the store holds no ledger, but {self.head_file} remembers one")
         self._grow(tx, End.empty())
         self.append(tx, genesis.record(os.urandom(genesis.SALT_BYTES)))
-        first = tables.line(tx, 0)
-        begun = Genesis.read(first or b"")
-        self._sign(tx, begun.origin)
-        return begun
+        begun = genesis_of(tx)
+        return begun, self._sign(tx, begun.origin)
 
     def sign_root(self) -> SignedCheckpoint:
         """Sign the root over every line there is; where there is nothing new, return the newest one signed."""
@@ -119,8 +129,25 @@ class Ledger:
         self._remember(signed)
         return signed
 
+    def clock_guard(
+        self, clock: Callable[[], datetime] = utc_now, monotonic: Callable[[], float] = since_boot
+    ) -> ClockGuard:
+        """Return the guard of this machine's clock: `maintain` tells the ledger what it finds (threat SA-15).
+
+        In a store of one machine the ledger's times come from it, too, so that a jump does not reach them.
+        """
+        guard = ClockGuard(clock, monotonic, not_before_ms=self._end().time_ms)
+        self._watch, self._guard = guard, None if self._store.shared else guard
+        return guard
+
     def maintain(self) -> SignedCheckpoint | None:
-        """Sign a root if it is time: to be called every few seconds, by each broker. Returns what was signed."""
+        """Compare the clocks, and sign a root if it is time: to be called every few seconds, by each broker.
+
+        Returns what was signed. Raises StoreUnavailable, or the fault of a ledger whose end was changed.
+        """
+        if self._watch is not None:
+            self._watch.observe(self._store.read(lambda tx: tx.now_ms))
+            self._tell(self._watch)
 
         def due(tx: Tx) -> bool:
             last, found = tables.last_root(tx, self.origin), tables.read_end(tx)
@@ -136,6 +163,14 @@ class Ledger:
             self._remember(signed)
         return signed
 
+    def _tell(self, guard: ClockGuard) -> None:
+        """Write what became of the clock, once."""
+        if news := guard.news:
+            self._store.write(lambda tx: [self.append(tx, record) for record in news])
+            guard.told(len(news))
+            for record in news:
+                _log.error("CLOCK %s: %s", record["state"], record["problem"])
+
     def _sign(self, tx: Tx, origin: str) -> SignedCheckpoint:
         end: End = tx.memo.get(_MEMO) or self._resume(tx)
         last = tables.last_root(tx, origin)
@@ -148,12 +183,12 @@ class Ledger:
         return signed
 
     def _remember(self, signed: SignedCheckpoint) -> None:
-        if self._head_file is None:
+        if self.head_file is None:
             return
         try:
-            disk.replace_private(self._head_file, signed.to_text().encode())
+            disk.replace_private(self.head_file, signed.to_text().encode())
         except OSError as problem:
-            _log.error("the newest signed root could not be remembered: %s: %s", self._head_file, problem.strerror)
+            _log.error("the newest signed root could not be remembered: %s: %s", self.head_file, problem.strerror)
 
     def entries(self, after: int = -1, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the entries behind line `after`, at most `limit`, without judging the chain."""
@@ -174,6 +209,13 @@ class Ledger:
         end = self._end()
         return Root(end.tree.size, end.tree.root())
 
+    def root_at(self, size: int) -> bytes:
+        """Return the root over the first `size` lines; from the lines themselves where none of that size was signed."""
+        kept = self._store.read(lambda tx: tables.last_root(tx, self.origin, size=size))
+        if kept is not None and kept.is_signed_by(self.public_key):
+            return kept.checkpoint.root
+        return self._range_root(0, size)
+
     def last_root(self) -> SignedCheckpoint | None:
         """Return the newest signed root."""
         return self._store.read(lambda tx: tables.last_root(tx, self.origin))
@@ -184,6 +226,13 @@ class Ledger:
             raise HeadChanged("the remembered end of the ledger is gone")
         self._seal.check(*found)
         return found[0]
+
+    def verify(self, progress: Progress | None = None) -> Verified:
+        """Check every line, root and signature. Raises the fault of the first thing that does not hold.
+
+        `progress` gets the lines done and the lines in all, now and then.
+        """
+        return verify_store(self._store, signer=self._signer, progress=progress)
 
     def prove_inclusion(self, seq: int, size: int) -> merkle.Proof:
         """Return the proof that line `seq` is among the first `size` lines. Raises ValueError if it cannot be."""
@@ -196,6 +245,3 @@ class Ledger:
     def _range_root(self, low: int, high: int) -> bytes:
         found = tables.numbered_lines(self._store, first=low, last=high - 1)
         return merkle.root_of(merkle.leaf_hash(line) for _, line in found)
-
-
-Progress = Callable[[int, int], None]
