@@ -1,9 +1,9 @@
 """One admission: what a granted case still has to hold in the store, and what it leaves there. One durable transaction.
 
-In the order in which reasons are told: nothing that it rests on is revoked, its model version is not below the floor,
-its collateral is none older than was seen, the rule's time is not over, and the rule has a lease left. Then come the
-lease and the ledger's lines, together or not at all (threats KD-09, KD-11, KD-13, SA-11). A denial reached here is
-written in the same transaction, so that each case leaves one decision.
+In the order in which reasons are told: the tenant is served, the clock is to be believed, nothing that the case rests
+on is revoked, its model version is not below the floor, its collateral is none older than was seen, the rule's time is
+not over, and the rule has a lease left. Then come the lease and the ledger's lines, together or not at all (threats
+KD-09, KD-11, KD-13, SA-11). A denial reached here is written in the same transaction: each case leaves one decision.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from strongroom.attestation import Binding, Claims, Verdict
 from strongroom.attestation.rollback import CollateralRollback
-from strongroom.broker import floors, leases, revocations
+from strongroom.broker import floors, leases, revocations, tenants
 from strongroom.broker.leases import Lease, LeaseRequest, Mark
 from strongroom.broker.ledger.records import decision_record, evidence_object, grace_record, outdated_since
 from strongroom.broker.names import DEFAULT_TENANT, SecretName
@@ -65,6 +65,13 @@ class LedgerBook(Protocol):
 
     def hashed_platform(self, platform_id: bytes) -> str:
         """Return the name that a platform (its PPID) has in this ledger."""
+
+
+class Guard(Protocol):
+    """What a clock is watched by."""
+
+    def check(self, store_ms: int | None = None) -> object:
+        """Raise a StrongroomError while the time, beside the store's, is not to be believed (threat SA-15)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +144,12 @@ class Attempt:
 class Admission:
     """Writes admissions and denials; threads may share it. `broker`: the name of this broker in leases."""
 
-    def __init__(self, keyring: Keyring, ledger: LedgerBook, rollback: RollbackGuard, *, broker: str = "") -> None:
+    def __init__(
+        self, keyring: Keyring, ledger: LedgerBook, rollback: RollbackGuard, *, guard: Guard | None = None,
+        broker: str = "",
+    ) -> None:  # fmt: skip
         self._keyring = keyring
+        self._guard = guard
         self._ledger = ledger
         self._rollback = rollback
         self._broker = broker
@@ -192,6 +203,13 @@ class Admission:
     def _objections(
         self, tx: Tx, case: Case, rule: ReleaseRule, name: SecretName, marks: tuple[Mark, ...]
     ) -> Iterator[DenialReason]:
+        if not tenants.active(tx, case.tenant):
+            yield from tenants.refusal(case.tenant).reasons
+        if self._guard is not None:
+            try:
+                self._guard.check(tx.now_ms)
+            except StrongroomError as problem:
+                yield DenialReason.of_error(problem)
         for revocation in revocations.check(tx, case.tenant, name, marks):
             yield _revoked(rule, revocation)
         if name.version is not None:

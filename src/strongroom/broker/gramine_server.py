@@ -141,13 +141,14 @@ class BrokerServer:
 
     async def _converse(self, connection: _Connection, peer: str) -> None:
         """Handshake, judge, read the request, release: the dialogue top to bottom."""
-        case = Case(id=secrets.token_hex(6), peer=peer, protocol=PROTOCOL_NAME)
+        case, asked = Case(id=secrets.token_hex(6), peer=peer, protocol=PROTOCOL_NAME), False
         try:
             # 1. The handshake: the peer proves that it holds its certificate's key.
             left_s = await self._in_time(connection.handshake, self._limits.deadline_s)
             self._mark_serving()
             # 2. The evidence in the certificate, before a byte of the request is read.
             tls = connection.tls
+            case = replace(case, tenant=self._service.tenant_of(tls.server_name))
             certificate, live_key = tls.peer_certificate(), tls.peer_key()
             judge = partial(self._service.consider, case, certificate, live_key=live_key, tls=tls.version)
             case = await self._in_thread(judge)
@@ -156,26 +157,29 @@ class BrokerServer:
             if case.granted:
                 await self._in_time(partial(connection.request, protocol), left_s)
                 # 4. The ledger's line is on the disk before the secret leaves.
+                asked = True
                 await self._hand_over(connection, protocol, case)
             else:
-                await self._in_thread(partial(self._service.refuse, case))
+                await asyncio.wrap_future(self._service.submit_refusal(case))
         except StrongroomError as problem:
-            if connection.received_bytes:
-                await self._in_thread(partial(self._service.refuse, case, problem))
+            if asked:
+                _log.debug("%s: nothing was handed over: %s", case.id, problem.sentence)  # the service has said why
+            elif connection.received_bytes:
+                await asyncio.wrap_future(self._service.submit_refusal(case, problem))
             else:
                 _log.debug("%s connected and said nothing", peer)
         await connection.leave(self._limits.linger_s)
 
     async def _hand_over(self, connection: _Connection, protocol: provisioning.Server, case: Case) -> None:
-        secret = await self._in_thread(partial(self._service.release, case))
-        if secret is None:
+        released = await asyncio.wrap_future(self._service.submit_release(case))
+        if released is None:
             return
         try:
-            reply = protocol.answer(secret)
+            reply = protocol.answer(released.secret)
             connection.tls.write(reply)
             reply[:] = bytes(len(reply))
         finally:
-            secret.wipe()
+            released.secret.wipe()
         connection.tls.close_notify()
         try:
             await self._in_time(connection.flush, self._limits.deadline_s)

@@ -15,14 +15,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from strongroom.attestation import Anchor, Binding, BindingKind, TrustDomain, Verifier, claims_of
-from strongroom.broker.admission import Admission, Attempt, Case, Keyring, LedgerBook, Released, check_fit
+from strongroom.broker.admission import Admission, Attempt, Case, Guard, Keyring, LedgerBook, Released, check_fit
 from strongroom.broker.appraisal import RemoteJudge, appraise_by_service, appraise_quote
 from strongroom.broker.denials import DenialGate, Flood
 from strongroom.broker.leases import Lease
-from strongroom.broker.ledger.records import denials_record, policy_record
+from strongroom.broker.ledger.records import denials_record
 from strongroom.broker.names import DEFAULT_TENANT, SecretName
 from strongroom.broker.policy.file import ReleasePolicy
-from strongroom.broker.policy.watched import PolicyChange
+from strongroom.broker.policy.history import PolicyChange
 from strongroom.broker.recorder import EvidenceRecorder
 from strongroom.broker.release import Denial, DenialReason, Grant, decide
 from strongroom.broker.rollback_guard import RollbackGuard
@@ -38,21 +38,14 @@ _log = logging.getLogger("strongroom.broker")
 class PolicyBook(Protocol):
     """The policies in force, by tenant."""
 
-    def tenants(self) -> Sequence[str]:
-        """Return the tenants that have one."""
+    def tenants(self) -> frozenset[str]:
+        """Return the tenants that are served."""
 
     def current(self, tenant: str) -> tuple[ReleasePolicy, PolicyChange | None]:
         """Return the policy in force, and once per edit what became of it; raise a StrongroomError without one."""
 
     def in_force(self, tenant: str) -> PolicyChange:
         """Return what was taken last."""
-
-
-class Guard(Protocol):
-    """What a clock is watched by."""
-
-    def check(self) -> None:
-        """Raise a StrongroomError while the time is not to be trusted (threat SA-15)."""
 
 
 class DecisionFailed(Refused):
@@ -93,8 +86,7 @@ class ReleaseService:
         self._rollback = rollback or RollbackGuard(store)
         self._recorder = recorder
         self._judge = judge
-        self._guard = guard
-        self._admission = Admission(keyring, ledger, self._rollback, broker=broker)
+        self._admission = Admission(keyring, ledger, self._rollback, guard=guard, broker=broker)
         self._gate = DenialGate(self._write_flood)
 
     def begin(self) -> None:
@@ -104,10 +96,10 @@ class ReleaseService:
         """
         if any(anchor.domain is TrustDomain.SIMULATED for anchor in self._verifier.anchors):
             _log.warning("SIMULATED platforms are trusted here where a rule names them: they keep nothing secret")
-        for tenant in self._policies.tenants():
+        for tenant in sorted(self._policies.tenants()):
             policy, _ = self._policies.current(tenant)
             self._check_secrets(tenant, policy)
-            self._note(tenant, self._policies.in_force(tenant))
+            self._note(self._policies.in_force(tenant))
 
     def close(self) -> None:
         """Write down what was counted of a flood of denials."""
@@ -116,7 +108,7 @@ class ReleaseService:
     def tenant_of(self, server_name: str) -> str:
         """Return whom a TLS server name asks for: the tenant of its first label, else the default one."""
         label = server_name.partition(".")[0].lower()
-        return label if label in self._policies.tenants() else DEFAULT_TENANT
+        return label if label and label in self._policies.tenants() else DEFAULT_TENANT
 
     def _check_secrets(self, tenant: str, policy: ReleasePolicy) -> None:
         for name in sorted({str(rule.single) for rule in policy.rules if rule.single is not None}):
@@ -216,8 +208,6 @@ class ReleaseService:
                 done.set_exception(defect)
 
         try:
-            if self._guard is not None:
-                self._guard.check()
             self._keyring.take_over(case.outcome.secret_name)
             self._store.submit(attempt).add_done_callback(finished)
         except StrongroomError as problem:
@@ -284,19 +274,20 @@ class ReleaseService:
         return replace(case, outcome=_denial(problem))
 
     def _policy(self, tenant: str) -> ReleasePolicy:
-        """Return a tenant's policy in force, and say once per edit what became of it."""
+        """Return a tenant's policy in force, and say once per change what became of it."""
         policy, change = self._policies.current(tenant)
         if change is not None:
             if change.problem:
                 _log.error("POLICY NOT TAKEN, the last good one stays in force: %s", change.problem)
+            elif change.proposed:
+                _log.warning("policy version %d admits more and waits for its owners' votes", change.proposed)
             else:
                 _log.warning("policy changed: %d rules are in force", change.rules)
-            self._note(tenant, change)
+            self._note(change)
         return policy
 
-    def _note(self, tenant: str, change: PolicyChange) -> None:
-        record = policy_record(tenant=tenant, rules=change.rules, digest=change.digest, problem=change.problem)
-        self._store.write(lambda tx: self._ledger.append(tx, record))
+    def _note(self, change: PolicyChange) -> None:
+        self._store.write(lambda tx: self._ledger.append(tx, change.record()))
 
 
 def _denial(problem: StrongroomError | None) -> Denial:

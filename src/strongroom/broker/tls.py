@@ -21,6 +21,7 @@ from strongroom.secret import Secret
 
 MAX_HANDSHAKE_BYTES: Final = 64 * 1024  # a certificate with two quotes is about 11 kB
 RECORD_BYTES: Final = 16 * 1024
+MAX_NAME_CHARS: Final = 255
 _CIPHERS_TLS12: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _OPTIONS: Final = (
     SSL.OP_NO_COMPRESSION | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
@@ -128,6 +129,12 @@ class TlsPeer:
         if certificate is None:
             raise TlsFailed("the peer presented no certificate")
         return crypto.dump_publickey(crypto.FILETYPE_ASN1, certificate.get_pubkey())
+
+    @property
+    def server_name(self) -> str:
+        """The name that the client asked for (RFC 6066 section 3), as it stands there; empty without one."""
+        name = self._connection.get_servername() or b""
+        return name.decode("ascii", "replace")[:MAX_NAME_CHARS]
 
     @property
     def version(self) -> str:

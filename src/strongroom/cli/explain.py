@@ -44,10 +44,11 @@ def explained() -> Iterator[CatalogueEntry]:
     """Yield every code that a person may meet: errors, then policy, then the checks under the specification's names."""
     from strongroom.attestation.codes import EvidenceCode, family_of, fix_of, meaning_of
     from strongroom.attestation.policy import meanings
-    from strongroom.broker import release
+    from strongroom.broker import admission, release
 
     yield from all_entries()
     yield from meanings.entries()
     yield from release.entries()
+    yield from admission.entries()
     for reason in EvidenceCode:
         yield CatalogueEntry(reason.value, family_of(reason), meaning_of(reason), fix_of(reason))

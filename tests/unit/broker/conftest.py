@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,21 +22,24 @@ from cryptography.x509.oid import NameOID
 from strongroom.attestation import INTEL, Anchor, parse_quote, verify
 from strongroom.broker.gramine_client import provision
 from strongroom.broker.gramine_server import BrokerServer, ServerLimits
-from strongroom.broker.ledger import file as ledgers
-from strongroom.broker.ledger.file import Ledger
-from strongroom.broker.policy.watched import PolicyStore
+from strongroom.broker.keyring.keyring import Keyring
+from strongroom.broker.keyring.root_key import LocalRoot
+from strongroom.broker.ledger.ledger import Ledger
+from strongroom.broker.policy.policies import Policies
+from strongroom.broker.policy.watched import WatchedPolicy
 from strongroom.broker.recorder import EvidenceRecorder
-from strongroom.broker.rollback_guard import RollbackGuard
 from strongroom.broker.service import ReleaseService
+from strongroom.broker.store.opening import open_store
 from strongroom.broker.tls import server_context
 from strongroom.gramine.provisioning import REQUEST
 from strongroom.pki import ratls
 from strongroom.pki.authority import Authority
+from strongroom.pki.disk import AlreadyThere
 from strongroom.platforms.simulated import EnclaveIdentity, World
 from strongroom.secret import Secret
-from strongroom.workspace import UnknownSecret
 
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
+ROOT_KEY = bytes(range(100, 132))
 MODEL = "model/efficientnet-lite0/1"
 BROKER_NAMES = ["localhost", "127.0.0.1", "attestation.service.com"]
 ENCLAVE = EnclaveIdentity(mr_enclave=b"\xe1" * 32, mr_signer=b"\x51" * 32, isv_prod_id=7, isv_svn=3)
@@ -53,16 +56,6 @@ class SimulatedReplica:
     def quote(self, report_data):
         self.asked.append(report_data)
         return self.world.quote(self.identity, report_data)
-
-
-@dataclass
-class MemorySecrets:
-    held: dict
-
-    def get(self, name):
-        if name not in self.held:
-            raise UnknownSecret(f"there is no secret {name}")
-        return Secret(self.held[name])
 
 
 @dataclass
@@ -90,7 +83,10 @@ class Broker:
 
     folder: Path
     ca: Authority
-    secrets: MemorySecrets
+    store: object = None
+    keyring: Keyring | None = None
+    ledger: Ledger | None = None
+    service: ReleaseService | None = None
     port: int = 0
     server: BrokerServer | None = None
 
@@ -103,10 +99,10 @@ class Broker:
         return provision("localhost", self.port, platform=platform, **options)
 
     def decisions(self):
-        return [entry for entry in ledgers.entries(self.folder / "ledger.jsonl") if entry["kind"] == "decision"]
+        return self.entries("decision")
 
     def entries(self, kind):
-        return [entry for entry in ledgers.entries(self.folder / "ledger.jsonl") if entry["kind"] == kind]
+        return [entry for entry in self.ledger.entries() if entry["kind"] == kind]
 
     def codes(self):
         return [reason["code"] for entry in self.decisions() for reason in entry["reasons"]]
@@ -159,26 +155,33 @@ def broker_with(tmp_path, owner, world, collateral, caplog):
     caplog.set_level(logging.DEBUG, logger="strongroom.broker")
 
     @contextmanager
-    def run(policy=None, *, secrets=None, limits=None, tls13=False, anchors=None, source=None, record=None, seen=None):
+    def run(policy=None, *, secrets=None, limits=None, tls13=False, anchors=None, source=None, record=None, **options):
         authority, identity_of_broker = owner
-        broker = Broker(tmp_path, authority, MemorySecrets({MODEL: KEY} if secrets is None else secrets))
+        broker = Broker(tmp_path, authority, store=open_store(tmp_path / "broker.db"))
         broker.policy.write_text(policy_text() if policy is None else policy)
         context = server_context(identity_of_broker.certificate_pem, identity_of_broker.key_pem, tls13=tls13)
-        with Ledger(tmp_path / "ledger.jsonl") as book:
-            service = ReleaseService(
-                policies=PolicyStore(broker.policy),
+        with closing(broker.store):
+            broker.keyring = Keyring(broker.store, LocalRoot(Secret(ROOT_KEY), "of the test"))
+            for name, value in ({MODEL: KEY} if secrets is None else secrets).items():
+                with suppress(AlreadyThere):  # a broker that starts again
+                    broker.keyring.put("default", name, Secret(value), "test")
+            broker.ledger = Ledger(broker.store, broker.keyring.signing_key())
+            broker.service = ReleaseService(
+                store=broker.store,
+                policies=Policies(broker.store, WatchedPolicy(broker.policy)),
+                keyring=broker.keyring,
+                ledger=broker.ledger,
                 source=source or MemoryCollateral(collateral),
                 anchors=anchors if anchors is not None else [INTEL, Anchor.from_certificate(world.root_der)],
-                secrets=broker.secrets,
-                ledger=book,
-                rollback=RollbackGuard(seen),
                 recorder=EvidenceRecorder(record) if record else None,
+                **options,
             )
-            service.begin()
-            broker.server = BrokerServer(service, context, limits=limits or ServerLimits(linger_s=0.2))
+            broker.service.begin()
+            broker.server = BrokerServer(broker.service, context, limits=limits or ServerLimits(linger_s=0.2))
             with in_a_thread(broker):
                 yield broker
-        ledgers.verify(tmp_path / "ledger.jsonl")
+            broker.service.close()
+            broker.ledger.verify()
 
     return run
 

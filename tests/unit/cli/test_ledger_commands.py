@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from strongroom.broker.ledger.file import Ledger, head_path
-from strongroom.broker.ledger.records import decision_record, policy_record
+from strongroom.broker.ledger.records import decision_record
 from strongroom.broker.release import Denial, DenialReason
 from strongroom.cli import main
 
@@ -19,7 +19,7 @@ REASON = DenialReason(
 @pytest.fixture
 def path(tmp_path):
     with Ledger(tmp_path / "ledger.jsonl") as book:
-        book.append(policy_record(rules=1, digest="d" * 64, problem=None), at=AT)
+        book.append({"kind": "policy", "rules": 1, "digest": "d" * 64, "problem": None}, at=AT)
         for number in range(3):
             record = decision_record(Denial((REASON,)), None, correlation=f"case{number}", peer="192.0.2.1:5",
                                      protocol="gramine-v1", tls="TLSv1.2")  # fmt: skip

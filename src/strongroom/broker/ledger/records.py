@@ -97,16 +97,6 @@ def denials_record(counted: Mapping[str, int], *, peers: Sequence[str], first: s
     }  # fmt: skip
 
 
-def policy_record(
-    *, rules: int, digest: str, problem: str | None, tenant: str = DEFAULT_TENANT
-) -> dict[str, object]:  # fmt: skip
-    """Return which policy is in force (SHA-256 of its file, hex), and why an edit was not taken."""
-    return {
-        "kind": "policy", "tenant": tenant, "rules": rules, "digest": digest,
-        "problem": problem and problem[:MAX_TEXT],
-    }  # fmt: skip
-
-
 def _short(texts: Mapping[str, str]) -> dict[str, str]:
     return {name: text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…" for name, text in texts.items()}
 
