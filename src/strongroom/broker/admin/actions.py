@@ -9,9 +9,10 @@ from __future__ import annotations
 from strongroom.broker.admin.keys import KeyActions
 from strongroom.broker.admin.overview import OverviewActions
 from strongroom.broker.admin.people import PeopleActions
+from strongroom.broker.admin.policies import PolicyActions
 from strongroom.broker.admin.records import RecordActions
 from strongroom.broker.admin.running import RunningActions
 
 
-class Administration(OverviewActions, PeopleActions, KeyActions, RunningActions, RecordActions):
+class Administration(OverviewActions, PeopleActions, KeyActions, RunningActions, PolicyActions, RecordActions):
     """All actions on one store. Threads may share it; methods wait for the disk, so an event loop uses a thread."""

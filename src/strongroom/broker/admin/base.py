@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
+from strongroom.broker import tenants
 from strongroom.broker.admin.roles import Actor, no_tenant, permit
 from strongroom.broker.admin.views import CollateralView
 from strongroom.broker.keyring.keyring import Keyring
 from strongroom.broker.ledger.ledger import Ledger
+from strongroom.broker.policy.policies import Policies
 from strongroom.broker.store import Store, Tx
 
-SUSPENDED: Final = "suspended"
-ACTIVE: Final = "active"
 MAX_LISTED: Final = 10_000  # rows of one answer
 T = TypeVar("T")
 S = TypeVar("S")
@@ -47,7 +47,7 @@ class Parts:
     store: Store
     keyring: Keyring
     ledger: Ledger
-    policies: object
+    policies: Policies
     root: str = ""  # what holds the root key, for people
     collateral: Callable[[], Sequence[CollateralView]] = collateral_unknown
     changed: Callable[[str], None] = lambda _: None  # told the action after each change
@@ -83,8 +83,8 @@ class Actions:
 
 
 def existing_tenant(tx: Tx, tenant: str) -> None:
-    """Raise NoSuchThing unless the tenant is there."""
-    if not tx.execute("SELECT 1 FROM tenants WHERE name = ?", (tenant,)):
+    """Raise UnknownTenant unless the tenant is there."""
+    if tenants.find(tx, tenant) is None:
         raise no_tenant(tenant)
 
 

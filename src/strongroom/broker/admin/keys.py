@@ -20,7 +20,7 @@ class KeyActions(Actions):
 
     @action
     def list_keys(self, actor: Actor, *, tenant: str) -> list[KeyView]:  # noqa: ARG002  # the table asked who acts
-        """Return every version of a tenant's secrets, without the values. Raises NoSuchThing."""
+        """Return every version of a tenant's secrets, without the values. Raises UnknownTenant."""
         self._check_tenant(tenant)
         return [_view(info) for info in self._parts.keyring.infos(tenant)]
 
@@ -28,7 +28,7 @@ class KeyActions(Actions):
     def put_key(self, actor: Actor, *, tenant: str, name: str, value: Secret, expected: int) -> KeyView:
         """Keep a secret that was made elsewhere, as the version after `expected` (0: the first).
 
-        Raises Outdated where another version is the newest by now, NoSuchThing, and what `Keyring.put` raises.
+        Raises Outdated where another version is the newest by now, UnknownTenant, and what `Keyring.put` raises.
         """
         self._check_tenant(tenant)
         self._check_newest(tenant, name, expected)
@@ -37,7 +37,7 @@ class KeyActions(Actions):
 
     @action
     def create_key(self, actor: Actor, *, tenant: str, name: str) -> KeyView:
-        """Make a random secret that nobody has seen. Raises Outdated where the name is taken, or NoSuchThing."""
+        """Make a random secret that nobody has seen. Raises Outdated where the name is taken, or UnknownTenant."""
         self._check_tenant(tenant)
         self._check_newest(tenant, name, 0)
         return _view(self._parts.keyring.create(tenant, name, actor.name, also=self._also(actor, "create_key", 0)))
@@ -46,7 +46,7 @@ class KeyActions(Actions):
     def rotate_key(self, actor: Actor, *, tenant: str, name: str, expected: int) -> KeyView:
         """Make the version after `expected`; the one before is still given out for a day to who asks for it.
 
-        Raises Outdated where another version is the newest by now, NoSuchThing, and what `Keyring.rotate` raises.
+        Raises Outdated where another version is the newest by now, UnknownTenant, and what `Keyring.rotate` raises.
         """
         self._check_tenant(tenant)
         self._check_newest(tenant, name, expected)
@@ -55,14 +55,14 @@ class KeyActions(Actions):
 
     @action
     def retire_key(self, actor: Actor, *, tenant: str, name: str, version: int) -> KeyView:
-        """Give a version out no more; its value stays. Raises UnknownSecret or NoSuchThing."""
+        """Give a version out no more; its value stays. Raises UnknownSecret or UnknownTenant."""
         self._check_tenant(tenant)
         also = self._also(actor, "retire_key")
         return _view(self._parts.keyring.retire(tenant, name, version, also=also))
 
     @action
     def destroy_key(self, actor: Actor, *, tenant: str, name: str, version: int) -> KeyView:
-        """Erase a version's value for ever; its line stays. Raises UnknownSecret or NoSuchThing."""
+        """Erase a version's value for ever; its line stays. Raises UnknownSecret or UnknownTenant."""
         self._check_tenant(tenant)
         also = self._also(actor, "destroy_key")
         return _view(self._parts.keyring.destroy(tenant, name, version, also=also))

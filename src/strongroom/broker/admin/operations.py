@@ -20,6 +20,7 @@ MAX_REASON_CHARS: Final = 400
 MAX_LINES: Final = 500
 MAX_SECRET_BYTES: Final = 64 * 1024
 MAX_POLICY_CHARS: Final = 1024 * 1024
+MAX_VOTE_CHARS: Final = 4096
 MAX_PEM_CHARS: Final = 64 * 1024
 MAX_NUMBER: Final = 2**63 - 1
 PREFIX: Final = "/v1"
@@ -81,6 +82,8 @@ EXPECTED: Final = Parameter(
     name="expected", about="the newest version as the caller last saw it, 0 for none: a retry then changes nothing",
     kind=Kind.NUMBER, least=0, most=MAX_NUMBER,
 )  # fmt: skip
+ONE_VERSION: Final = Parameter(name="version", about="default: the one in force", kind=Kind.NUMBER, required=False,
+                               most=MAX_NUMBER)  # fmt: skip
 REASON: Final = Parameter(name="reason", about="why, for the ledger", most=MAX_REASON_CHARS)
 FINGERPRINT: Final = Parameter(name="fingerprint", about="SHA-256 of the certificate, hex", pattern=_HEX_64)
 MODEL: Final = Parameter(name="model", about="the model's name", pattern="[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -145,22 +148,18 @@ _TABLE: Final = (
     Operation("list_floors", "GET", "/v1/floors", "list the models' floors", (ONE_TENANT,)),
     Operation("raise_floor", "POST", f"{_T}/floors", "release no version of a model below this one any more",
               (TENANT, MODEL, VERSION)),
-    Operation(
-        "show_policy", "GET", f"{_T}/policy", "show a version of a tenant's policy",
-        (TENANT, Parameter(name="version", about="default: the one in force", kind=Kind.NUMBER, required=False,
-                           most=MAX_NUMBER)),
-    ),
+    Operation("show_policy", "GET", f"{_T}/policy", "show a version of a tenant's policy", (TENANT, ONE_VERSION)),
     Operation("policy_history", "GET", f"{_T}/policy/history", "list the versions, newest first", (TENANT,)),
     Operation("diff_policy", "GET", f"{_T}/policy/diff", "say what a version newly admits and refuses",
-              (TENANT, _number("old", "this version, 0 for none", least=0), _number("new", "against this", least=1))),
-    Operation("put_policy", "POST", f"{_T}/policy", "put a policy in force, where no second owner has to agree",
+              (TENANT, ONE_VERSION)),
+    Operation("put_policy", "POST", f"{_T}/policy", "put a policy in force, or propose it where owners have to agree",
               (TENANT, POLICY_TEXT)),
-    Operation("propose_policy", "POST", f"{_T}/policy/propose", "propose a policy to the other owners",
-              (TENANT, POLICY_TEXT)),
-    Operation(
-        "approve_policy", "POST", f"{_T}/policy/approve", "agree to a proposed policy with an owner's signature",
-        (TENANT, VERSION, Parameter(name="signature", about="the vote's signature, base64", most=8192)),
-    ),
+    Operation("policy_ballot", "GET", f"{_T}/policy/ballot", "give what an owner signs to agree to a proposed policy",
+              (TENANT, VERSION)),
+    Operation("approve_policy", "POST", f"{_T}/policy/approve", "count an owner's signed vote for a proposed policy",
+              (TENANT, VERSION, Parameter(name="vote", about="the vote, as strongroom policy approve writes it",
+                                          most=MAX_VOTE_CHARS))),
+    Operation("withdraw_policy", "POST", f"{_T}/policy/withdraw", "drop a proposed policy", (TENANT, VERSION)),
     Operation("list_decisions", "GET", "/v1/decisions", "list decisions, newest first", (ONE_TENANT, BEFORE, LIMIT)),
     Operation("ledger_head", "GET", "/v1/ledger/head", "say where the ledger ends"),
     Operation("ledger_checkpoint", "GET", "/v1/ledger/checkpoint", "give the newest signed root"),

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
-from strongroom.broker.admin.base import ACTIVE, MAX_LISTED, SUSPENDED, Actions, action, existing_tenant
+from strongroom.broker.admin.base import MAX_LISTED, Actions, action, existing_tenant
 from strongroom.broker.admin.certificates import Presented, read_presented, read_registered
 from strongroom.broker.admin.problems import AlreadySo, BadArgument, LastOwner, NoSuchThing, NotAuthenticated
 from strongroom.broker.admin.roles import ALL_TENANTS, WORKSPACE, Actor, Role, no_tenant
@@ -15,6 +15,8 @@ from strongroom.broker.admin.views import ActorView, AdminView, LoginView
 from strongroom.broker.names import check_tenant
 from strongroom.broker.store import Tx
 
+ACTIVE: Final = "active"
+SUSPENDED: Final = "suspended"
 REMOVED: Final = "removed"
 LOGIN_MS: Final = 5 * 60 * 1000
 MAX_LOGINS: Final = 1000  # open ones, of all people
@@ -120,7 +122,7 @@ class PeopleActions(Actions):
                 existing_tenant(tx, tenant)
             return register(tx, presented, name=name, role=Role(role), tenant=tenant)
 
-        return self._change(actor, "add_admin", change, _about)
+        return self._change(actor, "add_admin", change, about)
 
     @action
     def suspend_admin(self, actor: Actor, *, fingerprint: str) -> AdminView:
@@ -149,7 +151,7 @@ class PeopleActions(Actions):
             found["state"] = state
             return found
 
-        return self._change(actor, name, change, _about)
+        return self._change(actor, name, change, about)
 
 
 def register(tx: Tx, presented: Presented, *, name: str, role: Role, tenant: str) -> AdminView:
@@ -223,7 +225,8 @@ def _view(row: Sequence[Any]) -> AdminView:
     )  # fmt: skip
 
 
-def _about(view: AdminView) -> dict[str, Any]:
+def about(view: AdminView) -> dict[str, Any]:
+    """Return what the ledger says of a certificate."""
     return {"admin": view["name"], "role": view["role"], "tenant": view["tenant"], "fingerprint": view["fingerprint"]}
 
 

@@ -12,7 +12,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from strongroom.broker.admin.problems import NoSuchThing, NotAllowed
+from strongroom.broker.admin.problems import NotAllowed
+from strongroom.broker.tenants import UnknownTenant
 
 ALL_TENANTS: Final = "*"
 WORKSPACE: Final = "workspace:"  # begins the name of who acts on the owner's own machine; no person is called so
@@ -102,12 +103,13 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "lift_revocation": Permission(_OWNER, Reach.OWN),
         "list_floors": Permission(_RUN_READERS, Reach.OWN),
         "raise_floor": Permission(_OPERATORS, Reach.TENANT),
-        "show_policy": Permission(_AUDITORS | _OPERATORS, Reach.TENANT),
-        "policy_history": Permission(_AUDITORS | _OPERATORS, Reach.TENANT),
-        "diff_policy": Permission(_AUDITORS | _OPERATORS, Reach.TENANT),
-        "propose_policy": Permission(_OWNER, Reach.TENANT),
-        "approve_policy": Permission(_OWNER, Reach.TENANT),
+        "show_policy": Permission(_RUN_READERS, Reach.TENANT),
+        "policy_history": Permission(_RUN_READERS, Reach.TENANT),
+        "diff_policy": Permission(_RUN_READERS, Reach.TENANT),
         "put_policy": Permission(_OWNER, Reach.TENANT),
+        "policy_ballot": Permission(_AUDITORS, Reach.TENANT),
+        "approve_policy": Permission(_OWNER, Reach.TENANT),
+        "withdraw_policy": Permission(_OWNER, Reach.TENANT),
         "list_decisions": Permission(_RUN_READERS, Reach.OWN),
         "ledger_head": Permission(_READERS, Reach.OWN),
         "ledger_checkpoint": Permission(_READERS, Reach.OWN),
@@ -119,7 +121,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
 
 
 def permit(actor: Actor, action: str, tenant: str | None = None) -> None:
-    """Return if the table lets `actor` take `action` for `tenant`. Raises NotAllowed or NoSuchThing.
+    """Return if the table lets `actor` take `action` for `tenant`. Raises NotAllowed or UnknownTenant.
 
     The role is asked first: its answer is the same whether the tenant exists or not.
     """
@@ -132,6 +134,6 @@ def permit(actor: Actor, action: str, tenant: str | None = None) -> None:
         raise no_tenant(tenant)
 
 
-def no_tenant(tenant: str) -> NoSuchThing:
+def no_tenant(tenant: str) -> UnknownTenant:
     """Return the one error for a tenant that is not there, or not for this actor."""
-    return NoSuchThing(f"there is no tenant {tenant!r}")
+    return UnknownTenant(f"there is no tenant {tenant}")

@@ -61,7 +61,7 @@ class RunningActions(Actions):
 
     @action
     def add_revocation(self, actor: Actor, *, tenant: str, kind: str, value: str, reason: str) -> RevokedView:
-        """Put a revocation in force, and end the leases it touches. Raises RevocationMalformed or NoSuchThing."""
+        """Put a revocation in force, and end the leases it touches. Raises RevocationMalformed or UnknownTenant."""
 
         def change(tx: Tx) -> RevokedView:
             if tenant != ALL_TENANTS:
@@ -100,7 +100,7 @@ class RunningActions(Actions):
 
     @action
     def raise_floor(self, actor: Actor, *, tenant: str, model: str, version: int) -> FloorView:
-        """Release no version of a model below `version` any more. Raises FloorLowered or NoSuchThing."""
+        """Release no version of a model below `version` any more. Raises FloorLowered or UnknownTenant."""
 
         def change(tx: Tx) -> FloorView:
             existing_tenant(tx, tenant)

@@ -162,8 +162,8 @@ class FloorView(TypedDict):
     set_ms: int
 
 
-class PolicyView(TypedDict):
-    """One version of a tenant's policy."""
+class PolicyVersionView(TypedDict):
+    """One version of a tenant's policy; `votes` are the keys of the owners who signed it while it waits."""
 
     tenant: str
     version: int
@@ -173,7 +173,34 @@ class PolicyView(TypedDict):
     state: str
     votes: list[str]
     votes_needed: int
+
+
+class PolicyView(PolicyVersionView):
+    """The same with its text."""
+
     text: str
+
+
+class PolicyChangeView(TypedDict):
+    """What a change came to: the version in force, or the one that waits as `proposed`, and what it admits."""
+
+    tenant: str
+    version: int | None
+    digest: str
+    rules: int
+    proposed: int | None
+    problem: str | None
+    wider: list[str]
+    narrower: list[str]
+    voters: list[str]
+
+
+class BallotView(TypedDict):
+    """What an owner signs: digests of the policy and of the one that it replaces, SHA-256, hex."""
+
+    tenant: str
+    policy: str
+    replaces: str
 
 
 class WordView(TypedDict):
@@ -194,11 +221,10 @@ class FindingView(TypedDict):
 
 
 class PolicyDiffView(TypedDict):
-    """What a version of a policy admits and refuses that another did not."""
+    """What a version of a policy (0: there is none) admits and refuses that the one before it did not."""
 
     tenant: str
-    old: int
-    new: int
+    version: int
     admits: list[FindingView]
     refuses: list[FindingView]
 
