@@ -148,8 +148,9 @@ class KbsService:
         if problem is not None:
             await self._refuse(case, problem)
             raise KbsNotReleased("nothing is released")
-        case = await self._in_thread(lambda: self._decide(case, wanted))
+        case = await self._in_thread(lambda: self._service.decide(case, wanted))
         if not case.granted:
+            await self._refuse(case)
             raise KbsNotReleased("nothing is released")
         released = await asyncio.wrap_future(self._service.submit_release(case))
         if released is None:
@@ -226,14 +227,8 @@ class KbsService:
             binding=Binding(kind=kind, public_key_spki=proven.key.spki, exact=proven.report_data),
         )  # fmt: skip
 
-    def _decide(self, case: Case, wanted: SecretName) -> Case:
-        case = self._service.decide(case, wanted)
-        if not case.granted:
-            self._service.refuse(case)
-        return case
-
     async def _refuse(self, case: Case, problem: StrongroomError | None = None) -> None:
-        await self._in_thread(lambda: self._service.refuse(case, problem))
+        await asyncio.wrap_future(self._service.submit_refusal(case, problem))
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
