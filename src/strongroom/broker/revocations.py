@@ -97,7 +97,7 @@ def parse(kind: str, value: str) -> tuple[RevocationKind, str]:
     if found is RevocationKind.MODEL:
         return found, SecretName(SecretKind.MODEL, value, 1).name
     value = value.upper() if found in _UPPER else value.lower()
-    value = (value.lstrip("0") or "0") if found is RevocationKind.PCK else value
+    value = (value.lstrip("0") or value[:1]) if found is RevocationKind.PCK else value
     if not _HEX[found].fullmatch(value):
         raise RevocationMalformed(f"{value[:100]!r} is no {found}")
     return found, value
