@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
@@ -110,7 +110,7 @@ def approve(tx: Tx, tenant: str, number: int, vote: Vote, approvals: Approvals) 
     current = history.in_force(tx, tenant)
     if vote.ballot != ballot_of(version, current):
         raise VoteRefused(f"the vote is not about version {number} of the policy of {tenant} and what it replaces")
-    vote.check(approvals.owners, at=_time(tx))
+    vote.check(approvals.owners, at=history.time_of(tx))
     tx.execute(
         "DELETE FROM policy_votes WHERE tenant = ? AND version = ? AND signer = ?", (tenant, number, vote.signer)
     )  # fmt: skip
@@ -146,7 +146,9 @@ def voters(tx: Tx, version: PolicyVersion, approvals: Approvals) -> tuple[str, .
         "SELECT signer, signature FROM policy_votes WHERE tenant = ? AND version = ? ORDER BY signer",
         (version.tenant, version.version),
     )
-    return tuple(signer for signer, kept in rows if _counts(ballot, signer, bytes(kept), approvals, _time(tx)))
+    return tuple(
+        signer for signer, kept in rows if _counts(ballot, signer, bytes(kept), approvals, history.time_of(tx))
+    )
 
 
 def _counts(ballot: Ballot, signer: str, kept: bytes, approvals: Approvals, at: datetime) -> bool:
@@ -193,7 +195,3 @@ def problem_of(version: PolicyVersion, *, wanted: int, signed: int) -> str:
         f"version {version.version} admits more than the policy in force and has {signed} of {wanted} owners'"
         f" signatures; each runs: strongroom policy approve {version.version}{tenant} --key KEYFILE"
     )
-
-
-def _time(tx: Tx) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=tx.now_ms)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -173,6 +174,11 @@ def difference(tx: Tx, tenant: str, number: int | None = None) -> PolicyDiff:
 def digest_in_force(found: PolicyVersion | None) -> str:
     """Return what a vote names as the policy that is replaced."""
     return NOTHING if found is None else found.digest
+
+
+def time_of(tx: Tx) -> datetime:
+    """Return the time of a transaction, by the store's clock."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=tx.now_ms)
 
 
 def sentences(findings: Sequence[Finding]) -> tuple[str, ...]:

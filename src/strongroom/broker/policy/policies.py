@@ -56,6 +56,7 @@ class Policies:
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
         self._news: dict[str, PolicyChange] = {}
+        self._unread: dict[str, tuple[int | None, str]] = {}  # versions in force that this Strongroom cannot read
         self._tenants = frozenset({DEFAULT_TENANT})
         self._unsettled: bytes | None = None  # what the file says, while the store could not be told
         self._watched = watched
@@ -176,12 +177,11 @@ class Policies:
     def _read_all(self, store: Store) -> None:
         """Read the tenants and those of their policies that changed."""
         held = {name: (each.change.version, each.change.digest) for name, each in self._held.items()}
+        held |= self._unread
         own = {DEFAULT_TENANT} if self._unsettled is not None else set()  # the file is ahead of the store
 
-        def read(tx: Tx) -> tuple[frozenset[str], list[PolicyVersion]]:
-            served = frozenset(
-                each.name for each in tenants.all_tenants(tx) if each.state is tenants.TenantState.ACTIVE
-            )
+        def read(tx: Tx) -> tuple[frozenset[str], set[str], list[PolicyVersion]]:
+            served = frozenset(each.name for each in tenants.all_tenants(tx) if each.serves)
             rows = tx.execute(
                 "SELECT tenant, version, digest FROM policies WHERE state = ?", (history.State.IN_FORCE.value,)
             )
@@ -191,7 +191,8 @@ class Policies:
 
         self._tenants, gone, changed = store.read(read)
         for name in gone:
-            del self._held[name]
+            self._held.pop(name, None)
+            self._unread.pop(name, None)
         for version in changed:
             self._adopt(version)
 
@@ -201,10 +202,11 @@ class Policies:
         try:
             policy = version.policy()
         except PolicyFileMalformed as refusal:  # a newer Strongroom's words
-            known = PolicyChange(0 if before is None else before.change.rules, NOTHING, tenant=version.tenant)
-            known = known if before is None else before.change
+            self._unread[version.tenant] = (version.version, version.digest)
+            known = PolicyChange(0, NOTHING, tenant=version.tenant) if before is None else before.change
             self._news[version.tenant] = replace(known, problem=f"version {version.version}: {refusal.sentence}")
             return
+        self._unread.pop(version.tenant, None)
         found = diff(NO_RULES if before is None else before.policy, policy)
         change = PolicyChange(
             len(policy.rules), version.digest, tenant=version.tenant, version=version.version, author=version.author,
