@@ -7,7 +7,7 @@ ledger's line is on the disk; a refused peer learns nothing, the owner learns ev
 
 from strongroom.broker.gramine_client import BrokerRefused, BrokerUnreachable, BrokerUntrusted, provision
 from strongroom.broker.gramine_server import BrokerServer, ServerLimits
-from strongroom.broker.ledger.file import Ledger
+from strongroom.broker.ledger.ledger import Ledger
 from strongroom.broker.policy.file import PolicyFileMalformed, ReleasePolicy
 from strongroom.broker.release import Denial, DenialReason, Grant, ReleaseRule, SignatureCheck, decide
 from strongroom.broker.service import ReleaseService

@@ -1,0 +1,90 @@
+"""Lines in and out of the store, byte for byte: an old `ledger.jsonl` is taken in, a copy for auditors is written.
+
+World: the files named. Taking in is one transaction, and the old file gets another name only afterwards: whenever that
+is interrupted, the next start finds the one or the other and goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from strongroom.broker.ledger import chain, file, tables
+from strongroom.broker.ledger.chain import Head
+from strongroom.broker.ledger.faults import LedgerNotEmpty
+from strongroom.broker.ledger.genesis import Genesis
+from strongroom.broker.ledger.tables import End, Seal
+from strongroom.broker.store import Store, Tx
+from strongroom.pki import disk
+
+IMPORTED_SUFFIX: Final = ".imported"
+
+
+def take_in(store: Store, signer: Ed25519PrivateKey, path: Path) -> int:
+    """Take an old ledger's file into an empty store and rename it; return how many lines were taken, 0 for none.
+
+    To be called before the Ledger of this store is made. Raises LedgerNotEmpty where the store holds another ledger,
+    the fault of a file that does not hold, LedgerInUse while an old broker writes to it, or OSError.
+    """
+    if not path.exists():
+        return 0
+    with file.only_writer(path):
+        head = file.verify(path)
+        taken = store.write(lambda tx: _take(tx, Seal(signer), path, head))
+        _set_aside(file.head_path(path))
+        _set_aside(path)
+    return taken
+
+
+def _take(tx: Tx, seal: Seal, path: Path, head: Head) -> int:
+    found = tables.read_end(tx)
+    if found is not None:
+        line = tables.line(tx, head.seq)
+        if line is not None and chain.digest(line) == head.digest:
+            return 0  # it was taken in before, and the start was interrupted
+        raise LedgerNotEmpty(f"the store holds another ledger than {path}")
+    end = End.empty()
+    for line in file.lines(path):
+        if end.head.seq < 0:
+            Genesis.read(line)
+        end.add(tx, line, Head(end.head.seq + 1, chain.digest(line)))
+    tables.write_end(tx, end, seal.over(end))
+    return end.head.seq + 1
+
+
+def _set_aside(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(path.with_name(path.name + IMPORTED_SUFFIX))
+        disk.sync_folder(path.parent)
+
+
+def export(lines: Iterable[bytes], path: Path) -> int:
+    """Write lines to the new file `path`, private to its owner; return how many. Raises AlreadyThere or OSError."""
+    count = 0
+    with _new_private(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as target:
+        for line in lines:
+            target.write(line + b"\n")
+            count += 1
+        target.flush()
+        os.fsync(descriptor)
+    return count
+
+
+@contextlib.contextmanager
+def _new_private(path: Path) -> Iterator[int]:
+    """Lend a file beside `path` that becomes `path` at the end, whole, or is removed."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(draft, flags, disk.SECRET_MODE)
+    try:
+        yield descriptor
+        disk.move_new(draft, path)
+    finally:
+        os.close(descriptor)
+        draft.unlink(missing_ok=True)
