@@ -41,6 +41,7 @@ CREATE TABLE sessions (id TEXT PRIMARY KEY, nonce TEXT NOT NULL, tee TEXT NOT NU
     created_ms {int} NOT NULL, expires_ms {int} NOT NULL, body {blob} NOT NULL);
 CREATE INDEX sessions_expiry ON sessions (expires_ms);
 CREATE TABLE rates (bucket TEXT PRIMARY KEY, window_ms {int} NOT NULL, spent {int} NOT NULL);
+CREATE INDEX rates_window ON rates (window_ms);
 CREATE TABLE logins (token_hash TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
     tenant TEXT NOT NULL, expires_ms {int} NOT NULL, used_ms {int});
 CREATE TABLE seen_numbers (root_key_id TEXT NOT NULL, tee TEXT NOT NULL, fmspc TEXT NOT NULL, number {int} NOT NULL,

@@ -82,6 +82,14 @@ class Session(Protocol):
 
 def run(session: Session, tasks: Sequence[Task]) -> None:
     """Give every task its result or its error."""
+    try:
+        _run(session, tasks)
+    except BaseException:  # an interrupt: what was begun must not be taken for the next batch's
+        session.discard()
+        raise
+
+
+def _run(session: Session, tasks: Sequence[Task]) -> None:
     pending, failures, troubles = list(tasks), 0, 0
     while pending:
         group = pending if failures < SHARED_ATTEMPTS else pending[:1]
