@@ -1,4 +1,4 @@
-"""A ledger in an SQLite store of its own, and the means to tamper with it as somebody would who can write to the file."""
+"""A ledger in an SQLite store of its own, and the means to tamper with it like somebody who can write to the file."""
 
 import sqlite3
 from dataclasses import dataclass, field
