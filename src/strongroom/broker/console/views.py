@@ -1,0 +1,378 @@
+"""View models of replicas, leases, models, collateral and people: facts in, what a page says out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from strongroom.broker.admin.roles import ALL_TENANTS
+from strongroom.broker.console.decision_views import DecisionView, status_badge
+from strongroom.broker.console.facts import (
+    AdminFact,
+    CollateralFact,
+    FloorFact,
+    LeaseFact,
+    RevocationFact,
+    SecretFact,
+)
+from strongroom.broker.console.overview_views import LAPSED, LIVE, SOON_DAYS, days_left
+from strongroom.broker.console.wording import DAY_MS, Badge, Moment, Tone, moment, short
+
+EXPIRING_SHARE: Final = 0.25  # a lease in the last quarter of its time should have been renewed
+_ROLES: Final = {
+    "owner": "everything: policy, keys, people, leases",
+    "keeper": "keys and secrets of a tenant",
+    "operator": "status, leases and revocations of a tenant",
+    "auditor": "reads everything, changes nothing",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseView:
+    """One lease."""
+
+    id: str
+    tenant: str
+    secret: str
+    rule: str
+    peer: str
+    protocol: str
+    holder: str
+    measurement: str
+    platform: str
+    status: Badge
+    state: Badge
+    live: bool
+    granted: Moment
+    renewed: Moment
+    expires: Moment
+    renewals: int
+    share_left: int  # percent of its time that is left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaView:
+    """One attested program that holds secrets, by the key that they went to."""
+
+    holder: str
+    peer: str
+    protocol: str
+    model: str
+    version: str
+    measurement: str
+    platform: str
+    status: Badge
+    state: Badge
+    since: Moment
+    expires: Moment
+    leases: int
+    reason: DecisionView | None  # its last denial, if that came after its last grant
+
+
+def lease(fact: LeaseFact, now_ms: int) -> LeaseView:
+    """Return one lease as a line."""
+    length = max(1, fact.expires_ms - fact.renewed_ms)
+    live = is_live(fact, now_ms)
+    left = max(0, min(100, round(100 * (fact.expires_ms - now_ms) / length))) if live else 0
+    return LeaseView(
+        id=fact.id,
+        tenant=fact.tenant,
+        secret=fact.secret,
+        rule=fact.rule,
+        peer=fact.peer,
+        protocol=fact.protocol,
+        holder=fact.holder,
+        measurement=fact.measurement,
+        platform=fact.platform,
+        status=status_badge(fact.tcb_status or "unknown"),
+        state=lease_state(fact, now_ms),
+        live=live,
+        granted=moment(fact.granted_ms, now_ms),
+        renewed=moment(fact.renewed_ms, now_ms),
+        expires=moment(fact.expires_ms, now_ms),
+        renewals=fact.renewals,
+        share_left=left,
+    )
+
+
+def is_live(fact: LeaseFact, now_ms: int) -> bool:
+    """Return whether the lease counts now."""
+    return fact.state == LIVE and fact.expires_ms > now_ms
+
+
+def lease_state(fact: LeaseFact, now_ms: int) -> Badge:
+    """Return how a lease stands: live, expiring, lost (nobody renewed it), or how it ended."""
+    left = fact.expires_ms - now_ms
+    if fact.state == LAPSED or (fact.state == LIVE and left <= 0):
+        return Badge("Lost", Tone.BAD)
+    if fact.state != LIVE:
+        return Badge(fact.state.capitalize(), Tone.QUIET)
+    if left < EXPIRING_SHARE * max(1, fact.expires_ms - fact.renewed_ms):
+        return Badge("Expiring", Tone.WARN)
+    return Badge("Live", Tone.GOOD)
+
+
+def replicas(leases: Sequence[LeaseFact], denials: Sequence[DecisionView], now_ms: int) -> tuple[ReplicaView, ...]:
+    """Return the replicas that hold or held leases, live ones first, then the newest."""
+    by_holder: dict[str, list[LeaseFact]] = {}
+    for fact in leases:
+        by_holder.setdefault(fact.holder or fact.id, []).append(fact)
+    views = [_replica(held, denials, now_ms) for held in by_holder.values()]
+    order = {Tone.BAD: 1, Tone.WARN: 0, Tone.GOOD: 0}
+    return tuple(sorted(views, key=lambda each: order.get(each.state.tone, 2)))
+
+
+def _replica(held: list[LeaseFact], denials: Sequence[DecisionView], now_ms: int) -> ReplicaView:
+    newest = max(held, key=lambda each: (is_live(each, now_ms), each.expires_ms))
+    model = next((each.secret for each in held if each.secret.startswith("model/")), newest.secret)
+    name, version = _model(model)
+    renewed = moment(max(each.renewed_ms for each in held), now_ms)
+    last = next((each for each in denials if each.peer == newest.peer and each.when.iso > renewed.iso), None)
+    return ReplicaView(
+        holder=newest.holder,
+        peer=newest.peer,
+        protocol=newest.protocol,
+        model=name,
+        version=version,
+        measurement=newest.measurement,
+        platform=newest.platform,
+        status=status_badge(newest.tcb_status or "unknown"),
+        state=lease_state(newest, now_ms),
+        since=moment(min(each.granted_ms for each in held), now_ms),
+        expires=moment(newest.expires_ms, now_ms),
+        leases=sum(is_live(each, now_ms) for each in held),
+        reason=last,
+    )
+
+
+def _model(secret: str) -> tuple[str, str]:
+    kind, _, rest = secret.partition("/")
+    if kind != "model" or "/" not in rest:
+        return secret, ""
+    name, _, version = rest.rpartition("/")
+    return name, version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretView:
+    """One version of a secret, without its value."""
+
+    name: str
+    version: str
+    state: Badge
+    size: str
+    created: Moment
+    leases: int
+    below_floor: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelView:
+    """One model: its versions, newest first, and the least version that may be released."""
+
+    tenant: str
+    name: str
+    floor: int | None
+    floor_by: str
+    versions: tuple[SecretView, ...]
+
+
+_STATES: Final = {"active": Tone.GOOD, "retired": Tone.WARN, "destroyed": Tone.QUIET}
+
+
+def models(
+    secrets: Iterable[SecretFact], floors: Iterable[FloorFact], leases: Sequence[LeaseFact], now_ms: int
+) -> tuple[ModelView, ...]:
+    """Return the models among the secrets."""
+    least = {(each.tenant, each.model): each for each in floors}
+    found: dict[tuple[str, str], list[SecretView]] = {}
+    for fact in secrets:
+        if fact.kind == "model" or fact.name.startswith("model/"):
+            name, version = _model(fact.name)
+            floor = least.get((fact.tenant, name))
+            below = floor is not None and version.isdecimal() and int(version) < floor.min_version
+            view = _secret_view(fact, version, leases, now_ms, below=below)
+            found.setdefault((fact.tenant, name), []).append(view)
+    return tuple(_model_view(key, versions, least.get(key)) for key, versions in sorted(found.items()))
+
+
+def _model_view(key: tuple[str, str], versions: list[SecretView], floor: FloorFact | None) -> ModelView:
+    return ModelView(
+        tenant=key[0],
+        name=key[1],
+        floor=None if floor is None else floor.min_version,
+        floor_by="" if floor is None else floor.author,
+        versions=tuple(sorted(versions, key=lambda each: -int(each.version) if each.version.isdecimal() else 0)),
+    )
+
+
+def _secret_view(
+    fact: SecretFact, version: str, leases: Sequence[LeaseFact], now_ms: int, *, below: bool = False
+) -> SecretView:
+    held = sum(each.secret == fact.name and each.tenant == fact.tenant and is_live(each, now_ms) for each in leases)
+    return SecretView(
+        name=fact.name,
+        version=version,
+        state=Badge("Below the floor", Tone.WARN) if below else _state(fact.state),
+        size=f"{fact.bytes:,} bytes",
+        created=moment(fact.created_ms, now_ms),
+        leases=held,
+        below_floor=below,
+    )
+
+
+def _state(state: str) -> Badge:
+    return Badge(state.capitalize(), _STATES.get(state, Tone.WARN))
+
+
+def other_secrets(secrets: Iterable[SecretFact], leases: Sequence[LeaseFact], now_ms: int) -> tuple[SecretView, ...]:
+    """Return the secrets that are no model keys."""
+    rest = (each for each in secrets if each.kind != "model" and not each.name.startswith("model/"))
+    ordered = sorted(rest, key=lambda each: (each.tenant, each.name, -each.version))
+    return tuple(_secret_view(each, str(each.version), leases, now_ms) for each in ordered)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationView:
+    """Something that nothing is released to any more."""
+
+    id: str
+    kind: str
+    value: str
+    reason: str
+    author: str
+    tenant: str
+    when: Moment
+
+
+def revocations(facts: Iterable[RevocationFact], now_ms: int) -> tuple[RevocationView, ...]:
+    """Return the revocations in force, the newest first."""
+    return tuple(
+        RevocationView(
+            id=each.id, kind=each.kind, value=each.value, reason=each.reason, author=each.author,
+            tenant="every tenant" if each.tenant == ALL_TENANTS else each.tenant,
+            when=moment(each.created_ms, now_ms),
+        )
+        for each in sorted(facts, key=lambda each: -each.created_ms)
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartView:
+    """One part of the collateral."""
+
+    part: str
+    source: str
+    standing: Badge
+    days: str
+    ends: Moment | None
+    problem: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyView:
+    """The reference data of one platform family; its first part to end decides how it stands."""
+
+    family: str
+    tee: str
+    badge: Badge
+    days: str
+    meter: int  # of 30 days, in percent
+    parts: tuple[PartView, ...]
+
+
+def families(facts: Sequence[CollateralFact], now_ms: int) -> tuple[FamilyView, ...]:
+    """Return the platform families, the one that runs out first at the top."""
+    groups: dict[tuple[str, str], list[CollateralFact]] = {}
+    for fact in facts:
+        groups.setdefault((fact.family, fact.tee), []).append(fact)
+    ordered = sorted(groups.items(), key=lambda each: _least(each[1], now_ms))
+    return tuple(_family(key, parts, now_ms) for key, parts in ordered)
+
+
+def _least(parts: Iterable[CollateralFact], now_ms: int) -> float:
+    return min((-1.0 if each.problem else left for each in parts if (left := days_left(each, now_ms)) is not None),
+               default=-1.0)  # fmt: skip
+
+
+def _family(key: tuple[str, str], parts: list[CollateralFact], now_ms: int) -> FamilyView:
+    least = _least(parts, now_ms)
+    troubled = any(each.problem for each in parts)
+    badge = Badge("Unusable", Tone.BAD) if troubled else days_badge(least)
+    ordered = sorted(parts, key=lambda each: (each.ends_ms is not None, each.ends_ms or 0))
+    return FamilyView(
+        family=key[0],
+        tee=key[1],
+        badge=badge,
+        days=days_text(None if troubled else least),
+        meter=max(0, min(100, round(100 * least / 30))),
+        parts=tuple(_part(each, now_ms) for each in ordered),
+    )
+
+
+def _part(fact: CollateralFact, now_ms: int) -> PartView:
+    left = days_left(fact, now_ms)
+    return PartView(
+        part=fact.part,
+        source=fact.source,
+        standing=Badge("Unusable", Tone.BAD) if fact.problem else days_badge(left if left is not None else -1.0),
+        days=days_text(left),
+        ends=None if fact.ends_ms is None else moment(fact.ends_ms, now_ms),
+        problem=fact.problem,
+        fix=fact.fix,
+    )
+
+
+def days_badge(left: float) -> Badge:
+    """Return how collateral stands by the days that it has left."""
+    if left <= 0:
+        return Badge("Run out", Tone.BAD)
+    return Badge("Runs out soon", Tone.WARN) if left < SOON_DAYS else Badge("Current", Tone.GOOD)
+
+
+def days_text(left: float | None) -> str:
+    """Return days left in words."""
+    if left is None:
+        return "–"
+    if left <= 0:
+        return "none"
+    return f"{int(left)}" if left >= 1 else "under 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminView:
+    """One person with a certificate."""
+
+    name: str
+    role: str
+    may: str
+    tenant: str
+    fingerprint: str
+    state: Badge
+    until: Moment
+
+
+def admins(facts: Iterable[AdminFact], now_ms: int) -> tuple[AdminView, ...]:
+    """Return who may administer, by name."""
+    return tuple(
+        AdminView(
+            name=each.name,
+            role=each.role,
+            may=_ROLES.get(each.role, "nothing that this page knows"),
+            tenant="every tenant" if each.tenant == ALL_TENANTS else each.tenant,
+            fingerprint=short(each.fingerprint),
+            state=_admin_state(each, now_ms),
+            until=moment(each.not_after_ms, now_ms),
+        )
+        for each in sorted(facts, key=lambda each: each.name)
+    )
+
+
+def _admin_state(fact: AdminFact, now_ms: int) -> Badge:
+    if fact.state != "active":
+        return Badge(fact.state.capitalize(), Tone.QUIET)
+    if fact.not_after_ms <= now_ms:
+        return Badge("Certificate ended", Tone.BAD)
+    return Badge("Ends soon", Tone.WARN) if fact.not_after_ms - now_ms < 14 * DAY_MS else Badge("Active", Tone.GOOD)
