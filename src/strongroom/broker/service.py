@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
-from strongroom.attestation import Anchor, Binding, BindingKind, TrustDomain, Verifier, claims_of
+from strongroom.attestation import Anchor, Binding, BindingKind, Claims, TrustDomain, Verifier, claims_of
 from strongroom.broker.admission import Admission, Attempt, Case, Guard, Keyring, LedgerBook, Released, check_fit
 from strongroom.broker.appraisal import RemoteJudge, appraise_by_service, appraise_quote
 from strongroom.broker.denials import DenialGate, Flood
@@ -32,6 +32,7 @@ from strongroom.errors import Refused, StrongroomError
 from strongroom.pki import ratls
 
 __all__ = ["Case", "DecisionFailed", "ReleaseService", "Released", "utc_now"]
+GRACE_COUNTS_FOR: Final = timedelta(seconds=60)
 _log = logging.getLogger("strongroom.broker")
 
 
@@ -175,13 +176,21 @@ class ReleaseService:
         if case.claims is None:
             raise TypeError("there is nothing to decide on before evidence was judged")
         try:
-            rules = self._policy(case.tenant).rules
-            outcome = decide(
-                case.claims, rules, fresh=case.fresh, at=self._clock(), binding=case.binding, wanted=wanted
-            )
+            rules, at = self._policy(case.tenant).rules, self._moment(case.claims)
+            outcome = decide(case.claims, rules, fresh=case.fresh, at=at, binding=case.binding, wanted=wanted)
         except Exception as problem:  # noqa: BLE001  # as above
             return self._failed(case, problem)
         return replace(case, outcome=outcome)
+
+    def _moment(self, claims: Claims) -> datetime:
+        """Return the time to decide at: now, but for evidence in a collateral's grace that of its judgement.
+
+        Only the verifier can tell what a grace excuses, so a policy counts it at the verdict's own time alone; the
+        verdict has to be a fresh one.
+        """
+        now, judged_at = self._clock(), claims.judged_at
+        recent = judged_at is not None and timedelta(0) <= now - judged_at <= GRACE_COUNTS_FOR
+        return judged_at if claims.in_grace and judged_at is not None and recent else now
 
     def release(self, case: Case) -> Released | None:
         """Admit a granted case in one durable transaction and return its secret; None after a denial was written.

@@ -169,7 +169,7 @@ def broker_with(tmp_path, owner, world, collateral, caplog):
             broker.service = ReleaseService(
                 store=broker.store,
                 policies=Policies(broker.store, WatchedPolicy(broker.policy)),
-                keyring=broker.keyring,
+                keyring=options.pop("keyring", broker.keyring),
                 ledger=broker.ledger,
                 source=source or MemoryCollateral(collateral),
                 anchors=anchors if anchors is not None else [INTEL, Anchor.from_certificate(world.root_der)],

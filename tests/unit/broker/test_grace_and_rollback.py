@@ -2,17 +2,19 @@
 
 import json
 import stat
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strongroom.attestation import INTEL, Anchor, TdAttributes, Tee, verify
+from strongroom.attestation import INTEL, Anchor, TcbStatus, TdAttributes, Tee, verify
 from strongroom.attestation.recorded import RecordedEvidence
 from strongroom.attestation.rollback import CollateralRollback, RollbackStateBroken, SeenNumbers
-from strongroom.broker.ledger import file as ledgers
 from strongroom.broker.recorder import EvidenceRecorder, fingerprint
-from strongroom.broker.rollback_guard import RollbackGuard, RollbackStateUnwritable, seen_in
+from strongroom.broker.rollback_guard import RollbackGuard, RollbackStateUnwritable, seen_in, seen_numbers
+from strongroom.broker.store.errors import StoreUnavailable
+from strongroom.broker.store.opening import open_store
 from strongroom.cli.ledger_show import lines_of
 from strongroom.pki.disk import LoosePermissions
 from strongroom.platforms.simulated.hardware import Rehearsal
@@ -65,20 +67,37 @@ def test_tcb_10_each_rule_judges_its_own_grace(broker_with, replica, texts, refu
         assert broker.entries("grace") == []
 
 
-def test_tcb_08_old_collateral_is_refused_also_after_a_restart(
-    broker_with, replica, tmp_path, refusal, credentials_for
-):
-    seen = tmp_path / "seen"
+def test_tcb_08_old_collateral_is_refused_also_after_a_restart(broker_with, replica, refusal, credentials_for):
     source = Aged(replica.world, evaluation_number=19, qe_evaluation_number=20)
-    with broker_with(source=source, seen=seen) as broker:
+    with broker_with(source=source) as broker:
         broker.provision(replica)
         source.rehearse()
         assert refusal(broker, credentials_for()) == ["SR-COLLATERAL-ROLLBACK"]
-    with broker_with(source=source, seen=seen) as broker:
+    with broker_with(source=source) as broker:
         assert refusal(broker, credentials_for()) == ["SR-COLLATERAL-ROLLBACK"]
         source.rehearse(evaluation_number=20, qe_evaluation_number=20)
         broker.provision(replica)
-    assert stat.S_IMODE(seen.stat().st_mode) == 0o600
+
+
+def test_tcb_08_a_number_counts_also_where_it_was_seen_on_a_denial(
+    broker_with, replica, texts, refusal, credentials_for
+):
+    """Else newer collateral, under which the platform is refused, could be answered with older."""
+    source = Aged(replica.world, evaluation_number=19, qe_evaluation_number=20, status=TcbStatus.OUT_OF_DATE)
+    with broker_with(source=source) as broker:
+        assert refusal(broker, credentials_for()) == ["POLICY_TCB_STATUS"]
+        source.rehearse()
+        assert refusal(broker, credentials_for()) == ["SR-COLLATERAL-ROLLBACK"]
+
+
+def test_tcb_08_what_another_broker_saw_counts_here_too(broker_with, replica, verdict_of, refusal, credentials_for):
+    with broker_with() as broker:
+        assert len(broker.provision(replica)) == 16
+        verdict = verdict_of()
+        number = min(verdict.tcb_eval, verdict.qe_eval) + 1
+        RollbackGuard(broker.store).admit(replace(verdict, tcb_eval=number, qe_eval=number))
+        assert refusal(broker, credentials_for()) == ["SR-COLLATERAL-ROLLBACK"]
+        assert f"seen before: {number}" in broker.decisions()[-1]["reasons"][0]["observed"]
 
 
 def test_id_10_a_trust_domain_gets_its_secret_by_its_registers(broker_with, replica, texts, refusal, credentials_for):
@@ -100,33 +119,62 @@ def test_id_10_a_trust_domain_gets_its_secret_by_its_registers(broker_with, repl
         assert refusal(broker, credentials_for(under_debug)) == ["POLICY_DEBUG"]
 
 
-def test_a_broken_or_readable_record_of_numbers_keeps_the_broker_from_starting(tmp_path):
+@pytest.fixture
+def store(tmp_path):
+    with closing(open_store(tmp_path / "broker.db")) as opened:
+        yield opened
+
+
+def test_a_broken_or_readable_record_of_numbers_keeps_the_broker_from_starting(tmp_path, store):
     path = tmp_path / "seen"
     path.write_text("{}")
     with pytest.raises(LoosePermissions):
-        RollbackGuard(path)
+        RollbackGuard(store).take_over(path)
     path.chmod(0o600)
     with pytest.raises(RollbackStateBroken):
-        RollbackGuard(path)
+        RollbackGuard(store).take_over(path)
 
 
-def test_tcb_08_without_its_record_the_ledger_tells_what_was_seen(tmp_path, broker_with, replica, caplog):
-    seen = tmp_path / "seen"
-    source = Aged(replica.world, evaluation_number=19, qe_evaluation_number=20)
-    with broker_with(source=source, seen=seen) as broker:
-        broker.provision(replica)
-    kept = SeenNumbers.from_json(seen.read_bytes())
-    seen.unlink()
-    lines = list(ledgers.entries(tmp_path / "ledger.jsonl"))
-    guard = RollbackGuard(seen, ledger=lines)
-    assert "is gone: the evaluation numbers seen were taken from the ledger" in caplog.text
-    assert seen_in(lines) == kept
-    source.rehearse()
-    anchors = [Anchor.from_certificate(replica.world.root_der)]
-    now = datetime.now(UTC)
-    old = verify(replica.quote(bytes(64)), source.collateral, anchors=anchors, at=now)
+def test_tcb_08_the_file_of_an_earlier_broker_is_taken_over_once(tmp_path, store, verdict_of):
+    verdict = verdict_of()
+    path = tmp_path / "seen"
+    path.touch(0o600)
+    path.write_bytes(SeenNumbers().admit(replace(verdict, tcb_eval=99, qe_eval=99)).to_json())
+    RollbackGuard(store).take_over(path)
+    assert not path.exists()
     with pytest.raises(CollateralRollback):
-        guard.admit(old)
+        RollbackGuard(store).admit(verdict)
+    RollbackGuard(store).take_over(path, ledger=[{"evidence": None}])
+
+
+def test_tcb_08_a_file_that_is_older_than_the_store_lowers_nothing(tmp_path, store, verdict_of):
+    verdict = verdict_of()
+    RollbackGuard(store).admit(verdict)
+    path = tmp_path / "seen"
+    path.touch(0o600)
+    path.write_bytes(SeenNumbers().admit(replace(verdict, tcb_eval=1)).to_json())
+    RollbackGuard(store).take_over(path)
+    with pytest.raises(CollateralRollback):
+        RollbackGuard(store).admit(replace(verdict, tcb_eval=verdict.tcb_eval - 1))
+
+
+def test_tcb_08_without_its_record_the_ledger_tells_what_was_seen(tmp_path, broker_with, store, replica, caplog):
+    source = Aged(replica.world, evaluation_number=19, qe_evaluation_number=20)
+    with broker_with(source=source) as broker:
+        broker.provision(replica)
+        lines = list(broker.ledger.entries())
+        kept = broker.store.read(seen_numbers)
+    with closing(open_store(tmp_path / "another.db")) as another:
+        guard = RollbackGuard(another)
+        guard.take_over(tmp_path / "seen", ledger=lines)
+        assert "is gone: the evaluation numbers seen were taken from the ledger" in caplog.text
+        assert seen_in(lines).numbers == kept == another.read(seen_numbers)
+        source.rehearse()
+        anchors = [Anchor.from_certificate(replica.world.root_der)]
+        now = datetime.now(UTC)
+        old = verify(replica.quote(bytes(64)), source.collateral, anchors=anchors, at=now)
+        with pytest.raises(CollateralRollback):
+            guard.admit(old)
 
 
 def test_lines_of_a_ledger_that_are_no_decision_on_a_quote_are_passed_over():
@@ -144,13 +192,22 @@ def test_lines_of_a_ledger_that_are_no_decision_on_a_quote_are_passed_over():
 
 
 def test_a_number_that_cannot_be_remembered_is_not_admitted(tmp_path, verdict_of):
-    guard = RollbackGuard(tmp_path / "gone" / "seen")
-    with pytest.raises(RollbackStateUnwritable) as refusal:
+    store = open_store(tmp_path / "broker.db")
+    guard = RollbackGuard(store)
+    store.close()
+    with pytest.raises(StoreUnavailable):
         guard.admit(verdict_of())
+
+
+def test_a_record_that_cannot_be_put_away_keeps_the_broker_from_starting(tmp_path, store, verdict_of):
+    path = tmp_path / "seen"
+    path.touch(0o600)
+    path.write_bytes(SeenNumbers().admit(verdict_of()).to_json())
+    (tmp_path / "seen.taken").mkdir()
+    (tmp_path / "seen.taken" / "something").touch()
+    with pytest.raises(RollbackStateUnwritable) as refusal:
+        RollbackGuard(store).take_over(path)
     assert refusal.value.code == "SR-ROLLBACK-STATE-WRITE"
-    (tmp_path / "gone").mkdir()
-    guard.admit(verdict_of())
-    assert RollbackGuard(tmp_path / "gone" / "seen")
 
 
 def test_evidence_is_kept_once_for_each_kind_of_peer_and_is_sound(
