@@ -2,7 +2,8 @@
 
 World: the store and the root key. Tenants' keys stay unwrapped in memory from their first use until `close`, so a
 release asks neither a token nor a key service. Methods take the author of a change; `also` runs in the same
-transaction, with what was changed: the ledger line of an action is written with the action or not at all.
+transaction, just before the change and with what it comes to: an action and its line in the ledger are written together
+or not at all, and `also` may still object.
 """
 
 from __future__ import annotations
@@ -251,10 +252,10 @@ class Keyring:
                 generation,
             )  # fmt: skip
             wrapped = wrap_secret(key, secret, info)
-            rows.carry(tx, tenant, str(name), tx.now_ms + carry_s * 1000)
-            rows.insert_secret(tx, info, wrapped)
             if also is not None:
                 also(tx, info)
+            rows.carry(tx, tenant, str(name), tx.now_ms + carry_s * 1000)
+            rows.insert_secret(tx, info, wrapped)
             return info
 
         while True:
@@ -276,10 +277,10 @@ class Keyring:
             ]
             if not wanted:
                 raise unknown(name)
+            if also is not None:
+                also(tx, wanted[-1])
             for info in wanted:
                 change(tx, info)
-                if also is not None:
-                    also(tx, info)
             return wanted[-1]
 
         return self._store.write(operation)

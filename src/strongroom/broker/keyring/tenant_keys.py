@@ -136,12 +136,12 @@ class TenantKeys:
                 old = self.key(tx, new.tenant, row.info.generation)
                 secret = envelope.unwrap(old, row.wrapped, secret_context(row.info))
                 moved.append((row.info, wrap_secret(key, secret, row.info, new.generation)))
+        if also is not None:
+            also(tx)
         rows.insert_key(tx, new, at_ms=tx.now_ms)
         for info, wrapped in moved:
             rows.rewrap_secret(tx, info, wrapped, new.generation)
         rows.replace_keys(tx, new.tenant, below=new.generation)
-        if also is not None:
-            also(tx)
         return True
 
 
@@ -150,8 +150,8 @@ def _exchange(tx: Tx, fresh: dict[KeyRow, bytes], root_id: str, also: Also | Non
     present = rows.live_keys(tx)
     if any(row not in fresh for row in present):
         return False
-    for row in present:
-        rows.rewrap_key(tx, row, fresh[row], root_id)
     if also is not None:
         also(tx)
+    for row in present:
+        rows.rewrap_key(tx, row, fresh[row], root_id)
     return True
