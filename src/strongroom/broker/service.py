@@ -98,8 +98,7 @@ class ReleaseService:
         if any(anchor.domain is TrustDomain.SIMULATED for anchor in self._verifier.anchors):
             _log.warning("SIMULATED platforms are trusted here where a rule names them: they keep nothing secret")
         for tenant in sorted(self._policies.tenants()):
-            policy, _ = self._policies.current(tenant)
-            self._check_secrets(tenant, policy)
+            self._check_secrets(tenant, self._policy(tenant))
             self._note(self._policies.in_force(tenant))
 
     def close(self) -> None:
@@ -286,12 +285,8 @@ class ReleaseService:
         """Return a tenant's policy in force, and say once per change what became of it."""
         policy, change = self._policies.current(tenant)
         if change is not None:
-            if change.problem:
-                _log.error("POLICY NOT TAKEN, the last good one stays in force: %s", change.problem)
-            elif change.proposed:
-                _log.warning("policy version %d admits more and waits for its owners' votes", change.proposed)
-            else:
-                _log.warning("policy changed: %d rules are in force", change.rules)
+            for notice in change.notices():
+                _log.log(logging.ERROR if change.problem else logging.WARNING, "%s", notice)
             self._note(change)
         return policy
 

@@ -74,6 +74,15 @@ class PolicyChange:
     proposed: int | None = None  # the version that waits for votes instead of being in force
     voters: tuple[str, ...] = ()  # the keys of the owners who signed it
 
+    def notices(self) -> list[str]:
+        """Return what the owner's log says of the change, line by line."""
+        if self.problem is not None:
+            first = f"POLICY NOT TAKEN, the last good one stays in force: {self.problem}"
+            return [first, *(f"it would admit: {each}" for each in self.wider[:MAX_SENTENCES])]
+        which = f" (tenant {self.tenant})" if self.tenant != DEFAULT_TENANT else ""
+        first = f"policy changed: {self.rules} rules are in force{which}"
+        return [first, *(f"it admits: {each}" for each in self.wider[:MAX_SENTENCES])]
+
     def record(self) -> dict[str, object]:
         """Return the change as the ledger holds it."""
         found: dict[str, object] = {

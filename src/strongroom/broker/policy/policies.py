@@ -87,7 +87,7 @@ class Policies:
         """Return which policy was in force when it was looked at last."""
         with self._lock:
             held = self._held.get(tenant)
-            return PolicyChange(0, NOTHING, tenant=tenant) if held is None else replace(held.change, problem=None)
+            return PolicyChange(0, NOTHING, tenant=tenant) if held is None else held.change
 
     def tenants(self) -> frozenset[str]:
         """Return the tenants that are served: those known and not suspended."""
@@ -117,10 +117,11 @@ class Policies:
             return None if shared else submit(tx, DEFAULT_TENANT, text, FROM_FILE, self._approvals)
 
         change = self._store.write(begin)
-        if shared:
-            self._watched = None
-        elif change is not None and change.proposed:
+        self._watched = None if shared else watched
+        if change is not None and change.proposed:
             self._news[DEFAULT_TENANT] = change
+        elif change is not None:  # so that the first line of the ledger tells an edit made meanwhile
+            self._hold(DEFAULT_TENANT, policy, change, text)
 
     def _look(self) -> None:
         """See what changed: in the file each time, in the store when it is due."""
@@ -207,7 +208,7 @@ class Policies:
             self._news[version.tenant] = replace(known, problem=f"version {version.version}: {refusal.sentence}")
             return
         self._unread.pop(version.tenant, None)
-        found = diff(NO_RULES if before is None else before.policy, policy)
+        found = diff(policy if before is None else before.policy, policy)
         change = PolicyChange(
             len(policy.rules), version.digest, tenant=version.tenant, version=version.version, author=version.author,
             wider=sentences(found.wider), narrower=sentences(found.narrower),
