@@ -86,3 +86,17 @@ def cell(name: str, value: object) -> str:
     text = ",".join(str(each) for each in value) if isinstance(value, list) else str(value)
     text = "".join(each if each.isprintable() else "?" for each in text)
     return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"
+
+
+def fingerprint_of(desk: Desk, who: str) -> str:
+    """Return a certificate's fingerprint: as given, or that of a person's only certificate. Raises Misuse."""
+    from strongroom.cli.frame import Misuse
+
+    if len(who) == 64 and not set(who) - set("0123456789abcdef"):
+        return who
+    found = [each["fingerprint"] for each in desk.list_admins() if each["name"] == who and each["state"] != "removed"]
+    if len(found) != 1:
+        raise Misuse(
+            f"{len(found)} certificates belong to {who[:64]!r}", fix="Give the fingerprint: broker admin list."
+        )
+    return str(found[0])

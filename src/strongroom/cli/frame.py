@@ -109,9 +109,9 @@ def dispatch(words: list[str]) -> int:
 
 
 def find_verb(words: list[str]) -> tuple[Verb, list[str]]:
-    """Return the verb that the leading one or two words name, and the words after it."""
+    """Return the verb that the leading one to three words name, and the words after it."""
     known = verbs()
-    for count in (2, 1):
+    for count in (3, 2, 1):
         verb = known.get(" ".join(words[:count]))
         if verb is not None and len(words) >= count:
             return verb, words[count:]

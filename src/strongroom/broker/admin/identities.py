@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,7 @@ from strongroom.errors import BadInput
 from strongroom.pki import disk, keys
 from strongroom.pki.authority import LEAF_DAYS, Leaf
 from strongroom.workspace import Workspace
+from strongroom.workspace.workspace import RENEW_BEFORE
 
 MAX_DAYS: Final = 366
 OWNER_FOLDER: Final = "admin/owner"
@@ -52,28 +55,44 @@ def issue(workspace: Workspace, name: str, *, now: datetime, days: int = LEAF_DA
     return workspace.authority().issue_client(mailbox, now=now, days=days)
 
 
-def write_identity(folder: Path, leaf: Leaf, *, ca_pem: bytes) -> None:
-    """Write cert.pem, key.pem (0600) and ca.pem to a new folder (0700), in one step. Raises AlreadyThere."""
+@contextmanager
+def new_identity(folder: Path, leaf: Leaf, *, ca_pem: bytes) -> Iterator[None]:
+    """Write cert.pem, key.pem (0600) and ca.pem to a new folder (0700) at the end of the `with` block, or nothing.
+
+    Raises AlreadyThere.
+    """
     with disk.new_folder(folder) as new:
         disk.write_public(new / CERTIFICATE, leaf.certificate_pem)
         disk.write_secret(new / KEY, leaf.key_pem)
         disk.write_public(new / CA, ca_pem)
+        yield
 
 
 def ensure_owner_identity(workspace: Workspace, store: Store, ledger: Ledger, *, now: datetime) -> Path:
-    """Return the folder of the owner's identity; make and register it where there is none that can be used.
+    """Return the folder of the owner's identity; make and register one where there is none, or it is about to end.
 
     A certificate that was suspended or removed stays so: then an owner has to be added by name.
     """
     folder = workspace.folder / OWNER_FOLDER
+    folder.parent.mkdir(mode=disk.SECRET_FOLDER_MODE, exist_ok=True)
+    if folder.is_dir() and _ends_soon(folder, now):
+        folder.rename(folder.with_name(f"{folder.name}-until-{now:%Y%m%d%H%M%S}"))
     if not folder.is_dir():
-        folder.parent.mkdir(mode=disk.SECRET_FOLDER_MODE, exist_ok=True)
-        write_identity(folder, issue(workspace, OWNER_NAME, now=now), ca_pem=workspace.ca_certificate_pem)
-    pem = disk.read_bounded(folder / CERTIFICATE, limit=keys.MAX_PEM_BYTES)
-    presented = read_registered(pem.decode("ascii", "replace"))
+        with new_identity(folder, issue(workspace, OWNER_NAME, now=now), ca_pem=workspace.ca_certificate_pem):
+            pass
+    presented = read_registered(_certificate(folder))
     if not store.read(lambda tx: people.registered(tx, presented.fingerprint)):
         store.write(lambda tx: _register(tx, presented, ledger))
     return folder
+
+
+def _certificate(folder: Path) -> str:
+    return disk.read_bounded(folder / CERTIFICATE, limit=keys.MAX_PEM_BYTES).decode("ascii", "replace")
+
+
+def _ends_soon(folder: Path, now: datetime) -> bool:
+    found = keys.load_certificates(_certificate(folder).encode())[0]
+    return found.not_valid_after_utc - RENEW_BEFORE <= now
 
 
 def _register(tx: Tx, presented: Presented, ledger: Ledger) -> None:

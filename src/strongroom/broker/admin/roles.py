@@ -114,7 +114,7 @@ PERMISSIONS: Final[Mapping[str, Permission]] = MappingProxyType(
         "ledger_head": Permission(_READERS, Reach.OWN),
         "ledger_checkpoint": Permission(_READERS, Reach.OWN),
         "ledger_lines": Permission(_AUDITORS, Reach.BROKER),
-        "prove_inclusion": Permission(_AUDITORS, Reach.BROKER),
+        "prove_inclusion": Permission(_RUN_READERS, Reach.OWN),
         "prove_consistency": Permission(_READERS, Reach.OWN),
     }
 )
