@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from strongroom.broker.ledger import chain
+from strongroom.broker.ledger.audit import Verified, audit
 from strongroom.broker.ledger.chain import Head
+from strongroom.broker.ledger.checkpoint import Checkpoint
 from strongroom.broker.ledger.faults import HeadChanged, LedgerBroken
 from strongroom.errors import Tampered, Unreachable
 
@@ -55,18 +59,23 @@ def head_path(path: Path) -> Path:
     return path.with_name(path.name + HEAD_SUFFIX)
 
 
-def verify(path: Path, *, remembered: Head | None = None) -> Head:
-    """Check a ledger from its first line to its last and return its head.
+def verify(
+    path: Path, *, remembered: Head | None = None, keys: Sequence[Ed25519PublicKey] = (),
+    checkpoints: Sequence[Checkpoint] = (),
+) -> Verified:  # fmt: skip
+    """Check a ledger's file from its first line to its last and return what it is.
 
-    `remembered` takes the place of the head file beside the ledger. Raises LedgerBroken, LedgerTorn or OSError.
+    `remembered` takes the place of the head file beside it, `keys` and `checkpoints` as `audit` takes them. Raises the
+    fault of what does not hold, LedgerTorn or OSError.
     """
     size = path.stat().st_size
-    remembered = remembered or _remembered(path, size)  # before the lines: a broker may be adding some right now
+    # Before the lines: a broker may be adding some right now.
+    known = remembered or (None if checkpoints else _remembered(path, size))
     whole, torn = _split(path)
-    head = chain.check(_lines(path, whole), remembered=remembered)
+    found = audit(_lines(path, whole), keys=keys, checkpoints=checkpoints, remembered=[known] if known else [])
     if torn:
-        raise LedgerTorn(f"{path}: {torn} bytes of an incomplete line stand behind line {head.seq}")
-    return head
+        raise LedgerTorn(f"{path}: {torn} bytes of an incomplete line stand behind line {found.head.seq}")
+    return found
 
 
 def lines(path: Path) -> Iterator[bytes]:
@@ -104,7 +113,7 @@ def _lines(path: Path, whole: int) -> Iterator[bytes]:
 
 
 def _remembered(path: Path, size: int) -> Head | None:
-    """Return the head beside the ledger; only a ledger that holds no decision yet may be without one."""
+    """Return the head beside the ledger; an export has none, nor has a ledger that holds no decision yet."""
     try:
         with head_path(path).open("rb") as file:
             text = file.read(_MAX_HEAD_BYTES).decode("ascii", "replace")
@@ -112,9 +121,14 @@ def _remembered(path: Path, size: int) -> Head | None:
         text = ""
     if text:
         return Head.from_text(text)
-    if not size or _has_only_begun(path, size):
+    if not size or _has_only_begun(path, size) or not _is_old(path):
         return None
     raise HeadChanged(f"{head_path(path)} is missing or empty, so lines cut off the end would not be noticed")
+
+
+def _is_old(path: Path) -> bool:
+    """Return whether the file is one that a broker wrote to, and not an export from a store."""
+    return next(entries(path), {}).get("version") == 1
 
 
 def _has_only_begun(path: Path, size: int) -> bool:

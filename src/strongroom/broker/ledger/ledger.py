@@ -20,8 +20,15 @@ from strongroom.broker.clock import ClockGuard, since_boot, utc_now
 from strongroom.broker.ledger import chain, genesis, merkle, tables
 from strongroom.broker.ledger.audit import Verified
 from strongroom.broker.ledger.chain import Head
-from strongroom.broker.ledger.checkpoint import Checkpoint, SignedCheckpoint, key_id, sign
-from strongroom.broker.ledger.faults import HeadChanged, LedgerRolledBack, LedgerTruncated, LineChanged
+from strongroom.broker.ledger.checkpoint import MAX_CHECKPOINT_BYTES, Checkpoint, SignedCheckpoint, key_id, sign
+from strongroom.broker.ledger.faults import (
+    CheckpointBad,
+    HeadChanged,
+    LedgerRewritten,
+    LedgerRolledBack,
+    LedgerTruncated,
+    LineChanged,
+)
 from strongroom.broker.ledger.genesis import Genesis
 from strongroom.broker.ledger.reading import Progress, genesis_of, verify_store
 from strongroom.broker.ledger.tables import End, Seal
@@ -54,6 +61,7 @@ class Ledger:
         self._signer = signer
         self._seal = Seal(signer)
         self.head_file = head_file
+        self._memory_checked = False
         self._watch: ClockGuard | None = None
         self._guard: ClockGuard | None = None  # where it is also what the ledger's times come from
         self.public_key: Ed25519PublicKey = signer.public_key()
@@ -125,6 +133,7 @@ class Ledger:
 
     def sign_root(self) -> SignedCheckpoint:
         """Sign the root over every line there is; where there is nothing new, return the newest one signed."""
+        self._check_memory()
         signed = self._store.write(lambda tx: self._sign(tx, self.origin))
         self._remember(signed)
         return signed
@@ -158,6 +167,7 @@ class Ledger:
 
         if not self._store.read(due):
             return None
+        self._check_memory()
         signed = self._store.write(lambda tx: self._sign(tx, self.origin) if due(tx) else None)
         if signed is not None:
             self._remember(signed)
@@ -181,6 +191,39 @@ class Ledger:
         self.append(tx, {"kind": "root", "size": size, "checkpoint": signed.to_text()})
         tables.write_root(tx, signed, self.public_key)
         return signed
+
+    def check_holds(self, seen: SignedCheckpoint, *, where: str) -> None:
+        """Check that the ledger begins with the lines of a checkpoint seen before, which `where` remembers.
+
+        Raises LedgerRolledBack, LedgerRewritten for another ledger, or CheckpointBad for another key.
+        """
+        point = seen.checkpoint
+        if point.origin != self.origin:
+            raise LedgerRewritten(f"{where} remembers another ledger than the one in the store")
+        if not seen.is_signed_by(self.public_key):
+            raise CheckpointBad(f"the checkpoint in {where} is not signed by this ledger's key")
+        size = self.head().seq + 1
+        if size < point.size:
+            raise LedgerRolledBack(f"the ledger has {size} lines, but {where} remembers {point}")
+        if self.root_at(point.size) != point.root:
+            raise LedgerRolledBack(
+                f"the first {point.size} lines are not those that {where} remembers: an old copy was put back and used"
+            )
+
+    def remembered(self) -> SignedCheckpoint | None:
+        """Return the signed root that is remembered beside the store. Raises CheckpointBad or OSError."""
+        if self.head_file is None or not self.head_file.exists():
+            return None
+        return SignedCheckpoint.parse(disk.read_bounded(self.head_file, limit=MAX_CHECKPOINT_BYTES))
+
+    def _check_memory(self) -> None:
+        """Compare the store with what is remembered beside it once, before that is written over."""
+        if self._memory_checked:
+            return
+        seen = self.remembered()
+        if seen is not None:
+            self.check_holds(seen, where=str(self.head_file))
+        self._memory_checked = True
 
     def _remember(self, signed: SignedCheckpoint) -> None:
         if self.head_file is None:

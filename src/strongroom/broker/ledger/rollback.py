@@ -14,7 +14,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from strongroom.broker.ledger.checkpoint import MAX_CHECKPOINT_BYTES, SignedCheckpoint
-from strongroom.broker.ledger.faults import CheckpointBad, LedgerRewritten, LedgerRolledBack
+from strongroom.broker.ledger.faults import CheckpointBad
 from strongroom.broker.ledger.ledger import Ledger
 from strongroom.broker.store import Store
 from strongroom.pki import disk
@@ -41,32 +41,16 @@ def check_not_rolled_back(
         seen = read_checkpoint(path)
         if witness_keys and not any(seen.cosigned_at(key) is not None for key in witness_keys):
             raise CheckpointBad(f"{path} carries no signature of a witness whom this broker knows")
-        check_holds(ledger, seen, where=str(path))
+        ledger.check_holds(seen, where=str(path))
     if ledger.head_file is None:
         return
-    if ledger.head_file.exists():
-        check_holds(ledger, read_checkpoint(ledger.head_file), where=str(ledger.head_file))
+    if (remembered := ledger.remembered()) is not None:
+        ledger.check_holds(remembered, where=str(ledger.head_file))
         return
     problem = f"{ledger.head_file.name} was missing: whether this store is the newest cannot be told"
     _log.error("LEDGER: %s", problem)
     store.write(lambda tx: ledger.append(tx, {"kind": "repair", "problem": problem}))
     ledger.sign_root()
-
-
-def check_holds(ledger: Ledger, seen: SignedCheckpoint, *, where: str) -> None:
-    """Raise LedgerRolledBack if the ledger does not begin with the lines of a checkpoint seen before."""
-    point = seen.checkpoint
-    if point.origin != ledger.origin:
-        raise LedgerRewritten(f"{where} remembers another ledger than the one in the store")
-    if not seen.is_signed_by(ledger.public_key):
-        raise CheckpointBad(f"the checkpoint in {where} is not signed by this ledger's key")
-    size = ledger.head().seq + 1
-    if size < point.size:
-        raise LedgerRolledBack(f"the ledger has {size} lines, but {where} remembers {point}")
-    if ledger.root_at(point.size) != point.root:
-        raise LedgerRolledBack(
-            f"the first {point.size} lines are not those that {where} remembers: an old copy was put back and went on"
-        )
 
 
 def read_checkpoint(path: Path) -> SignedCheckpoint:

@@ -35,7 +35,7 @@ def take_in(store: Store, signer: Ed25519PrivateKey, path: Path) -> int:
     if not path.exists():
         return 0
     with file.only_writer(path):
-        head = file.verify(path)
+        head = file.verify(path).head
         taken = store.write(lambda tx: _take(tx, Seal(signer), path, head))
         _set_aside(file.head_path(path))
         _set_aside(path)

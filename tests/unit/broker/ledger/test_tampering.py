@@ -262,7 +262,7 @@ def test_sa_12_an_older_copy_of_the_store_is_refused_at_the_start(full, tmp_path
     assert found.value.code == "SR-LEDGER-ROLLED-BACK"
     assert "has 14 lines" in found.value.sentence
     full.decide(12, secret="written over what was")
-    with pytest.raises(LedgerRolledBack, match="put back and went on"):
+    with pytest.raises(LedgerRolledBack, match="put back and used"):
         check_not_rolled_back(full.ledger, full.store)
 
 
