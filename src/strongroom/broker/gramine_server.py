@@ -56,8 +56,8 @@ class ServerLimits:
     """What one peer, one address and all together may take."""
 
     deadline_s: float = 10.0  # that a peer may take for its handshake and its request
-    connections: int = 512
-    connections_per_address: int = 256
+    connections: int = 2048
+    connections_per_address: int = 1792
     linger_s: float = 1.0  # how long a closed connection waits for the peer's end
     drain_s: float = 10.0  # how long a stop waits for those who are being served
     workers: int = 4  # threads that judge evidence
