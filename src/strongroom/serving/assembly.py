@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from strongroom.pki import disk
-from strongroom.secret import Secret
 from strongroom.serving.batching import Runner, make_runner
 from strongroom.serving.engines import Engine, EngineOptions
 from strongroom.serving.engines.choice import AUTO, PLATFORMS
@@ -22,6 +21,7 @@ from strongroom.serving.models.registry import Runners
 from strongroom.serving.models.versions import Candidate
 from strongroom.serving.models.warmup import Preparation
 from strongroom.serving.operations.identity import read_owner_key
+from strongroom.serving.operations.keys import Keys
 from strongroom.serving.operations.metrics import Metrics
 from strongroom.serving.options import BatchingOptions, Options, RuntimeOptions
 from strongroom.tfserving.config import MAX_CONFIG_BYTES, ModelEntry, parse_session_config
@@ -54,19 +54,21 @@ def engine_options(runtime: RuntimeOptions) -> EngineOptions:
     )
 
 
-def sources(options: Options, key: Secret | None, *, metrics: Metrics) -> Callable[[ModelEntry], Source]:
-    """Return what opens the versions of each model: sealed bundles where there is a key, plain folders otherwise.
+def sources(options: Options, keys: Keys | None, *, metrics: Metrics) -> Callable[[ModelEntry], Source]:
+    """Return what opens the versions of each model: sealed bundles where there are keys, plain folders otherwise.
 
     Raises what `engine_options` and `read_owner_key` raise.
     """
     engine = engine_options(options.runtime)
     runtime = options.runtime
     preparation = Preparation(metrics=metrics, iterations=runtime.warmup_iterations if runtime.warmup else 0)
-    if key is None or options.broker is None:
+    if keys is None or options.broker is None:
         return lambda entry: Source(PlainLoader(_for(entry, engine), entry.name, preparation), PlainGate())
     owner = read_owner_key(options.broker)
     return lambda entry: Source(
-        SealedLoader(model=entry.name, key=key, owner=owner, options=_for(entry, engine), preparation=preparation),
+        SealedLoader(
+            model=entry.name, key=keys.of(entry.name), owner=owner, options=_for(entry, engine), preparation=preparation
+        ),
         SealedGate(owner),
         is_plain=False,
     )

@@ -121,7 +121,15 @@ STRONGROOM: Final = (
     _works("allow_reload", True, "let clients exchange the models; false = only the configuration file and SIGHUP do"),
     _works("labels_when_available", False, "take any label; it means its version from when that is AVAILABLE"),
     _works("insecure", False, "answer without TLS, on a loopback address only"),
-    _works("broker", "", "HOST:PORT of the broker that releases this version's key; its bundle and ssl.cfg are sealed"),
+    _works(
+        "broker",
+        "",
+        "https://HOST:PORT of the broker: each sealed version's own key (KBS); HOST:PORT: one key (Gramine's protocol)",
+    ),
+    _works("tenant", "", "whose keys to ask an https broker for (default: default)"),
+    _works(
+        "deployment", "", "with an https broker: take keys from the broker of this deployment alone"
+    ),
     _works("broker_ca", "", "the owner's CA certificate (PEM), which the broker's certificate must come from"),
     _works("broker_wait_seconds", 60.0, "how long to keep trying to reach the broker"),
     _works("wait_for_key", False, "stay up, not ready, until the broker releases the key; a refusal is asked again"),

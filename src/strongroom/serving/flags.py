@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
+from strongroom.broker.kbs_client import Address
+from strongroom.broker.names import DEFAULT_TENANT, check_tenant
+from strongroom.errors import BadInput
 from strongroom.serving.flag_table import FLAGS, Effect, Value
 from strongroom.serving.options import (
     MAX_MESSAGE_BYTES,
@@ -185,7 +188,7 @@ def _monitoring(flags: _Flags) -> MonitoringOptions:
     )
 
 
-_NEED_A_BROKER: Final = ("wait_for_key", "key_lease_seconds", "self_check", "self_check_root")
+_NEED_A_BROKER: Final = ("wait_for_key", "key_lease_seconds", "self_check", "self_check_root", "tenant", "deployment")
 
 
 def _broker(flags: _Flags) -> BrokerOptions | None:
@@ -201,7 +204,7 @@ def _broker(flags: _Flags) -> BrokerOptions | None:
             fix="Give --broker, --broker_ca and --owner_key together.",
         )
     return BrokerOptions(
-        address=HostPort.parse(named["broker"], flag="--broker"),
+        **_asked(flags, named["broker"]),
         ca=Path(named["broker_ca"]),
         wait_s=float(flags.positive("broker_wait_seconds")),
         patient=flags.switch("wait_for_key"),
@@ -210,6 +213,23 @@ def _broker(flags: _Flags) -> BrokerOptions | None:
         self_check_root=flags.path("self_check_root"),
         owner_key=Path(named["owner_key"]),
     )
+
+
+def _asked(flags: _Flags, broker: str) -> dict[str, Any]:
+    """Return where the keys come from, and what an https broker is asked for besides."""
+    named = {name: flags.text(name) for name in ("tenant", "deployment")}
+    if "://" not in broker:
+        if lonely := [f"--{name}" for name, text in named.items() if text]:
+            raise BadOptions(f"{lonely[0]} is for a broker at https://, and --broker names none")
+        return {"address": HostPort.parse(broker, flag="--broker")}
+    try:
+        place, tenant = Address.parse(broker), check_tenant(named["tenant"] or DEFAULT_TENANT)
+    except BadInput as problem:
+        raise BadOptions(f"--broker or --tenant: {problem.sentence}", fix=problem.fix) from None
+    return {
+        "address": HostPort(place.host, place.port), "url": str(place), "tenant": tenant,
+        "deployment": named["deployment"],
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

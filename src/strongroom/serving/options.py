@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from strongroom.broker.names import DEFAULT_TENANT
 from strongroom.errors import BadInput, Refused
 from strongroom.tfserving.json_response import NonFinite
 
@@ -65,8 +66,11 @@ class HostPort:
 class BrokerOptions:
     """Where the key comes from, whose certificate proves it, how long to keep asking, and who signs bundles.
 
-    `patient`: wait for the key as long as it takes, refusals included. `lease_s`: prove anew within so many seconds;
-    0 = the key is kept. `self_check`: where collateral about this machine itself comes from, and its root certificate.
+    `url`: a KBS, which is asked for each version's key by name, for `tenant` and, where one is named, in this
+    `deployment` alone; empty: Gramine's protocol at `address`, which hands out one key. `patient`: wait for
+    the key as long as it takes, refusals included. `lease_s`: prove anew within so many seconds; 0 = the key is kept,
+    with a KBS as long as its lease. `self_check`: where collateral about this machine itself comes from, and its root
+    certificate.
     """
 
     address: HostPort
@@ -77,6 +81,9 @@ class BrokerOptions:
     lease_s: float = 0.0
     self_check: str = ""
     self_check_root: Path | None = None
+    url: str = ""
+    tenant: str = DEFAULT_TENANT
+    deployment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,21 +13,24 @@ import resource
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from strongroom import sealing
+from strongroom.broker.names import SecretKind, SecretName
 from strongroom.errors import StrongroomError
 from strongroom.platforms import Platform
-from strongroom.secret import Secret
 from strongroom.serving import loops
 from strongroom.serving.allocator import keep_memory
 from strongroom.serving.assembly import runners, sources
 from strongroom.serving.fronts.listening import listening
 from strongroom.serving.models.manager import ModelManager
-from strongroom.serving.models.versions import list_versions
+from strongroom.serving.models.model import chosen
+from strongroom.serving.models.versions import Listing, list_versions
 from strongroom.serving.operations.evidence import Evidence
-from strongroom.serving.operations.identity import load_tls, obtain_key, platform_of
+from strongroom.serving.operations.identity import KeyNotReleased, load_tls, obtain_key, platform_of, read_ca
+from strongroom.serving.operations.keys import Keys, OneKey, VersionKeys
 from strongroom.serving.operations.metrics import Metrics
 from strongroom.serving.operations.operating import health, leased, operations
 from strongroom.serving.operations.operator_routes import Operations
@@ -105,7 +108,7 @@ class Server:
                     tls=prepared.tls,
                     ready=lambda: dataplane.ready,
                 ),
-                leased(self.options.broker, prepared.platform, prepared.dataplane),
+                leased(self.options.broker, prepared.platform, prepared.dataplane, prepared.keys),
             ):
                 self.readiness.done("start")
                 _announce(self.options, prepared)
@@ -115,29 +118,27 @@ class Server:
         finally:
             with suppress(TimeoutError):
                 await asyncio.wait_for(prepared.manager.close(), self.options.listening.drain_s)
-            if prepared.key is not None:
-                prepared.key.wipe()
+            if prepared.keys is not None:
+                prepared.keys.wipe()
             _log.info("stopped")
 
     async def _prepare(self) -> _Prepared:
         options = self.options
         platform = platform_of(os.environ)
-        # 1. The key, from the broker, if the model is sealed.
-        key = None
-        if options.broker is not None:
-            self.readiness.done("start")  # the key has its own reason
-            key = await obtain_key(options.broker, platform, readiness=self.readiness)
-            self.readiness.wait("start", "loading models")
+        # 1. What opens sealed models: the one key, from the broker, or what asks it for each version's own.
+        keys = await self._keys(platform)
         # 2. The models, by name and folder, and what opens and runs them.
         self._manager = manager = ModelManager(
             options.models,
-            sources=sources(options, key, metrics=self.metrics),
-            runners=runners(options.batching, metrics=self.metrics, is_plain=key is None),
+            sources=sources(options, keys, metrics=self.metrics),
+            runners=runners(options.batching, metrics=self.metrics, is_plain=keys is None),
             metrics=self.metrics,
         )
         config = await manager.first_config()
+        if isinstance(keys, VersionKeys):
+            await self._first_keys(keys, config)
         # 3. The TLS identity.
-        tls = load_tls(options, key, []) if key is None else await self._sealed_tls(key, config)
+        tls = load_tls(options, None, []) if keys is None else await self._sealed_tls(keys, config)
         # 4. The models themselves.
         try:
             await manager.start(config)
@@ -146,9 +147,30 @@ class Server:
             raise
         dataplane = Dataplane(manager, accepting=True, check_method_names=options.runtime.check_method_names)
         self.readiness.check(lambda: dataplane.not_ready_reason)
-        return _Prepared(dataplane=dataplane, manager=manager, tls=tls, key=key, platform=platform)
+        return _Prepared(dataplane=dataplane, manager=manager, tls=tls, keys=keys, platform=platform)
 
-    async def _sealed_tls(self, key: Secret, config: ServerConfig) -> ServerTls | None:
+    async def _keys(self, platform: Platform | None) -> Keys | None:
+        broker = self.options.broker
+        if broker is None:
+            return None
+        if broker.url:
+            return VersionKeys(broker, platform, read_ca(broker))
+        self.readiness.done("start")  # the key has its own reason
+        key = await obtain_key(broker, platform, readiness=self.readiness)
+        self.readiness.wait("start", "loading models")
+        return OneKey(key)
+
+    async def _first_keys(self, keys: VersionKeys, config: ServerConfig) -> None:
+        """Get the key of each model's highest version, waiting as the options say; further ones come as they load."""
+        self.readiness.done("start")
+        for entry in config.models:
+            listing = await _listing(entry)
+            wanted, _ = chosen(entry.policy, listing.candidates, listing)
+            if wanted:
+                await keys.first(SecretName(SecretKind.MODEL, entry.name, wanted[0].version), self.readiness)
+        self.readiness.wait("start", "loading models")
+
+    async def _sealed_tls(self, keys: Keys, config: ServerConfig) -> ServerTls | None:
         """Open ssl.cfg, which is bound to a version of a model; where none is there yet, wait for one."""
         while True:
             found = [(entry, versions) for entry in config.models if (versions := await _versions(entry))]
@@ -159,12 +181,13 @@ class Server:
         self.readiness.done("versions")
         for entry, versions in found:
             named = replace(self.options.models, name=entry.name, base_path=Path(entry.base_path))
+            opening, its = replace(self.options, models=named), keys.of(entry.name)
             try:
-                return load_tls(replace(self.options, models=named), key, versions)
-            except sealing.WrongPath:
+                return await in_thread(partial(load_tls, opening, its, versions), name="open ssl.cfg")
+            except (sealing.WrongPath, sealing.WrongKeyOrTampered, KeyNotReleased):
                 if entry is found[-1][0]:
                     raise
-        return load_tls(self.options, key, [])
+        return load_tls(self.options, keys.of(self.options.models.name), [])
 
     def _siblings(self, prepared: _Prepared) -> Siblings | None:
         place = Place.of(os.environ)
@@ -206,7 +229,7 @@ class _Prepared:
     dataplane: Dataplane
     manager: ModelManager
     tls: ServerTls | None
-    key: Secret | None
+    keys: Keys | None
     platform: Platform | None
 
 
@@ -237,10 +260,14 @@ def _say_why_it_ended(following: asyncio.Task[None]) -> None:
 
 
 async def _versions(entry: ModelEntry) -> list[int]:
+    return [candidate.version for candidate in (await _listing(entry)).candidates]
+
+
+async def _listing(entry: ModelEntry) -> Listing:
     listing = await in_thread(lambda: list_versions(Path(entry.base_path), model=entry.name), name="look at versions")
     for warning in listing.warnings:
         _log.warning("%s", warning)
-    return [candidate.version for candidate in listing.candidates]
+    return listing
 
 
 def _settle() -> None:
@@ -254,7 +281,7 @@ def _settle() -> None:
 def _announce(options: Options, prepared: _Prepared) -> None:
     """Say what is in force: models, TLS, who vouches for this process, how requests are joined."""
     kind = "clear text, this machine only" if prepared.tls is None else "mutual TLS" if prepared.tls.mutual else "TLS"
-    sealed = "sealed" if prepared.key is not None else "plain"
+    sealed = "sealed" if prepared.keys is not None else "plain"
     vouched = f"platform {prepared.platform.name}" if prepared.platform is not None else "no platform vouches for it"
     manager = prepared.manager
     joined = "of what queues meanwhile, where a model's line says so" if options.batching.drain else "none"

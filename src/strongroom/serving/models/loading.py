@@ -5,7 +5,7 @@ World: reads the version's folder. A bundle's plaintext exists in memory alone. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,18 +45,22 @@ class PlainLoader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedLoader:
-    """Versions as bundles: nothing is served but what the owner signed, complete, under the key that was released."""
+    """Versions as bundles: nothing is served but what the owner signed, complete, under the key that was released.
+
+    `key`: what opens all versions, or what returns a version's own; that may wait for the broker.
+    """
 
     model: str
-    key: Secret
+    key: Secret | Callable[[int], Secret]
     owner: Ed25519PublicKey
     options: EngineOptions
     preparation: Preparation | None = None
 
     def load(self, candidate: Candidate) -> Engine:
-        """Load a version. Raises what `open_bundle`, the engine and its warm-up raise."""
+        """Load a version. Raises what `key`, `open_bundle`, the engine and its warm-up raise."""
+        key = self.key if isinstance(self.key, Secret) else self.key(candidate.version)
         bundle: OpenBundle = open_bundle(
-            candidate.folder, key=self.key, owner=self.owner, name=self.model, version=candidate.version
+            candidate.folder, key=key, owner=self.owner, name=self.model, version=candidate.version
         )
         wanted = bundle.manifest.engine if self.options.engine == AUTO else self.options.engine
         files = BundleFiles(bundle)

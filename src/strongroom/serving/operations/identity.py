@@ -11,15 +11,19 @@ import asyncio
 import logging
 import math
 import random
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from strongroom import platforms, sealing
 from strongroom.broker import gramine_client as broker
+from strongroom.broker import kbs_client
+from strongroom.broker.kbs_dialogue import Obtained
+from strongroom.broker.names import SecretName
 from strongroom.bundles import BadModelName, open_ssl_config
 from strongroom.errors import Refused, StrongroomError, Unreachable
 from strongroom.pki import SslConfig, disk, signing, ssl_cfg
@@ -36,6 +40,7 @@ MAX_PEM_BYTES: Final = 64 * 1024
 ATTEMPT_S: Final = 15.0
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 10.0
+Released = TypeVar("Released")
 _log: Final = logging.getLogger(__name__)
 
 
@@ -74,14 +79,53 @@ async def obtain_key(
     Where the options are patient, a refusal is no end either: the broker is asked until it releases the key.
     Raises KeyNotReleased, BrokerNotReached, PlatformAbsent, or what is wrong with the CA file or the self check.
     """
-    if platform is None:
-        raise platforms.PlatformAbsent("a sealed model needs a platform that vouches for this program")
-    ca_pem = disk.read_bounded(options.ca, limit=MAX_PEM_BYTES)
-    address = options.address
+    vouching, ca_pem, address = _vouching(platform), read_ca(options), options.address
 
     def ask() -> Secret:
-        return broker.provision(address.host, address.port, ca_pem=ca_pem, platform=platform, timeout_s=ATTEMPT_S)
+        return broker.provision(address.host, address.port, ca_pem=ca_pem, platform=vouching, timeout_s=ATTEMPT_S)
 
+    key = await _obtain(ask, options, vouching, readiness)
+    sealing.check_wrap_key(key)
+    return key
+
+
+async def obtain_version_key(
+    options: BrokerOptions, platform: Platform | None, name: SecretName, *, readiness: Readiness | None = None
+) -> Obtained:
+    """Return the key of one version from a KBS, and its lease; waits and raises like `obtain_key`."""
+    vouching, ca_pem = _vouching(platform), read_ca(options)
+    return await _obtain(lambda: ask_kbs(options, vouching, ca_pem, name), options, vouching, readiness)
+
+
+def ask_kbs(
+    options: BrokerOptions, platform: Platform, ca_pem: bytes, name: SecretName, *, lease_id: str | None = None,
+    timeout_s: float = ATTEMPT_S,
+) -> Obtained:  # fmt: skip
+    """Ask a KBS once, under a request id that the broker's log shares. Raises what `kbs_client.obtain` raises."""
+    request_id = secrets.token_hex(8)
+    _log.info("request %s asks %s for %s", request_id, options.url, name)
+    obtained = kbs_client.obtain(
+        options.url, name, ca_pem=ca_pem, platform=platform, tenant=options.tenant,
+        deployment=options.deployment or None, lease_id=lease_id, timeout_s=timeout_s, request_id=request_id,
+    )  # fmt: skip
+    sealing.check_wrap_key(obtained.secret)
+    return obtained
+
+
+def read_ca(options: BrokerOptions) -> bytes:
+    """Return the certificate of the CA that the broker's has to come from. Raises FileTooLong or OSError."""
+    return disk.read_bounded(options.ca, limit=MAX_PEM_BYTES)
+
+
+def _vouching(platform: Platform | None) -> Platform:
+    if platform is None:
+        raise platforms.PlatformAbsent("a sealed model needs a platform that vouches for this program")
+    return platform
+
+
+async def _obtain(
+    ask: Callable[[], Released], options: BrokerOptions, platform: Platform, readiness: Readiness | None
+) -> Released:
     check = self_check(platform, options.self_check, options.self_check_root) if options.self_check else None
     waiting = _Waiting(
         readiness=readiness or Readiness(),
@@ -90,13 +134,13 @@ async def obtain_key(
         check=check,
     )
     try:
-        key = await _until_released(ask, waiting)
-    except broker.BrokerRefused:
-        raise KeyNotReleased(f"the broker at {address.host}:{address.port} did not release a key") from None
+        return await _until_released(ask, waiting)
+    except broker.BrokerRefused as problem:
+        why = f": {problem.sentence}" if options.url else ""  # has the id that the broker's log has
+        place = f"{options.address.host}:{options.address.port}"
+        raise KeyNotReleased(f"the broker at {place} did not release a key{why}") from None
     except Unreachable as problem:
         raise BrokerNotReached(f"no key after {options.wait_s:g} s: {problem.sentence}") from None
-    sealing.check_wrap_key(key)
-    return key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +161,7 @@ class _Waiting:
         self.readiness.wait(PART, f"waiting for key: {reason}")
 
 
-async def _until_released(ask: Callable[[], Secret], waiting: _Waiting) -> Secret:
+async def _until_released(ask: Callable[[], Released], waiting: _Waiting) -> Released:
     """Ask until there is a key, with pauses that double and vary, so that replicas do not come in step."""
     pause = FIRST_PAUSE_S
     waiting.readiness.wait(PART, "waiting for key: the broker was not asked yet")
@@ -136,8 +180,12 @@ async def _until_released(ask: Callable[[], Secret], waiting: _Waiting) -> Secre
         pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
-def load_tls(options: Options, key: Secret | None, versions: Sequence[int]) -> ServerTls | None:
-    """Return the TLS identity, or None with --insecure; a sealed one opens under `key` for one of `versions`.
+def load_tls(
+    options: Options, key: Secret | Callable[[int], Secret] | None, versions: Sequence[int]
+) -> ServerTls | None:
+    """Return the TLS identity, or None with --insecure; a sealed one opens under the key of one of `versions`.
+
+    `key`: one for all versions, or what returns a version's own.
 
     Raises what is wrong with the file, or PublishedKey. Weaknesses are logged.
     """
@@ -156,16 +204,20 @@ def _plain(options: Options) -> SslConfig:
     return ssl_cfg.parse(disk.read_bounded(options.listening.ssl_config, limit=ssl_cfg.MAX_SSL_CFG_BYTES))
 
 
-def _sealed(options: Options, key: Secret, versions: Sequence[int]) -> SslConfig:
+def _sealed(options: Options, key: Secret | Callable[[int], Secret], versions: Sequence[int]) -> SslConfig:
     """Open ssl.cfg, which is bound to one version of this model: to the highest one that is here and fits."""
     if options.listening.ssl_config is None:
         raise AssertionError("the caller looked")
     if not versions:
         raise BadModelName(f"{options.models.base_path} holds no version, and ssl.cfg is bound to one")
+    elsewhere: tuple[type[StrongroomError], ...] = (sealing.WrongPath,)  # it is bound to another version
+    if not isinstance(key, Secret):
+        elsewhere += (sealing.WrongKeyOrTampered, KeyNotReleased)
     for version in versions:
         try:
-            return open_ssl_config(options.listening.ssl_config, name=options.models.name, version=version, key=key)
-        except sealing.WrongPath:
+            opening = key if isinstance(key, Secret) else key(version)
+            return open_ssl_config(options.listening.ssl_config, name=options.models.name, version=version, key=opening)
+        except elsewhere:
             if version == versions[-1]:
                 raise
     raise AssertionError("one of the versions returned or raised")

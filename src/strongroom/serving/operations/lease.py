@@ -31,18 +31,20 @@ class LeaseLost(Unreachable):
 
 @dataclass(slots=True, kw_only=True)
 class KeyLease:
-    """The lease of one key. `suspend` is told why no request may be answered, and None when they may again."""
+    """The lease of one key, called `what`. `suspend` hears why no request may be answered, and None when they may."""
 
     ask: Callable[[], Awaitable[Secret]]
-    seconds: float
+    seconds: float  # `ask` may change it: the broker says how long a lease is
     suspend: Callable[[LeaseLost | None], None]
+    what: str = "key lease"
+    elapsed_s: float = 0.0  # how much of it was over when `keep` was called
     _ends: float = 0.0
     _held: bool = True
 
     async def keep(self) -> None:
         """Renew until cancelled."""
         loop = asyncio.get_running_loop()
-        self._ends = loop.time() + self.seconds
+        self._ends = loop.time() + self.seconds - self.elapsed_s
         while True:
             await asyncio.sleep(self._pause(loop.time()))
             try:
@@ -66,14 +68,14 @@ class KeyLease:
         if refused or now >= self._ends:
             why = "the broker refused to renew it" if refused else "the broker was not reached in time"
             if self._held:
-                _log.error("the key's lease is lost: %s (%s)", why, problem.sentence)
+                _log.error("%s lost: %s (%s)", self.what, why, problem.sentence)
             self._held = False
-            self.suspend(LeaseLost(f"key lease lost: {why}"))
+            self.suspend(LeaseLost(f"{self.what} lost: {why}"))
         else:
-            _log.warning("the key's lease was not renewed yet: %s", problem.sentence)
+            _log.warning("%s not renewed yet: %s", self.what, problem.sentence)
 
     def _renewed(self) -> None:
         if not self._held:
-            _log.info("the key's lease is renewed; requests are answered again")
+            _log.info("%s renewed; requests are answered again", self.what)
         self._held = True
         self.suspend(None)

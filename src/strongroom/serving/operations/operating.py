@@ -16,6 +16,7 @@ from strongroom.pki import disk
 from strongroom.platforms import Platform
 from strongroom.serving.fronts.health_port import health_port
 from strongroom.serving.operations.identity import ATTEMPT_S, obtain_key
+from strongroom.serving.operations.keys import Keys, VersionKeys
 from strongroom.serving.operations.lease import KeyLease, LeaseLost
 from strongroom.serving.operations.metrics import Metrics, states_reading
 from strongroom.serving.operations.operator_routes import Operations
@@ -25,6 +26,7 @@ from strongroom.serving.requests.dataplane import Dataplane
 from strongroom.serving.tls import ServerTls
 from strongroom.tfserving.config import MAX_CONFIG_BYTES
 from strongroom.tfserving.config_monitoring import metrics_path
+from strongroom.tfserving.status import State
 
 _log: Final = logging.getLogger("strongroom.serving")
 
@@ -42,16 +44,22 @@ async def health(options: Options, readiness: Readiness) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def leased(broker: BrokerOptions | None, platform: Platform | None, dataplane: Dataplane) -> AsyncIterator[None]:
-    """Keep the key's lease, where there is one, while the block runs; without it no request is answered."""
-    if broker is None or broker.lease_s == 0:
-        yield
-        return
-    once = replace(broker, patient=False, wait_s=min(ATTEMPT_S, broker.lease_s / 3))
+async def leased(
+    broker: BrokerOptions | None, platform: Platform | None, dataplane: Dataplane, keys: Keys | None = None
+) -> AsyncIterator[None]:
+    """Keep the keys' leases, where there are any, while the block runs; without them no request is answered."""
 
     def suspend(why: LeaseLost | None) -> None:
         dataplane.suspended = why
 
+    if isinstance(keys, VersionKeys):
+        async with keys.renewed(suspend, lambda model, version: _is_over(dataplane, model, version)):
+            yield
+        return
+    if broker is None or broker.lease_s == 0:
+        yield
+        return
+    once = replace(broker, patient=False, wait_s=min(ATTEMPT_S, broker.lease_s / 3))
     lease = KeyLease(ask=lambda: obtain_key(once, platform), seconds=broker.lease_s, suspend=suspend)
     task = asyncio.create_task(lease.keep())
     try:
@@ -60,6 +68,12 @@ async def leased(broker: BrokerOptions | None, platform: Platform | None, datapl
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _is_over(dataplane: Dataplane, model: str, version: int) -> bool:
+    """Return whether a version was unloaded, or its model is configured no more."""
+    states = {status.version: status.state for status in dataplane.catalogue.statuses(model)}
+    return states.get(version, State.END) is State.END
 
 
 def operations(
