@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def replay(args: argparse.Namespace, old: ReleasePolicy, new: ReleasePolicy) -> Iterator[dict[str, Any]]:
     """Judge every piece of a folder under both policies."""
-    from strongroom.cli.policy_evidence import anchors_of, judge, read_folder, released
+    from strongroom.cli.policy_evidence import anchors_of, beyond, judge, read_folder, released
 
     anchors = anchors_of(args.root)
     for piece in read_folder(args.evidence):
@@ -65,9 +65,10 @@ def replay(args: argparse.Namespace, old: ReleasePolicy, new: ReleasePolicy) -> 
             released(found, policy.rules, fresh=args.fresh) for found, policy in zip(judged, (old, new), strict=True)
         )
         same = "released" if after else "refused"
-        change = same if before == after else "admitted" if after else "no longer"
+        change = "admitted" if beyond(before, after) else "no longer" if beyond(after, before) else same
         problem = judged[1].refused and judged[1].refused.code
-        yield {"file": piece.path.name, "before": before, "after": after, "change": change, "error": problem}
+        shown = {"before": ", ".join(map(str, before)) or None, "after": ", ".join(map(str, after)) or None}
+        yield {"file": piece.path.name, **shown, "change": change, "error": problem}
 
 
 def _text(found: PolicyDiff, replayed: Sequence[dict[str, Any]], folder: Path | None) -> Iterator[str]:

@@ -13,7 +13,8 @@ from strongroom.attestation import INTEL, Anchor, Claims, Collateral, EvidenceRe
 from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
 from strongroom.attestation.quote import MAX_QUOTE_BYTES
 from strongroom.attestation.recorded import MAX_RECORD_BYTES, RecordedEvidence
-from strongroom.broker.release import Grant, ReleaseRule, decide
+from strongroom.broker.names import Pattern
+from strongroom.broker.release import ReleaseRule, reasons_of
 from strongroom.broker.setup import read_anchors
 from strongroom.cli.frame import Misuse
 from strongroom.errors import BadInput
@@ -100,9 +101,17 @@ def judge(piece: Piece, rules: Sequence[ReleaseRule], anchors: Sequence[Anchor])
     return Judged(piece=piece, claims=claims_of(verdict), refused=None)
 
 
-def released(judged: Judged, rules: Sequence[ReleaseRule], *, fresh: bool) -> str | None:
-    """Return the name of the secret that the rules release to this evidence; None if they release nothing."""
+def released(judged: Judged, rules: Sequence[ReleaseRule], *, fresh: bool) -> tuple[Pattern, ...]:
+    """Return what a client with this evidence gets by the rules, if need be by asking for it by name."""
+    from strongroom.broker.policy.diff import reach
+
     if judged.claims is None:
-        return None
-    outcome = decide(judged.claims, rules, fresh=fresh, at=judged.piece.evidence.at)
-    return outcome.secret_name if isinstance(outcome, Grant) else None
+        return ()
+    at, claims = judged.piece.evidence.at, judged.claims
+    fulfilled = [rule for rule in rules if not reasons_of(claims, rule, fresh=fresh, at=at)]
+    return tuple(sorted({each for rule in fulfilled for each in reach(rule)}, key=str))
+
+
+def beyond(before: Sequence[Pattern], after: Sequence[Pattern]) -> bool:
+    """Return whether `after` holds a secret that `before` does not."""
+    return not all(any(each.covers(new) for each in before) for new in after)

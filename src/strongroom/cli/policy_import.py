@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 def take_key(args: argparse.Namespace, *, dry_run: bool) -> None:
     """Check the key that would be released, and with --wrap-key put it into the workspace. Raises WeakKey."""
+    from strongroom.broker.keyring.opening import keep, secret_names
     from strongroom.cli.frame import Misuse
     from strongroom.sealing import check_wrap_key, read_wrap_key
 
@@ -76,12 +77,12 @@ def take_key(args: argparse.Namespace, *, dry_run: bool) -> None:
         key = read_wrap_key(args.wrap_key)
         check_wrap_key(key)
         if not dry_run:
-            open_workspace(args).secrets.put(args.release, key)
+            keep(open_workspace(args), args.release, key)
     elif not args.out and not dry_run:
-        store = open_workspace(args).secrets
-        if args.release in store.names():
-            store.get(args.release).wipe()  # a published sample key does not get rules
-        else:
+        owner = open_workspace(args)
+        if owner.secrets.has(args.release):
+            owner.secrets.get(args.release).wipe()  # a published sample key does not get rules
+        elif args.release not in secret_names(owner):  # what is in the store was checked when it came in
             sys.stderr.write(f"note: there is no secret {args.release} in the workspace yet\n")
 
 

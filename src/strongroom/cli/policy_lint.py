@@ -2,6 +2,7 @@
 
 A file that cannot be enforced exactly as written is refused with the place. Whatever weakens a rule is marked with
 careful: the simulated platform, debug enclaves, platforms that are not up to date, accepted advisories, old collateral.
+At the end it says which rules clients of Gramine's protocol can use, and which only clients that ask by name (KBS).
 """
 
 from __future__ import annotations
@@ -25,23 +26,25 @@ def run(args: argparse.Namespace) -> int:
     """Parse and describe; return 0 for a policy that can be enforced."""
     from strongroom.broker.policy import text as policy_text
     from strongroom.broker.policy.watched import parse_policy, read_policy_bytes
+    from strongroom.cli.policy_trust import missing_secrets
 
     workspace = None if args.file else open_workspace(args)
     path = args.file or open_workspace(args).policy_path
     rules = parse_policy(read_policy_bytes(path)).rules
-    present = workspace.secrets.names() if workspace else None
     described = []
     for rule in rules:
-        sentences = policy_text.describe(rule)
-        if present is not None and rule.release not in present:
-            sentences.append(f"careful: there is no secret {rule.release} in the workspace")
+        sentences = [*policy_text.describe(rule), *policy_text.askers(rule, rules)]
+        missing = missing_secrets(workspace, [rule]) if workspace else []
+        sentences += [f"careful: there is no secret {name} in the workspace" for name in missing]
         described.append({"name": rule.name, "release": rule.release, "admits": sentences})
+    clients = policy_text.clients(rules)
     if args.json:
-        sys.stdout.write(json.dumps({"policy": str(path), "rules": described}) + "\n")
+        sys.stdout.write(json.dumps({"policy": str(path), "rules": described, "clients": clients}) + "\n")
         return 0
     count = {0: "no rules, so nothing is released", 1: "1 rule"}.get(len(rules), f"{len(rules)} rules")
     lines = [f"{path}: {count}"]
     for rule_object in described:
         lines += [f"rule {rule_object['name']!r}", *(f"  {sentence}" for sentence in rule_object["admits"])]
+    lines += clients
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

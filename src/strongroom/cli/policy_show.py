@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(path: Path, policy: ReleasePolicy) -> Iterator[str]:
-    from strongroom.broker.policy.words import BY_NAME
+    from strongroom.broker.policy.words import BY_NAME, LIMIT_WORDS
 
+    unnamed = {word.name: word.unnamed for word in (*BY_NAME.values(), *LIMIT_WORDS)}
     yield f"# {path}: every word in force"
     yield "version = 1"
     yield f'profile = "{policy.profile.value}"'
@@ -53,7 +54,7 @@ def _text(path: Path, policy: ReleasePolicy) -> Iterator[str]:
         yield "[[rule]]"
         for word, value, default in effective(rule, policy):
             if value is None:
-                yield f"# {word}: {BY_NAME[word].unnamed if word in BY_NAME else 'not compared'}"
+                yield f"# {word}: {unnamed.get(word, 'not compared')}"
             else:
                 yield f"{word} = {value}" + ("  # default" if default else "")
 
@@ -70,10 +71,10 @@ def effective(rule: ReleaseRule, policy: ReleasePolicy) -> Iterator[tuple[str, s
     """Yield every word with its value as TOML (None: not compared), and whether that is the default."""
     from strongroom.broker.policy.file import Profile
     from strongroom.broker.policy.overlap import signer_value
-    from strongroom.broker.policy.words import IDENTITY_KINDS, WORDS, value_of
+    from strongroom.broker.policy.words import IDENTITY_KINDS, LIMIT_WORDS, RELEASES, WORDS, value_of
 
     yield "name", f'"{rule.name}"', False
-    yield "release", f'"{rule.release}"', False
+    yield "release", RELEASES.write(rule.patterns), False
     for word, kind in IDENTITY_KINDS.items():
         if word == "max_isvsvn":
             value = rule.signature.max_isvsvn
@@ -89,6 +90,9 @@ def effective(rule: ReleaseRule, policy: ReleasePolicy) -> Iterator[tuple[str, s
         written = None if value is None else entry.kind.write(value)
         yield entry.name, written, value == entry.default_in(production=production)
     yield "require_fresh", "true" if rule.require_fresh else "false", not rule.require_fresh
+    for entry in LIMIT_WORDS:
+        value = value_of(entry, rule.limits)
+        yield entry.name, None if value is None else entry.kind.write(value), value == entry.default
 
 
 def _foreign_words(rule: ReleaseRule) -> frozenset[str]:

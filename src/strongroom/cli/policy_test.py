@@ -18,6 +18,7 @@ from strongroom.cli.option_types import moment
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
 
 if TYPE_CHECKING:
+    from strongroom.broker.names import SecretName
     from strongroom.broker.release import ReleaseRule
     from strongroom.cli.policy_evidence import Judged
 
@@ -40,21 +41,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         " (default: as recorded; raw quotes: now)")  # fmt: skip
     parser.add_argument("--rule", metavar="NAME", help="ask this rule only")
     parser.add_argument("--fresh", action="store_true", help="assume that the evidence answers a nonce of the broker")
+    parser.add_argument("--secret", metavar="NAME", help="ask for this secret, as KBS clients do by name")
     parser.add_argument("--checks", action="store_true", help="list every check of every rule")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge every piece of evidence; return 3 if one is refused."""
+    from strongroom.broker.names import SecretName
     from strongroom.cli.policy_evidence import anchors_of, judge, read_piece
     from strongroom.cli.verdict_text import PHYSICAL_ACCESS
 
     rules, anchors = rules_and_roots(args)
+    wanted = None if args.secret is None else SecretName.parse(args.secret)
     found = []
     trusted = anchors_of(anchors)
     for path in args.evidence:
         piece = read_piece(path, collateral=args.collateral, at=args.at)
-        found.append(_object(judge(piece, rules, trusted), rules, fresh=args.fresh))
+        found.append(_object(judge(piece, rules, trusted), rules, fresh=args.fresh, wanted=wanted))
     if args.json:
         sys.stdout.write(json.dumps({"evidence": found}) + "\n")
     else:
@@ -81,7 +85,9 @@ def rules_and_roots(args: argparse.Namespace) -> tuple[tuple[ReleaseRule, ...], 
     return rules, roots
 
 
-def _object(judged: Judged, rules: tuple[ReleaseRule, ...], *, fresh: bool) -> dict[str, Any]:
+def _object(
+    judged: Judged, rules: tuple[ReleaseRule, ...], *, fresh: bool, wanted: SecretName | None
+) -> dict[str, Any]:
     """Return the decision on one piece of evidence as a machine reads it."""
     from strongroom.broker.release import Denial, decide
 
@@ -93,20 +99,21 @@ def _object(judged: Judged, rules: tuple[ReleaseRule, ...], *, fresh: bool) -> d
         error = {"code": problem.code, "sentence": problem.sentence, "fix": problem.fix} if problem else None
         return {**result, "error": error, "reasons": [], "rules": []}
     result["trust_domain"] = judged.claims.trust_domain.value
-    outcome = decide(judged.claims, rules, fresh=fresh, at=piece.evidence.at)
+    outcome = decide(judged.claims, rules, fresh=fresh, at=piece.evidence.at, wanted=wanted)
     reasons = [reason.to_json_object() for reason in outcome.reasons] if isinstance(outcome, Denial) else []
     result["released"] = None if isinstance(outcome, Denial) else outcome.secret_name
-    judged_rules = [_rule_object(judged, rule, fresh=fresh) for rule in rules]
+    asked = [rule for rule in rules if wanted is None or rule.names(wanted)]
+    judged_rules = [_rule_object(judged, rule, fresh=fresh, wanted=wanted) for rule in asked]
     return {**result, "error": None, "reasons": reasons, "rules": judged_rules}
 
 
-def _rule_object(judged: Judged, rule: ReleaseRule, *, fresh: bool) -> dict[str, Any]:
+def _rule_object(judged: Judged, rule: ReleaseRule, *, fresh: bool, wanted: SecretName | None) -> dict[str, Any]:
     from strongroom.attestation import appraise
     from strongroom.broker.release import reasons_of
 
     assert judged.claims is not None  # noqa: S101  # for the type checker: only sound evidence comes here
     at = judged.piece.evidence.at
-    reasons = reasons_of(judged.claims, rule, fresh=fresh, at=at)
+    reasons = reasons_of(judged.claims, rule, fresh=fresh, at=at, wanted=wanted)
     checks = appraise(judged.claims, rule.policy, at=at).checks
     return {
         "rule": rule.name, "release": rule.release, "accepted": not reasons,
@@ -123,7 +130,7 @@ def _lines(found: dict[str, Any], *, checks: bool) -> Iterator[str]:
     outcome = f"releases {found['released']}" if found["released"] else "REFUSED"
     yield f"{found['file']}: {outcome}, judged at {found['at']}"
     if not found["rules"]:
-        yield "  the policy has no rules: strongroom policy trust writes one"
+        yield from (f"  [{reason['code']}] {reason['observed']}. {reason['fix']}" for reason in found["reasons"])
     for rule in found["rules"]:
         yield f"  rule {rule['rule']!r} ({rule['release']}): {'accepted' if rule['accepted'] else 'refused'}"
         for reason in rule["reasons"]:

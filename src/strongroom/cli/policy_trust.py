@@ -15,6 +15,8 @@ import argparse
 import json
 import re
 import sys
+import tomllib
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +27,8 @@ from strongroom.cli.workspace_option import open_workspace, workspace_argument
 
 if TYPE_CHECKING:
     from strongroom.broker.policy.measurement_file import MeasuredBuild
+    from strongroom.broker.release import Limits, ReleaseRule
+    from strongroom.workspace import Workspace
 
 DOMAINS = ("intel", "simulated", "azure-attestation", "intel-trust-authority")
 PLATFORM_FLAGS = ("dynamic-platform", "cached-keys", "smt-enabled")
@@ -43,36 +47,34 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--isvprodid", type=u16, metavar="N", help="product id, exact (with --mrsigner)")
     parser.add_argument("--min-isvsvn", type=u16, metavar="N", help="least security version (with --mrsigner)")
     parser.add_argument("--by-signer", action="store_true", help="trust the signer of BUILD, not the one build")
-    parser.add_argument("--release", required=True, metavar="NAME", help="model/NAME/VERSION or secret/NAME")
+    parser.add_argument("--release", required=True, action="append", metavar="NAME",
+                        help="model/NAME/VERSION, model/NAME/2-5, secret/NAME, tls/NAME or password/NAME; several for"
+                        " clients that ask by name")  # fmt: skip
     parser.add_argument("--trust-domain", choices=DOMAINS, default="intel", metavar="DOMAIN",
                         help="whose evidence counts: intel (default), azure-attestation, intel-trust-authority, or"
                         " simulated, which keeps nothing secret")  # fmt: skip
     parser.add_argument("--allow", action="append", default=[], choices=PLATFORM_FLAGS,
                         help="admit platforms with this flag; may be given several times")  # fmt: skip
+    parser.add_argument("--max-leases", metavar="N", help="replicas that may hold one secret at a time")
+    parser.add_argument("--lease-seconds", metavar="N", help="a secret is lent for so long (10 to 86400; 600)")
+    parser.add_argument("--until", metavar="DAY", help="the rule counts before this day, as in 2027-01-31")
+    parser.add_argument("--min-model-version", metavar="N", help="no version of a model below this one")
     parser.add_argument("--name", help="what to call the rule in logs and ledger")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Append the rule; print what it admits."""
-    from strongroom.attestation import TrustDomain
     from strongroom.broker.policy import text as policy_text
     from strongroom.broker.policy.edit import add_rules
 
     workspace = open_workspace(args)
-    build = identity(args)
-    who = build.mr_enclave or (build.domain or {}).get("mrtd") or build.signature.mrsigner or b""
-    rule = policy_text.strict_rule(
-        args.name or f"{args.release} on {args.trust_domain}, {who.hex()[:8]}",
-        release=args.release, mrenclave=build.mr_enclave, signature=build.signature, domain=build.domain, kss=build.kss,
-        trust_domains=[TrustDomain(args.trust_domain)],
-        allow=[f"allow_{flag.replace('-', '_')}" for flag in args.allow],
-    )  # fmt: skip
+    rule = rule_of(args)
     added = add_rules(workspace.policy_path, [rule])
     sentences = policy_text.describe(rule)
-    missing = args.release not in workspace.secrets.names()
-    if missing:
-        sys.stderr.write(f"note: there is no secret {args.release} in the workspace yet\n")
+    missing = missing_secrets(workspace, [rule])
+    for name in missing:
+        sys.stderr.write(f"note: there is no secret {name} in the workspace yet\n")
     if args.json:
         result = {"rule": added[0] if added else rule.name, "added": bool(added), "admits": sentences}
         sys.stdout.write(json.dumps({**result, "secret_present": not missing}) + "\n")
@@ -80,6 +82,51 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.write(f"rule {added[0]!r} written to {workspace.policy_path}\n" if added else "such a rule is there\n")
     sys.stdout.writelines(f"  {sentence}\n" for sentence in sentences)
     return 0
+
+
+def rule_of(args: argparse.Namespace) -> ReleaseRule:
+    """Return the rule that the command line describes. Raises BadSecretName or Misuse."""
+    from strongroom.attestation import TrustDomain
+    from strongroom.broker.policy import text as policy_text
+
+    build = identity(args)
+    who = build.mr_enclave or (build.domain or {}).get("mrtd") or build.signature.mrsigner or b""
+    return policy_text.strict_rule(
+        args.name or f"{args.release[0][:80]} on {args.trust_domain}, {who.hex()[:8]}",
+        release=args.release, mrenclave=build.mr_enclave, signature=build.signature, domain=build.domain, kss=build.kss,
+        trust_domains=[TrustDomain(args.trust_domain)],
+        allow=[f"allow_{flag.replace('-', '_')}" for flag in args.allow], limits=limits_of(args),
+    )  # fmt: skip
+
+
+def limits_of(args: argparse.Namespace) -> Limits:
+    """Return the limits that the command line names, read as the words of the file are. Raises Misuse."""
+    from strongroom.broker.policy.kinds import Unfit
+    from strongroom.broker.policy.words import LIMIT_WORDS
+    from strongroom.broker.release import Limits
+    from strongroom.cli.frame import Misuse
+
+    found = {}
+    for word in LIMIT_WORDS:
+        text = getattr(args, word.name)
+        if text is None:
+            continue
+        try:
+            found[word.field] = word.kind.read(tomllib.loads(f"value = {text[:64]}")["value"])
+        except (Unfit, ValueError):
+            option = f"--{word.name.replace('_', '-')}"
+            raise Misuse(f"{option} is {text[:64]!r}", fix=f"It takes {word.kind.takes}.") from None
+    return Limits(**found)
+
+
+def missing_secrets(workspace: Workspace, rules: Sequence[ReleaseRule]) -> list[str]:
+    """Return what rules release that there is not: secrets by name, and models of which there is no such version."""
+    from strongroom.broker.keyring.opening import secret_names
+    from strongroom.broker.names import SecretName
+
+    present = [SecretName.parse(name) for name in secret_names(workspace)]
+    patterns = dict.fromkeys(pattern for rule in rules for pattern in rule.patterns)
+    return [str(pattern) for pattern in patterns if not any(pattern.matches(name) for name in present)]
 
 
 def identity(args: argparse.Namespace) -> MeasuredBuild:

@@ -106,7 +106,7 @@ def not_covered_by(old: ReleaseRule, new: ReleaseRule) -> tuple[str, ...]:
 
 def _released_beyond(old: ReleaseRule, new: ReleaseRule) -> Iterator[str]:
     """Yield the words by which a rule names secrets that another does not: the patterns, and the least version."""
-    before, after = _reach(old), _reach(new)
+    before, after = reach(old), reach(new)
     if all(any(wide.covers(each) for wide in before) for each in after):
         return
     if not all(any(wide.covers(each) for wide in _joined(old.patterns)) for each in new.patterns):
@@ -116,7 +116,7 @@ def _released_beyond(old: ReleaseRule, new: ReleaseRule) -> Iterator[str]:
         yield "min_model_version"
 
 
-def _reach(rule: ReleaseRule) -> list[Pattern]:
+def reach(rule: ReleaseRule) -> list[Pattern]:
     """Return what a rule releases with its least version counted in, in as few patterns as it takes."""
     least = rule.limits.min_model_version
     if least is None:

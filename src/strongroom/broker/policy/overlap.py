@@ -17,9 +17,14 @@ _ZERO_UNLESS_NAMED: Final = ("mr_config_id", "mr_owner", "mr_owner_config")
 
 
 def for_gramine(rule: ReleaseRule) -> bool:
-    """Return whether Gramine's protocol can fulfil a rule: it names no secret and has no nonce, its key is bound."""
+    """Return whether clients of Gramine's protocol, who cannot ask by name, can get a secret by a rule."""
+    return rule.single is not None and fulfilled_by_gramine(rule)
+
+
+def fulfilled_by_gramine(rule: ReleaseRule) -> bool:
+    """Return whether evidence over Gramine's protocol can fulfil a rule: no nonce is answered, the key alone bound."""
     bindings = rule.policy.bindings
-    return rule.single is not None and not rule.require_fresh and (bindings is None or BindingKind.KEY in bindings)
+    return not rule.require_fresh and (bindings is None or BindingKind.KEY in bindings)
 
 
 def may_overlap(first: ReleaseRule, second: ReleaseRule) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 from strongroom.attestation import KssFields, Policy, TcbStatus, TrustDomain
 from strongroom.broker.names import Pattern
-from strongroom.broker.policy.overlap import signer_value
+from strongroom.broker.policy.overlap import for_gramine, fulfilled_by_gramine, may_overlap, signer_value
 from strongroom.broker.policy.words import DEFAULT_AGE_DAYS, IDENTITY_KINDS, LIMIT_WORDS, RELEASES, WORDS, value_of
 from strongroom.broker.release import NO_LIMITS, Limits, ReleaseRule, SignatureCheck
 from strongroom.gramine.ra_config import RaConfig, RaConfigEntry
@@ -148,11 +148,54 @@ def describe(rule: ReleaseRule) -> list[str]:
     if policy.accept_unknown:
         lines.append(f"careful: {', '.join(sorted(policy.accept_unknown))} may stay unknown, as tokens leave them")
     lines += _platform(policy)
+    lines += _limits(rule.limits)
     if rule.require_fresh:
         lines.append("needs evidence that answers a nonce, which Gramine's own protocol cannot give")
     if policy.bindings is not None:
         lines.append(f"needs evidence bound by {' or '.join(sorted(policy.bindings))}")
     return lines
+
+
+def _limits(limits: Limits) -> Iterator[str]:
+    if limits.max_leases is not None:
+        yield f"lends each secret to {limits.max_leases} replicas at a time"
+    if limits.lease_seconds != NO_LIMITS.lease_seconds:
+        yield f"lends for {limits.lease_seconds} seconds; a revocation takes so long at most where it cannot reach in"
+    if limits.until is not None:
+        yield f"counts before {limits.until:%Y-%m-%d %H:%M} UTC"
+    if limits.min_model_version is not None:
+        yield f"releases no version of a model below {limits.min_model_version}"
+
+
+def askers(rule: ReleaseRule, rules: Sequence[ReleaseRule]) -> Iterator[str]:
+    """Yield why clients of Gramine's protocol cannot use a rule, among those of its file; nothing if they can."""
+    if rule.single is None:
+        yield "only clients that ask by name (KBS) can use it: it releases several secrets"
+    elif not for_gramine(rule):
+        yield "only clients that answer a nonce (KBS) can use it"
+    else:
+        others = [each.name for each in rules if for_several(each) and may_overlap(rule, each)]
+        if others:
+            yield f"careful: a program that fulfils {others[0]!r} too gets nothing over Gramine's protocol"
+
+
+def for_several(rule: ReleaseRule) -> bool:
+    """Return whether Gramine's clients may fulfil a rule that releases more than they can name."""
+    return rule.single is None and fulfilled_by_gramine(rule)
+
+
+def clients(rules: Sequence[ReleaseRule]) -> list[str]:
+    """Return which rules which clients can use, in a sentence or two."""
+    named = {kind: [repr(rule.name) for rule in rules if for_gramine(rule) is kind] for kind in (True, False)}
+    if not rules:
+        return []
+    if not named[False]:
+        return ["clients of Gramine's protocol and of KBS can use every rule"]
+    usable = ", ".join(named[True]) or "none of the rules"
+    return [
+        f"clients of Gramine's protocol can use {usable}",
+        f"only KBS clients can use {', '.join(named[False])}",
+    ]
 
 
 def _not_covered(policy: Policy) -> Iterator[str]:
