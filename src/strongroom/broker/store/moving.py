@@ -12,7 +12,6 @@ from typing import Final
 from strongroom.broker.store import Store, Tx, copying, migrating
 from strongroom.broker.store.backup import check_target
 from strongroom.broker.store.copying import Content, Progress
-from strongroom.broker.store.sqlite import SqliteStore
 from strongroom.errors import Tampered
 
 NOT_MOVED: Final = frozenset(("batches", "brokers"))  # about processes, not about what they keep
@@ -36,8 +35,8 @@ class Moved:
     done_before: bool = False  # an earlier move had copied everything already
 
 
-def move(source: SqliteStore, target: Store, *, progress: Progress | None = None) -> Moved:
-    """Copy everything and close the source for decisions. A broker that still runs on it is refused its writes.
+def move(source: Store, target: Store, *, progress: Progress | None = None) -> Moved:
+    """Copy everything and close the source, an SQLite file, for decisions, also of a broker that still runs on it.
 
     Raises StoreNotEmpty, BackupOlder, BackupForked, MoveFailed or StoreUnavailable.
     """
