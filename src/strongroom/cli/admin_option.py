@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strongroom.cli.passphrase import passphrase_argument, with_passphrase
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def admin_arguments(parser: argparse.ArgumentParser, *, tenant: bool = False) ->
     parser.add_argument(
         "--identity", metavar="DIR", type=Path, help="who asks it: the folder with cert.pem and key.pem"
     )
+    passphrase_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     if tenant:
         parser.add_argument("--tenant", metavar="NAME", default="default", help="the tenant (default: default)")
@@ -50,7 +52,8 @@ def administration(args: argparse.Namespace) -> Desk:
         return RemoteAdministration.open(args.broker, args.identity)
     from strongroom.broker.admin.opening import open_desk
 
-    return open_desk(open_workspace(args))
+    owner = open_workspace(args)
+    return with_passphrase(args, lambda passphrase: open_desk(owner, passphrase=passphrase))
 
 
 def print_rows(

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from strongroom import bundles
+from strongroom.broker.keyring.opening import keep, secret_names, take_waiting
 from strongroom.bundles import BundleManifest
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
 from strongroom.pki import SslConfig, disk, ssl_cfg
@@ -60,7 +61,10 @@ def run(args: argparse.Namespace) -> int:
         if config is not None:
             bundles.seal_ssl_config(config, ssl_out, name=args.name, version=args.version, key=key, entropy=os.urandom)
         with withdrawn_on_failure(ssl_out if config is not None else None):
-            workspace.secrets.put(secret_name, key)
+            keep(workspace, secret_name, key)
+    waiting = take_waiting(workspace)
+    if waiting is not None:
+        sys.stderr.write(f"note: the key waits in keys/ until the broker opens its store: {waiting.sentence}\n")
     sealed_config = None if config is None else ssl_out
     tell = as_json if args.json else as_text
     sys.stdout.write(tell(args, manifest, secret_name, sealed_config))
@@ -69,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def refuse_second_time(workspace: Workspace, secret_name: str) -> None:
     """Raise `AlreadyThere` if this version was published from this workspace."""
-    if secret_name in workspace.secrets.names():
+    if secret_name in secret_names(workspace):
         fix = "Publish under the next version: a published version never changes."
         raise disk.AlreadyThere(f"{secret_name} was published from this workspace", fix=fix)
 

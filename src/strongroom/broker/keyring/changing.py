@@ -19,7 +19,7 @@ from strongroom.broker.keyring.opening import (
     stored_root,
     write_passphrase_root,
 )
-from strongroom.broker.keyring.passphrase_root import PassphraseNeeded, check_new
+from strongroom.broker.keyring.passphrase_root import NewPassphraseNeeded, check_new, protect
 from strongroom.broker.keyring.root_folder import FILE, NEXT, PASSPHRASE, RootFolder
 from strongroom.broker.keyring.root_key import (
     LocalRoot,
@@ -72,7 +72,7 @@ def _new_root(owner: Workspace, folder: RootFolder, old: RootKey, kind: str, pas
     if kind in {FILE_KIND, PASSPHRASE_KIND}:
         if kind == PASSPHRASE_KIND:
             if passphrase is None:
-                raise PassphraseNeeded("the new root key is to be under a passphrase")
+                raise NewPassphraseNeeded("the new root key is to be under a passphrase")
             check_new(passphrase)
         key = new_root_key()
         folder.begin_change(old.id, root_id(key))
@@ -94,7 +94,8 @@ def split_root(root: RootKey, *, threshold: int, count: int) -> tuple[Share, ...
     """Split the root key into recovery shares. Raises BadThreshold, and RootNotHere for one that cannot leave."""
     if not isinstance(root, LocalRoot):
         raise RootNotHere(f"the root key in the {root.description} cannot be split")
-    randomness = secrets.token_bytes(max(threshold - 1, 0) * len(root.key))
+    shares.check_threshold(threshold, count)
+    randomness = secrets.token_bytes((threshold - 1) * len(root.key))
     return shares.split(
         root.key, threshold=threshold, shares=count, root_id=root.id, set_id=secrets.token_bytes(8),
         randomness=randomness,
@@ -103,6 +104,8 @@ def split_root(root: RootKey, *, threshold: int, count: int) -> tuple[Share, ...
 
 def recover_root(owner: Workspace, given: Sequence[Share], *, passphrase: Secret | None = None) -> LocalRoot:
     """Write the root key of these shares into the folder `root/`, under a passphrase if one is given.
+
+    It takes the place of the same root key under a passphrase that was lost.
 
     Raises TooFewShares, SharesDoNotFit, RootDoesNotFit if it is not the store's, and AlreadyThere.
     """
@@ -115,12 +118,17 @@ def recover_root(owner: Workspace, given: Sequence[Share], *, passphrase: Secret
         raise RootDoesNotFit(f"the shares give root key {found}, the store is under {stored}")
     folder = RootFolder.of(owner.folder)
     with folder.locked():
-        present = [name for name, held in folder.files().items() if held == found]
-        if present:
-            raise disk.AlreadyThere(f"root key {found} is there already, in {folder.path / present[0]}")
-        if passphrase is None:
-            return file_root.write_file(folder.path / FILE, key)
-        return write_passphrase_root(folder.path / PASSPHRASE, key, passphrase)
+        held = {name for name, each in folder.files().items() if each == found}
+        if FILE in held:
+            raise disk.AlreadyThere(f"root key {found} is there already, in {folder.path / FILE}")
+        if passphrase is not None:
+            disk.replace_private(folder.path / PASSPHRASE, protect(key, passphrase).render())
+            return LocalRoot(key, f"file {folder.path / PASSPHRASE} under a passphrase")
+        root = file_root.write_file(folder.path / FILE, key)
+        if PASSPHRASE in held:  # whose passphrase is lost
+            (folder.path / PASSPHRASE).unlink()
+            disk.sync_folder(folder.path)
+        return root
 
 
 def write_shares(made: Sequence[Share], folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from strongroom.broker.keyring import file_root, kms_root, passphrase_root, rows
 from strongroom.broker.keyring.keyring import Keyring
-from strongroom.broker.keyring.passphrase_root import PassphraseNeeded
+from strongroom.broker.keyring.passphrase_root import NewPassphraseNeeded, PassphraseNeeded
 from strongroom.broker.keyring.root_folder import FILE, PASSPHRASE, RootFolder, read_passphrase_file
 from strongroom.broker.keyring.root_key import (
     LocalRoot,
@@ -141,7 +141,7 @@ def _under_passphrase(folder: RootFolder, passphrase: Secret | None) -> RootKey:
 def write_passphrase_root(path: Path, key: Secret, passphrase: Secret | None) -> LocalRoot:
     """Keep a root key in the new file `path` under a passphrase. Raises PassphraseNeeded, WeakPassphrase."""
     if passphrase is None:
-        raise PassphraseNeeded("the new root key is to be under a passphrase")
+        raise NewPassphraseNeeded("the new root key is to be under a passphrase")
     disk.write_secret(path, Secret(passphrase_root.protect(key, passphrase).render()))
     return LocalRoot(key, f"file {path} under a passphrase")
 

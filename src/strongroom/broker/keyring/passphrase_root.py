@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from strongroom.broker.keyring import envelope
 from strongroom.broker.keyring.root_key import ROOT_KEY_BYTES, LocalRoot, RootUnusable
-from strongroom.errors import Refused
+from strongroom.errors import BadInput, Refused
 from strongroom.secret import Secret
 from strongroom.wire import strict_json
 
@@ -45,6 +45,28 @@ class PassphraseNeeded(Refused):
 
     code = "SR-PASSPHRASE-NEEDED"
     fix = "Give --passphrase-file FILE (0600), or run the command on a terminal."
+    new = False  # whether it is the passphrase of a key that is to be made
+
+
+class NewPassphraseNeeded(PassphraseNeeded):
+    """A new root key is to be under a passphrase, and none was given."""
+
+    code = "SR-PASSPHRASE-NEW"
+    new = True
+
+
+class PassphraseBeside(Refused):
+    """The file of a passphrase, or recovery shares, would lie beside what they open, and be copied with it."""
+
+    code = "SR-PASSPHRASE-BESIDE"
+    fix = "Keep it outside of the workspace, best on another medium."
+
+
+class PassphrasesDiffer(BadInput):
+    """A new passphrase was not typed the same way twice."""
+
+    code = "SR-PASSPHRASES-DIFFER"
+    fix = "Run the command again."
 
 
 class WeakPassphrase(Refused):

@@ -103,12 +103,17 @@ class Share:
         return share
 
 
+def check_threshold(threshold: int, shares: int) -> None:
+    """Raise `BadThreshold` unless so many shares can have this threshold."""
+    if not 2 <= threshold <= shares <= MAX_SHARES:
+        raise BadThreshold(f"a threshold of {threshold} does not go with {shares} shares")
+
+
 def split(
     secret: Secret, *, threshold: int, shares: int, root_id: str, set_id: bytes, randomness: bytes
 ) -> tuple[Share, ...]:
     """Split `secret`; `set_id` is 8 random bytes, `randomness` (threshold - 1) x len(secret). Raises BadThreshold."""
-    if not 2 <= threshold <= shares <= MAX_SHARES:
-        raise BadThreshold(f"a threshold of {threshold} does not go with {shares} shares")
+    check_threshold(threshold, shares)
     size = len(secret)
     if not 1 <= size <= MAX_SECRET_BYTES or len(randomness) != (threshold - 1) * size or len(set_id) != 8:
         raise ValueError("the sizes of secret, randomness and set do not fit together")
