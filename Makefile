@@ -3,7 +3,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: conformance help setup setup-all demo test lint bench bench-serving fuzz soak docs clean
+.PHONY: chaos conformance help setup setup-all demo test lint bench bench-serving fuzz soak docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench-serving  the model server beside its peers, about 15 minutes; OPTIONS='--quick --only tiny,json'"
 	@echo "make fuzz   mutate evidence against a second verifier, and fuzz every parser; SECONDS=N for each part"
 	@echo "make soak   serve for ten minutes under callers, reloads and kills; SECONDS=N for another time"
+	@echo "make chaos  three brokers on one PostgreSQL under load and faults, and a proof of what held; SECONDS=N SEED=N"
 	@echo "make conformance  replay TensorFlow Serving's cases on both front ends; CASES=FILE TESTDATA=FOLDER for others"
 	@echo "make docs   regenerate docs/errors.md"
 	@echo "make clean  remove what the other targets made"
@@ -50,6 +51,9 @@ fuzz: setup-all
 
 soak: setup-all
 	$(PY) tools/soak/soak.py --seconds $(or $(SECONDS),600)
+
+chaos: setup-all
+	$(PY) tools/chaos/chaos.py --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 conformance: setup-all
 	$(PY) tools/conformance/conformance.py $(CASES) $(if $(TESTDATA),--testdata $(TESTDATA))

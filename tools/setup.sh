@@ -67,6 +67,33 @@ else
         || say "sudo apt-get install gcc libc6-dev libnghttp2-dev python3-dev, then make clean, would make the front end faster"
 fi
 
+# What the broker's tests run against: a database server, a PKCS#11 token, a browser; they skip without. Debian's package
+# would make a database and start a server on this machine: it is kept from both, and nothing else about it is changed.
+have_postgres() { command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; }
+have_softhsm() { command -v softhsm2-util >/dev/null 2>&1; }
+have_chromium() { command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1; }
+install_postgres() (
+    apt_install postgresql-common
+    policy=/usr/sbin/policy-rc.d
+    no_cluster=/etc/postgresql-common/createcluster.d/strongroom.conf
+    [ -e "$policy" ] || { made=$policy; printf '#!/bin/sh\nexit 101\n' > "$policy"; chmod 755 "$policy"; }
+    # shellcheck disable=SC2064  # the names as they are now
+    trap "rm -f '$no_cluster' '${made:-}'" EXIT
+    trap 'exit 1' HUP INT TERM
+    mkdir -p "$(dirname "$no_cluster")"
+    echo 'create_main_cluster = false' > "$no_cluster"
+    apt_install postgresql
+)
+if [ "$kind" = all ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        have_postgres || install_postgres || say "without PostgreSQL the tests of a shared store will skip"
+        have_softhsm || (apt_install softhsm2) || say "without SoftHSM the tests of a root key in a token will skip"
+        have_chromium || (apt_install chromium) || say "without Chromium the tests of the console's pages will skip"
+    elif ! have_postgres || ! have_softhsm || ! have_chromium; then
+        say "some of the broker's tests will skip; sudo apt-get install postgresql softhsm2 chromium makes them run"
+    fi
+fi
+
 uv=$(command -v uv || true)
 if [ -z "$uv" ]; then
     if [ ! -x .tools/bin/uv ]; then

@@ -21,6 +21,7 @@ PURE_MODULES_ABOVE = (
     "broker/release.py",
     "broker/policy/measurement_file.py",
     *(f"broker/policy/{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "words")),
+    *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),
     "bundles/manifest.py",
     *(
         f"collateral/{name}.py"
