@@ -93,6 +93,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("sim collateral", "sim_collateral", "write the simulated platform's root and fresh collateral"),
             Verb("sim attestation-service", "sim_attestation_service", "run a local double of MAA and Trust Authority"),
             Verb("serve", "serve", "serve models over TensorFlow Serving's gRPC and REST, with TLS"),
+            Verb("kbs get", "kbs_get", "take one secret from a key broker (KBS), proving what runs here"),
         ),
     ),
     (

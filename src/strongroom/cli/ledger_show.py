@@ -1,6 +1,7 @@
 """Print the broker's decisions with their reasons: rule, observed, expected, fix.
 
-The id of a line is the one in the broker's log. Platforms are shown by a keyed hash, secrets by their names.
+The id of a line is the one in the broker's log. Platforms are shown by a keyed hash, secrets by their names. What is
+shown is not judged here: strongroom ledger verify does that.
 """
 
 from __future__ import annotations
@@ -8,49 +9,105 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from strongroom.cli.workspace_option import open_workspace, positive, workspace_argument
+from strongroom.cli.ledger_place import Place, open_place, place_arguments
+from strongroom.cli.workspace_option import positive
 
 ENCLAVE = ("mr_enclave", "mr_signer", "isv_prod_id", "isv_svn")
 TRUST_DOMAIN = ("mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id")
+FOLLOW_S: Final = 1.0
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_OWN: Final = frozenset(("seq", "time", "prev", "kind", "salt"))
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    workspace_argument(parser)
-    parser.add_argument("--file", type=Path, metavar="FILE", help="the ledger (default: the workspace's)")
+    place_arguments(parser)
     parser.add_argument("--last", type=positive, metavar="N", help="print the last N entries only")
+    parser.add_argument("--since", type=since, metavar="TIME", help="from then on: 2026-03-04T05:06, 90m, 7d")
+    parser.add_argument("--tenant", metavar="NAME", help="entries of this tenant only")
+    parser.add_argument(
+        "--kind", metavar="KIND", action="append", default=[], help="entries of this kind only: admin, root"
+    )
+    parser.add_argument("--denied", action="store_true", help="denials only")
+    parser.add_argument("--follow", action="store_true", help="go on printing what comes, until interrupted")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, as it is in the ledger")
+
+
+def since(text: str) -> str:
+    """Read a time or an age from the command line; return it as the ledger writes times."""
+    from strongroom.broker.ledger.chain import timestamp
+
+    if text[-1:] in _UNITS and text[:-1].isdecimal() and len(text) < 9:
+        return timestamp(datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])}))
+    at = datetime.fromisoformat(text)
+    return timestamp(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the entries."""
-    from strongroom.broker.ledger import file as ledger
-
-    path = args.file or open_workspace(args).ledger_path
-    if not path.exists():
-        sys.stderr.write(f"{path} is not there yet: the broker made no decision\n")
+    with open_place(args) as place:
+        if not place.exists:
+            sys.stderr.write(f"{place.name} is not there yet: the broker made no decision\n")
+            return 0
+        after = _print(place, args, -1)
+        while args.follow:
+            sys.stdout.flush()
+            time.sleep(FOLLOW_S)
+            after = _print(place, args, after)
         return 0
-    found: Iterable[dict[str, Any]] = ledger.entries(path)
-    for entry in deque(found, args.last) if args.last else found:
+
+
+def _print(place: Place, args: argparse.Namespace, after: int) -> int:
+    """Print what stands behind line `after`; return the number of the last line that was looked at."""
+    last = [after]
+    wanted = (entry for entry in _entries(place, last) if _wanted(entry, args))
+    for entry in deque(wanted, args.last) if args.last and after < 0 else wanted:
         sys.stdout.write(json.dumps(entry) + "\n" if args.json else "\n".join(lines_of(entry)) + "\n")
-    return 0
+    return last[0]
+
+
+def _entries(place: Place, last: list[int]) -> Iterator[dict[str, Any]]:
+    from strongroom.broker.ledger import chain
+
+    for seq, line in place.lines(last[0]):
+        last[0] = seq
+        yield chain.read_line(line, seq=seq)
+
+
+def _wanted(entry: Mapping[str, Any], args: argparse.Namespace) -> bool:
+    return (
+        (not args.kind or entry["kind"] in args.kind)
+        and (not args.denied or entry.get("decision") == "denied")
+        and (args.since is None or str(entry["time"]) >= args.since)
+        and (args.tenant is None or _tenant(entry) == args.tenant)
+    )
+
+
+def _tenant(entry: Mapping[str, Any]) -> object:
+    """Return whose an entry is; decisions from before there were tenants are the first one's."""
+    return entry.get("tenant", "default" if entry["kind"] == "decision" else None)
 
 
 def lines_of(entry: dict[str, Any]) -> Iterator[str]:
     """Yield an entry as a person reads it. Entries are shown as they are, even if somebody changed them."""
     head = f"{entry['seq']:>6}  {_word(entry['time'])}"
+    if entry["kind"] == "root":
+        yield f"{head}  root  over {_word(entry.get('size'))} lines, signed"
+        return
     if entry["kind"] != "decision":
-        details = {name: value for name, value in entry.items() if name not in {"seq", "time", "prev", "kind", "salt"}}
+        details = {name: value for name, value in entry.items() if name not in _OWN}
         yield f"{head}  {_word(entry['kind'])}  {json.dumps(details)}"
         return
     what = f" {_word(entry.get('secret'))} by rule {json.dumps(entry.get('rule'))}" if entry.get("secret") else ""
     decision, peer, case = (_word(entry.get(name)) for name in ("decision", "peer", "id"))
-    yield f"{head}  {decision.upper()}{what} to {peer} [{case}]"
+    tenant = f" of {_word(entry['tenant'])}" if entry.get("tenant", "default") != "default" else ""
+    yield f"{head}  {decision.upper()}{what}{tenant} to {peer} [{case}]"
     evidence = entry.get("evidence")
     if isinstance(evidence, dict):
         program = ENCLAVE if "mr_enclave" in evidence or "mr_td" not in evidence else TRUST_DOMAIN

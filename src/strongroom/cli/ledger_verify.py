@@ -1,7 +1,8 @@
-"""Check that no line of the ledger was removed, moved or changed, and print its head.
+"""Check the whole ledger: chain, end, signed roots; or a copy of it, or a proof about one line.
 
-Lines cut off the end are noticed by the head file beside the ledger. Whoever can rewrite both can rewrite history: keep
-the printed head elsewhere from time to time, and give it with --head later.
+Whoever holds the broker's store and root key can rewrite history up to what somebody else remembers: keep a checkpoint
+elsewhere (strongroom ledger witness) and give it with --checkpoint later. An outsider checks a proof with
+--proof FILE --key PUBLIC, and needs nothing else.
 """
 
 from __future__ import annotations
@@ -10,31 +11,150 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from strongroom.cli.workspace_option import open_workspace, workspace_argument
+from strongroom.cli.ledger_place import Place, key_argument, open_place, place_arguments, read_keys, read_seen
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    from strongroom.broker.ledger.audit import Verified
+    from strongroom.broker.ledger.chain import Head
+    from strongroom.broker.ledger.checkpoint import SignedCheckpoint
+    from strongroom.broker.store import Store
+    from strongroom.workspace import Workspace
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    workspace_argument(parser)
-    parser.add_argument("--file", type=Path, metavar="FILE", help="the ledger (default: the workspace's)")
+    place_arguments(parser)
+    key_argument(parser, about="the ledger's public key (default: the key in the workspace's store)")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", action="append", default=[],
+        help="a checkpoint seen earlier, which the ledger has to contain",
+    )  # fmt: skip
+    parser.add_argument("--other", type=Path, metavar="FILE", help="a second copy: say where the copies part")
+    parser.add_argument("--proof", type=Path, metavar="FILE", help="check this proof about one line, offline")
     parser.add_argument("--head", metavar="SEQ:HASH", help="a head printed earlier, which the ledger has to contain")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Walk the chain; return 0 if it is whole. Raises LedgerBroken or LedgerTorn."""
-    from strongroom.broker.ledger import file as ledger
+    """Return 0 if everything holds. Raises the fault of the first thing that does not."""
+    if args.proof is not None:
+        return _run_proof(args)
     from strongroom.broker.ledger.chain import Head
 
-    path = args.file or open_workspace(args).ledger_path
     remembered = Head.from_text(remembered_text(args.head)) if args.head else None
-    head = ledger.verify(path, remembered=remembered)
+    keys, seen = read_keys(args), read_seen(args.checkpoint)
+    _check_signed(seen, keys)
+    with open_place(args) as place:
+        found = _verify(place, keys, seen, remembered)
+        shared = _compare(place, args.other, keys) if args.other else None
     if args.json:
-        sys.stdout.write(json.dumps({"ledger": str(path), "lines": head.seq + 1, "head": f"{head.seq}:{head.digest}"}))
-        sys.stdout.write("\n")
+        sys.stdout.write(json.dumps(_as_object(place, found, shared)) + "\n")
+    else:
+        _print(place, found, shared)
+    return 0
+
+
+def _verify(
+    place: Place, keys: list[Ed25519PublicKey], seen: list[SignedCheckpoint], remembered: Head | None
+) -> Verified:
+    from strongroom.broker.ledger import file
+    from strongroom.broker.ledger.reading import verify_store
+
+    points = [each.checkpoint for each in seen]
+    if place.store is None or place.owner is None:
+        return file.verify(place.file, remembered=remembered, keys=keys, checkpoints=points)
+    signer = None
+    if not keys:
+        signer = _signer(place.owner, place.store)
+        seen = seen + read_seen(_beside(place.owner))
+        _check_signed(seen, [signer.public_key()])
+        points = [each.checkpoint for each in seen]
+    heads = [remembered] if remembered else []
+    return verify_store(place.store, signer=signer, keys=keys, checkpoints=points, remembered=heads)
+
+
+def _signer(owner: Workspace, store: Store) -> Ed25519PrivateKey:
+    from strongroom.broker.keyring.opening import open_keyring
+
+    keyring = open_keyring(owner, store=store)
+    try:
+        return keyring.signing_key()
+    finally:
+        keyring.close()
+
+
+def _beside(owner: Workspace) -> list[Path]:
+    """Return the file that remembers the newest signed root beside a local store, if it is there."""
+    from strongroom.broker.keyring.opening import store_location
+    from strongroom.broker.ledger.rollback import head_file_beside
+
+    location = store_location(owner)
+    path = head_file_beside(location) if isinstance(location, Path) else None
+    return [path] if path is not None and path.exists() else []
+
+
+def _check_signed(seen: list[SignedCheckpoint], keys: list[Ed25519PublicKey]) -> None:
+    from strongroom.broker.ledger.faults import CheckpointBad
+
+    for each in seen:
+        if keys and not any(each.is_signed_by(key) for key in keys):
+            raise CheckpointBad("the checkpoint is not signed by this ledger's key")
+
+
+def _compare(place: Place, other: Path, keys: list[Ed25519PublicKey]) -> int:
+    from strongroom.broker.ledger import file
+    from strongroom.broker.ledger.audit import audit, check_same
+
+    shared = check_same((line for _, line in place.lines()), file.lines(other))
+    audit(file.lines(other), keys=keys)
+    return shared
+
+
+def _as_object(place: Place, found: Verified, shared: int | None) -> dict[str, object]:
+    return {
+        "ledger": place.name,
+        "lines": found.size,
+        "head": f"{found.head.seq}:{found.head.digest}",
+        "root": found.root.hex(),
+        "signed_roots": found.roots,
+        "signatures_checked": found.checked,
+        "last_signed": found.last and found.last.to_text(),
+        "shared_lines": shared,
+    }
+
+
+def _print(place: Place, found: Verified, shared: int | None) -> None:
+    sys.stdout.write(f"{place.name}: {found.size} lines, whole\nhead {found.head.seq}:{found.head.digest}\n")
+    sys.stdout.write(f"root {found.root.hex()}\n")
+    if found.last is not None:
+        held = "their signatures hold" if found.checked else "signatures NOT checked, give --key"
+        sys.stdout.write(f"signed roots: {found.roots}, {held}; the last over {found.last.checkpoint}\n")
+    if shared is not None:
+        sys.stdout.write(f"the other copy shares {shared} lines; neither contradicts the other\n")
+
+
+def _run_proof(args: argparse.Namespace) -> int:
+    from strongroom.broker.ledger.proofs import MAX_PROOF_BYTES, LedgerProof, verify_proof
+    from strongroom.cli.frame import Misuse
+    from strongroom.cli.ledger_show import lines_of
+    from strongroom.pki import disk
+
+    if not args.key or len(args.checkpoint) > 1:
+        raise Misuse("a proof is checked with --key, and with at most one --checkpoint", fix="Give the public key.")
+    proof = LedgerProof.from_json(disk.read_bounded(args.proof, limit=MAX_PROOF_BYTES))
+    seen = read_seen(args.checkpoint)
+    keys = read_keys(args)
+    _check_signed(seen, keys)
+    entry = verify_proof(proof, keys, seen=seen[0] if seen else None)
+    if args.json:
+        sys.stdout.write(json.dumps({"entry": entry, "checkpoint": proof.checkpoint.to_text()}) + "\n")
         return 0
-    sys.stdout.write(f"{path}: {head.seq + 1} lines, whole\nhead {head.seq}:{head.digest}\n")
+    sys.stdout.write(f"line {proof.seq} is in the ledger of {proof.checkpoint.checkpoint}\n")
+    sys.stdout.write("\n".join(lines_of(entry)) + "\n")
     return 0
 
 

@@ -138,7 +138,8 @@ class _Audit:
             raise LedgerTruncated(f"the ledger ends at line {self._head.seq}, but line {written} was written")
         if self._wanted:
             raise LedgerTruncated(
-                f"the ledger ends at line {self._head.seq}, but {self._wanted[0].size} lines were there before"
+                f"the ledger ends at line {self._head.seq}, but {self._wanted[0].size} lines were there before: "
+                "lines were cut off, or an older copy was put back"
             )
         if self._kept is not None and (more := next(self._kept, None)) is not None:
             raise RootChanged(f"the table holds a root over {more.checkpoint.size} lines that no line speaks of")

@@ -19,7 +19,7 @@ from strongroom.broker.ledger import chain
 from strongroom.broker.ledger.audit import Verified, audit
 from strongroom.broker.ledger.chain import Head
 from strongroom.broker.ledger.checkpoint import Checkpoint
-from strongroom.broker.ledger.faults import HeadChanged, LedgerBroken
+from strongroom.broker.ledger.faults import HeadChanged, LedgerBroken, RootChanged
 from strongroom.errors import Tampered, Unreachable
 
 HEAD_SUFFIX: Final = ".head"
@@ -73,6 +73,8 @@ def verify(
     known = remembered or (None if checkpoints else _remembered(path, size))
     whole, torn = _split(path)
     found = audit(_lines(path, whole), keys=keys, checkpoints=checkpoints, remembered=[known] if known else [])
+    if not found.roots and not _is_old(path):
+        raise RootChanged(f"{path} holds no signed root, though a broker signs the first at once")
     if torn:
         raise LedgerTorn(f"{path}: {torn} bytes of an incomplete line stand behind line {found.head.seq}")
     return found
