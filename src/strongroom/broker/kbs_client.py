@@ -202,6 +202,7 @@ class _Channel:
             if not piece:
                 break
             pieces.append(piece)
+        response.close()  # all of it was read, which http.client does not notice by itself
         return b"".join(pieces)
 
     def _keep_cookie(self, response: http.client.HTTPResponse) -> None:

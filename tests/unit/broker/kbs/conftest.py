@@ -28,7 +28,6 @@ from strongroom.attestation import INTEL, Anchor
 from strongroom.broker.kbs_client import obtain
 from strongroom.broker.kbs_http import kbs_application
 from strongroom.broker.kbs_service import KbsService
-from strongroom.broker.kbs_sessions import deployment_of
 from strongroom.broker.keyring.keyring import Keyring
 from strongroom.broker.keyring.root_key import LocalRoot, new_root_key
 from strongroom.broker.ledger.ledger import Ledger
@@ -167,13 +166,18 @@ def kbs_with(tmp_path, owner, world, collateral, caplog):
             service.begin()
             stack.callback(service.close)
             spki = spki_of(identity.certificate_pem)
-            kbs = KbsService(
-                store=store, service=service, token_key=keyring.token_key(), kbs_spki=spki,
-                deployment=deployment or deployment_of(store),
-            )  # fmt: skip
+            kbs = KbsService.of(service, keyring, certificate_pem=identity.certificate_pem, deployment=deployment)
             stack.callback(kbs.close)
             broker = KbsBroker(
-                store, ledger, keyring, service, kbs, authority.certificate_pem, spki, folder / "policy.toml", clock=clock
+                store,
+                ledger,
+                keyring,
+                service,
+                kbs,
+                authority.certificate_pem,
+                spki,
+                folder / "policy.toml",
+                clock=clock,
             )
             broker.port = stack.enter_context(served(kbs_application(kbs), identity))
             yield broker
@@ -221,7 +225,9 @@ class StockClient:
         context = ssl.create_default_context(cadata=ca_pem.decode())
         self.jar = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(rfc2965=False))
         handlers = [urllib.request.HTTPSHandler(context=context)]
-        self.opener = urllib.request.build_opener(*handlers, *([urllib.request.HTTPCookieProcessor(self.jar)] if jar else []))
+        self.opener = urllib.request.build_opener(
+            *handlers, *([urllib.request.HTTPCookieProcessor(self.jar)] if jar else [])
+        )
         self.url, self.quote, self.tee = url, quote, tee
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.seen = []

@@ -18,7 +18,7 @@ def test_a_stock_client_gets_its_key_with_a_cold_get_a_handshake_and_a_second_ge
         ("GET", 401), ("POST", 200), ("POST", 200), ("GET", 200)
     ]  # fmt: skip
     decision = kbs.decisions()[-1]
-    assert (decision["protocol"], decision["outcome"]) == ("kbs", "granted")
+    assert (decision["protocol"], decision["decision"]) == ("kbs", "granted")
 
 
 def test_our_client_gets_the_key_and_a_lease(kbs, replica):
