@@ -33,12 +33,13 @@ def take_in(store: Store, signer: Ed25519PrivateKey, path: Path) -> int:
     the fault of a file that does not hold, LedgerInUse while an old broker writes to it, or OSError.
     """
     if not path.exists():
+        _set_aside(file.head_path(path))  # left behind where a start was interrupted
         return 0
     with file.only_writer(path):
         head = file.verify(path).head
         taken = store.write(lambda tx: _take(tx, Seal(signer), path, head))
+        _set_aside(path)  # first: without its head it would not be trusted any more
         _set_aside(file.head_path(path))
-        _set_aside(path)
     return taken
 
 
