@@ -44,6 +44,7 @@ class LeaseView:
     status: Badge
     state: Badge
     live: bool
+    over: bool  # it ended as leases do; one that was lost is not over for its owner
     granted: Moment
     renewed: Moment
     expires: Moment
@@ -67,6 +68,7 @@ class ReplicaView:
     since: Moment
     expires: Moment
     leases: int
+    over: bool
     reason: DecisionView | None  # its last denial, if that came after its last grant
 
 
@@ -88,6 +90,7 @@ def lease(fact: LeaseFact, now_ms: int) -> LeaseView:
         status=status_badge(fact.tcb_status or "unknown"),
         state=lease_state(fact, now_ms),
         live=live,
+        over=_is_over(fact, now_ms),
         granted=moment(fact.granted_ms, now_ms),
         renewed=moment(fact.renewed_ms, now_ms),
         expires=moment(fact.expires_ms, now_ms),
@@ -99,6 +102,10 @@ def lease(fact: LeaseFact, now_ms: int) -> LeaseView:
 def is_live(fact: LeaseFact, now_ms: int) -> bool:
     """Return whether the lease counts now."""
     return fact.state == LIVE and fact.expires_ms > now_ms
+
+
+def _is_over(fact: LeaseFact, now_ms: int) -> bool:
+    return lease_state(fact, now_ms).tone is Tone.QUIET
 
 
 def lease_state(fact: LeaseFact, now_ms: int) -> Badge:
@@ -128,7 +135,8 @@ def _replica(held: list[LeaseFact], denials: Sequence[DecisionView], now_ms: int
     model = next((each.secret for each in held if each.secret.startswith("model/")), newest.secret)
     name, version = _model(model)
     renewed = moment(max(each.renewed_ms for each in held), now_ms)
-    last = next((each for each in denials if each.peer == newest.peer and each.when.iso > renewed.iso), None)
+    host = _host(newest.peer)
+    last = next((each for each in denials if _host(each.peer) == host and each.when.iso > renewed.iso), None)
     return ReplicaView(
         holder=newest.holder,
         peer=newest.peer,
@@ -142,8 +150,14 @@ def _replica(held: list[LeaseFact], denials: Sequence[DecisionView], now_ms: int
         since=moment(min(each.granted_ms for each in held), now_ms),
         expires=moment(newest.expires_ms, now_ms),
         leases=sum(is_live(each, now_ms) for each in held),
+        over=_is_over(newest, now_ms),
         reason=last,
     )
+
+
+def _host(peer: str) -> str:
+    """Return a peer's address without its port, which is another one for each connection."""
+    return peer.rpartition(":")[0] or peer
 
 
 def _model(secret: str) -> tuple[str, str]:

@@ -1,0 +1,82 @@
+"""Draw docs/console-*.png: the console of a demo broker in headless Chromium. Owners and addresses are made up;
+quotes, verdicts, decisions, leases and ledger are real, made by the service itself (tools/console_scene.py)."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from playwright.sync_api import Page, sync_playwright
+
+import console_scene
+
+DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
+WIDE: Final = {"width": 1280, "height": 860}
+NARROW: Final = {"width": 390, "height": 844}
+ARGUMENTS: Final = [
+    "--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+    "--force-color-profile=srgb",
+]  # fmt: skip
+SHOWN: Final = (
+    ("overview", "", "light", WIDE), ("overview-dark", "", "dark", WIDE), ("replicas", "replicas", "light", WIDE),
+    ("decisions", "decisions", "light", WIDE), ("denial", "denial", "light", WIDE), ("models", "models", "light", WIDE),
+    ("leases", "leases", "light", WIDE), ("policy", "policy", "light", WIDE), ("ledger", "ledger", "light", WIDE),
+    ("collateral", "collateral", "light", WIDE), ("people", "people", "light", WIDE),
+    ("narrow", "", "light", NARROW), ("login", "login", "light", WIDE),
+)  # fmt: skip
+
+
+def main() -> int:
+    """Draw all, or those that are named; the first argument may be a folder to draw into."""
+    named = sys.argv[1:]
+    folder = Path(named.pop(0)) if named and Path(named[0]).is_dir() else DOCS
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser_path is None:
+        sys.stderr.write("there is no Chromium: apt-get install chromium\n")
+        return 1
+    with tempfile.TemporaryDirectory(prefix="strongroom-") as place:
+        scene = console_scene.a_day(Path(place) / "workspace")
+        with scene.served() as url, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
+            for name, page_name, scheme, size in SHOWN:
+                if named and name not in named:
+                    continue
+                context = browser.new_context(
+                    ignore_https_errors=True, color_scheme=scheme, viewport=size, device_scale_factor=1
+                )  # fmt: skip
+                page = context.new_page()
+                draw(page, scene, url, page_name)
+                page.screenshot(path=folder / f"console-{name}.png", full_page=name != "narrow")
+                context.close()
+            browser.close()
+        scene.close()
+    return 0
+
+
+def draw(page: Page, scene: Any, url: str, name: str) -> None:
+    """Bring one page before the camera."""
+    page.goto(f"{url}/login")
+    if name == "login":
+        return
+    page.fill("#code", scene.login_code())
+    page.click("button.primary")
+    page.wait_for_selector("h1")
+    if name == "denial":
+        page.goto(f"{url}/decisions?outcome=denied&code=POLICY_TCB_STATUS")
+        page.click("td.why a")
+    elif name:
+        page.goto(f"{url}/{name}")
+    if name == "ledger":
+        page.click("#verify")
+        page.wait_for_selector(".check.good")
+    if page.locator("main[data-live]").count():
+        page.locator("[data-live-state]").wait_for(state="visible")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
