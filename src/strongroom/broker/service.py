@@ -87,6 +87,7 @@ class ReleaseService:
         self._rollback = rollback or RollbackGuard(store)
         self._recorder = recorder
         self._judge = judge
+        self._guard = guard
         self._admission = Admission(keyring, ledger, self._rollback, guard=guard, broker=broker)
         self._gate = DenialGate(self._write_flood)
 
@@ -100,6 +101,11 @@ class ReleaseService:
         for tenant in sorted(self._policies.tenants()):
             self._check_secrets(tenant, self._policy(tenant))
             self._note(self._policies.in_force(tenant))
+
+    def check_clock(self) -> None:
+        """Raise ClockUntrusted while the clock keeps every release back."""
+        if self._guard is not None:
+            self._guard.check()
 
     def close(self) -> None:
         """Write down what was counted of a flood of denials."""

@@ -1,6 +1,7 @@
-"""Put a broker together: from a workspace, or from the loose files that users of Gramine's key server have.
+"""Read what a broker is put together from: a workspace, or the loose files that users of Gramine's key server have.
 
-World: the files named. Each takes the place of the workspace's; with a policy among them no workspace is needed.
+World: the files named. Each takes the place of the workspace's; with a policy among them no workspace is needed. The
+store is not opened here: `opening` does that.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from strongroom.attestation import INTEL, Anchor, Collateral, Quote, fmspc_of
 from strongroom.attestation.collateral import MAX_COLLATERAL_FILE_BYTES
-from strongroom.broker.policy.watched import PolicyStore
+from strongroom.broker.keyring.opening import store_location
+from strongroom.broker.operations.collateral import CollateralPlace
+from strongroom.broker.policy.watched import WatchedPolicy, parse_policy
+from strongroom.broker.store import Tx
 from strongroom.collateral import CollateralSource, CollateralUnavailable, Folder, open_sources
 from strongroom.collateral.settings import parse as parse_collateral_settings
 from strongroom.errors import BadInput
@@ -21,18 +25,13 @@ from strongroom.pki import disk
 from strongroom.sealing import check_wrap_key, read_wrap_key
 from strongroom.secret import Secret
 from strongroom.workspace import UnknownSecret, Workspace
+from strongroom.workspace.settings import BrokerSettings
 
 MAX_PEM_BYTES: Final = 256 * 1024
 MAX_ANCHOR_BYTES: Final = 64 * 1024
 ANCHOR_SUFFIXES: Final = (".der", ".pem", ".crt", ".cer")
-LEDGER_NAME: Final = "ledger.jsonl"
-
-
-class SecretSource(Protocol):
-    """Where secrets are kept by name."""
-
-    def get(self, name: str) -> Secret:
-        """Return a copy of the secret that the caller may wipe; raise a StrongroomError if there is none."""
+OLD_LEDGER: Final = "ledger.jsonl"  # of earlier releases: taken into the store
+STORE_NAME: Final = "broker.db"
 
 
 class BrokerSetupIncomplete(BadInput):
@@ -59,25 +58,29 @@ class BrokerFiles:
     private_key: Path | None = None
     anchors: Path | None = None
     collateral: Path | None = None
-    ledger: Path | None = None
+    store: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSetup:
-    """Everything that a broker is made of, read and checked; the ledger is not opened yet."""
+    """Everything that a broker is made of, read and checked; the store is not opened yet."""
 
-    policies: PolicyStore
+    owner: Workspace | None  # None: made from loose files
+    settings: BrokerSettings
+    state_folder: Path  # where a local store, the root key's folder and an old ledger lie
+    store: str | Path
+    policy: WatchedPolicy
     source: CollateralSource
+    collateral: CollateralPlace  # where what `source` gives can be looked at
     anchors: tuple[Anchor, ...]
-    secrets: SecretSource
-    ledger: Path
+    key_file: KeyFile | None  # the one secret of a broker without a keyring
     certificate_pem: bytes
     key_pem: Secret
 
     @property
-    def seen_numbers(self) -> Path:
-        """Where the highest evaluation numbers seen are kept: beside the ledger, like its head."""
-        return self.ledger.with_name(f"{self.ledger.name}.seen")
+    def old_ledger(self) -> Path:
+        """Where an earlier release kept the ledger, and beside it what it had seen."""
+        return self.state_folder / OLD_LEDGER
 
 
 class KeyFile:
@@ -87,13 +90,21 @@ class KeyFile:
         self._path = path
         self._name = name
 
-    def get(self, name: str) -> Secret:
+    def get(self, tenant: str, name: str) -> Secret:  # noqa: ARG002  # one file has one tenant
         """Return the key if `name` is what the policy released when the broker started."""
         if name != self._name:
             raise UnknownSecret(f"{self._path} is {self._name}, not {name}", fix="Start the broker again.")
         key = read_wrap_key(self._path)
         check_wrap_key(key)
         return key
+
+    def find(self, tx: Tx, tenant: str, name: str) -> Secret:  # noqa: ARG002  # it is not in the store
+        """Return the same: what is in a file needs no transaction."""
+        return self.get(tenant, name)
+
+    def take_over(self, name: str) -> bool:  # noqa: ARG002  # as above
+        """Return that nothing was taken: the file stays where its owner put it."""
+        return False
 
 
 class CollateralFile:
@@ -121,15 +132,19 @@ def assemble(files: BrokerFiles, *, workspace: Path, now: datetime) -> BrokerSet
 
 
 def _from_workspace(files: BrokerFiles, owner: Workspace, now: datetime) -> BrokerSetup:
-    policies = PolicyStore(owner.policy_path)
+    watched = WatchedPolicy(owner.policy_path)
     certificate_pem, key_pem = _identity(files) or _issued(owner, now)
     anchors = (INTEL, *read_anchors(files.anchors or owner.anchors_folder))
     return BrokerSetup(
-        policies=policies,
+        owner=owner,
+        settings=owner.settings.broker,
+        state_folder=owner.folder,
+        store=files.store or store_location(owner),
+        policy=watched,
         source=_source(files.collateral) if files.collateral else _workspace_source(owner, anchors),
+        collateral=_place(owner, files.collateral),
         anchors=anchors,
-        secrets=_key_file(files.key_file, policies) if files.key_file else owner.secrets,
-        ledger=files.ledger or owner.ledger_path,
+        key_file=_key_file(files.key_file, watched) if files.key_file else None,
         certificate_pem=certificate_pem,
         key_pem=key_pem,
     )
@@ -139,13 +154,19 @@ def _from_files(files: BrokerFiles) -> BrokerSetup:
     identity = _identity(files)
     if files.policy is None or files.key_file is None or identity is None:
         raise BrokerSetupIncomplete("--policy alone does not make a broker")
-    policies = PolicyStore(files.policy)
+    watched = WatchedPolicy(files.policy)
+    folder = (files.store or files.policy).parent
+    collateral = files.collateral or files.policy.parent / "collateral"
     return BrokerSetup(
-        policies=policies,
-        source=_source(files.collateral or files.policy.parent / "collateral"),
+        owner=None,
+        settings=BrokerSettings(),
+        state_folder=folder,
+        store=files.store or folder / STORE_NAME,
+        policy=watched,
+        source=_source(collateral),
+        collateral=CollateralPlace(files=collateral, cache=None),
         anchors=(INTEL, *(read_anchors(files.anchors) if files.anchors else ())),
-        secrets=_key_file(files.key_file, policies),
-        ledger=files.ledger or files.policy.parent / LEDGER_NAME,
+        key_file=_key_file(files.key_file, watched),
         certificate_pem=identity[0],
         key_pem=identity[1],
     )
@@ -174,13 +195,21 @@ def _workspace_source(owner: Workspace, anchors: Sequence[Anchor]) -> Collateral
     return open_sources(parse_collateral_settings(table), anchors=anchors, base=owner.folder)
 
 
+def _place(owner: Workspace, named: Path | None) -> CollateralPlace:
+    if named is not None:
+        return CollateralPlace(files=named, cache=None)
+    table = owner.settings.collateral
+    settings = None if table is None else parse_collateral_settings(table)
+    return CollateralPlace.of(owner.folder, settings, owner.collateral_folder)
+
+
 def _source(place: Path) -> CollateralSource:
     return CollateralFile(place) if place.is_file() else Folder(place)
 
 
-def _key_file(path: Path, policies: PolicyStore) -> KeyFile:
-    names = sorted({rule.release for rule in policies.current()[0].rules})
-    if len(names) > 1:
+def _key_file(path: Path, watched: WatchedPolicy) -> KeyFile:
+    names = sorted({str(rule.single) for rule in parse_policy(watched.first).rules})
+    if len(names) > 1 or "None" in names:
         raise KeyFileAmbiguous(f"the policy releases {', '.join(names)}, but {path} is one key")
     return KeyFile(path, names[0] if names else None)
 

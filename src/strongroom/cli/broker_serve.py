@@ -1,4 +1,4 @@
-"""Release secrets to attested code, speaking Gramine's secret-provisioning protocol.
+"""Release secrets to attested code, speaking Gramine's secret-provisioning protocol and the KBS protocol.
 
 A client gets the one secret that the policy grants to its quote, and everybody else a closed connection. The log says
 why: rule, observed, expected, fix; the ledger keeps it (strongroom ledger show). Editing the policy takes effect on the
@@ -11,17 +11,19 @@ Works from a workspace, or without one from the files of Gramine's key server:
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strongroom.cli.option_types import port
+from strongroom.cli.passphrase import passphrase_argument, with_passphrase
 from strongroom.cli.workspace_option import workspace_argument
 
 if TYPE_CHECKING:
+    from strongroom.broker.run import Listening
     from strongroom.collateral.remote_verifier import RemoteVerifier
 
 
@@ -30,6 +32,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     workspace_argument(parser)
     parser.add_argument("--address", default="127.0.0.1", help="listen here (default: 127.0.0.1; 0.0.0.0 for all)")
     parser.add_argument("--port", type=port, default=4433, help="listen on this port; 0: a free one (default: 4433)")
+    parser.add_argument("--kbs-port", type=port, metavar="PORT",
+                        help="also speak the KBS protocol here, usually 8080 (default: strongroom.toml's)")  # fmt: skip
+    parser.add_argument("--admin-port", type=port, metavar="PORT",
+                        help="administration and console, usually 8443 (default: strongroom.toml's)")  # fmt: skip
+    parser.add_argument("--admin-address", default="127.0.0.1", help="listen here for them (default: 127.0.0.1)")
+    passphrase_argument(parser)
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="(default: text)")
     parser.add_argument("--tls13", action="store_true",
                         help="also speak TLS 1.3: for clients of Gramine 1.9 and later only")  # fmt: skip
     parser.add_argument("--deadline", type=_seconds, default=10.0, metavar="SECONDS",
@@ -45,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--key", "the broker's private key, PEM"),
         ("--anchors", "folder of root certificates, or one of them; Intel's root is always there"),
         ("--collateral", "folder with FMSPC.json files, or one such file"),
-        ("--ledger", "the ledger (default: ledger.jsonl beside the policy)"),
+        ("--store", "the store, a file (default: broker.db beside the policy)"),
     ):
         files.add_argument(option, type=Path, metavar="PATH", help=what)
     service = parser.add_argument_group("a service that checks quotes in this broker's place (docs/tokens.md)")
@@ -60,28 +69,48 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     from strongroom.broker import ServerLimits
+    from strongroom.broker.operations import logs
+    from strongroom.broker.run import Listening, RunOptions
     from strongroom.broker.run import run as serve
     from strongroom.broker.setup import BrokerFiles, assemble
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.configure(sys.stderr, as_json=args.log_format == "json")
     files = BrokerFiles(
         policy=args.policy, key_file=args.key_file, certificate=args.cert, private_key=args.key,
-        anchors=args.anchors, collateral=args.collateral, ledger=args.ledger,
+        anchors=args.anchors, collateral=args.collateral, store=args.store,
     )  # fmt: skip
     setup = assemble(files, workspace=args.workspace, now=datetime.now(UTC))
-
-    def ready(port: int) -> None:
-        if args.ready_file:
-            announce(args.ready_file, f"{args.address}:{port}\n")
-        sys.stdout.write(f"broker listens on {args.address}:{port}\n")
-        sys.stdout.flush()
-
-    serve(
-        setup, address=args.address, port=args.port, tls13=args.tls13,
-        limits=ServerLimits(deadline_s=args.deadline), ready=ready, record_evidence=args.record_evidence,
+    settings = setup.settings
+    options = RunOptions(
+        address=args.address,
+        ports=Listening(
+            gramine=args.port,
+            kbs=settings.kbs_port if args.kbs_port is None else args.kbs_port,
+            admin=settings.admin_port if args.admin_port is None else args.admin_port,
+        ),
+        admin_address=args.admin_address,
+        tls13=args.tls13,
+        limits=ServerLimits(deadline_s=args.deadline),
+        record_evidence=args.record_evidence,
         judge=judge_of(args),
-    )  # fmt: skip
+    )
+    with_passphrase(
+        args, lambda given: serve(setup, replace(options, passphrase=given), ready=lambda ports: tell(args, ports))
+    )
     return 0
+
+
+def tell(args: argparse.Namespace, ports: Listening) -> None:
+    """Say where the broker listens, to people and to the file that others wait for."""
+    places = [("", args.address, ports.gramine), ("kbs ", args.address, ports.kbs),
+              ("admin ", args.admin_address, ports.admin)]  # fmt: skip
+    open_ = [(what, address, number) for what, address, number in places if number is not None]
+    if args.ready_file:
+        announce(args.ready_file, "".join(f"{what}{address}:{number}\n" for what, address, number in open_))
+    for what, address, number in open_:
+        scheme = "https://" if what else ""
+        sys.stdout.write(f"broker listens on {scheme}{address}:{number}{f' ({what.strip()})' if what else ''}\n")
+    sys.stdout.flush()
 
 
 def judge_of(args: argparse.Namespace) -> RemoteVerifier | None:
