@@ -18,7 +18,7 @@ from starlette.routing import Route
 from strongroom.broker.admin.actions import Administration
 from strongroom.broker.admin.arguments import from_json, from_query
 from strongroom.broker.admin.openapi import document
-from strongroom.broker.admin.operations import MAX_POLICY_CHARS, OPERATIONS, Operation
+from strongroom.broker.admin.operations import MAX_POLICY_CHARS, OPERATIONS, PREFIX, Operation
 from strongroom.broker.admin.problems import AlreadySo, BadArgument, LastOwner, NoSuchThing, NotAuthenticated, Outdated
 from strongroom.broker.admin.roles import Actor
 from strongroom.broker.floors import FloorLowered
@@ -34,6 +34,7 @@ from strongroom.workspace import UnknownSecret
 OPENAPI_PATH: Final = "/v1/openapi.json"
 MAX_BODY_BYTES: Final = 2 * MAX_POLICY_CHARS
 _JSON: Final = "application/json"
+_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _MAX_QUERY: Final = 4096
 _STATUS: Final[dict[type[StrongroomError], int]] = {
     NotAuthenticated: 401,
@@ -51,7 +52,11 @@ def routes(administration: Administration) -> list[Route]:
         Route(operation.path, _endpoint(administration, operation), methods=[operation.method], name=operation.name)
         for operation in OPERATIONS.values()
     ]
-    return [*found, Route(OPENAPI_PATH, _authenticated(administration, _describe), methods=["GET"], name="openapi")]
+    return [
+        *found,
+        Route(OPENAPI_PATH, _authenticated(administration, _describe), methods=["GET"], name="openapi"),
+        Route(f"{PREFIX}/{{rest:path}}", _authenticated(administration, _nothing), methods=_METHODS, name="nothing"),
+    ]
 
 
 def _endpoint(administration: Administration, operation: Operation) -> Endpoint:
@@ -87,6 +92,11 @@ def _refused(request: Request, error: StrongroomError) -> Response:
     if status is None:
         return problem_of(error)
     return problem(status, error.code, error.sentence, fix=error.fix)
+
+
+async def _nothing(request: Request, _actor: Actor) -> Response:
+    """Say that there is no such operation, to who is somebody: strangers are not told which paths there are."""
+    raise NoSuchThing(f"there is no operation {request.method} {request.url.path[:100]}")
 
 
 async def _describe(_request: Request, _actor: Actor) -> Response:
