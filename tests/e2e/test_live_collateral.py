@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.broker.gramine_client import BrokerRefused, provision
+from strongroom.broker.ledger.reading import entries_in
 from strongroom.platforms.simulated import EnclaveIdentity, Rehearsal, World
 from strongroom.secret import Secret
 from strongroom.workspace import Workspace
@@ -96,7 +97,7 @@ def ask(broker: Process, owner: Workspace, world: World) -> bytes:
 
 
 def last_reasons(owner: Workspace) -> str:
-    return json.dumps(json.loads(owner.ledger_path.read_text().splitlines()[-1]))
+    return json.dumps([entry for entry in entries_in(owner.folder / "broker.db") if entry["kind"] == "decision"][-1])
 
 
 def test_a_broker_fetches_from_a_pccs_and_goes_on_without_it(start, owner, world):
@@ -154,5 +155,5 @@ def test_tcb_10_expired_collateral_is_refused_and_each_use_of_a_grace_is_recorde
         assert ask(lenient, owner, world) == bytes(range(16))
     audit = (owner.folder / "collateral-cache" / "audit.jsonl").read_text().splitlines()
     assert len(audit) == 2
-    assert "in_grace" in owner.ledger_path.read_text()
+    assert "in_grace" in json.dumps(entries_in(owner.folder / "broker.db"))
     assert lenient.stop() == 0

@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from strongroom.broker.gramine_client import BrokerRefused, provision
-from strongroom.broker.ledger import file as ledgers
+from strongroom.broker.ledger.reading import entries_in
 from strongroom.pki.authority import Authority
 from strongroom.platforms.simulated import EnclaveIdentity, World
 
@@ -44,7 +44,7 @@ class Story:
         return provision("localhost", self.port, ca_pem=self.ca_pem, platform=platform, timeout_s=30)
 
     def decisions(self):
-        return [entry for entry in ledgers.entries(self.folder / "ledger.jsonl") if entry["kind"] == "decision"]
+        return [entry for entry in entries_in(self.folder / "broker.db") if entry["kind"] == "decision"]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from strongroom.broker.ledger import file as ledger
+from strongroom.broker.ledger.reading import entries_in
 from strongroom.demo.model import MODEL_NAME, MODEL_VERSION
 from strongroom.demo.processes import Children
 from strongroom.demo.replica import ReplicaManifest
@@ -93,8 +93,8 @@ class Scene:
 
     def decisions(self) -> list[dict[str, Any]]:
         """Return the broker's decisions so far, as they stand in the ledger."""
-        path = self.path(self.workspace, "ledger.jsonl")
-        return [entry for entry in ledger.entries(path) if entry["kind"] == "decision"] if path.exists() else []
+        found = entries_in(self.path(self.workspace, "broker.db"))
+        return [entry for entry in found if entry["kind"] == "decision"]
 
 
 @contextmanager

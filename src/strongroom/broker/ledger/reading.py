@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from strongroom.broker.ledger import tables
+from strongroom.broker.ledger import chain, tables
 from strongroom.broker.ledger.audit import Verified, audit
 from strongroom.broker.ledger.chain import Head
 from strongroom.broker.ledger.checkpoint import Checkpoint
@@ -15,6 +17,7 @@ from strongroom.broker.ledger.faults import HeadChanged, RootChanged
 from strongroom.broker.ledger.genesis import Genesis
 from strongroom.broker.ledger.tables import End, Seal
 from strongroom.broker.store import Store, Tx
+from strongroom.broker.store.opening import open_store
 
 Progress = Callable[[int, int], None]  # lines done, lines in all
 _NONE: Final = "the store holds no ledger"
@@ -68,3 +71,11 @@ def genesis_of(tx: Tx) -> Genesis:
 def stored_lines(store: Store, *, last: int | None = None) -> Iterator[bytes]:
     """Yield the lines in the order of the numbers that they are kept under; whether these are right the chain tells."""
     return (line for _, line in tables.numbered_lines(store, last=last))
+
+
+def entries_in(database: Path) -> list[dict[str, Any]]:
+    """Return the entries of a local store, unjudged; nothing where there is no such file. Raises LedgerBroken."""
+    if not database.exists():
+        return []
+    with closing(open_store(database)) as store:
+        return [chain.read_line(line, seq=seq) for seq, line in enumerate(stored_lines(store))]
