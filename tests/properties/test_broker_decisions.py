@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,10 +12,12 @@ from OpenSSL import SSL
 
 from strongroom.attestation import Anchor, TcbStatus, TrustDomain, verify
 from strongroom.broker.ledger import chain
+from strongroom.broker.names import Pattern, SecretName, check_tenant, parse_kbs
 from strongroom.broker.policy import file as policy_file
 from strongroom.broker.policy import measurement_file
 from strongroom.broker.policy import text as policy_text
-from strongroom.broker.release import Denial, Grant, SignatureCheck, decide
+from strongroom.broker.policy.votes import Vote
+from strongroom.broker.release import Denial, Grant, Limits, SignatureCheck, decide
 from strongroom.broker.tls import TlsFailed, TlsFloods, TlsPeer, server_context
 from strongroom.errors import StrongroomError
 from strongroom.pki.authority import Authority
@@ -23,6 +26,12 @@ from strongroom.platforms.simulated import EnclaveIdentity, World
 AT = datetime(2026, 3, 4, tzinfo=UTC)
 ENCLAVES, SIGNERS, SECRETS = [b"\xe1" * 32, b"\xe2" * 32], [b"\x51" * 32, b"\x52" * 32], ["model/a/1", "model/b/1"]
 SMALL = st.integers(0, 1)
+RELEASES = st.sampled_from(SECRETS) | st.sampled_from(["model/a/1-", "model/a/2-3", ["model/a/1", "secret/s"]])
+LIMITS = st.builds(
+    Limits, max_leases=st.none() | st.integers(1, 9), lease_seconds=st.integers(10, 86_400),
+    until=st.none() | st.sampled_from([AT, AT + timedelta(seconds=1)]),
+)  # fmt: skip
+WANTED = ["model/a/1", "model/a/2", "model/b/1", "secret/s", "secret/unknown"]
 NAMES = st.text(min_size=1, max_size=20).filter(policy_file._NAME.fullmatch)
 SIGNATURES = st.builds(
     SignatureCheck,
@@ -42,7 +51,7 @@ def rules(draw):
     by_signer = draw(st.booleans())
     signature = draw(SIGNATURES if by_signer else st.just(SignatureCheck()) | SIGNATURES)
     rule = policy_text.strict_rule(
-        draw(NAMES), release=draw(st.sampled_from(SECRETS)), signature=signature,
+        draw(NAMES), release=draw(RELEASES), signature=signature, limits=draw(LIMITS),
         mrenclave=None if by_signer else draw(st.sampled_from(ENCLAVES)),
         trust_domains=draw(st.sampled_from([{"simulated"}, {"simulated", "intel"}, {"intel"}]).map(domains)),
         max_collateral_age_days=draw(st.integers(1, 366)),
@@ -115,6 +124,7 @@ def expected(rule, identity, *, fresh):
             TrustDomain.SIMULATED in policy.trust_domains,
             policy.allow_debug or not identity.debug,
             fresh or not rule.require_fresh,
+            rule.limits.until is None or rule.limits.until > AT,
             policy.max_collateral_age >= timedelta(days=1),
             policy.mrenclave in (None, identity.mr_enclave),
             policy.mrsigner in (None, identity.mr_signer) and extra.mrsigner in (None, identity.mr_signer),
@@ -125,18 +135,97 @@ def expected(rule, identity, *, fresh):
     )
 
 
+def check_denied(outcome):
+    assert isinstance(outcome, Denial)
+    assert all(reason.code and reason.observed and reason.expected and reason.fix for reason in outcome.reasons)
+    assert outcome.reasons
+    assert outcome.shown == "NOT_RELEASED"
+
+
 @given(st.lists(rules(), max_size=5), IDENTITIES, st.booleans())
 @settings(max_examples=300)
-def test_a_secret_is_granted_exactly_when_all_fulfilled_rules_name_it(judge, listed, identity, fresh):
-    fulfilled = {rule.release for rule in listed if expected(rule, identity, fresh=fresh)}
+def test_who_cannot_ask_by_name_gets_what_all_fulfilled_rules_come_to(judge, listed, identity, fresh):
+    fulfilled = {rule.single for rule in listed if expected(rule, identity, fresh=fresh)}
     outcome = decide(judge(identity), listed, fresh=fresh, at=AT)
-    if len(fulfilled) == 1:
+    if len(fulfilled) == 1 and None not in fulfilled:
         assert isinstance(outcome, Grant)
-        assert {outcome.secret_name} == fulfilled
+        assert outcome.secret_name == str(*fulfilled)
     else:
-        assert isinstance(outcome, Denial)
-        assert all(reason.code and reason.observed and reason.expected and reason.fix for reason in outcome.reasons)
-        assert outcome.reasons
+        check_denied(outcome)
+
+
+@given(st.lists(rules(), max_size=5), IDENTITIES, st.booleans(), st.sampled_from(WANTED).map(SecretName.parse))
+@settings(max_examples=300)
+def test_kd_11_who_asks_by_name_gets_what_one_fulfilled_rule_names(judge, listed, identity, fresh, wanted):
+    fulfilled = [rule for rule in listed if expected(rule, identity, fresh=fresh) and rule.names(wanted)]
+    outcome = decide(judge(identity), listed, fresh=fresh, at=AT, wanted=wanted)
+    if fulfilled:
+        assert isinstance(outcome, Grant)
+        assert outcome.secret_name == str(wanted)
+        assert outcome.rule in fulfilled
+        assert all((rule.limits.max_leases or inf) <= (outcome.rule.limits.max_leases or inf) for rule in fulfilled)
+    else:
+        check_denied(outcome)
+
+
+@given(st.lists(rules(), max_size=4), rules(), IDENTITIES, st.sampled_from(WANTED).map(SecretName.parse))
+def test_a_further_rule_takes_nothing_from_who_asks_by_name(judge, listed, more, identity, wanted):
+    before = decide(judge(identity), listed, fresh=True, at=AT, wanted=wanted)
+    after = decide(judge(identity), [*listed, more], fresh=True, at=AT, wanted=wanted)
+    if isinstance(before, Grant):
+        assert isinstance(after, Grant)
+        assert after.secret_name == before.secret_name
+
+
+PIECES = [
+    "default",
+    "model",
+    "secret",
+    "m",
+    "m.1",
+    "1",
+    ".",
+    "..",
+    "/",
+    "//",
+    "%2e",
+    "%2F",
+    "\\",
+    "\0",
+    "é",
+    "M",
+    "-",
+    "01",
+]
+
+
+@given(st.text(max_size=40) | st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
+def test_kd_18_one_secret_has_one_spelling(text):
+    """Whatever is taken as a path, a name, a pattern or a tenant is written back as it was read."""
+    for read, write in ((parse_kbs, lambda found: found[1].to_kbs(found[0]).removeprefix("kbs:///")),
+                        (SecretName.parse, str), (Pattern.parse, str), (check_tenant, str)):  # fmt: skip
+        try:
+            found = read(text)
+        except StrongroomError as refusal:
+            assert refusal.code == "SR-SECRET-NAME"
+        else:
+            same = text.removeprefix("kbs:///")
+            assert write(found) == same or (read is Pattern.parse and Pattern.parse(write(found)) == found)
+
+
+VOTE = {"format": "strongroom-policy-vote-1", "tenant": "a", "policy": "ab" * 32, "replaces": "cd" * 32, "expires": 9,
+        "signer": "ef" * 32, "signature": "A" * 86 + "=="}  # fmt: skip
+
+
+CHANGES = st.dictionaries(st.sampled_from(sorted(VOTE)), st.integers() | st.text(max_size=9) | st.none())
+
+
+@given(st.binary(max_size=200) | CHANGES.map(lambda changes: json.dumps(VOTE | changes).encode()))
+def test_any_bytes_are_a_vote_or_one_catalogued_error(data):
+    try:
+        assert Vote.from_json(Vote.from_json(data).to_json()).to_json() == Vote.from_json(data).to_json()
+    except StrongroomError as refusal:
+        assert refusal.code == "SR-VOTE"
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.text(max_size=5)), min_size=2, max_size=6), st.data())

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -21,11 +22,12 @@ from strongroom.attestation import (
     appraise,
 )
 from strongroom.attestation.policy.compare import FIELDS, fields_of, not_covered
+from strongroom.broker.names import Pattern, SecretKind, SecretName
 from strongroom.broker.policy import diff as policy_diff
 from strongroom.broker.policy import file as policy_file
 from strongroom.broker.policy import text as policy_text
 from strongroom.broker.policy.file import ReleasePolicy
-from strongroom.broker.release import Grant, ReleaseRule, SignatureCheck, decide
+from strongroom.broker.release import NO_LIMITS, Grant, Limits, ReleaseRule, SignatureCheck, decide
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -307,26 +309,60 @@ SIGNATURES = st.builds(
 )  # fmt: skip
 
 
+SECRETS = [f"model/{name}/{version}" for name in "ab" for version in (1, 2, 3, 4)] + ["secret/a", "tls/a"]
+PATTERNS = [*SECRETS[:3], SECRETS[4], *SECRETS[-2:], "model/a/1-2", "model/a/2-3", "model/a/1-3", "model/a/2-",
+            "model/b/1-"]  # fmt: skip
+SINGLE = st.sampled_from(["model/a/1", "model/b/1"]).map(lambda text: (Pattern.parse(text),))
+SEVERAL = st.lists(st.sampled_from(PATTERNS).map(Pattern.parse), min_size=1, max_size=3, unique=True).map(tuple)
+LIMITS = st.builds(
+    Limits, max_leases=maybe(st.sampled_from([1, 2, 5])), lease_seconds=st.sampled_from([60, 600, 1200]),
+    until=maybe(st.sampled_from([AT, AT + DAY, AT + 2 * DAY])),
+)  # fmt: skip
+
+
 @st.composite
-def rules(draw):
+def limits_for(draw, patterns):
+    """Limits that the reader takes for these patterns."""
+    limits = draw(LIMITS)
+    models = [each for each in patterns if each.kind is SecretKind.MODEL]
+    highest = min([each.high for each in models if each.high is not None], default=4)
+    least = draw(maybe(st.integers(1, highest))) if models else None
+    return replace(limits, min_model_version=least)
+
+
+@st.composite
+def rules(draw, patterns=SINGLE):
     policy = draw(policies())
     signature = draw(SIGNATURES) if policy.mrenclave else SignatureCheck()
+    found = draw(patterns)
+    limits = draw(st.just(NO_LIMITS) | limits_for(found))
     return ReleaseRule(
-        policy=policy, release=draw(st.sampled_from(["model/a/1", "model/b/1"])), require_fresh=draw(st.booleans()),
-        signature=signature,
+        policy=policy, patterns=found, require_fresh=draw(st.booleans()), signature=signature, limits=limits
     )  # fmt: skip
+
+
+def edited(draw, rule):
+    """The rule with a word or a few changed: of its evidence, of what it releases, or of how much."""
+    part = draw(st.sampled_from(["policy", "policy", "patterns", "limits", "fresh"]))
+    if part == "policy":
+        return replace(rule, policy=varied(draw, rule.policy))
+    if part == "fresh":
+        return replace(rule, require_fresh=not rule.require_fresh)
+    patterns = draw(SINGLE | SEVERAL) if part == "patterns" else rule.patterns
+    return replace(rule, patterns=patterns, limits=draw(limits_for(patterns)))
 
 
 @st.composite
 def files(draw):
     """An old file and a new one: rules are kept, changed, dropped and added."""
-    old = draw(st.lists(rules(), max_size=3))
+    kind = draw(st.sampled_from([SINGLE, SINGLE | SEVERAL]))
+    old = draw(st.lists(rules(kind), max_size=3))
     new = []
     for rule in old:
         fate = draw(st.sampled_from(["keep", "keep", "change", "drop"]))
         if fate != "drop":
-            new.append(rule if fate == "keep" else replace(rule, policy=varied(draw, rule.policy)))
-    new += draw(st.lists(rules(), max_size=1))
+            new.append(rule if fate == "keep" else edited(draw, rule))
+    new += draw(st.lists(rules(kind), max_size=1))
 
     def named(listed):
         return tuple(
@@ -336,26 +372,70 @@ def files(draw):
     return ReleasePolicy(rules=named(old)), ReleasePolicy(rules=named(new))
 
 
-def secret(claims, policy, *, fresh):
-    outcome = decide(claims, policy.rules, fresh=fresh, at=AT)
-    return outcome.secret_name if isinstance(outcome, Grant) else None
+def more_of_it(before, after):
+    """Whether a grant is for more leases, or longer ones."""
+    leases = [each.rule.limits.max_leases or inf for each in (before, after)]
+    return leases[1] > leases[0] or after.rule.limits.lease_seconds > before.rule.limits.lease_seconds
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None)
-def test_a_file_that_releases_what_the_old_one_did_not_is_found_to_be_wider(data):
+@settings(max_examples=600, deadline=None)
+def test_sa_08_a_file_that_releases_what_the_old_one_did_not_is_found_to_be_wider(data):
     old, new = data.draw(files())
     if not new.rules:
         assert policy_diff.diff(old, new).wider == ()
         return
     claims = data.draw(claims_near(data.draw(st.sampled_from(new.rules)).policy))
-    fresh = data.draw(st.booleans())
-    before, after = (secret(claims, policy, fresh=fresh) for policy in (old, new))
+    fresh, wanted = data.draw(st.booleans()), data.draw(st.none() | st.sampled_from(SECRETS).map(SecretName.parse))
+    at = data.draw(st.sampled_from([AT, AT + DAY])) if claims.tcb_status is TcbStatus.UP_TO_DATE else AT
+    before, after = (decide(claims, each.rules, fresh=fresh, at=at, wanted=wanted) for each in (old, new))
     found = policy_diff.diff(old, new)
-    if after is not None and before != after:
+    if isinstance(after, Grant) and (
+        not isinstance(before, Grant) or before.secret_name != after.secret_name or more_of_it(before, after)
+    ):
         assert found.wider
-    if before is not None and after is None and len(new.rules) == len(old.rules) == 1:
+    if isinstance(before, Grant) and not isinstance(after, Grant) and len(new.rules) == len(old.rules) == 1:
         assert found.narrower
+
+
+ORDERED = {  # of every limit, values from the least to the most that it admits
+    "max_leases": [1, 2, 5, None], "lease_seconds": [60, 600, 1200], "until": [AT, AT + DAY, None],
+    "min_model_version": [3, 2, 1, None],
+}  # fmt: skip
+CHAINS = [["model/a/2"], ["model/a/2-3"], ["model/a/2-"], ["model/a/1-"], ["model/a/1-", "secret/a"]]
+
+
+@pytest.mark.parametrize("word", [*ORDERED, "release"])
+@given(rule=rules(), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_sa_08_to_raise_a_limit_is_always_wider_and_to_lower_it_never(word, rule, data):
+    chain = ORDERED.get(word, CHAINS)
+    low = data.draw(st.integers(0, len(chain) - 2))
+    high = data.draw(st.integers(low + 1, len(chain) - 1))
+    rule = replace(rule, patterns=(Pattern.parse("model/a/1-"),), limits=replace(rule.limits, min_model_version=None))
+    if word == "release":
+        old, new = (replace(rule, patterns=tuple(map(Pattern.parse, chain[each]))) for each in (low, high))
+    else:
+        old, new = (replace(rule, limits=replace(rule.limits, **{word: chain[each]})) for each in (low, high))
+    same = word == "min_model_version" and (low, high) == (2, 3)  # versions count from 1
+    assert policy_diff.not_covered_by(old, new) == (() if same else (word,))
+    assert policy_diff.not_covered_by(new, old) == ()
+    [finding] = policy_diff.diff(*(ReleasePolicy(rules=(each,)) for each in (old, new))).wider or [None]
+    assert finding is None or word in [each.word for each in finding.words]
+
+
+@given(SEVERAL, SEVERAL, st.data())
+def test_what_a_rule_releases_is_compared_by_the_secrets_that_it_names(before, after, data):
+    rule = data.draw(rules())
+    old, new = (replace(rule, patterns=each, limits=data.draw(limits_for(each))) for each in (before, after))
+
+    def released(each):
+        least = each.limits.min_model_version or 1
+        names = [SecretName.parse(text) for text in (*SECRETS, "model/a/99", "model/b/99")]
+        return {name for name in names if each.names(name) and (name.version or least) >= least}
+
+    words = {"release", "min_model_version"} & set(policy_diff.not_covered_by(old, new))
+    assert bool(words) == (not released(old) >= released(new))
 
 
 @given(st.lists(rules(), max_size=3, unique_by=lambda rule: rule.policy.mrenclave or rule.policy.mrtd or b""))
@@ -365,7 +445,7 @@ def test_a_file_admits_nothing_more_than_itself(listed):
     assert (found.wider, found.narrower) == ((), ())
 
 
-@given(rules())
+@given(rules(SINGLE | SEVERAL))
 @settings(deadline=None)
 def test_a_rule_of_the_whole_vocabulary_is_read_back_as_it_was_written(rule):
     [found] = policy_file.parse("version = 1\n" + policy_text.render(rule)).rules

@@ -58,6 +58,12 @@ ONE_WORD = [
     (BY_DOMAIN, "", "allow_service_td = true"),
     (BY_DOMAIN, "", "allow_migratable = true"),
     (BY_DOMAIN, f'mr_seam = "{TD}"', ""),
+    (BY_ENCLAVE, "max_leases = 2", "max_leases = 3"),
+    (BY_ENCLAVE, "max_leases = 2", ""),
+    (BY_ENCLAVE, "lease_seconds = 60", "lease_seconds = 61"),
+    (BY_ENCLAVE, "lease_seconds = 599", ""),
+    (BY_ENCLAVE, "until = 2027-01-01", "until = 2027-01-02"),
+    (BY_ENCLAVE, "until = 2027-01-01", ""),
 ]  # fmt: skip
 
 
@@ -148,3 +154,68 @@ def test_a_thousand_rules_are_compared_in_time():
     old, new = policy(*rules), policy(*rules[:-1])
     assert diff(old, new).wider == ()
     assert len(diff(old, new).narrower) == 1
+
+
+RELEASES = [  # the narrower first
+    ('"model/m/2"', '"model/m/2-3"'),
+    ('"model/m/2-3"', '"model/m/1-3"'),
+    ('"model/m/2-3"', '"model/m/2-"'),
+    ('["model/m/1", "secret/s"]', '["model/m/1", "secret/s", "secret/t"]'),
+    ('["model/m/1-3", "model/m/5"]', '["model/m/1-2", "model/m/3-4", "model/m/5-6"]'),
+]
+
+
+def releasing(text, extra="", identity=BY_ENCLAVE):
+    return policy(rule(identity, extra).replace('"model/m/1"', text))
+
+
+@pytest.mark.parametrize(("narrow", "wide"), RELEASES)
+def test_sa_08_more_secrets_are_wider(narrow, wide):
+    found = diff(releasing(narrow), releasing(wide))
+    assert [word.word for word in found.wider[0].words if word.change == "wider"] == ["release"]
+    assert "release" not in [word.word for finding in found.narrower for word in finding.words]
+
+
+@pytest.mark.parametrize(("narrow", "wide"), RELEASES[1:])
+def test_fewer_secrets_are_narrower(narrow, wide):
+    found = diff(releasing(wide), releasing(narrow))
+    assert found.wider == ()
+    assert [word.word for word in found.narrower[0].words] == ["release"]
+
+
+def test_the_same_secrets_in_other_patterns_are_no_change():
+    old = releasing('["model/m/1-2", "model/m/3-4", "secret/s"]')
+    new = releasing('["secret/s", "model/m/1-4"]')
+    assert diff(old, new) == policy_diff.PolicyDiff((), ())
+
+
+@pytest.mark.parametrize("strict", ["min_model_version = 3", "min_model_version = 2"])
+def test_sa_08_a_lower_least_version_is_wider(strict):
+    loose = strict.replace("3", "2").replace("2", "1")
+    old, new = releasing('"model/m/1-"', strict), releasing('"model/m/1-"', loose)
+    assert [word.word for word in diff(old, new).wider[0].words if word.change == "wider"] == ["min_model_version"]
+    assert diff(new, old).wider == ()
+
+
+def test_a_least_version_below_what_is_released_says_nothing():
+    old, new = releasing('"model/m/3-"', "min_model_version = 3"), releasing('"model/m/3-"')
+    assert diff(old, new) == diff(new, old) == policy_diff.PolicyDiff((), ())
+
+
+def test_a_rule_for_one_secret_that_gets_several_is_lost_to_gramines_clients():
+    found = diff(releasing('"model/m/1"'), releasing('["model/m/1", "secret/s"]'))
+    assert "for clients that ask by name (KBS) now" in found.narrower[0].sentence
+
+
+def test_sa_08_a_rule_for_several_secrets_that_keeps_one_is_new_to_gramines_clients():
+    found = diff(releasing('["model/m/1", "secret/s"]'), releasing('"model/m/1"'))
+    assert "a program that fulfilled both and cannot ask by name got nothing" in found.wider[0].sentence
+
+
+def test_sa_08_a_rule_that_kept_leases_short_is_missed():
+    """Of two rules that hold, the one with more leases says how long they are."""
+    short = rule(extra="lease_seconds = 60")
+    long = rule(BY_SIGNER, "max_leases = 5\nlease_seconds = 3600", name="long")
+    found = diff(policy(short, long), policy(long))
+    assert "now lends for 3600 s" in found.wider[0].sentence
+    assert diff(policy(short, long), policy(short)).wider == ()

@@ -196,10 +196,7 @@ def _no_longer_ambiguous(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule])
 
 def _covers_elsewhere(after: ReleaseRule, rule: ReleaseRule) -> bool:
     """Return whether everything that fulfilled `rule` fulfils `after`, whatever the two release, and how much of it."""
-    beyond = set(not_covered_by(after, rule))
-    if after.single is not None and after.limits.min_model_version is not None:
-        beyond |= {"min_model_version"}  # of its own secret, which it may then refuse
-    return not beyond - {"release", "max_leases", "lease_seconds"}
+    return not set(not_covered_by(after, rule)) - {"release", "min_model_version", "max_leases", "lease_seconds"}
 
 
 def _no_longer_shorter(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
