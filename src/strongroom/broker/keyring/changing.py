@@ -121,6 +121,8 @@ def recover_root(owner: Workspace, given: Sequence[Share], *, passphrase: Secret
         held = {name for name, each in folder.files().items() if each == found}
         if FILE in held:
             raise disk.AlreadyThere(f"root key {found} is there already, in {folder.path / FILE}")
+        if PASSPHRASE not in held and (folder.path / PASSPHRASE).exists():
+            raise disk.AlreadyThere(f"{folder.path / PASSPHRASE} holds another root key")
         if passphrase is not None:
             disk.replace_private(folder.path / PASSPHRASE, protect(key, passphrase).render())
             return LocalRoot(key, f"file {folder.path / PASSPHRASE} under a passphrase")
