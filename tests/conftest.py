@@ -38,6 +38,12 @@ def load_tool(name):
 
 
 @pytest.fixture(scope="session")
+def tool():
+    """Return what loads a module of `tools/` by its path there, without the ending."""
+    return load_tool
+
+
+@pytest.fixture(scope="session")
 def postgres_server():
     """Run a PostgreSQL server of our own for the whole session; skip where none is installed."""
     tool = load_tool("chaos/database")

@@ -342,7 +342,7 @@ def test_sv_13_a_rate_is_shared_refuses_when_spent_and_comes_back(opened):
 def test_sv_14_a_sweep_removes_what_has_run_out_and_nothing_else(store):
     def fills(tx):
         for number in range(30):
-            expires = tx.now_ms + (60_000 if number % 3 == 0 else -60_000)
+            expires = tx.now_ms + (60_000 if number % 3 == 0 else -3_600_000)
             tx.execute("INSERT INTO sessions (id, nonce, tee, state, created_ms, expires_ms, body)"
                        " VALUES (?, ?, '', 'open', 0, ?, ?)", (str(number), str(number), expires, b""))  # fmt: skip
             tx.execute(INSERT, (str(number), expires, 0))

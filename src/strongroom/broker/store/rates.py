@@ -12,6 +12,7 @@ from strongroom.broker.store import Tx
 from strongroom.errors import Unreachable
 
 SWEEP_ROWS: Final = 500  # of each table, in one call: a sweep must not hold up releases
+KEEP_SESSIONS_MS: Final = 600_000  # until then one that is over can be told from one that never was
 KEEP_LEASES_MS: Final = 7 * 24 * 3600 * 1000  # an ended lease stays readable this long; the ledger keeps it for good
 KEEP_BROKERS_MS: Final = 7 * 24 * 3600 * 1000
 KEEP_BATCHES_MS: Final = 24 * 3600 * 1000  # far longer than a broker waits for its database
@@ -59,7 +60,7 @@ def sweep(tx: Tx, *, rows: int = SWEEP_ROWS) -> int:
     """
     removed = 0
     for table, key, column, keep_ms in (
-        ("sessions", "id", "expires_ms", 0),
+        ("sessions", "id", "expires_ms", KEEP_SESSIONS_MS),
         ("logins", "token_hash", "expires_ms", 0),
         ("rates", "bucket", "window_ms", 0),
         ("leases", "id", "expires_ms", KEEP_LEASES_MS),
