@@ -20,6 +20,10 @@ PURE_MODULES_ABOVE = (
     "broker/names.py",
     "broker/release.py",
     "broker/policy/measurement_file.py",
+    *(
+        f"broker/ledger/{name}.py"
+        for name in ("audit", "chain", "checkpoint", "faults", "genesis", "merkle", "proofs", "records")
+    ),
     *(f"broker/policy/{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "words")),
     *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),
     "bundles/manifest.py",
