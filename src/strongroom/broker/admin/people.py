@@ -111,6 +111,8 @@ class PeopleActions(Actions):
 
         Raises NotAClientCertificate, AlreadySo where it is registered or the name means another role, or NoSuchThing.
         """
+        if name.startswith(WORKSPACE):
+            raise BadArgument(f"nobody is called {name[:64]}: that is who acts on the owner's own machine")
         if role not in list(Role):
             raise BadArgument(f"{role[:40]!r} is no role")
         if tenant != ALL_TENANTS:

@@ -198,8 +198,9 @@ def test_kd_18_a_percent_is_decoded_once(site):
 BAD_BODIES = {
     "no JSON": b"{", "a list": b"[]", "twice": b'{"tenant":"x","tenant":"y"}', "unknown": b'{"tenant":"x","more":1}',
     "a number": b'{"tenant":1}', "NaN": b'{"tenant":NaN}', "missing": b"{}", "null": b'{"tenant":null}',
-    "deep": b'{"tenant":' + b"[" * 40 + b"]" * 40 + b"}", "not UTF-8": b'{"tenant":"\xff"}', 
-    "pattern": b'{"tenant":"A"}', "long": json.dumps({"tenant": "a" * 100}).encode(), "control": b'{"tenant":"a\\u0000"}',
+    "deep": b'{"tenant":' + b"[" * 40 + b"]" * 40 + b"}", "not UTF-8": b'{"tenant":"\xff"}',
+    "pattern": b'{"tenant":"A"}', "long": json.dumps({"tenant": "a" * 100}).encode(),
+    "control": b'{"tenant":"a\\u0000"}',
 }  # fmt: skip
 
 
