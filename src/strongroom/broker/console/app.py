@@ -36,6 +36,7 @@ from strongroom.broker.console.visit import Desk, Visit
 from strongroom.broker.ledger.audit import Verified
 from strongroom.broker.ledger.reading import Progress
 from strongroom.broker.store import Store
+from strongroom.broker.tenants import UnknownTenant
 from strongroom.errors import BadInput, Refused, StrongroomError, Unreachable
 
 _READ: Final[dict[str, Callable[[Visit], Response]]] = {
@@ -197,7 +198,7 @@ def _login(request: Request, problem: str = "", *, status: int = 200) -> Respons
 
 def _problem(visit: Visit, problem: StrongroomError) -> Response:
     """Show an error of ours to an actor, who may know the reason."""
-    if isinstance(problem, NoSuchThing):
+    if isinstance(problem, NoSuchThing | UnknownTenant):
         status = 404
     elif isinstance(problem, BadInput):
         status = 400

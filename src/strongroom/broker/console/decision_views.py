@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from strongroom.broker.console.facts import Line
-from strongroom.broker.console.wording import Badge, Moment, Tone, milliseconds, moment, plain, short
+from strongroom.broker.console.wording import Badge, Moment, Tone, milliseconds, moment, plain
 
 PAGE: Final = 50
+NOT_NAMED: Final = "not named"  # Gramine's protocol names no secret; who is refused was given none
 _STATUS_TONES: Final = {"UpToDate": Tone.GOOD, "Revoked": Tone.BAD}
 _FIELDS: Final = {
     "trust_domain": "Trust domain", "tee": "Kind of TEE", "status": "Platform status", "advisories": "Advisories",
@@ -93,11 +94,10 @@ class DecisionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """One named value; `full` is what a long one is short for."""
+    """One named value."""
 
     name: str
     text: str
-    full: str = ""
     badge: Badge | None = None
 
 
@@ -131,7 +131,7 @@ def decision(line: Line, now_ms: int) -> DecisionView:
         granted=granted,
         peer=plain(entry.get("peer")),
         protocol=plain(entry.get("protocol")),
-        asked=plain(entry.get("secret") or entry.get("wanted")),
+        asked=plain(entry.get("secret") or entry.get("wanted") or NOT_NAMED),
         rule=plain(rule),
         why=_why(granted, first, rule),
         code="" if first is None else first.code,
@@ -145,7 +145,7 @@ def _why(granted: bool, reason: ReasonView | None, rule: str) -> str:
     if reason is None:
         return "the line gives no reason"
     if reason.place:
-        return f"{reason.place}: saw {short(reason.observed)}, wanted {short(reason.expected)}"
+        return f"{reason.place}: saw {reason.observed}, wanted {reason.expected}"
     return reason.observed
 
 
@@ -185,7 +185,7 @@ def decision_page(line: Line, now_ms: int) -> DecisionPage:
         Value(name="TLS", text=plain(entry.get("tls"))),
         Value(name="Fresh (answers a nonce)", text=plain(entry.get("fresh"))),
         Value(name="Tenant", text=head.tenant),
-        Value(name="Case", text=head.id, full=head.id),
+        Value(name="Case", text=head.id),
     )
     return DecisionPage(
         head=head,
@@ -209,8 +209,7 @@ def evidence_values(evidence: Mapping[str, Any]) -> tuple[Value, ...]:
     return tuple(
         Value(
             name=_FIELDS.get(name, name),
-            text=short(plain(value), keep=16),
-            full=plain(value),
+            text=plain(value),
             badge=_evidence_badge(name, value),
         )
         for name, value in evidence.items()

@@ -56,7 +56,7 @@ def _what(line: Line, now_ms: int) -> str:
     entry = line.entry
     if entry.get("kind") == "decision":
         view = decision(line, now_ms)
-        return f"{view.outcome.text}: {view.asked}, {view.peer}"
+        return f"granted {view.asked} to {view.peer}" if view.granted else f"denied {view.peer}: {view.why}"
     if entry.get("kind") == "admin":
         return _admin(entry)
     if entry.get("kind") == "root":

@@ -134,10 +134,11 @@ def attention(
     found += _collateral_attention(ground.collateral, now_ms)
     found += _lease_attention(leases, now_ms)
     if proposals:
+        waits = "A policy change waits" if proposals == 1 else f"{proposals} policy changes wait"
         found.append(
             Attention(
-                tone=Tone.WARN, what=f"{count(proposals, 'policy change')} waiting for a second owner.",
-                todo="Read what would change, then agree or let it lapse.", href="policy",
+                tone=Tone.WARN, what=f"{waits} for another owner.",
+                todo="Read what would change, then sign it or let it lapse.", href="policy",
             )
         )  # fmt: skip
     if not has_rules:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jinja2 import BaseLoader, Environment, FunctionLoader, StrictUndefined
 
-from strongroom.broker.console.wording import short
+from strongroom.broker.console.wording import parts, short
 
 _FOLDER: Final = files("strongroom.broker.console")
 
@@ -21,6 +21,7 @@ def environment() -> Environment:
         auto_reload=False,
     )  # fmt: skip
     found.filters["short"] = lambda value, keep=8: short(str(value), keep=keep)
+    found.filters["parts"] = lambda text: parts(str(text))
     return found
 
 

@@ -122,6 +122,12 @@ class Visit:
         check = self.desk.check.last if self.may("prove_inclusion") else None
         return f"{seq}.{check.mark if check else ''}"
 
+    def _sees_several(self) -> bool:
+        """Return whether tables have to say whose things they show."""
+        return (
+            not self.actor.confined and len(self.part("list_tenants", lambda: self.facts.tenants(self.actor), ())) > 1
+        )
+
     def show(self, template: str, here: str, *, status: int = 200, live: bool = True, **values: Any) -> Response:  # noqa: ANN401
         """Return a page in the frame."""
         cookie = self.visitor.cookie or new_cookie()
@@ -130,7 +136,7 @@ class Visit:
             "base": self.base, "here": here, "pages": [each for each in PAGES if self.may(each.action)],
             "actor": self.actor, "by_session": self.visitor.by_session, "csrf_token": form_token(cookie),
             "now_ms": self.now_ms, "made": moment(self.now_ms, self.now_ms), "live": live,
-            "mark": self.mark() if live else "", "notice": notice, "tenants": not self.actor.confined,
+            "mark": self.mark() if live else "", "notice": notice, "tenants": self._sees_several(),
         }  # fmt: skip
         response = HTMLResponse(render(template, **frame, **values), status)
         if not self.visitor.cookie:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,6 +11,7 @@ from typing import Final
 MAX_SHOWN: Final = 600  # characters of one value from outside; the ledger's line has the rest
 _UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 DAY_MS: Final = 86_400_000
+_LONG_HEX: Final = re.compile(r"\b[0-9a-f]{24,}\b")
 
 
 class Tone(StrEnum):
@@ -82,6 +84,17 @@ def short(value: str, *, keep: int = 8) -> str:
     """Return the two ends of a long hexadecimal number, and any other text as it is."""
     is_long = len(value) > 2 * keep + 3 and not set(value.lower()) - set("0123456789abcdef")
     return f"{value[:keep]}…{value[-4:]}" if is_long else value
+
+
+def parts(text: str) -> tuple[tuple[str, str], ...]:
+    """Return a sentence in pieces: text with an empty second part, and long hexadecimal numbers cut, with the whole."""
+    found: list[tuple[str, str]] = []
+    end = 0
+    for match in _LONG_HEX.finditer(text):
+        found += [(text[end : match.start()], ""), (short(match[0]), match[0])]
+        end = match.end()
+    found.append((text[end:], ""))
+    return tuple(each for each in found if each[0])
 
 
 def plain(value: object) -> str:
