@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from strongroom.attestation.anchors import Anchor
@@ -28,6 +28,7 @@ from strongroom.attestation.verdict import Verdict
 
 _UNCOMPRESSED: Final = b"\x04"
 _UPPER_HALF: Final = bytes(32)
+CHAINS_KEPT: Final = 256  # whose platform family is remembered; about 4 kB each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +113,22 @@ def fmspc_of(quote: Quote, chain: str | None = None) -> str:
 
     `chain` is the PCK chain (PEM, leaf first) for quotes that do not carry theirs.
     """
-    return read_pck_claims(pck_chain_of(quote, chain)[0]).fmspc.hex().upper()
+    return _fmspc_in(unchecked_source(quote, _chain_bytes(chain)))
+
+
+@lru_cache(maxsize=CHAINS_KEPT)
+def _fmspc_in(source: PckSource) -> str:
+    """Read a chain once, however many quotes carry it; refusals are not remembered."""
+    return read_pck_claims(source.chain()[0]).fmspc.hex().upper()
 
 
 def pck_chain_of(quote: Quote, chain: str | None = None) -> tuple[Certificate, ...]:
     """Return the PCK chain, leaf first, unverified: the quote's own, or `chain` where the quote carries none."""
-    return unchecked_source(quote, (chain or "").encode("utf-8", errors="replace")).chain()
+    return unchecked_source(quote, _chain_bytes(chain)).chain()
+
+
+def _chain_bytes(chain: str | None) -> bytes:
+    return (chain or "").encode("utf-8", errors="replace")
 
 
 def check_match(quote: Quote, platform: PckClaims, info: TcbInfo) -> None:

@@ -24,7 +24,7 @@ from strongroom.broker.names import DEFAULT_TENANT, SecretName
 from strongroom.broker.policy.file import ReleasePolicy
 from strongroom.broker.policy.history import PolicyChange
 from strongroom.broker.recorder import EvidenceRecorder
-from strongroom.broker.release import Denial, DenialReason, Grant, decide
+from strongroom.broker.release import Denial, DenialReason, Grant, ReleaseRule, decide
 from strongroom.broker.rollback_guard import RollbackGuard
 from strongroom.broker.store import Store, Tx
 from strongroom.collateral import CollateralSource
@@ -132,14 +132,17 @@ class ReleaseService:
 
         `live_key`: the key of the handshake (SubjectPublicKeyInfo, DER), which has to be the certificate's.
         """
-        case = replace(case, tls=tls)
+        at = self._clock()
         try:
-            evidence = ratls.open_certificate(certificate, at=self._clock(), live_key=live_key)
-            case = replace(case, holder=hashlib.sha256(evidence.spki).hexdigest())
-            case = self._judged(case, evidence.quote, report_data=evidence.report_data, bound=evidence.bound)
+            evidence = ratls.open_certificate(certificate, at=at, live_key=live_key)
+            case = replace(case, tls=tls, holder=hashlib.sha256(evidence.spki).hexdigest())
+            rules = self._policy(case.tenant).rules
+            case = self._judged(
+                case, evidence.quote, rules, report_data=evidence.report_data, bound=evidence.bound, at=at
+            )
+            return case if case.outcome else self._decided(case, rules, None)
         except Exception as problem:  # noqa: BLE001  # deny by default: no surprise may find a way around the ledger
-            return self._failed(case, problem)
-        return self.decide(case, None)
+            return self._failed(replace(case, tls=tls), problem)
 
     def judge(self, case: Case, quote: bytes, *, report_data: bytes, bound: bytes) -> Case:
         """Return the case with what `quote` proves, or with a denial; nothing is decided or written yet.
@@ -147,29 +150,30 @@ class ReleaseService:
         The quote has to be over these 64 bytes of report data, with which the caller found it bound to `bound`.
         """
         try:
-            return self._judged(case, quote, report_data=report_data, bound=bound)
+            rules = self._policy(case.tenant).rules
+            return self._judged(case, quote, rules, report_data=report_data, bound=bound, at=self._clock())
         except Exception as problem:  # noqa: BLE001  # as above
             return self._failed(case, problem)
 
-    def _judged(self, case: Case, quote: bytes, *, report_data: bytes, bound: bytes) -> Case:
-        at = self._clock()
-        case = replace(case, binding=Binding(kind=BindingKind.KEY, public_key_spki=bound))
+    def _judged(
+        self, case: Case, quote: bytes, rules: Sequence[ReleaseRule], *, report_data: bytes, bound: bytes, at: datetime
+    ) -> Case:  # fmt: skip
+        binding = Binding(kind=BindingKind.KEY, public_key_spki=bound)
         if self._judge is not None:
             claims = appraise_by_service(quote, judge=self._judge, bound=bound, report_data=report_data, at=at)
-            return replace(case, claims=claims)
-        rules = self._policy(case.tenant).rules
+            return replace(case, binding=binding, claims=claims)
         grace = max((rule.policy.collateral_grace for rule in rules), default=timedelta(0))
         found = appraise_quote(
             quote, report_data=report_data, source=self._source, verifier=self._verifier, at=at, collateral_grace=grace
         )
-        case = replace(case, verdict=found.verdict, claims=claims_of(found.verdict))
         if self._recorder is not None:
             self._recorder.keep(found, at=at)
+        claims, denial = claims_of(found.verdict), None
         try:
-            self._rollback.admit(found.verdict)
-        except StrongroomError as problem:
-            return replace(case, outcome=_denial(problem))
-        return case
+            self._rollback.admit(claims)
+        except StrongroomError as problem:  # what the evidence says is known all the same
+            denial = _denial(problem)
+        return replace(case, binding=binding, verdict=found.verdict, claims=claims, outcome=denial)
 
     def decide(self, case: Case, wanted: SecretName | None) -> Case:
         """Return the case with what its tenant's rules give it; `wanted`: None where the protocol names no secret.
@@ -178,13 +182,17 @@ class ReleaseService:
         """
         if isinstance(case.outcome, Denial):
             return case
-        if case.claims is None:
-            raise TypeError("there is nothing to decide on before evidence was judged")
         try:
-            rules, at = self._policy(case.tenant).rules, self._moment(case.claims)
-            outcome = decide(case.claims, rules, fresh=case.fresh, at=at, binding=case.binding, wanted=wanted)
+            return self._decided(case, self._policy(case.tenant).rules, wanted)
         except Exception as problem:  # noqa: BLE001  # as above
             return self._failed(case, problem)
+
+    def _decided(self, case: Case, rules: Sequence[ReleaseRule], wanted: SecretName | None) -> Case:
+        if case.claims is None:
+            raise TypeError("there is nothing to decide on before evidence was judged")
+        outcome = decide(
+            case.claims, rules, fresh=case.fresh, at=self._moment(case.claims), binding=case.binding, wanted=wanted
+        )
         return replace(case, outcome=outcome)
 
     def _moment(self, claims: Claims) -> datetime:
