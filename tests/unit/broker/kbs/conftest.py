@@ -37,6 +37,7 @@ from strongroom.broker.policy.watched import WatchedPolicy
 from strongroom.broker.service import ReleaseService
 from strongroom.broker.store.opening import open_store
 from strongroom.broker.web.server import WebLimits, WebServer, tls_context
+from strongroom.platforms.simulated import EnclaveIdentity, World
 from strongroom.secret import Secret
 
 MODEL = "model/efficientnet-lite0/1"
@@ -243,7 +244,7 @@ class StockClient:
         """Return status, headers and body; what is not bytes is sent as JSON."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)  # noqa: S310
         if data is not None and "Content-Type" not in headers:
             request.add_header("Content-Type", "application/json")
         try:
@@ -323,12 +324,12 @@ class StockClient:
         whole = unb64url(sealed["ciphertext"]) + unb64url(sealed["tag"])
         return AESGCM(cek).decrypt(unb64url(sealed["iv"]), whole, aad.encode())
 
-    def raw(self, port, path, headers=()):
+    def raw(self, port, path, headers=(), method="GET"):
         """Ask for a path exactly as it is spelled, which urllib would tidy."""
         context = ssl.create_default_context(cadata=self.ca_pem.decode())
         connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=30)
         try:
-            connection.putrequest("GET", path, skip_accept_encoding=True)
+            connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers:
                 connection.putheader(name, value)
             connection.endheaders()
@@ -354,3 +355,24 @@ def client_of(replica):
 @pytest.fixture
 def client(kbs, client_of):
     return client_of(kbs)
+
+
+@pytest.fixture(scope="session")
+def second_world(tmp_path_factory, replica_of):
+    """A replica of the same measurement in another simulated world, whose root no broker here trusts."""
+    return replica_of(World.create(tmp_path_factory.mktemp("worlds") / "two", now=datetime.now(UTC)))
+
+
+@pytest.fixture(scope="session")
+def replica_of():
+    """Return what quotes for the enclave that the policy names, in a world of the caller's."""
+    identity = EnclaveIdentity(mr_enclave=b"\xe1" * 32, mr_signer=b"\x51" * 32, isv_prod_id=7, isv_svn=3)
+
+    @dataclass
+    class Replica:
+        world: World
+
+        def quote(self, report_data):
+            return self.world.quote(identity, report_data)
+
+    return Replica
