@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from strongroom.broker.store import Row, Tx
+from strongroom.broker.store import Row, Tx, as_bytes
 
 _KEY: Final = "tenant, generation, wrapped, root_id, created_ms"
 _COLUMNS: Final = "tenant, name, version, kind, state, wrapped, generation, bytes, author, created_ms, until_ms"
@@ -200,7 +200,7 @@ def destroy(tx: Tx, info: SecretInfo) -> None:
 
 
 def _key(row: Row) -> KeyRow:
-    return KeyRow(row[0], int(row[1]), bytes(row[2]), row[3], int(row[4]))
+    return KeyRow(row[0], int(row[1]), as_bytes(row[2]), row[3], int(row[4]))
 
 
 def _secret(row: Row) -> SecretRow:
@@ -209,4 +209,4 @@ def _secret(row: Row) -> SecretRow:
         tenant, name, int(version), kind, SecretState(state), int(size), author, int(created_ms), int(until_ms),
         int(generation),
     )  # fmt: skip
-    return SecretRow(info, bytes(wrapped))
+    return SecretRow(info, as_bytes(wrapped))

@@ -174,9 +174,11 @@ def multiply(left: int, right: int) -> int:
 
 
 def _inverse(value: int) -> int:
-    result = 1
-    for _ in range(254):  # value ** 254: the group has 255 elements
-        result = multiply(result, value)
+    """Return value ** 254, for the group has 255 elements: 254 = 2 + 4 + 8 + ... + 128."""
+    power = result = multiply(value, value)
+    for _ in range(6):
+        power = multiply(power, power)
+        result = multiply(result, power)
     return result
 
 
