@@ -2,7 +2,7 @@
 
 What admits more is told by comparing with the policy in force. Where strongroom.toml names owners, such a policy is
 kept as a proposed version and takes effect when enough of them ran strongroom policy approve; with --key the first of
-them signs here. What admits less takes effect at once. The first tenant's policy.toml is written to say the same.
+them signs here. What admits less takes effect at once. A broker that runs does the same with each edit of its policy.toml.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from strongroom.cli.admin_option import admin_arguments, administration
+from strongroom.cli.workspace_option import open_workspace
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     from strongroom.cli.policy_approve import signing_arguments
 
-    parser.add_argument("file", type=Path, metavar="FILE", help="the policy")
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the policy (default: the workspace's)")
     signing_arguments(parser)
     admin_arguments(parser, tenant=True)
 
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.broker.policy.watched import decode_policy, parse_policy, read_policy_bytes
     from strongroom.cli.policy_approve import signed
 
-    data = read_policy_bytes(args.file)
+    data = read_policy_bytes(args.file or open_workspace(args).policy_path)
     parse_policy(data)
     with administration(args) as desk:
         change = desk.put_policy(tenant=args.tenant, text=decode_policy(data))

@@ -8,9 +8,10 @@ import pytest
 
 from strongroom.attestation import PolicyCode
 from strongroom.attestation.policy.contradictions import DENY_LISTS
+from strongroom.broker import release
 from strongroom.broker.policy import file as policy_file
 from strongroom.broker.policy import words as policy_words
-from strongroom.broker.policy.words import BY_NAME, FILE_WORDS, IDENTITY_KINDS, RULE_ONLY, WORDS
+from strongroom.broker.policy.words import BY_NAME, FILE_WORDS, IDENTITY_KINDS, LIMIT_WORDS, RULE_ONLY, WORDS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text(encoding="utf-8")
 HEX, SIGNER, TD = "ab" * 32, "cd" * 32, "da" * 48
@@ -37,7 +38,7 @@ def row(word):
     return f"| `{word.name}` | {word.kind.takes} | {shown_default(word)} | {word.about} | `{example}` |"
 
 
-@pytest.mark.parametrize("word", WORDS, ids=lambda word: word.name)
+@pytest.mark.parametrize("word", [*WORDS, *LIMIT_WORDS], ids=lambda word: word.name)
 def test_the_page_has_the_row_of_every_word(word):
     assert row(word) in PAGE
 
@@ -49,7 +50,8 @@ def test_the_page_names_every_other_word(word):
 
 def test_the_page_names_no_word_that_there_is_not():
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
-    assert set(rows) - {code.value for code in PolicyCode} <= {*BY_NAME, *IDENTITY_KINDS, *RULE_ONLY, *FILE_WORDS}
+    known = {*BY_NAME, *(word.name for word in LIMIT_WORDS), *IDENTITY_KINDS, *RULE_ONLY, *FILE_WORDS}
+    assert set(rows) - {code.value for code in PolicyCode} <= known
     assert len(rows) == len(set(rows)) + len({"platforms", *DENY_LISTS})
 
 
@@ -66,6 +68,13 @@ def test_every_example_is_understood(word):
     assert policy_words.value_of(word, rule.policy) is not None
 
 
+@pytest.mark.parametrize("word", LIMIT_WORDS, ids=lambda word: word.name)
+def test_every_limits_example_is_understood(word):
+    lines = ["version = 1", "[[rule]]", 'name = "x"', 'release = "model/m/1-"', IDENTITIES["enclave"]]
+    [rule] = policy_file.parse("\n".join([*lines, f"{word.name} = {word.example}", ""])).rules
+    assert policy_words.value_of(word, rule.limits) == word.kind.read(tomllib.loads(f"x = {word.example}")["x"])
+
+
 def masked(word):
     """Bits that lie within the example of a mask."""
     mask = bytes.fromhex(tomllib.loads(f"x = {word.example}")["x"])
@@ -73,13 +82,17 @@ def masked(word):
     return f'"{bytes(bit & kept for bit, kept in zip(example, mask, strict=True)).hex()}"'
 
 
-@pytest.mark.parametrize("block", re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+BLOCKS = [each for each in re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) if "[[rule]]" in each]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
 def test_every_policy_on_the_page_is_one(block):
     assert policy_file.parse(block).rules
 
 
 def test_the_page_names_every_code_of_a_refusal():
     assert [code for code in PolicyCode if code.value not in PAGE] == []
+    assert [entry.code for entry in release.entries() if entry.code not in PAGE] == []
 
 
 SHIPPED = [
