@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from strongroom.broker.kbs import NONCE_BYTES, nonce_text
-from strongroom.broker.store import Store, Tx
+from strongroom.broker.store import Store, Tx, as_bytes
 from strongroom.errors import Refused, Unreachable
 
 NONCE_MS: Final = 120_000
@@ -116,7 +116,7 @@ def find(tx: Tx, found_id: str) -> Session | None:
     name, nonce, tee, state, created_ms, expires_ms, body = rows[0]
     return Session(
         id=name, nonce=nonce, tee=tee, state=state, created_ms=created_ms, expires_ms=expires_ms,
-        body=json.loads(bytes(body)),
+        body=json.loads(as_bytes(body)),
     )  # fmt: skip
 
 

@@ -144,7 +144,10 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
     ),
     (
         "Help",
-        (Verb("explain", "explain", "say what an error code means and what to do"),),
+        (
+            Verb("doctor", "doctor", "check a whole set-up and print what to do, from certificates to the ledger"),
+            Verb("explain", "explain", "say what an error code means and what to do"),
+        ),
     ),
 )
 

@@ -18,7 +18,7 @@ from strongroom.broker.ledger.chain import Head
 from strongroom.broker.ledger.checkpoint import Checkpoint, NoteSignature, SignedCheckpoint, key_id
 from strongroom.broker.ledger.faults import HeadChanged
 from strongroom.broker.ledger.merkle import Frontier, leaf_hash
-from strongroom.broker.store import Store, Tx
+from strongroom.broker.store import Store, Tx, as_bytes
 
 BATCH: Final = 500
 _SEAL_PURPOSE: Final = b"strongroom ledger head v1"
@@ -70,10 +70,10 @@ def read_end(tx: Tx) -> tuple[End, bytes] | None:
     if not rows:
         return None
     seq, digest, time_ms, frontier, seal = rows[0]
-    tree = Frontier.from_bytes(seq + 1, bytes(frontier))
+    tree = Frontier.from_bytes(seq + 1, as_bytes(frontier))
     if tree is None or seq < 0 or len(digest) != len(chain.GENESIS_PREV):
         raise HeadChanged("the remembered end of the ledger cannot be read")
-    return End(Head(seq, digest), time_ms, tree), bytes(seal)
+    return End(Head(seq, digest), time_ms, tree), as_bytes(seal)
 
 
 def write_end(tx: Tx, end: End, seal: bytes) -> None:
@@ -91,7 +91,7 @@ def write_end(tx: Tx, end: End, seal: bytes) -> None:
 def line(tx: Tx, seq: int) -> bytes | None:
     """Return one line, without its newline."""
     rows = tx.execute("SELECT line FROM ledger_lines WHERE seq = ?", (seq,))
-    return bytes(rows[0][0]) if rows else None
+    return as_bytes(rows[0][0]) if rows else None
 
 
 def last_number(tx: Tx) -> int:
@@ -112,7 +112,7 @@ def numbered_lines(store: Store, *, first: int = 0, last: int | None = None) -> 
             )
         )
         for seq, text in rows:
-            yield int(seq), bytes(text)
+            yield int(seq), as_bytes(text)
         if len(rows) < BATCH:
             return
         after = int(rows[-1][0])
@@ -157,5 +157,5 @@ def signed_roots(store: Store, origin: str, *, below: int) -> Iterator[SignedChe
 def _signed(origin: str, row: tuple[int, bytes, int, bytes]) -> SignedCheckpoint:
     size, root, time_ms, blob = row
     return SignedCheckpoint(
-        Checkpoint(origin, int(size), bytes(root), int(time_ms)), (NoteSignature(origin, bytes(blob)),)
+        Checkpoint(origin, int(size), as_bytes(root), int(time_ms)), (NoteSignature(origin, as_bytes(blob)),)
     )

@@ -17,7 +17,7 @@ from strongroom.broker.policy import file as policy_file
 from strongroom.broker.policy.diff import Finding, PolicyDiff, diff
 from strongroom.broker.policy.file import ReleasePolicy
 from strongroom.broker.policy.votes import NOTHING, digest_of
-from strongroom.broker.store import Row, Tx
+from strongroom.broker.store import Row, Tx, as_bytes
 from strongroom.errors import BadInput
 
 MAX_SHOWN: Final = 1000  # versions that are listed at most
@@ -205,6 +205,6 @@ def _select(tx: Tx, where: str, values: tuple[str | int, ...]) -> tuple[PolicyVe
 def _of_row(row: Row) -> PolicyVersion:
     tenant, number, digest, text, author, created_ms, state = row
     return PolicyVersion(
-        tenant=tenant, version=number, digest=digest, text=bytes(text), author=author, created_ms=created_ms,
+        tenant=tenant, version=number, digest=digest, text=as_bytes(text), author=author, created_ms=created_ms,
         state=State(state),
     )  # fmt: skip

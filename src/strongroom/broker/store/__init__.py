@@ -15,6 +15,11 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 
 
+def as_bytes(value: object) -> bytes:
+    """Return a column's bytes, whatever type somebody gave it in the database: a hash then finds what does not fit."""
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else str(value).encode("utf-8", "replace")
+
+
 class Tx(Protocol):
     """One transaction. An operation only talks to the world through it, for it may be run again."""
 
