@@ -231,7 +231,7 @@ def _with_text(visit: Visit, fact: PolicyFact) -> PolicyFact:
 
 def ledger(visit: Visit) -> Response:
     """The ledger's end, its newest checkpoint and lines, and the button that verifies it."""
-    actor, may_verify = visit.actor, visit.may("prove_inclusion")
+    actor, may_verify = visit.actor, visit.may("ledger_lines")
     permit(actor, "ledger_head")
     head = visit.part("ledger_head", lambda: visit.facts.head(actor), None)
     point = visit.part("ledger_checkpoint", lambda: visit.facts.checkpoint(actor), None)

@@ -119,7 +119,7 @@ class Visit:
             seq = str(self.facts.head(self.actor).seq)
         except Tampered as problem:
             seq = problem.code
-        check = self.desk.check.last if self.may("prove_inclusion") else None
+        check = self.desk.check.last if self.may("ledger_lines") else None
         return f"{seq}.{check.mark if check else ''}"
 
     def _sees_several(self) -> bool:

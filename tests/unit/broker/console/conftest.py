@@ -159,6 +159,7 @@ def scenes():
 def scene(scenes, tmp_path):
     """A broker without a past."""
     found = scenes.Scene(tmp_path / "broker")
+    found.add_person("ada", "owner")
     yield found
     found.close()
 
