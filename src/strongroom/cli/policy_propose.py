@@ -2,7 +2,7 @@
 
 What admits more is told by comparing with the policy in force. Where strongroom.toml names owners, such a policy is
 kept as a proposed version and takes effect when enough of them ran strongroom policy approve; with --key the first of
-them signs here. What admits less takes effect at once. A broker that runs does the same with each edit of its policy.toml.
+them signs here. What admits less takes effect at once. A broker that runs does the same with each edit of policy.toml.
 """
 
 from __future__ import annotations

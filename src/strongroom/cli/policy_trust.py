@@ -112,7 +112,8 @@ def limits_of(args: argparse.Namespace) -> Limits:
         if text is None:
             continue
         try:
-            found[word.field] = word.kind.read(tomllib.loads(f"value = {text[:64]}")["value"])
+            [(_, value)] = tomllib.loads(f"value = {text[:64]}").items()
+            found[word.field] = word.kind.read(value)
         except (Unfit, ValueError):
             option = f"--{word.name.replace('_', '-')}"
             raise Misuse(f"{option} is {text[:64]!r}", fix=f"It takes {word.kind.takes}.") from None

@@ -158,9 +158,9 @@ def describe(rule: ReleaseRule) -> list[str]:
 
 def _limits(limits: Limits) -> Iterator[str]:
     if limits.max_leases is not None:
-        yield f"lends each secret to {limits.max_leases} replicas at a time"
+        yield f"lends each secret to {limits.max_leases} at a time"
     if limits.lease_seconds != NO_LIMITS.lease_seconds:
-        yield f"lends for {limits.lease_seconds} seconds; a revocation takes so long at most where it cannot reach in"
+        yield f"lends for {limits.lease_seconds} seconds, then the holder has to prove itself again"
     if limits.until is not None:
         yield f"counts before {limits.until:%Y-%m-%d %H:%M} UTC"
     if limits.min_model_version is not None:
