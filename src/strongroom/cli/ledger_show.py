@@ -21,6 +21,7 @@ from strongroom.cli.workspace_option import positive
 ENCLAVE = ("mr_enclave", "mr_signer", "isv_prod_id", "isv_svn")
 TRUST_DOMAIN = ("mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id")
 FOLLOW_S: Final = 1.0
+MAX_AGE_CHARS: Final = 8
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _OWN: Final = frozenset(("seq", "time", "prev", "kind", "salt"))
 
@@ -43,10 +44,13 @@ def since(text: str) -> str:
     """Read a time or an age from the command line; return it as the ledger writes times."""
     from strongroom.broker.ledger.chain import timestamp
 
-    if text[-1:] in _UNITS and text[:-1].isdecimal() and len(text) < 9:
-        return timestamp(datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])}))
-    at = datetime.fromisoformat(text)
-    return timestamp(at if at.tzinfo else at.replace(tzinfo=UTC))
+    try:
+        if text[-1:] in _UNITS and text[:-1].isdecimal() and len(text) <= MAX_AGE_CHARS:
+            return timestamp(datetime.now(UTC) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])}))
+        at = datetime.fromisoformat(text)
+        return timestamp(at if at.tzinfo else at.replace(tzinfo=UTC))
+    except OverflowError:
+        raise ValueError from None
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from strongroom.broker.clock import ClockGuard, since_boot, utc_now
 from strongroom.broker.ledger import chain, genesis, merkle, tables
 from strongroom.broker.ledger.audit import Verified
 from strongroom.broker.ledger.chain import Head
-from strongroom.broker.ledger.checkpoint import MAX_CHECKPOINT_BYTES, Checkpoint, SignedCheckpoint, key_id, sign
+from strongroom.broker.ledger.checkpoint import MAX_CHECKPOINT_BYTES, SignedCheckpoint, key_id
 from strongroom.broker.ledger.faults import (
     CheckpointBad,
     HeadChanged,
@@ -99,9 +99,7 @@ class Ledger:
         return self._grow(tx, end)
 
     def _grow(self, tx: Tx, end: End) -> End:
-        now_ms = tx.now_ms if self._guard is None else self._guard.plausible_ms(tx.now_ms)
-        end.time_ms = max(end.time_ms, now_ms)
-        end.time = chain.timestamp_ms(end.time_ms)
+        end.move_on(tx.now_ms if self._guard is None else self._guard.plausible_ms(tx.now_ms))
         tx.memo[_MEMO] = end
         tx.before_commit(_MEMO, lambda: tables.write_end(tx, end, self._seal.over(end)))
         return end
@@ -186,11 +184,7 @@ class Ledger:
         last = tables.last_root(tx, origin)
         if last is not None and last.checkpoint.size == end.head.seq:
             return last
-        size = end.head.seq + 1
-        signed = sign(Checkpoint(origin, size, end.tree.root(), end.time_ms), self._signer)
-        self.append(tx, {"kind": "root", "size": size, "checkpoint": signed.to_text()})
-        tables.write_root(tx, signed, self.public_key)
-        return signed
+        return tables.add_root(tx, end, origin, self._signer)
 
     def check_holds(self, seen: SignedCheckpoint, *, where: str) -> None:
         """Check that the ledger begins with the lines of a checkpoint seen before, which `where` remembers.

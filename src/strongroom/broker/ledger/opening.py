@@ -20,5 +20,9 @@ def open_ledger(owner: Workspace, store: Store, signer: Ed25519PrivateKey) -> Le
     A broker calls `check_not_rolled_back` with it before it releases anything.
     """
     settings = owner.settings.broker
-    take_in(store, signer, owner.ledger_path)
-    return Ledger(store, signer, head_file=None if settings.shared else head_file_beside(owner.folder / settings.store))
+    head_file = None if settings.shared else head_file_beside(owner.folder / settings.store)
+    taken = take_in(store, signer, owner.ledger_path)
+    ledger = Ledger(store, signer, head_file=head_file)
+    if taken:
+        ledger.sign_root()  # which was signed while taking in, and is remembered beside the store now
+    return ledger

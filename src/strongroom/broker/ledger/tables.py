@@ -14,8 +14,9 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from strongroom.broker.ledger import chain
+from strongroom.broker.ledger.audit import ROOT_KIND
 from strongroom.broker.ledger.chain import Head
-from strongroom.broker.ledger.checkpoint import Checkpoint, NoteSignature, SignedCheckpoint, key_id
+from strongroom.broker.ledger.checkpoint import Checkpoint, NoteSignature, SignedCheckpoint, key_id, sign
 from strongroom.broker.ledger.faults import HeadChanged
 from strongroom.broker.ledger.merkle import Frontier, leaf_hash
 from strongroom.broker.store import Store, Tx, as_bytes
@@ -42,6 +43,11 @@ class End:
         """Put a line (without its newline) behind the last one."""
         tx.execute("INSERT INTO ledger_lines (seq, line) VALUES (?, ?)", (head.seq, line))
         self.head, self.tree = head, self.tree.grown(leaf_hash(line))
+
+    def move_on(self, now_ms: int) -> None:
+        """Let the next lines be of this time; times never go back."""
+        self.time_ms = max(self.time_ms, now_ms)
+        self.time = chain.timestamp_ms(self.time_ms)
 
     def sealed_text(self) -> bytes:
         """Return what the seal is over."""
@@ -125,6 +131,17 @@ def write_root(tx: Tx, signed: SignedCheckpoint, key: Ed25519PublicKey) -> None:
         "INSERT INTO ledger_roots (size, time_ms, root, signature, key_id) VALUES (?, ?, ?, ?, ?)",
         (point.size, point.time_ms, point.root, signed.signatures[0].blob, key_id(key)),
     )
+
+
+def add_root(tx: Tx, end: End, origin: str, signer: Ed25519PrivateKey) -> SignedCheckpoint:
+    """Sign the root over every line so far, as a line of its own and in the table of roots."""
+    size = end.tree.size
+    signed = sign(Checkpoint(origin, size, end.tree.root(), end.time_ms), signer)
+    record = {"kind": ROOT_KIND, "size": size, "checkpoint": signed.to_text()}
+    line, head = chain.write_line(end.head, record, time=end.time)
+    end.add(tx, line[:-1], head)
+    write_root(tx, signed, signer.public_key())
+    return signed
 
 
 def last_root(tx: Tx, origin: str, *, size: int | None = None) -> SignedCheckpoint | None:

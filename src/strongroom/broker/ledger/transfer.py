@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -37,26 +38,35 @@ def take_in(store: Store, signer: Ed25519PrivateKey, path: Path) -> int:
         return 0
     with file.only_writer(path):
         head = file.verify(path).head
-        taken = store.write(lambda tx: _take(tx, Seal(signer), path, head))
+        taken = store.write(lambda tx: _take(tx, signer, path, head))
         _set_aside(path)  # first: without its head it would not be trusted any more
         _set_aside(file.head_path(path))
     return taken
 
 
-def _take(tx: Tx, seal: Seal, path: Path, head: Head) -> int:
+def _take(tx: Tx, signer: Ed25519PrivateKey, path: Path, head: Head) -> int:
     found = tables.read_end(tx)
     if found is not None:
         line = tables.line(tx, head.seq)
         if line is not None and chain.digest(line) == head.digest:
             return 0  # it was taken in before, and the start was interrupted
         raise LedgerNotEmpty(f"the store holds another ledger than {path}")
-    end = End.empty()
-    for line in file.lines(path):
-        if end.head.seq < 0:
-            Genesis.read(line)
-        end.add(tx, line, Head(end.head.seq + 1, chain.digest(line)))
-    tables.write_end(tx, end, seal.over(end))
-    return end.head.seq + 1
+    end, origin, last = End.empty(), "", b""
+    for last in file.lines(path):
+        origin = origin or Genesis.read(last).origin
+        end.add(tx, last, Head(end.head.seq + 1, chain.digest(last)))
+    end.move_on(max(tx.now_ms, _time_of(last)))
+    tables.add_root(tx, end, origin, signer)
+    tables.write_end(tx, end, Seal(signer).over(end))
+    return head.seq + 1
+
+
+def _time_of(line: bytes) -> int:
+    """Return the time of an old line in milliseconds; 0 for one that does not say it as a broker does."""
+    try:
+        return int(datetime.fromisoformat(str(chain.read_line(line, seq=0)["time"])).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _set_aside(path: Path) -> None:
