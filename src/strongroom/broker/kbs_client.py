@@ -193,16 +193,16 @@ class _Channel:
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         pieces, left = [], MAX_ANSWER_BYTES
-        while not response.isclosed():
-            self._bound()
-            piece = response.read1(_READ_BYTES)
-            left -= len(piece)
-            if left < 0:
-                raise KbsAnswerMalformed(f"an answer is longer than {MAX_ANSWER_BYTES} bytes")
-            if not piece:
-                break
-            pieces.append(piece)
-        response.close()  # all of it was read, which http.client does not notice by itself
+        with response:  # all of it was read at the end, which http.client does not notice by itself
+            while not response.isclosed():
+                self._bound()
+                piece = response.read1(_READ_BYTES)
+                left -= len(piece)
+                if left < 0:
+                    raise KbsAnswerMalformed(f"an answer is longer than {MAX_ANSWER_BYTES} bytes")
+                if not piece:
+                    break
+                pieces.append(piece)
         return b"".join(pieces)
 
     def _keep_cookie(self, response: http.client.HTTPResponse) -> None:

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from strongroom.broker import kbs, kbs_sessions
 from strongroom.broker.kbs_service import Caller, KbsNotProven, KbsNotReleased, KbsService
+from strongroom.broker.web.middleware import BodyTooLarge
 from strongroom.errors import StrongroomError, Unreachable
 from strongroom.pki.jose import TokenUnsound
 from strongroom.workspace import BadSecretName
@@ -52,8 +53,9 @@ class _Routes:
         self._service = service
 
     async def auth(self, request: Request) -> Response:
+        body = await _body(request, kbs.MAX_AUTH_BYTES)
         try:
-            challenge, cookie = await self._service.auth(await _body(request, kbs.MAX_AUTH_BYTES))
+            challenge, cookie = await self._service.auth(body)
         except kbs.KbsVersionRefused as problem:
             return refusal(401, "AttestationError", f"Attestation error: {problem.sentence}")
         except Unreachable as problem:
@@ -63,12 +65,12 @@ class _Routes:
         return _json(challenge, cookie=cookie)
 
     async def attest(self, request: Request) -> Response:
-        cookie = _cookie(request)
+        body, cookie = await _body(request, kbs.MAX_ATTEST_BYTES), _cookie(request)
         try:
-            token = await self._service.attest(await _body(request, kbs.MAX_ATTEST_BYTES), cookie, _caller(request))
+            token = await self._service.attest(body, cookie, _caller(request))
         except Unreachable as problem:
             return _later(problem)
-        except (KbsNotProven, kbs.KbsMessageMalformed):
+        except KbsNotProven:
             return refusal(401, "AttestationError", "Attestation error: RCAR handshake Attest failed")
         return _json(json.dumps({"token": token}).encode("ascii"), cookie=cookie)
 
@@ -116,12 +118,12 @@ def _json(body: bytes, *, cookie: str | None = None) -> Response:
 
 
 async def _body(request: Request, longest: int) -> bytes:
-    """Return the body; longer ones are refused before they are kept. Raises KbsMessageMalformed."""
+    """Return the body; longer ones are refused before they are kept. Raises BodyTooLarge, which is a 413."""
     pieces, left = [], longest
     async for piece in request.stream():
         left -= len(piece)
         if left < 0:
-            raise kbs.KbsMessageMalformed(f"the body is longer than {longest} bytes")
+            raise BodyTooLarge(f"the body is longer than {longest} bytes")
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -13,7 +13,7 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -117,8 +117,10 @@ def served(application, identity, **limits):
 
     try:
         server, port = do(make())
-        yield port
-        do(server.stop())
+        try:
+            yield port
+        finally:
+            do(server.stop())
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(60)
@@ -324,7 +326,7 @@ class StockClient:
         whole = unb64url(sealed["ciphertext"]) + unb64url(sealed["tag"])
         return AESGCM(cek).decrypt(unb64url(sealed["iv"]), whole, aad.encode())
 
-    def raw(self, port, path, headers=(), method="GET"):
+    def raw(self, port, path, headers=(), method="GET", body=None):
         """Ask for a path exactly as it is spelled, which urllib would tidy."""
         context = ssl.create_default_context(cadata=self.ca_pem.decode())
         connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=30)
@@ -332,7 +334,7 @@ class StockClient:
             connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers:
                 connection.putheader(name, value)
-            connection.endheaders()
+            connection.endheaders(body)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -374,5 +376,29 @@ def replica_of():
 
         def quote(self, report_data):
             return self.world.quote(identity, report_data)
+
+    return Replica
+
+
+@pytest.fixture
+def configured(world):
+    """Return what quotes for the enclave that the policy names, launched with a configuration id."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Configured(EnclaveIdentity):
+        config_id: bytes
+
+        def report(self, hardware, report_data):
+            return replace(EnclaveIdentity.report(self, hardware, report_data), config_id=self.config_id)
+
+    @dataclass
+    class Replica:
+        config_id: bytes
+
+        def quote(self, report_data):
+            identity = Configured(
+                mr_enclave=b"\xe1" * 32, mr_signer=b"\x51" * 32, isv_prod_id=7, isv_svn=3, config_id=self.config_id
+            )
+            return world.quote(identity, report_data)
 
     return Replica
