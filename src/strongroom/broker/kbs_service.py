@@ -28,13 +28,11 @@ from strongroom.broker import kbs, kbs_sessions, kbs_token
 from strongroom.broker.admission import Case
 from strongroom.broker.kbs_evidence import config_register, quote_in
 from strongroom.broker.kbs_init_data import InitData, InitDataRefused
-from strongroom.broker.keyring.keyring import Keyring
 from strongroom.broker.names import SecretName, parse_kbs
 from strongroom.broker.service import ReleaseService
 from strongroom.broker.store import Store, Tx
 from strongroom.errors import Refused, StrongroomError, Unreachable
 from strongroom.pki.jose import TokenUnsound, read_signed, seal, sign
-from strongroom.pki.keys import load_certificates, public_key, spki
 
 PROTOCOL: Final = "kbs"
 BUILD: Final = f"strongroom {__version__}"
@@ -83,21 +81,6 @@ class KbsService:
         self._deployment = deployment
         self._kbs = hashlib.sha256(kbs_spki).hexdigest()
         self._pool = ThreadPoolExecutor(workers or (os.cpu_count() or 1) + 2, thread_name_prefix="kbs")
-
-    @classmethod
-    def of(
-        cls, service: ReleaseService, keyring: Keyring, *, certificate_pem: bytes, deployment: str | None = None
-    ) -> KbsService:
-        """Return the KBS of a broker whose port shows `certificate_pem`; its token key is the keyring's.
-
-        `deployment`: the settings' name for it; None is the store's own. Raises BadCertificate, StoreUnavailable or an
-        error of the root key.
-        """
-        shown = load_certificates(certificate_pem)[0]
-        return cls(
-            store=keyring.store, service=service, token_key=keyring.token_key(), kbs_spki=spki(public_key(shown)),
-            deployment=deployment or kbs_sessions.deployment_of(keyring.store),
-        )  # fmt: skip
 
     @property
     def deployment(self) -> str:

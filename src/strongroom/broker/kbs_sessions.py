@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from strongroom.broker.kbs import NONCE_BYTES, nonce_text
-from strongroom.broker.store import Store, Tx, as_bytes
+from strongroom.broker.store import Tx, as_bytes
 from strongroom.errors import Refused, Unreachable
 
 NONCE_MS: Final = 120_000
@@ -22,7 +22,6 @@ SESSION_MS: Final = 300_000
 KEEP_MS: Final = 600_000  # how long a session that is over can still be told from one that never was
 MAX_SESSIONS: Final = 50_000
 COOKIE_CHARS: Final = 32
-DEPLOYMENT: Final = "deployment"
 AUTHED: Final = "authed"
 BURNT: Final = "burnt"
 ATTESTED: Final = "attested"
@@ -160,19 +159,6 @@ def attested(tx: Tx, found_id: str, *, by_cookie: bool) -> Session:
     if tx.now_ms >= (session.created_ms + SESSION_MS if by_cookie else session.expires_ms):
         raise KbsSessionExpired("the session is over")
     return session
-
-
-def deployment_of(store: Store) -> str:
-    """Return the name that a store gives its deployment, made at the first call; each store has another one."""
-
-    def find_or_make(tx: Tx) -> str:
-        tx.execute(
-            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
-            (DEPLOYMENT, f"d-{secrets.token_hex(8)}".encode()),
-        )
-        return bytes(tx.execute("SELECT value FROM meta WHERE name = ?", (DEPLOYMENT,))[0][0]).decode()
-
-    return store.write(find_or_make)
 
 
 def _packed(body: dict[str, Any]) -> bytes:

@@ -169,7 +169,10 @@ def kbs_with(tmp_path, owner, world, collateral, caplog):
             service.begin()
             stack.callback(service.close)
             spki = spki_of(identity.certificate_pem)
-            kbs = KbsService.of(service, keyring, certificate_pem=identity.certificate_pem, deployment=deployment)
+            kbs = KbsService(
+                store=store, service=service, token_key=keyring.token_key(), kbs_spki=spki,
+                deployment=deployment or ledger.origin,
+            )  # fmt: skip
             stack.callback(kbs.close)
             broker = KbsBroker(
                 store,
