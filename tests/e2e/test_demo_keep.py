@@ -75,7 +75,7 @@ def test_what_keep_prints_works_and_ctrl_c_ends_everything(demo, tmp_path):
     lines = read_until(process, "Ctrl-C ends everything")
     folder = next(line.split()[1] for line in lines if line.strip().startswith("cd "))
     commands = [shlex.split(line) for line in lines if re.match(r"  /\S*strongroom ", line)]
-    assert {command[1] for command in commands} == {"predict", "bench", "ledger", "policy"}
+    assert {command[1] for command in commands} == {"predict", "bench", "ledger", "policy", "doctor", "broker"}
     for command in commands:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, (command, done.stderr)

@@ -104,13 +104,13 @@ class Attacker:
 
     def change_an_argument(self) -> Refusal:
         """Let the replica listen on all interfaces: one word more permissive, another measurement."""
-        replica = self._scene.manifest(self._story.broker_port).with_word("--bind=127.0.0.1", "--bind=0.0.0.0")
+        replica = self._scene.manifest(self._story.kbs_port).with_word("--bind=127.0.0.1", "--bind=0.0.0.0")
         self._run_other("changed-argument", replica.render())
         return self._denial(lambda each: each["mr_enclave"] != self._story.mr_enclave)
 
     def run_as_debug_enclave(self) -> Refusal:
         """Run the very program in an enclave whose memory the host may read; its measurement stays the same."""
-        replica = self._scene.manifest(self._story.broker_port).with_debug()
+        replica = self._scene.manifest(self._story.kbs_port).with_debug()
         self._run_other("debug-enclave", replica.render())
         return self._denial(lambda each: each["debug"])
 

@@ -71,7 +71,7 @@ def demonstrate(options: Options, environ: Mapping[str, str], console: Console) 
         report.seconds = time.monotonic() - began
         display.say(_closing(report))
         if options.keep:
-            _keep(scene, console)
+            _keep(scene, story.admin_port, console)
     return report
 
 
@@ -131,7 +131,7 @@ def _closing(report: Report) -> str:
     )
 
 
-def _keep(scene: Scene, console: Console) -> None:
+def _keep(scene: Scene, admin_port: int, console: Console) -> None:
     """Print what to try by hand, then wait for Ctrl-C."""
     program = Path(sys.executable).with_name("strongroom")
     ours = str(program) if program.exists() else f"{sys.executable} -m strongroom"
@@ -143,6 +143,8 @@ def _keep(scene: Scene, console: Console) -> None:
         load,
         ["ledger", "show", "--workspace", str(scene.workspace), "--last", "3"],
         ["policy", "lint", "--workspace", str(scene.workspace)],
+        ["doctor", "--workspace", str(scene.workspace)],
+        ["broker", "login", "--workspace", str(scene.workspace), "--console", f"https://{HOST}:{admin_port}"],
     )
     lines = ["", "It keeps running. In another terminal:", f"  cd {scene.folder}"]
     lines += [f"  {ours} {shown(words)}" for words in tries]
@@ -150,6 +152,7 @@ def _keep(scene: Scene, console: Console) -> None:
     client = scene.client
     lines += [
         f"  curl --cacert {client}/ca_cert.pem --cert {client}/cert.pem --key {client}/key.pem {status}",
+        "The last strongroom command prints a link to the broker's console, once; the browser will not know the CA yet.",
         f"Logs are in {scene.folder}/logs. Ctrl-C ends everything and removes the folder.",
     ]
     for line in lines:

@@ -73,7 +73,7 @@ class Scene:
             words += ["--evidence-url", self.rest_url]
         return [*words, "--image", *map(str, photos)]
 
-    def manifest(self, broker_port: int) -> ReplicaManifest:
+    def manifest(self, kbs_port: int) -> ReplicaManifest:
         """Return who the replicas are. Paths are relative to the manifest's folder."""
         return ReplicaManifest(
             words=(
@@ -83,7 +83,7 @@ class Scene:
                 f"--model_name={MODEL_NAME}",
                 f"--model_base_path=models/{MODEL_NAME}",
                 "--ssl_config_file=models/ssl.cfg",
-                f"--broker={HOST}:{broker_port}",
+                f"--broker=https://{HOST}:{kbs_port}",
                 "--broker_ca=ca_cert.pem",
                 "--owner_key=owner_public.pem",
             ),

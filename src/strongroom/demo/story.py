@@ -26,9 +26,9 @@ STEPS: Final = (
     Step(1, "vendor → platform", "PCK chain, revocation lists and TCB data come to the platform's owner"),
     Step(2, "owner → operator", "the model is sealed under a key of its own, signed, and shipped"),
     Step(3, "operator", "two replicas and the owner's broker start"),
-    Step(4, "replica → broker", "a TLS connection whose certificate carries a quote"),
+    Step(4, "replica → broker", "a nonce is asked for, and answered with a quote over it and a fresh key"),
     Step(5, "broker", "the quote is verified, then the owner's policy asked"),
-    Step(6, "broker → replica", "the key of this model version leaves, after the ledger's line"),
+    Step(6, "broker → replica", "the key of this version leaves, sealed to the quoted key, after the ledger's line"),
     Step(7, "replica", "the sealed model is opened in memory"),
     Step(8, "replica", "the model is loaded and can answer"),
     Step(9, "client → replica", "mutual TLS; evidence is checked before a byte of a photograph leaves"),
@@ -52,7 +52,9 @@ class Story:
         self._platform_words = ["--beside-real-tee"] if beside_real_tee else []
         self._began: dict[int, float] = {}
         self._origin = time.perf_counter()
-        self.broker_port = 0
+        self.broker_port = 0  # Gramine's protocol
+        self.kbs_port = 0
+        self.admin_port = 0
         self.mr_enclave = ""
 
     def run(self, photos: tuple[Photo, ...]) -> None:
@@ -92,8 +94,11 @@ class Story:
             names = sorted(path.stem for path in self.scene.path(trust, "collateral").glob("*.json"))
             told.append(f"platform family {', '.join(names)}, trust domain simulated")
         scene = self.scene
-        broker = scene.children.start("broker", "broker", "serve", "--workspace", scene.workspace, "--port", "0")
-        self.broker_port = int(broker.wait_for(r"broker listens on \S+:(\d+)").group(1))
+        ports = ("--port", "0", "--kbs-port", "0", "--admin-port", "0")
+        broker = scene.children.start("broker", "broker", "serve", "--workspace", scene.workspace, *ports)
+        self.broker_port = int(broker.wait_for(r"broker listens on [\d.]+:(\d+)").group(1))
+        self.kbs_port = int(broker.wait_for(r"https://\S+:(\d+) \(kbs\)").group(1))
+        self.admin_port = int(broker.wait_for(r"https://\S+:(\d+) \(admin\)").group(1))
 
     def _sim(self, verb: str, *words: str | Path) -> Finished:
         return self.scene.children.must("sim", verb, *self._platform_words, "--world", self.scene.world, *words)
@@ -116,10 +121,10 @@ class Story:
             shutil.copy(scene.path(source), scene.path(target))
 
     def _trust_the_build(self) -> None:
-        """Measure the replica, one of whose words is the broker's port; write the rule; hand it to clients too."""
+        """Measure the replica, one of whose words is the broker's address; write the rule; hand it to clients too."""
         scene, must = self.scene, self.scene.children.must
         manifest = scene.operator / "replica.manifest"
-        scene.path(manifest).write_text(scene.manifest(self.broker_port).render(), encoding="utf-8")
+        scene.path(manifest).write_text(scene.manifest(self.kbs_port).render(), encoding="utf-8")
         measured = self._sim("measure", "--json", manifest).stdout
         self.mr_enclave = json.loads(measured)["mr_enclave"]
         must("policy", "trust", "--workspace", scene.workspace, "--mrenclave", self.mr_enclave,
@@ -131,7 +136,7 @@ class Story:
     def _start(self) -> list[Child]:
         with self._step(3) as told:
             replicas = [self.start_replica(name, self.scene.operator) for name in REPLICAS]
-            told.append(f"pids {', '.join(str(child.pid) for child in replicas)}; broker on port {self.broker_port}")
+            told.append(f"pids {', '.join(str(child.pid) for child in replicas)}; broker on port {self.kbs_port}")
         self._begin(4)
         return replicas
 
@@ -148,8 +153,9 @@ class Story:
         with self._step(4) as told:
             broker.wait_for(r": (released|refused) ", count=len(REPLICAS))
             decisions = self.scene.decisions()
-            spoken = sorted({f"{each['protocol']} over {each['tls']}" for each in decisions})
-            told.append(f"{len(decisions)} connections, {', '.join(spoken)}; this protocol has no nonce")
+            spoken = sorted({each["protocol"] for each in decisions})
+            fresh = "a nonce of the broker" if all(each["fresh"] for each in decisions) else "no nonce"
+            told.append(f"{len(decisions)} requests, {', '.join(spoken)}; the quote answers {fresh}")
         with self._step(5) as told:
             for each in decisions:
                 self._check_evidence(each)
