@@ -151,6 +151,13 @@ class Server:
         """Return whether the server's first process is there."""
         return self._process is not None and self._process.poll() is None
 
+    def family(self) -> list[int]:
+        """Return the server's process and those that it started."""
+        if self._process is None:
+            return []
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return [self._process.pid, *(int(word) for word in children.read_text().split())]
+
     def psql(self, sql: str, *, database: str = "postgres") -> str:
         """Run a statement and return what it gave."""
         words = ["--host", str(self.folder), "--port", str(self.port), "--username", OWNER, "--no-psqlrc"]

@@ -1,0 +1,328 @@
+"""Three brokers on one PostgreSQL, with their collateral behind a wire that can be stopped: started, broken, repaired.
+
+World: processes and files in one folder. What ends although nobody ended it is started again, as a service manager
+would, and remembered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import resource
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Self
+
+import database
+from load import Platform, Target
+
+from strongroom.broker.ledger.chain import Head
+from strongroom.broker.names import SecretName
+from strongroom.broker.opening import opened_workspace
+from strongroom.platforms.simulated import EnclaveIdentity, World
+from strongroom.secret import Secret
+from strongroom.workspace import Workspace
+
+SECRET_NAME: Final = "model/m/1"  # noqa: S105  # a name
+START_S: Final = 60.0
+DISK_MIB: Final = 112
+HERE: Final = Path(__file__).resolve().parent
+
+
+@dataclass
+class Broker:
+    """One broker process and its ports."""
+
+    number: int
+    folder: Path
+    workspace: Path
+    ports: tuple[int, int]
+    process: subprocess.Popen[bytes] | None = None
+    was_ready: bool = False
+
+    @property
+    def offset(self) -> Path:
+        """The file that moves its clock."""
+        return self.folder / f"clock-{self.number}"
+
+    @property
+    def _ready(self) -> Path:
+        return self.folder / f"ready-{self.number}"
+
+    @property
+    def log(self) -> Path:
+        """What it wrote."""
+        return self.folder / f"broker-{self.number}.log"
+
+    def launch(self) -> None:
+        """Start the process."""
+        self._ready.unlink(missing_ok=True)
+        self.was_ready = False
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(HERE / "shifted_broker.py"), str(self.offset), "broker", "serve",
+                 "--workspace", str(self.workspace), "--port", str(self.ports[0]), "--kbs-port", str(self.ports[1]),
+                 "--ready-file", str(self._ready)],
+                stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
+
+    def ready(self) -> bool:
+        """Return whether it listens."""
+        self.was_ready = self.was_ready or (self.ended() is None and self._ready.exists())
+        return self.was_ready and self.ended() is None
+
+    def ended(self) -> int | None:
+        """Return its exit status, None while it runs."""
+        return None if self.process is None else self.process.poll()
+
+    def end(self, how: signal.Signals) -> None:
+        """End the process and wait for it."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(START_S)
+            self.process = None
+
+
+class Wire:
+    """A relay to the collateral server that can stop carrying anything, without closing anything."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._flows = threading.Event()
+        self._flows.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stall(self) -> None:
+        """Carry nothing from now on."""
+        self._flows.clear()
+
+    def flow(self) -> None:
+        """Carry again."""
+        self._flows.set()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._target))
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._flows.wait()
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._flows.set()
+        self._listener.close()
+
+
+@dataclass
+class Cluster:
+    """Everything that runs, in a folder of its own."""
+
+    folder: Path
+    count: int = 3
+    exits: list[str] = field(default_factory=list)
+    heads: list[Head] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self.key = secrets.token_bytes(16)
+        self.digest = hashlib.sha256(self.key).hexdigest()
+        self.world = World.create(self.folder / "world", now=datetime.now(UTC))
+        self.foreign = World.create(self.folder / "foreign", now=datetime.now(UTC))
+        self.good, self.doomed, self.unknown = (
+            EnclaveIdentity(mr_enclave=bytes([number]) * 32, mr_signer=b"\x51" * 32, isv_prod_id=1, isv_svn=1)
+            for number in (0xE1, 0xD0, 0x66)
+        )
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        disk = self._stack.enter_context(small_disk(self.folder / "disk"))
+        self.disk = disk
+        self.server = self._stack.enter_context(database.Server(data=disk))
+        self.database = self.server.new_database()
+        self.wire = self._collateral()
+        self.owner = self._workspace()
+        ports = _free_ports(2 * self.count)
+        self.brokers = [
+            Broker(number, self.folder, self.owner.folder, (ports[2 * number], ports[2 * number + 1]))
+            for number in range(self.count)
+        ]
+        self._stack.callback(self._end_brokers)
+        for broker in self.brokers:  # the first one makes the tables and takes the keys in
+            broker.launch()
+            self.wait_ready(broker)
+
+    def _collateral(self) -> Wire:
+        port_file = self.folder / "pccs"
+        with (self.folder / "pccs.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "strongroom", "pccs", "serve", "--world", str(self.folder / "world"), "--port",
+                 "0", "--beside-real-tee", "--ready-file", str(port_file)],
+                stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
+
+        def end() -> None:
+            process.kill()
+            process.wait(START_S)
+
+        self._stack.callback(end)
+        wait_for(port_file.exists, "the collateral server")
+        wire = Wire(int(port_file.read_text().rpartition(":")[2]))
+        self._stack.callback(wire.close)
+        return wire
+
+    def _workspace(self) -> Workspace:
+        folder = self.folder / "workspace"
+        owner = Workspace.create(folder, now=datetime.now(UTC))
+        settings = folder / "strongroom.toml"
+        text = settings.read_text(encoding="utf-8").replace("[broker]\n", f'[broker]\nstore = "{self.database.url}"\n')
+        source = f"http://127.0.0.1:{self.wire.port}/sgx/certification/v4/"
+        settings.write_text(f'{text}\n[collateral]\nsources = ["{source}"]\n', encoding="utf-8")
+        owner.anchors_folder.mkdir(parents=True, exist_ok=True)
+        (owner.anchors_folder / "simulated.der").write_bytes(self.world.root_der)
+        owner.secrets.put(SECRET_NAME, Secret(self.key))
+        rules = [
+            f'[[rule]]\nname = "{name}"\nmrenclave = "{identity.mr_enclave.hex()}"\ntrust_domains = ["simulated"]\n'
+            f'release = "{SECRET_NAME}"\n'
+            for name, identity in (("good", self.good), ("doomed", self.doomed))
+        ]
+        owner.policy_path.write_text("version = 1\n" + "".join(rules), encoding="utf-8")
+        return Workspace.open(folder)
+
+    def target(self) -> Target:
+        """Return what clients need to know."""
+        return Target([broker.ports for broker in self.brokers], self.owner.ca_certificate_pem,
+                      SecretName.parse(SECRET_NAME))  # fmt: skip
+
+    def platform(self, identity: EnclaveIdentity, *, foreign: bool = False) -> Platform:
+        """Return a replica's platform."""
+        return Platform(self.foreign if foreign else self.world, identity)
+
+    def wait_ready(self, broker: Broker) -> None:
+        """Wait until a broker listens; start it again if it ends before, as a service manager would."""
+        deadline = time.monotonic() + START_S
+        while not broker.ready():
+            if broker.ended() is not None:
+                broker.launch()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"broker {broker.number} does not start: {broker.log.read_text()[-800:]}")
+            time.sleep(0.02)
+
+    def look_after(self) -> None:
+        """Start what ended by itself, and remember it; note where the ledger ends."""
+        for broker in self.brokers:
+            if broker.process is not None and broker.ended() is not None:
+                if broker.was_ready:
+                    self.exits.append(f"broker {broker.number} ended with {broker.ended()}")
+                broker.launch()
+            broker.ready()
+        self.note_head()
+
+    def note_head(self) -> None:
+        """Remember where the ledger ends now, if the database answers."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            text = self.server.psql("SELECT seq, digest FROM ledger_head", database=self.database.name)
+            if text:
+                seq, _, digest = text.partition("|")
+                self.heads.append(Head(int(seq), digest))
+
+    def revoke(self, identity: EnclaveIdentity) -> int:
+        """Revoke a measurement as an owner does; return the ledger line behind which it gets nothing."""
+        done = subprocess.run(
+            [sys.executable, "-m", "strongroom", "broker", "revoke", "measurement", identity.mr_enclave.hex(),
+             "--reason", "chaos", "--workspace", str(self.owner.folder)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"broker revoke: {done.stderr[-500:]}")
+        self.note_head()
+        return self.heads[-1].seq
+
+    def lines(self) -> list[bytes]:
+        """Return the ledger as it is now, after the product's own check of all of it."""
+        with opened_workspace(self.owner) as found:
+            found.ledger.verify()
+            return [line for _, line in found.ledger.lines()]
+
+    def _end_brokers(self) -> None:
+        for broker in self.brokers:
+            broker.end(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def small_disk(place: Path) -> Iterator[Path | None]:
+    """Lend a folder on a disk of DISK_MIB: a tmpfs, for which one has to be root; None where that cannot be had."""
+    place.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=0755", "strongroom-chaos", str(place)]
+    if os.geteuid() != 0 or subprocess.run(words, check=False, capture_output=True).returncode != 0:
+        yield None
+        return
+    try:
+        for parent in place.parents:  # the server runs as somebody else, who has to get there
+            if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=False)
+
+
+def fill(place: Path) -> Path:
+    """Write until the disk is full; return the file to remove."""
+    ballast = place / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(65536) if shutil.disk_usage(place).free > 65536 else bytes(1024))
+    return ballast
+
+
+def limit_files(server: database.Server, limit: int) -> None:
+    """Let no process of the server write behind `limit` bytes of any file: a full disk for who is not root."""
+    for pid in server.family():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]))
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait until `condition` holds. Raises TimeoutError."""
+    deadline = time.monotonic() + START_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} does not start")
+        time.sleep(0.02)
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in held]
