@@ -47,10 +47,12 @@ class RootFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes of this machine from changing the folder meanwhile."""
+        """Keep other processes of this machine from changing the folder meanwhile; clean up after killed ones."""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            for left in self.path.glob(".*.partial"):  # of a process that was killed while it wrote a key
+                left.unlink()
             yield
         finally:
             os.close(descriptor)
