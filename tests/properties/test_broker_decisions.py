@@ -213,7 +213,8 @@ def test_kd_18_one_secret_has_one_spelling(text):
             assert write(found) == same or (read is Pattern.parse and Pattern.parse(write(found)) == found)
 
 
-VOTE = {"format": "strongroom-policy-vote-1", "tenant": "a", "policy": "ab" * 32, "replaces": "cd" * 32, "expires": 9,
+VOTE = {"format": "strongroom-policy-vote-1", "tenant": "a", "version": 2, "policy": "ab" * 32, "replaces": "cd" * 32,
+        "expires": 9,
         "signer": "ef" * 32, "signature": "A" * 86 + "=="}  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """Sign a proposed policy as an owner, or count the vote of an owner who signed elsewhere.
 
 Shows what the version would newly admit; without --key and --vote it does nothing else. What is signed is computed
-here from both texts: tenant, new policy, the policy it replaces, and until when the vote counts. With --out the vote
-goes to a file that any administrator can hand in with --vote. An owner without access to the broker signs two files:
---new FILE --old FILE --key KEYFILE --out VOTE.
+here from both texts: tenant, version, new policy, the policy it replaces, and until when the vote counts. With --out
+the vote goes to a file that any administrator can hand in with --vote. An owner without access to the broker signs two
+files: VERSION --new FILE --old FILE --key KEYFILE --out VOTE.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ MAX_KEY_BYTES = 16 * 1024
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("version", type=positive, nargs="?", metavar="VERSION", help="the proposed version")
+    parser.add_argument("version", type=positive, metavar="VERSION", help="the proposed version")
     signing_arguments(parser)
     parser.add_argument("--vote", type=Path, metavar="FILE", help="count this vote, which an owner signed elsewhere")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the vote to this file and count nothing")
-    parser.add_argument("--new", type=Path, metavar="FILE", help="sign this policy instead of a proposed version")
+    parser.add_argument("--new", type=Path, metavar="FILE", help="sign this file as the proposed version")
     parser.add_argument("--old", type=Path, metavar="FILE", help="the policy that it replaces")
     admin_arguments(parser, tenant=True)
 
@@ -53,8 +53,6 @@ def run(args: argparse.Namespace) -> int:
 
     if args.new or args.old:
         return sign_files(args)
-    if args.version is None:
-        raise Misuse("no version is named", fix="Run strongroom policy history for what is proposed.")
     if args.key and args.vote:
         raise Misuse("--key and --vote are two ways to vote", fix="Give one of the two.")
     with administration(args) as desk:
@@ -86,7 +84,7 @@ def signed(desk: Desk, args: argparse.Namespace, version: int) -> Vote:
     new = desk.show_policy(tenant=args.tenant, version=version)["text"].encode()
     numbers = [each["version"] for each in desk.policy_history(tenant=args.tenant) if each["state"] == "in force"]
     old = desk.show_policy(tenant=args.tenant, version=numbers[0])["text"].encode() if numbers else None
-    return _vote(args, new, old, replaces=NOTHING if old is None else digest_of(old))
+    return _vote(args, version, new, old, replaces=NOTHING if old is None else digest_of(old))
 
 
 def sign_files(args: argparse.Namespace) -> int:
@@ -95,10 +93,10 @@ def sign_files(args: argparse.Namespace) -> int:
     from strongroom.broker.policy.watched import read_policy_bytes
     from strongroom.cli.frame import Misuse
 
-    if not (args.new and args.old and args.key and args.out) or args.version or args.vote:
-        raise Misuse("--new, --old, --key and --out go together", fix="Give these four, or the proposed VERSION.")
+    if not (args.new and args.old and args.key and args.out) or args.vote:
+        raise Misuse("--new, --old, --key and --out go together", fix="Give these four, or --key alone.")
     old = read_policy_bytes(args.old)
-    return keep(_vote(args, read_policy_bytes(args.new), old, replaces=digest_of(old)), args)
+    return keep(_vote(args, args.version, read_policy_bytes(args.new), old, replaces=digest_of(old)), args)
 
 
 def keep(vote: Vote, args: argparse.Namespace) -> int:
@@ -106,11 +104,11 @@ def keep(vote: Vote, args: argparse.Namespace) -> int:
     from strongroom.pki import disk
 
     disk.write_public(args.out, vote.to_json())
-    sys.stderr.write(f"the vote is in {args.out}: strongroom policy approve VERSION --vote {args.out}\n")
+    sys.stderr.write(f"the vote is in {args.out}: strongroom policy approve {args.version} --vote {args.out}\n")
     return 0
 
 
-def _vote(args: argparse.Namespace, new: bytes, old: bytes | None, *, replaces: str) -> Vote:
+def _vote(args: argparse.Namespace, version: int, new: bytes, old: bytes | None, *, replaces: str) -> Vote:
     """Say what the new policy changes, and sign it."""
     from strongroom.broker.policy.diff import diff
     from strongroom.broker.policy.history import NO_RULES, sentences
@@ -122,6 +120,6 @@ def _vote(args: argparse.Namespace, new: bytes, old: bytes | None, *, replaces: 
     found = diff(NO_RULES if old is None else parse_policy(old), parse_policy(new))
     for sentence in sentences(found.wider) or ("it admits nothing more than the policy in force",):
         sys.stderr.write(f"you agree to: {sentence}\n")
-    ballot = Ballot(tenant=args.tenant, policy=digest_of(new), replaces=replaces)
+    ballot = Ballot(tenant=args.tenant, version=version, policy=digest_of(new), replaces=replaces)
     key = load_signer(disk.read_secret(args.key, limit=MAX_KEY_BYTES))
     return sign(ballot, key, at=datetime.now(UTC), days=args.days)

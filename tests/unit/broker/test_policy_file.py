@@ -342,3 +342,72 @@ def test_id_02_one_trust_domain_does_not_earn_two_secrets():
     assert "different secrets" in refused(policy(*two))
     other = DOMAIN.replace("0e", "0f")
     assert len(policy_file.parse(policy(rule(DOMAIN), rule(other, name="two", release="model/m/2"))).rules) == 2
+
+
+@pytest.mark.parametrize("status", list(TcbStatus))
+def test_tcb_05_every_status_is_a_word_and_revoked_is_never_accepted(status):
+    extra = f'accepted_tcb_status = ["UpToDate", "{status}"]\naccepted_advisory_ids = ["INTEL-SA-00615"]\n'
+    if status is TcbStatus.UP_TO_DATE:
+        assert "twice" in refused(policy(rule(extra=extra)))
+    elif status is TcbStatus.REVOKED:
+        assert "Revoked cannot be accepted" in refused(policy(rule(extra=extra)))
+    else:
+        assert status in only(policy(rule(extra=extra))).policy.accepted_tcb_status
+
+
+# What is released, and how much ------------------------------------------------------------------------------------
+
+
+def releasing(release, extra="", identity=BY_ENCLAVE, name="one"):
+    return rule(identity, name=name, extra=extra).replace('"model/m/1"', release)
+
+
+@pytest.mark.parametrize(("release", "shown"), [
+    ('"model/m/2-5"', "model/m/2-5"), ('["model/m/2-"]', "model/m/2-"), ('"tls/front.example"', "tls/front.example"),
+    ('["model/m/1", "secret/s", "password/db"]', "model/m/1, secret/s, password/db"),
+])  # fmt: skip
+def test_a_rule_releases_a_text_or_a_list(release, shown):
+    assert only(policy(releasing(release))).release == shown
+
+
+@pytest.mark.parametrize("release", [
+    "[]", "5", "[5]", '["model/m/1", "model/m/1"]', '["model/m/3", "model/m/3-3"]', '["model/m/1", "*"]', '"model/m/*"',
+    '"model/*/1"', '"any"', '["any"]', '"model/m/5-2"', '"model/m/-"', '"model/m/1 - 2"', '"secret/%2e%2e"',
+    f'[{", ".join(chr(34) + f"secret/{number}" + chr(34) for number in range(65))}]',
+])  # fmt: skip
+def test_id_04_what_is_released_is_no_wildcard(release):
+    assert "rule 1 ('one'): 'release'" in refused(policy(releasing(release)))
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("max_leases = 0", "from 1 to 1000000"), ("max_leases = '8'", "whole number"),
+    ("max_leases = true", "whole number"),
+    ("max_leases = 1000001", "from 1 to"), ("lease_seconds = 9", "from 10 to 86400"),
+    ("lease_seconds = 86401", "from 10 to 86400"), ("until = '2027-01-01'", "it takes a day"),
+    ("until = 2027-01-01T00:00:00", "no time zone"), ("until = 00:00:00", "it takes a day"),
+    ("min_model_version = 0", "from 1 to"), ("min_model_version = 9223372036854775808", "from 1 to"),
+    ("max_lease = 1", "unknown word"),
+])  # fmt: skip
+def test_id_04_a_wrong_limit_is_refused_with_its_place(line, said):
+    sentence = refused(policy(releasing('"model/m/1-"', line)))
+    assert said in sentence
+    assert "rule 1 ('one')" in sentence
+
+
+@pytest.mark.parametrize(("release", "least", "said"), [
+    ('"secret/s"', 1, "is for models"), ('"model/m/2"', 3, "leaves nothing of model/m/2"),
+    ('["model/n/5-", "model/m/1-2"]', 3, "leaves nothing of model/m/1-2"),
+])  # fmt: skip
+def test_a_least_version_that_leaves_nothing_is_refused(release, least, said):
+    assert said in refused(policy(releasing(release, f"min_model_version = {least}")))
+
+
+@pytest.mark.parametrize(("release", "extra"), [
+    ('["model/m/2", "secret/s"]', ""), ('"model/m/2-3"', ""), ('"model/m/2"', "require_fresh = true"),
+    ('"model/m/2"', 'bindings = ["transcript"]'),
+])  # fmt: skip
+def test_one_identity_may_earn_more_where_clients_ask_by_name(release, extra):
+    text = policy(rule(), releasing(release, extra, name="two"))
+    assert len(policy_file.parse(text).rules) == 2
+    twice = policy(releasing(release, extra), releasing(release, extra, name="two"))
+    assert len(policy_file.parse(twice).rules) == 2

@@ -99,7 +99,7 @@ def test_a_vote_goes_by_file_from_an_owner_elsewhere(run, guarded, loose, owner,
         if number:
             run("policy", "approve", 2, "--key", key, "--out", vote)
         else:
-            run("policy", "approve", "--new", loose, "--old", strict, "--key", key, "--out", vote)
+            run("policy", "approve", 2, "--new", loose, "--old", strict, "--key", key, "--out", vote)
         out = run("policy", "approve", 2, "--vote", vote).out
     assert "version 2 is in force" in out
     assert run("policy", "history", 2, "--text").out == LOOSE
@@ -110,7 +110,7 @@ def test_a_vote_goes_by_file_from_an_owner_elsewhere(run, guarded, loose, owner,
 def test_sa_09_a_vote_for_something_else_is_refused(run, guarded, loose, tmp_path):
     run("policy", "propose", loose)
     vote = tmp_path / "vote.json"
-    run("policy", "approve", "--new", loose, "--old", loose, "--key", guarded[0], "--out", vote)
+    run("policy", "approve", 2, "--new", loose, "--old", loose, "--key", guarded[0], "--out", vote)
     assert "SR-VOTE-REFUSED" in run("policy", "approve", 2, "--vote", vote, status=3).err
 
 
@@ -121,8 +121,8 @@ def test_sa_09_a_key_that_others_can_read_signs_nothing(run, guarded, loose):
 
 
 @pytest.mark.parametrize("words", [
-    [], ["2", "--key", "k", "--vote", "v"], ["--new", "n"],
-    ["2", "--new", "n", "--old", "o", "--key", "k", "--out", "v"],
+    [], ["x"], ["0"], ["2", "--key", "k", "--vote", "v"], ["2", "--new", "n"],
+    ["2", "--new", "n", "--old", "o", "--key", "k", "--out", "v", "--vote", "w"],
 ])  # fmt: skip
 def test_words_that_do_not_go_together_are_misuse(run, words):
     assert "SR-MISUSE" in run("policy", "approve", *words, status=1).err

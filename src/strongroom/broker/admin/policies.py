@@ -87,7 +87,9 @@ class PolicyActions(Actions):
         def read(tx: Tx) -> BallotView:
             existing_tenant(tx, tenant)
             found = approvals.ballot_of(history.version(tx, tenant, version), history.in_force(tx, tenant))
-            return BallotView(tenant=found.tenant, policy=found.policy, replaces=found.replaces)
+            return BallotView(
+                tenant=found.tenant, version=found.version, policy=found.policy, replaces=found.replaces
+            )  # fmt: skip
 
         return self._store.read(read)
 

@@ -199,6 +199,7 @@ class BallotView(TypedDict):
     """What an owner signs: digests of the policy and of the one that it replaces, SHA-256, hex."""
 
     tenant: str
+    version: int
     policy: str
     replaces: str
 

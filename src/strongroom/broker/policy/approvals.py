@@ -111,6 +111,7 @@ def approve(tx: Tx, tenant: str, number: int, vote: Vote, approvals: Approvals) 
     if vote.ballot != ballot_of(version, current):
         raise VoteRefused(f"the vote is not about version {number} of the policy of {tenant} and what it replaces")
     vote.check(approvals.owners, at=history.time_of(tx))
+    change = history.difference(tx, tenant, number)
     tx.execute(
         "DELETE FROM policy_votes WHERE tenant = ? AND version = ? AND signer = ?", (tenant, number, vote.signer)
     )  # fmt: skip
@@ -118,7 +119,6 @@ def approve(tx: Tx, tenant: str, number: int, vote: Vote, approvals: Approvals) 
         "INSERT INTO policy_votes (tenant, version, signer, signature, created_ms) VALUES (?, ?, ?, ?, ?)",
         (tenant, number, vote.signer, vote.signature + vote.expires.to_bytes(8, "big"), tx.now_ms),
     )
-    change = history.difference(tx, tenant, number)
     wanted = approvals.wanted_for(change)
     if len(voters(tx, version, approvals)) >= wanted:
         return _take(tx, version, approvals)
@@ -136,7 +136,10 @@ def withdraw(tx: Tx, tenant: str, number: int) -> PolicyVersion:
 
 def ballot_of(version: PolicyVersion, current: PolicyVersion | None) -> Ballot:
     """Return what an owner signs to put a proposed version in the place of the one in force."""
-    return Ballot(tenant=version.tenant, policy=version.digest, replaces=history.digest_in_force(current))
+    return Ballot(
+        tenant=version.tenant, version=version.version, policy=version.digest,
+        replaces=history.digest_in_force(current),
+    )  # fmt: skip
 
 
 def voters(tx: Tx, version: PolicyVersion, approvals: Approvals) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """An owner's signature under one change of one tenant's policy: what is signed, and whether it counts. Pure.
 
-The transcript names its purpose, the tenant, the new policy, the policy that it replaces and the end of the vote, each
-with its length before it: no vote speaks for another change, and none can be replayed once the policy has changed
-again (threat SA-09).
+The transcript names its purpose, the tenant, the number of the proposed version, the new policy, the policy that it
+replaces and the end of the vote, each with its length before it: no vote speaks for another change, and none can be
+replayed once the policy has changed again, not even to the same texts (threat SA-09).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ DEFAULT_DAYS: Final = 7
 MAX_DAYS: Final = 30
 MAX_VOTE_BYTES: Final = 4096
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_WORDS: Final = {"format", "tenant", "policy", "replaces", "expires", "signer", "signature"}
+_WORDS: Final = {"format", "tenant", "version", "policy", "replaces", "expires", "signer", "signature"}
+_LAST_VERSION: Final = 2**31 - 1
 _LATEST: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp())
 
 
@@ -55,6 +56,7 @@ class Ballot:
     """The one change that a vote is about. Digests are SHA-256 of the policies' bytes, in hex."""
 
     tenant: str
+    version: int  # what was proposed has a number of its own, which is never given again
     policy: str
     replaces: str  # NOTHING where the tenant has no policy yet
 
@@ -66,11 +68,13 @@ class Ballot:
             raise VoteMalformed(problem.sentence) from None
         if not _DIGEST.fullmatch(self.policy) or not _DIGEST.fullmatch(self.replaces):
             raise VoteMalformed("a policy is not named by 64 hex digits")
+        if not 1 <= self.version <= _LAST_VERSION:
+            raise VoteMalformed(f"{self.version} is not the number of a version")
 
     def transcript(self, expires: int) -> bytes:
         """Return what is signed; `expires`: Unix seconds."""
-        parts = (PURPOSE, self.tenant.encode(), bytes.fromhex(self.policy), bytes.fromhex(self.replaces),
-                 expires.to_bytes(8, "big"))  # fmt: skip
+        parts = (PURPOSE, self.tenant.encode(), self.version.to_bytes(8, "big"), bytes.fromhex(self.policy),
+                 bytes.fromhex(self.replaces), expires.to_bytes(8, "big"))  # fmt: skip
         return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
@@ -101,9 +105,9 @@ class Vote:
     def to_json(self) -> bytes:
         """Return the vote as a file."""
         shown = {
-            "format": FORMAT, "tenant": self.ballot.tenant, "policy": self.ballot.policy,
-            "replaces": self.ballot.replaces, "expires": self.expires, "signer": self.signer,
-            "signature": base64.b64encode(self.signature).decode("ascii"),
+            "format": FORMAT, "tenant": self.ballot.tenant, "version": self.ballot.version,
+            "policy": self.ballot.policy, "replaces": self.ballot.replaces, "expires": self.expires,
+            "signer": self.signer, "signature": base64.b64encode(self.signature).decode("ascii"),
         }  # fmt: skip
         return json.dumps(shown, indent=2).encode() + b"\n"
 
@@ -114,12 +118,16 @@ class Vote:
         if not isinstance(found, dict) or set(found) != _WORDS or found["format"] != FORMAT:
             raise VoteMalformed(f"this is not a vote of the format {FORMAT}")
         texts = {word: _text(found, word) for word in ("tenant", "policy", "replaces", "signer", "signature")}
-        expires = found["expires"]
+        expires, version = found["expires"], found["version"]
+        if type(version) is not int:
+            raise VoteMalformed("version is not a number")
         if type(expires) is not int or not 0 < expires <= _LATEST:
             raise VoteMalformed("expires is not a time in Unix seconds")
         if not _DIGEST.fullmatch(texts["signer"]):
             raise VoteMalformed("signer is not the id of a key")
-        ballot = Ballot(tenant=texts["tenant"], policy=texts["policy"], replaces=texts["replaces"])
+        ballot = Ballot(
+            tenant=texts["tenant"], version=version, policy=texts["policy"], replaces=texts["replaces"]
+        )  # fmt: skip
         return cls(ballot=ballot, expires=expires, signer=texts["signer"], signature=_signature(texts["signature"]))
 
 

@@ -1,17 +1,14 @@
-"""The policy in force: read again for every decision, and never replaced by a file that cannot be enforced.
+"""A policy file, read again for every decision.
 
 World: one file. The content decides whether it changed, not its date: an edit within a clock tick counts too.
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from pathlib import Path
 
 from strongroom.broker.policy import file as policy_file
 from strongroom.broker.policy.file import MAX_POLICY_BYTES, PolicyFileMalformed, ReleasePolicy
-from strongroom.broker.policy.history import PolicyChange
 from strongroom.pki import disk
 
 
@@ -41,52 +38,6 @@ class WatchedPolicy:
         """Write what was put in force elsewhere, so that the file says what counts. Raises OSError."""
         disk.replace_public(self.path, text)
         self.seen = text
-
-
-class PolicyStore:
-    """Holds the last good policy of one file. Threads may share it."""
-
-    def __init__(self, path: Path) -> None:
-        """Read the policy. Raises PolicyFileMalformed: a broker does not start without a good policy."""
-        self.path = path
-        self._lock = threading.Lock()
-        data = read_policy_bytes(path)
-        self._policy = parse_policy(data)
-        self._digest = hashlib.sha256(data).hexdigest()
-        self._state: bytes | str = data  # the content seen last, or why there was none
-
-    def current(self) -> tuple[ReleasePolicy, PolicyChange | None]:
-        """Return the policy in force, and once per edit what became of it."""
-        with self._lock:
-            state = self._look()
-            if state == self._state:
-                return self._policy, None
-            self._state = state
-            problem = state if isinstance(state, str) else self._take(state)
-            return self._policy, self._in_force(problem)
-
-    def in_force(self) -> PolicyChange:
-        """Return what the file said when it was read last."""
-        with self._lock:
-            return self._in_force(None)
-
-    def _in_force(self, problem: str | None) -> PolicyChange:
-        return PolicyChange(len(self._policy.rules), self._digest, problem)
-
-    def _look(self) -> bytes | str:
-        try:
-            return read_policy_bytes(self.path)
-        except PolicyFileMalformed as refusal:
-            return refusal.sentence
-
-    def _take(self, data: bytes) -> str | None:
-        """Put a new policy in force; return why not, and leave the last good one, if it is broken."""
-        try:
-            self._policy = parse_policy(data)
-        except PolicyFileMalformed as refusal:
-            return refusal.sentence
-        self._digest = hashlib.sha256(data).hexdigest()
-        return None
 
 
 def read_policy_bytes(path: Path) -> bytes:

@@ -91,6 +91,19 @@ def test_sa_09_a_vote_of_an_earlier_change_is_void_once_the_policy_changed(
         store.write(lambda tx: approve(tx, "default", 2, stale, two_of_two))
 
 
+def test_sa_09_votes_do_not_bring_the_same_policy_back_later(store, first, submitted, keys, two_of_two):
+    """The texts are those that the owners agreed to once; the owners decide again."""
+    submitted(DEBUG)
+    votes = [vote_for(store, 2, key) for key in keys[:2]]
+    for vote in votes:
+        store.write(lambda tx, vote=vote: approve(tx, "default", 2, vote, two_of_two))
+    assert submitted().version == 3  # back to the strict one, at once
+    assert submitted(DEBUG).proposed == 4
+    for vote in votes:
+        with pytest.raises(VoteRefused, match="not about version 4"):
+            store.write(lambda tx, vote=vote: approve(tx, "default", 4, vote, two_of_two))
+
+
 def test_sa_09_a_vote_for_one_tenant_is_none_for_another(store, first, submitted, keys, two_of_two):
     store.write(lambda tx: tenants.create(tx, "b"))
     submitted(tenant="b", approvals=NO_APPROVALS)

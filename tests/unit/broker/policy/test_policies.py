@@ -1,5 +1,7 @@
 """The policies in force of all tenants: edits act at once or wait for owners, and nothing broken is ever taken."""
 
+import os
+
 import pytest
 
 from strongroom.broker import tenants
@@ -77,6 +79,29 @@ def test_the_same_file_at_the_next_start_is_no_new_version(policies, store, path
     assert again.in_force().version == 1
 
 
+def test_an_edit_that_keeps_size_and_date_is_seen(policies, path):
+    before = path.stat()
+    path.write_bytes(path.read_bytes().replace(b'"one"', b'"ONE"'))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert policies.current()[0].rules[0].name == "ONE"
+
+
+def test_id_04_a_second_mistake_is_another_alarm_and_the_good_file_ends_it(policies, path):
+    good, _ = policies.current()
+    text = path.read_bytes()
+    for mistake in (b"one mistake", b"another mistake"):
+        path.write_bytes(mistake)
+        found, change = policies.current()
+        assert found is good
+        assert change.problem
+        assert change.notices()[0].startswith("POLICY NOT TAKEN, the last good one stays in force: ")
+    path.write_bytes(text)
+    found, change = policies.current()
+    assert found == good
+    assert change.problem is None
+    assert change.notices() == ["policy changed: 1 rules are in force"]
+
+
 @pytest.mark.parametrize("broken", [b"version = 1\nrule = [", b"", b"\xff\xfe", b"#" * (1024 * 1024 + 1)])
 def test_id_04_a_broken_edit_keeps_the_last_good_policy_and_is_said_once(policies, path, store, broken):
     good, _ = policies.current()
@@ -110,6 +135,9 @@ def test_sa_08_an_edit_that_admits_more_waits_for_two_owners(guarded, path, writ
     assert "0 of 2 owners' signatures" in change.problem
     assert "strongroom policy approve 2 --key KEYFILE" in change.problem
     assert any("allow_debug" in sentence for sentence in change.wider)
+    notices = change.notices()
+    assert notices[0].startswith("POLICY NOT TAKEN")
+    assert notices[1] == f"it would admit: {change.wider[0]}"
     record = change.record()
     assert (record["proposed"], record["wider"]) == (2, list(change.wider))
     assert agree(2, 0).proposed == 2

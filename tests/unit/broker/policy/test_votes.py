@@ -9,7 +9,7 @@ import pytest
 from strongroom.broker.policy.votes import Ballot, Vote, VoteMalformed, VoteRefused, key_id, sign
 
 AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
-BALLOT = Ballot(tenant="default", policy="ab" * 32, replaces="cd" * 32)
+BALLOT = Ballot(tenant="default", version=2, policy="ab" * 32, replaces="cd" * 32)
 
 
 @pytest.fixture
@@ -33,12 +33,15 @@ def test_what_is_signed_is_fixed():
     transcript = BALLOT.transcript(1)
     assert transcript == (
         b"\x00\x00\x00\x25strongroom policy approval, version 1\x00\x00\x00\x07default"
+        b"\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\x02"
         b"\x00\x00\x00\x20" + b"\xab" * 32 + b"\x00\x00\x00\x20" + b"\xcd" * 32
         + b"\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\x01"
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("changes", [{"tenant": "other"}, {"policy": "ac" * 32}, {"replaces": "ce" * 32}])
+@pytest.mark.parametrize(
+    "changes", [{"tenant": "other"}, {"version": 3}, {"policy": "ac" * 32}, {"replaces": "ce" * 32}]
+)
 def test_sa_09_a_vote_is_not_replayed_to_another_change(vote, owners, changes):
     forged = replace(vote, ballot=replace(BALLOT, **changes))
     with pytest.raises(VoteRefused, match="does not hold") as caught:
@@ -83,7 +86,8 @@ def test_a_vote_lasts_a_month_at_most(keys, days):
 
 
 @pytest.mark.parametrize("changes", [
-    {"format": "strongroom-policy-vote-2"}, {"tenant": "A"}, {"tenant": 1}, {"policy": "AB" * 32}, {"policy": ""},
+    {"format": "strongroom-policy-vote-2"}, {"version": 0}, {"version": "2"}, {"version": True}, {"version": 2**31},
+    {"tenant": "A"}, {"tenant": 1}, {"policy": "AB" * 32}, {"policy": ""},
     {"replaces": None}, {"expires": "1"}, {"expires": 1.5}, {"expires": True}, {"expires": -1}, {"expires": 2**70},
     {"signer": "x"}, {"signature": "AA=="}, {"signature": "é"}, {"signature": 5}, {"more": 1},
 ])  # fmt: skip
