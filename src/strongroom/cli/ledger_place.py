@@ -80,16 +80,10 @@ def open_place(args: argparse.Namespace) -> Iterator[Place]:
 @contextmanager
 def open_for_signing(args: argparse.Namespace) -> Iterator[Ledger]:
     """Lend the workspace's ledger with its key; it is checked against what is remembered beside it."""
-    from strongroom.broker.keyring.opening import open_keyring
-    from strongroom.broker.ledger.opening import open_ledger
+    from strongroom.broker.opening import opened_workspace
 
-    owner = open_workspace(args)
-    keyring = open_keyring(owner)
-    try:
-        yield open_ledger(owner, keyring.store, keyring.signing_key())
-    finally:
-        keyring.close()
-        keyring.store.close()
+    with opened_workspace(open_workspace(args)) as found:
+        yield found.ledger
 
 
 def read_keys(args: argparse.Namespace) -> list[Ed25519PublicKey]:

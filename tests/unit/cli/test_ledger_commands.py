@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from strongroom.broker.keyring.opening import open_keyring
 from strongroom.broker.ledger import chain
 from strongroom.broker.ledger.file import head_path
-from strongroom.broker.ledger.opening import open_ledger
 from strongroom.broker.ledger.records import decision_record
+from strongroom.broker.opening import opened_workspace
 from strongroom.broker.release import Denial, DenialReason
 from strongroom.cli import main
 from strongroom.cli.ledger_show import since
@@ -136,12 +135,8 @@ def owner(tmp_path):
 
 
 def with_ledger(owner, action):
-    keyring = open_keyring(owner)
-    try:
-        return action(keyring.store, open_ledger(owner, keyring.store, keyring.signing_key()))
-    finally:
-        keyring.close()
-        keyring.store.close()
+    with opened_workspace(owner) as found:
+        action(found.store, found.ledger)
 
 
 @pytest.fixture

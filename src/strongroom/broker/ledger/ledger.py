@@ -204,6 +204,15 @@ class Ledger:
                 f"the first {point.size} lines are not those that {where} remembers: an old copy was put back and used"
             )
 
+    def has_just_begun(self) -> bool:
+        """Return whether nothing was written since the first root: the ledger is new, or was only just taken in."""
+
+        def just_begun(tx: Tx) -> bool:
+            (oldest, roots), end = tables.first_root(tx), tables.read_end(tx)
+            return roots == 1 and end is not None and oldest == end[0].head.seq
+
+        return self._store.read(just_begun)
+
     def remembered(self) -> SignedCheckpoint | None:
         """Return the signed root that is remembered beside the store. Raises CheckpointBad or OSError."""
         if self.head_file is None or not self.head_file.exists():

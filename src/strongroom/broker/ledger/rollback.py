@@ -47,6 +47,9 @@ def check_not_rolled_back(
     if (remembered := ledger.remembered()) is not None:
         ledger.check_holds(remembered, where=str(ledger.head_file))
         return
+    if ledger.has_just_begun():
+        ledger.sign_root()  # signed already, and now remembered
+        return
     problem = f"{ledger.head_file.name} was missing: whether this store is the newest cannot be told"
     _log.error("LEDGER: %s", problem)
     store.write(lambda tx: ledger.append(tx, {"kind": "repair", "problem": problem}))

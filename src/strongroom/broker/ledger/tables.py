@@ -154,6 +154,12 @@ def last_root(tx: Tx, origin: str, *, size: int | None = None) -> SignedCheckpoi
     return _signed(origin, rows[0]) if rows else None
 
 
+def first_root(tx: Tx) -> tuple[int, int]:
+    """Return over how many lines the oldest signed root is (-1 if there is none), and how many roots there are."""
+    ((oldest, count),) = tx.execute("SELECT MIN(size), COUNT(*) FROM ledger_roots")
+    return (-1 if oldest is None else int(oldest)), int(count)
+
+
 def signed_roots(store: Store, origin: str, *, below: int) -> Iterator[SignedCheckpoint]:
     """Yield the signed roots over at most `below` lines, the oldest first."""
     after = -1
