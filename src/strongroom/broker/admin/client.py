@@ -13,12 +13,12 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, SSLError
 from urllib3.util import Timeout
 
 from strongroom.broker.admin.arguments import to_json
 from strongroom.broker.admin.desk import Desk
-from strongroom.broker.admin.operations import Operation
+from strongroom.broker.admin.operations import OPERATIONS, Operation
 from strongroom.errors import BadInput, Refused, StrongroomError, Unreachable
 from strongroom.pki import disk, keys
 from strongroom.pki.lending import as_path
@@ -83,6 +83,7 @@ class RemoteAdministration(Desk):
 
     def __init__(self, url: str, *, certificate_pem: bytes, key: Path, ca_pem: bytes) -> None:
         self._url = _base(url)
+        self._greeted = False
         self._pool = urllib3.PoolManager(
             num_pools=1, retries=False, ssl_context=_context(certificate_pem, key, ca_pem),
             timeout=Timeout(connect=STEP_S, read=ANSWER_S),
@@ -116,38 +117,37 @@ class RemoteAdministration(Desk):
         else:
             body = json.dumps(to_json(rest)).encode()
             headers["content-type"] = "application/json"
+            self._greet(headers)
         status, data = self._ask(operation.method, self._url + path, body, headers)
-        answer = strict_json.loads(
-            data, what="the broker's answer", error=AdminUnreachable, max_bytes=MAX_ANSWER_BYTES
-        )  # fmt: skip
-        if status != 200:
-            raise _problem(status, answer)
-        return answer
+        return _answer(status, data)
+
+    def _greet(self, headers: dict[str, str]) -> None:
+        """Ask who we are before the first change: a refused certificate must not look like a change half made."""
+        if not self._greeted:
+            _answer(*self._ask("GET", f"{self._url}{OPERATIONS['whoami'].path}", None, headers))
+            self._greeted = True
 
     def _ask(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        sent = False
         try:
             response = self._pool.request(
                 method, url, body=body, headers=headers, redirect=False, preload_content=False, decode_content=False
             )
-            sent = True
             try:
                 data = response.read(MAX_ANSWER_BYTES + 1)
             finally:
                 response.release_conn()
-        except SSLError as problem:
-            raise AdminUnreachable(f"{self._url}: no TLS connection: {_short(problem)}") from None
         except (HTTPError, OSError) as problem:
-            if method != "GET" and (sent or not _never_left(problem)):
-                raise AdminUnknownState(f"{self._url}: {_short(problem)}") from None
-            raise AdminUnreachable(f"{self._url}: {_short(problem)}") from None
+            kind = AdminUnreachable if method == "GET" or _never_left(problem) else AdminUnknownState
+            raise kind(f"{self._url}: {_short(problem)}") from None
         if len(data) > MAX_ANSWER_BYTES:
             raise AdminUnreachable(f"{self._url} answered more than {MAX_ANSWER_BYTES} bytes")
         return response.status, data
 
 
 def _never_left(problem: Exception) -> bool:
-    return isinstance(problem, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+    """Return whether a request cannot have reached the broker: there was no connection, or no trust in it."""
+    unverified = isinstance(problem, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(problem)
+    return unverified or isinstance(problem, NewConnectionError | ConnectTimeoutError | NameResolutionError)
 
 
 def _short(problem: Exception) -> str:
@@ -184,6 +184,14 @@ def _context(certificate_pem: bytes, key: Path, ca_pem: bytes) -> ssl.SSLContext
 
 def _no_passphrase() -> str:
     raise AdminIdentity("the key of the identity is protected by a passphrase")
+
+
+def _answer(status: int, data: bytes) -> Any:  # noqa: ANN401  # JSON
+    """Return what the broker answers. Raises its problem."""
+    found = strict_json.loads(data, what="the broker's answer", error=AdminUnreachable, max_bytes=MAX_ANSWER_BYTES)
+    if status != 200:
+        raise _problem(status, found)
+    return found
 
 
 def _problem(status: int, answer: object) -> StrongroomError:

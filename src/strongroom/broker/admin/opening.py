@@ -39,7 +39,7 @@ def open_desk(owner: Workspace, *, passphrase: Secret | None = None) -> LocalDes
                 policy=None,
                 owner=owner,
                 passphrase=passphrase,
-            )  # fmt: skip
+            )
         )
         before = _begin(owner, found)
         parts = Parts(
