@@ -80,7 +80,7 @@ def print_one(args: argparse.Namespace, value: Mapping[str, Any], sentence: str)
     sys.stdout.write((json.dumps(value) if args.json else sentence) + "\n")
 
 
-def cell(name: str, value: object) -> str:
+def cell(name: str, value: object, *, most: int = MAX_CELL) -> str:
     """Return a value on one line: times as UTC, long digests short, nothing that would move a terminal's cursor."""
     if value is None:
         return "-"
@@ -88,7 +88,7 @@ def cell(name: str, value: object) -> str:
         return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else "-"
     text = ",".join(str(each) for each in value) if isinstance(value, list) else str(value)
     text = "".join(each if each.isprintable() else "?" for each in text)
-    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def fingerprint_of(desk: Desk, who: str) -> str:

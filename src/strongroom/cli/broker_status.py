@@ -10,6 +10,8 @@ from typing import Any
 
 from strongroom.cli.admin_option import admin_arguments, administration, cell
 
+MOST = 300
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
@@ -27,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
 def lines_of(status: Mapping[str, Any]) -> Iterator[str]:
     """Yield the status as a person reads it."""
     yield f"strongroom    {status['version']}, {cell('now_ms', status['now_ms'])} by the store's clock"
-    yield f"store         {cell('', status['store'])}"
-    yield f"root key      {cell('', status['root'])}"
+    yield f"store         {cell('', status['store'], most=MOST)}"
+    yield f"root key      {cell('', status['root'], most=MOST)}"
     yield f"ledger        ends at line {status['head']['seq']}, {status['head']['digest']}"
     yield f"tenants       {status['tenants']}, live leases {status['live_leases']}, revocations {status['revocations']}"
     for broker in status["brokers"]:
