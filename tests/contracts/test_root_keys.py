@@ -334,6 +334,16 @@ def close(keyring):
     keyring.store.close()
 
 
+def test_without_the_extra_one_sentence_says_what_to_install(tmp_path, monkeypatch):
+    plain = Workspace.create(tmp_path / "workspace", now=datetime.now(UTC))
+    kept = TokenSettings(module="m", token="t")
+    broker = replace(plain.settings.broker, root="pkcs11", token=kept)
+    monkeypatch.setitem(sys.modules, "strongroom.broker.keyring.pkcs11_root", None)
+    with pytest.raises(Exception, match="python-pkcs11") as caught:
+        open_keyring(Workspace(plain.folder, replace(plain.settings, broker=broker)))
+    assert caught.value.code == "SR-PKCS11-MISSING"
+
+
 # What a key service has besides
 
 
