@@ -19,7 +19,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PORT = re.compile(r"\b(4433|8081|8500|8501)\b")
+PRINTED = ("4433", "8080", "8081", "8443", "8500", "8501")
+PORT = re.compile(rf"\b({'|'.join(PRINTED)})\b")
 PAGE_DEADLINE_S = 240
 END_DEADLINE_S = 20
 NEEDS = {"converting.md": "tensorflow"}  # not made for every version of Python
@@ -33,7 +34,7 @@ def pages() -> list[Path]:
 def script(page: Path) -> str:
     blocks = "".join(BLOCK.findall(page.read_text(encoding="utf-8")))
     blocks = re.sub(r"^make ", f"make -C {REPOSITORY} --dry-run ", blocks, flags=re.MULTILINE)
-    free = dict(zip(("4433", "8081", "8500", "8501"), free_ports(4), strict=True))
+    free = dict(zip(PRINTED, free_ports(len(PRINTED)), strict=True))
     return PORT.sub(lambda found: free[found[0]], blocks)
 
 

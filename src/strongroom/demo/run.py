@@ -152,7 +152,7 @@ def _keep(scene: Scene, admin_port: int, console: Console) -> None:
     client = scene.client
     lines += [
         f"  curl --cacert {client}/ca_cert.pem --cert {client}/cert.pem --key {client}/key.pem {status}",
-        "The last strongroom command prints a link to the broker's console, once; the browser will not know the CA yet.",
+        "The last strongroom command prints a link to the broker's console; the browser will not know the CA yet.",
         f"Logs are in {scene.folder}/logs. Ctrl-C ends everything and removes the folder.",
     ]
     for line in lines:
