@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 from strongroom.cli.ledger_place import open_for_signing
+from strongroom.cli.passphrase import passphrase_argument
 from strongroom.cli.workspace_option import workspace_argument
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     workspace_argument(parser)
+    passphrase_argument(parser)
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where the lines go; FILE.checkpoint gets the checkpoint"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,8 +81,11 @@ def open_place(args: argparse.Namespace) -> Iterator[Place]:
 def open_for_signing(args: argparse.Namespace) -> Iterator[Ledger]:
     """Lend the workspace's ledger with its key; it is checked against what is remembered beside it."""
     from strongroom.broker.opening import opened_workspace
+    from strongroom.cli.passphrase import with_passphrase
 
-    with opened_workspace(open_workspace(args)) as found:
+    owner = open_workspace(args)
+    with ExitStack() as stack:
+        found = with_passphrase(args, lambda given: stack.enter_context(opened_workspace(owner, passphrase=given)))
         yield found.ledger
 
 

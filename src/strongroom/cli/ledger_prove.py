@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 from strongroom.cli.ledger_place import open_for_signing, read_seen
+from strongroom.cli.passphrase import passphrase_argument
 from strongroom.cli.workspace_option import workspace_argument
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     workspace_argument(parser)
+    passphrase_argument(parser)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--line", type=int, metavar="N", help="the line's number")
     which.add_argument("--case", metavar="ID", help="the id of a decision, as log and ledger show it")

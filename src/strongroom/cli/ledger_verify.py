@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strongroom.cli.ledger_place import Place, key_argument, open_place, place_arguments, read_keys, read_seen
+from strongroom.cli.passphrase import passphrase_argument, with_passphrase
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     place_arguments(parser)
+    passphrase_argument(parser)
     key_argument(parser, about="the ledger's public key (default: the key in the workspace's store)")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", action="append", default=[],
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     keys, seen = read_keys(args), read_seen(args.checkpoint)
     _check_signed(seen, keys)
     with open_place(args) as place:
-        found = _verify(place, keys, seen, remembered)
+        found = _verify(args, place, keys, seen, remembered)
         shared = _compare(place, args.other, keys) if args.other else None
     if args.json:
         sys.stdout.write(json.dumps(_as_object(place, found, shared)) + "\n")
@@ -59,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(
-    place: Place, keys: list[Ed25519PublicKey], seen: list[SignedCheckpoint], remembered: Head | None
-) -> Verified:
+    args: argparse.Namespace, place: Place, keys: list[Ed25519PublicKey], seen: list[SignedCheckpoint],
+    remembered: Head | None,
+) -> Verified:  # fmt: skip
     from strongroom.broker.ledger import file
     from strongroom.broker.ledger.reading import verify_store
 
@@ -69,7 +72,7 @@ def _verify(
         return file.verify(place.file, remembered=remembered, keys=keys, checkpoints=points)
     signer = None
     if not keys:
-        signer = _signer(place.owner, place.store)
+        signer = _signer(args, place.owner, place.store)
         seen = seen + read_seen(_beside(place.owner))
         _check_signed(seen, [signer.public_key()])
         points = [each.checkpoint for each in seen]
@@ -77,10 +80,10 @@ def _verify(
     return verify_store(place.store, signer=signer, keys=keys, checkpoints=points, remembered=heads)
 
 
-def _signer(owner: Workspace, store: Store) -> Ed25519PrivateKey:
+def _signer(args: argparse.Namespace, owner: Workspace, store: Store) -> Ed25519PrivateKey:
     from strongroom.broker.keyring.opening import open_keyring
 
-    keyring = open_keyring(owner, store=store)
+    keyring = with_passphrase(args, lambda given: open_keyring(owner, passphrase=given, store=store))
     try:
         return keyring.signing_key()
     finally:

@@ -20,6 +20,7 @@ from strongroom.cli.ledger_place import (
     read_keys,
     read_seen,
 )
+from strongroom.cli.passphrase import passphrase_argument
 
 if TYPE_CHECKING:
     from strongroom.broker.ledger.checkpoint import SignedCheckpoint
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     place_arguments(parser)
+    passphrase_argument(parser)
     key_argument(parser, about="the ledger's public key, which an exported copy is checked with")
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="what the witness remembers")
     parser.add_argument("--witness-key", type=Path, metavar="FILE", help="the witness's own Ed25519 key (PEM): cosign")

@@ -129,10 +129,13 @@ class Ledger:
         begun = genesis_of(tx)
         return begun, self._sign(tx, begun.origin)
 
-    def sign_root(self) -> SignedCheckpoint:
-        """Sign the root over every line there is; where there is nothing new, return the newest one signed."""
+    def sign_root(self, *, covering: int = 0) -> SignedCheckpoint:
+        """Sign the root over every line there is; where there is nothing new, return the newest one signed.
+
+        `covering`: so many lines it has to be over, also where the last of them is the newest root's own.
+        """
         self._check_memory()
-        signed = self._store.write(lambda tx: self._sign(tx, self.origin))
+        signed = self._store.write(lambda tx: self._sign(tx, self.origin, covering))
         self._remember(signed)
         return signed
 
@@ -179,10 +182,10 @@ class Ledger:
             for record in news:
                 _log.error("CLOCK %s: %s", record["state"], record["problem"])
 
-    def _sign(self, tx: Tx, origin: str) -> SignedCheckpoint:
+    def _sign(self, tx: Tx, origin: str, covering: int = 0) -> SignedCheckpoint:
         end: End = tx.memo.get(_MEMO) or self._resume(tx)
         last = tables.last_root(tx, origin)
-        if last is not None and last.checkpoint.size == end.head.seq:
+        if last is not None and last.checkpoint.size == end.head.seq >= covering:
             return last
         return tables.add_root(tx, end, origin, self._signer)
 

@@ -22,7 +22,7 @@ def prove_line(ledger: Ledger, seq: int, *, older: SignedCheckpoint | None = Non
         ledger.check_holds(older, where="the older checkpoint")
     signed = ledger.last_root()
     if signed is None or signed.checkpoint.size <= seq or (older and older.checkpoint.size > signed.checkpoint.size):
-        signed = ledger.sign_root()
+        signed = ledger.sign_root(covering=seq + 1)
     size = signed.checkpoint.size
     return LedgerProof(
         line=found[1],

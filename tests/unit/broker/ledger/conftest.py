@@ -49,6 +49,10 @@ class Book:
             self.pass_time(1)
             self.write({"kind": "decision", "id": f"case{number}", "decision": "granted", **fields})
 
+    def fill(self, count):
+        """Write many lines at once."""
+        self.write(*({"kind": "decision", "id": f"case{number}"} for number in range(count)))
+
     def tamper(self, *statements):
         """Change the database behind the broker's back; the broker is not running meanwhile."""
         self.close()

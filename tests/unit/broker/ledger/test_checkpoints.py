@@ -122,6 +122,13 @@ def test_sa_14_a_proof_can_begin_at_a_checkpoint_that_the_reader_has(full):
     assert prove_line(full.ledger, 3, older=newer).checkpoint == newer
 
 
+def test_sa_14_every_line_can_be_proved_that_of_the_newest_root_too(book):
+    for seq in range(4):
+        proof = prove_line(book.ledger, seq)
+        assert verify_proof(proof, [book.ledger.public_key])["seq"] == seq
+    book.ledger.verify()
+
+
 def test_a_case_is_found_by_its_id(full):
     full.write({"kind": "grace", "id": "case3"}, {"kind": "decision", "id": "casex", "peer": "case3"})
     assert line_of_case(full.ledger, "case3") == 11

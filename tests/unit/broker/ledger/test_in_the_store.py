@@ -48,7 +48,7 @@ def test_it_goes_on_where_it_ended(book):
 
 
 def test_pages_of_entries_follow_each_other(book):
-    book.decide(1200)
+    book.fill(1200)
     every = [seq for seq, _ in book.ledger.lines()]
     assert every == list(range(1202))
     assert [entry["seq"] for entry in book.ledger.entries(after=1198)] == [1199, 1200, 1201]
@@ -159,7 +159,7 @@ def test_no_secret_and_no_plaintext_gets_in(book):
 
 def test_a_root_is_signed_after_so_many_lines(book):
     assert book.ledger.maintain() is None
-    book.write(*({"kind": "decision"} for _ in range(ROOT_EVERY_LINES)))
+    book.fill(ROOT_EVERY_LINES)
     signed = book.ledger.maintain()
     assert signed.checkpoint.size == ROOT_EVERY_LINES + 2
     assert book.ledger.maintain() is None
@@ -207,7 +207,7 @@ def test_roots_and_proofs_are_those_of_the_tree_over_the_lines(book):
 
 
 def test_verify_reports_its_progress(book):
-    book.decide(600)
+    book.fill(600)
     seen = []
     book.ledger.verify(lambda done, size: seen.append((done, size)))
     assert seen == [(0, 602), (256, 602), (512, 602)]
