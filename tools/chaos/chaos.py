@@ -31,7 +31,7 @@ import cluster as clusters
 from checker import CLOCK, GOOD, WRONG, Fault, History, Rules, Violation
 from load import Load
 
-RECOVER_S: Final = 10.0
+RECOVER_S: Final = 15.0
 SHOWN: Final = 20  # violations that are printed
 LIMIT_BYTES: Final = 8192  # of a file, where the disk cannot be made small
 
@@ -49,24 +49,37 @@ class Run:
             "collateral": self.collateral,
         }  # fmt: skip
 
-    def go(self, seconds: float, *, gap_s: float) -> dict[str, int]:
-        """Break one thing after the other until the time is over; return what was revoked, and at which line."""
-        end = time.monotonic() + seconds
+    def go(self, seconds: float | None, *, gap_s: float) -> dict[str, int]:
+        """Break one thing after the other until the time is over, or each kind once; return what was revoked where."""
+        end = None if seconds is None else time.monotonic() + seconds
         revoked: dict[str, int] = {}
         self.pause(gap_s)
-        waiting: list[str] = []
-        while time.monotonic() < end:
-            if not waiting:
-                waiting = sorted(self.kinds)
-                self._chance.shuffle(waiting)
+        waiting = self._shuffled()
+        while waiting:
             self.one(waiting.pop())
             if not revoked and len(self.faults) >= 2:
                 doomed = self.cluster.doomed
                 revoked = {doomed.mr_enclave.hex(): self.cluster.revoke(doomed)}
                 say(f"revoked a build at line {max(revoked.values())}")
-            self.pause(gap_s)
-        self.pause(RECOVER_S - gap_s)
+            if end is not None:
+                waiting = (waiting or self._shuffled()) if time.monotonic() < end else []
+            if waiting:
+                self.pause(gap_s)
+        self._until_all_serve()
         return revoked
+
+    def _shuffled(self) -> list[str]:
+        kinds = sorted(self.kinds)
+        self._chance.shuffle(kinds)
+        return kinds
+
+    def _until_all_serve(self) -> None:
+        begin = time.monotonic()
+        until = begin + RECOVER_S
+        while time.monotonic() < until:
+            self.pause(0.25)
+            if len(checker.served_after(list(self.load.attempts), begin, until)) == self.cluster.count:
+                break
 
     def one(self, kind: str) -> None:
         """Do one kind of harm and repair it."""
@@ -147,7 +160,7 @@ def clients(cluster: clusters.Cluster, load: Load) -> None:
     load.add("replayer", load.replayer(lambda: cluster.platform(cluster.good)))
 
 
-def run(folder: Path, *, seconds: float, seed: int, gap_s: float) -> tuple[History, list[Violation]]:
+def run(folder: Path, *, seconds: float | None, seed: int, gap_s: float) -> tuple[History, list[Violation]]:
     """Run one schedule; return what was recorded, and which rules it breaks."""
     with clusters.Cluster(folder) as cluster:
         load = Load(cluster.target(), seed)
@@ -183,6 +196,7 @@ def main() -> int:
     """Run and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long things break (default: 60)")
+    parser.add_argument("--once", action="store_true", help="break each kind of thing once, however long it takes")
     parser.add_argument("--seed", type=int, default=None, help="of the schedule (default: a new one, printed)")
     parser.add_argument("--gap", type=float, default=3.0, help="seconds between two faults (default: 3)")
     parser.add_argument("--json", type=Path, help="write numbers and violations here")
@@ -190,7 +204,7 @@ def main() -> int:
     seed = args.seed if args.seed is not None else int.from_bytes(os.urandom(4))
     say(f"seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="strongroom-chaos-"))
-    history, violations = run(folder, seconds=args.seconds, seed=seed, gap_s=args.gap)
+    history, violations = run(folder, seconds=None if args.once else args.seconds, seed=seed, gap_s=args.gap)
     found = {"seed": seed, **checker.summary(history), "violations": [asdict(each) for each in violations[:SHOWN]]}
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

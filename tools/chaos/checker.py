@@ -170,17 +170,22 @@ def _recovered(history: History, rules: Rules) -> Iterator[Violation]:
     """After a fault, and unless another one comes before, every broker serves again within the time."""
     for fault in history.faults:
         until = fault.ended_s + rules.recover_s
-        if until > history.ended_s or any(
-            other is not fault and other.begun_s < until and other.ended_s > fault.ended_s for other in history.faults
-        ):
+        if any(each is not fault and each.begun_s < until and each.ended_s > fault.ended_s for each in history.faults):
             continue
-        served = {
-            each.broker for each in history.attempts
-            if each.kind == GOOD and each.outcome == SECRET and fault.ended_s <= each.begun_s and each.ended_s <= until
-        }  # fmt: skip
+        served = served_after(history.attempts, fault.ended_s, until)
+        if until > history.ended_s and len(served) < rules.brokers:
+            continue  # the run ended before the time was over
         for broker in sorted(set(range(rules.brokers)) - served):
             yield Violation("service comes back by itself",
                             f"broker {broker} served nobody within {rules.recover_s:g} s after {fault}")  # fmt: skip
+
+
+def served_after(attempts: Sequence[Attempt], begin_s: float, until_s: float) -> set[int]:
+    """Return the brokers that gave the secret to somebody who asked within this time."""
+    return {
+        each.broker for each in attempts
+        if each.kind == GOOD and each.outcome == SECRET and begin_s <= each.begun_s and each.ended_s <= until_s
+    }  # fmt: skip
 
 
 def summary(history: History) -> dict[str, Any]:
