@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from strongroom.attestation import Claims, Collateral, Verdict, Verifier, parse_quote
+from strongroom.attestation import Claims, Collateral, Quote, Verdict, Verifier, parse_quote
 from strongroom.collateral import CollateralSource
 from strongroom.pki import ratls
 
@@ -22,6 +22,32 @@ class Appraised:
     verdict: Verdict
     quote: bytes
     collateral: Collateral
+
+
+class WouldWait(Exception):  # not an error: the same has to be done where waiting hurts nobody
+    """The collateral for a quote is not at hand."""
+
+
+@runtime_checkable
+class ReadySource(CollateralSource, Protocol):
+    """A source that can say what it has at hand."""
+
+    def at_hand(self, quote: Quote) -> Collateral | None:
+        """Return what `collateral_for` would, without reading, asking or waiting; None where it might."""
+
+
+class AtHand:
+    """The part of a source that never waits. Raises WouldWait for the rest."""
+
+    def __init__(self, source: ReadySource) -> None:
+        self._source = source
+
+    def collateral_for(self, quote: Quote) -> Collateral:
+        """Return collateral that is at hand."""
+        found = self._source.at_hand(quote)
+        if found is None:
+            raise WouldWait
+        return found
 
 
 class RemoteJudge(Protocol):

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from strongroom.attestation import INTEL, Claims, Tee, TrustDomain, Verdict
-from strongroom.attestation.rollback import MAX_STATE_BYTES, Family, SeenNumbers
+from strongroom.attestation.rollback import MAX_STATE_BYTES, CollateralRollback, Family, SeenNumbers
 from strongroom.broker.store import Store, Tx
 from strongroom.errors import Unreachable
 from strongroom.pki import disk
@@ -59,6 +59,13 @@ class RollbackGuard:
                 path.rename(path.with_name(path.name + TAKEN_SUFFIX))
             except OSError as problem:
                 raise RollbackStateUnwritable(f"{path}: {problem.strerror}") from None
+
+    def knows(self, claims: Claims) -> bool:
+        """Return whether `admit` would write nothing: the number, or one above it, was seen before."""
+        try:
+            return self._seen.admit(claims) is self._seen
+        except CollateralRollback:
+            return True
 
     def admit(self, subject: Verdict | Claims) -> None:
         """Take note of a number. Raises CollateralRollback, or StoreUnavailable where a new one cannot be kept."""

@@ -16,7 +16,14 @@ from typing import Final, Protocol
 
 from strongroom.attestation import Anchor, Binding, BindingKind, Claims, TrustDomain, Verifier, claims_of
 from strongroom.broker.admission import Admission, Attempt, Case, Guard, Keyring, LedgerBook, Released, check_fit
-from strongroom.broker.appraisal import RemoteJudge, appraise_by_service, appraise_quote
+from strongroom.broker.appraisal import (
+    AtHand,
+    ReadySource,
+    RemoteJudge,
+    WouldWait,
+    appraise_by_service,
+    appraise_quote,
+)
 from strongroom.broker.denials import DenialGate, Flood
 from strongroom.broker.leases import Lease
 from strongroom.broker.ledger.records import denials_record
@@ -82,6 +89,8 @@ class ReleaseService:
         self._keyring = keyring
         self._ledger = ledger
         self._source = source
+        quick = recorder is None and judge is None and not store.shared
+        self._at_hand = AtHand(source) if quick and isinstance(source, ReadySource) else None
         self._verifier = Verifier(anchors)
         self._clock = clock
         self._rollback = rollback or RollbackGuard(store)
@@ -132,15 +141,33 @@ class ReleaseService:
 
         `live_key`: the key of the handshake (SubjectPublicKeyInfo, DER), which has to be the certificate's.
         """
+        return self._consider(case, certificate, self._source, tls=tls, live_key=live_key)
+
+    def consider_at_once(
+        self, case: Case, certificate: bytes, *, tls: str, live_key: bytes | None = None
+    ) -> Case | None:  # fmt: skip
+        """Do the same where it only takes a moment; None where collateral, a service or a disk might be waited for."""
+        if self._at_hand is None:
+            return None
+        try:
+            return self._consider(case, certificate, self._at_hand, tls=tls, live_key=live_key)
+        except WouldWait:
+            return None
+
+    def _consider(
+        self, case: Case, certificate: bytes, source: CollateralSource, *, tls: str, live_key: bytes | None
+    ) -> Case:  # fmt: skip
         at = self._clock()
         try:
             evidence = ratls.open_certificate(certificate, at=at, live_key=live_key)
             case = replace(case, tls=tls, holder=hashlib.sha256(evidence.spki).hexdigest())
             rules = self._policy(case.tenant).rules
             case = self._judged(
-                case, evidence.quote, rules, report_data=evidence.report_data, bound=evidence.bound, at=at
+                case, evidence.quote, rules, source, report_data=evidence.report_data, bound=evidence.bound, at=at
             )
             return case if case.outcome else self._decided(case, rules, None)
+        except WouldWait:
+            raise
         except Exception as problem:  # noqa: BLE001  # deny by default: no surprise may find a way around the ledger
             return self._failed(replace(case, tls=tls), problem)
 
@@ -151,12 +178,15 @@ class ReleaseService:
         """
         try:
             rules = self._policy(case.tenant).rules
-            return self._judged(case, quote, rules, report_data=report_data, bound=bound, at=self._clock())
+            return self._judged(
+                case, quote, rules, self._source, report_data=report_data, bound=bound, at=self._clock()
+            )
         except Exception as problem:  # noqa: BLE001  # as above
             return self._failed(case, problem)
 
     def _judged(
-        self, case: Case, quote: bytes, rules: Sequence[ReleaseRule], *, report_data: bytes, bound: bytes, at: datetime
+        self, case: Case, quote: bytes, rules: Sequence[ReleaseRule], source: CollateralSource, *, report_data: bytes,
+        bound: bytes, at: datetime,
     ) -> Case:  # fmt: skip
         binding = Binding(kind=BindingKind.KEY, public_key_spki=bound)
         if self._judge is not None:
@@ -164,11 +194,13 @@ class ReleaseService:
             return replace(case, binding=binding, claims=claims)
         grace = max((rule.policy.collateral_grace for rule in rules), default=timedelta(0))
         found = appraise_quote(
-            quote, report_data=report_data, source=self._source, verifier=self._verifier, at=at, collateral_grace=grace
+            quote, report_data=report_data, source=source, verifier=self._verifier, at=at, collateral_grace=grace
         )
         if self._recorder is not None:
             self._recorder.keep(found, at=at)
         claims, denial = claims_of(found.verdict), None
+        if source is self._at_hand and not self._rollback.knows(claims):
+            raise WouldWait  # for the store, which has to keep the number
         try:
             self._rollback.admit(claims)
         except StrongroomError as problem:  # what the evidence says is known all the same

@@ -21,6 +21,7 @@ from strongroom.secret import Secret
 
 MAX_HANDSHAKE_BYTES: Final = 64 * 1024  # a certificate with two quotes is about 11 kB
 RECORD_BYTES: Final = 16 * 1024
+_PIECE_BYTES: Final = 4096  # what OpenSSL's side is read by: each call takes a buffer of so many
 MAX_NAME_CHARS: Final = 255
 _CIPHERS_TLS12: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 _OPTIONS: Final = (
@@ -85,7 +86,7 @@ class TlsPeer:
     def read(self) -> bytes | None:
         """Return plaintext that has arrived; None if there is none yet, empty after the peer's close_notify."""
         try:
-            return self._connection.recv(RECORD_BYTES)
+            return self._connection.recv(_PIECE_BYTES)
         except SSL.WantReadError:
             return None
         except SSL.ZeroReturnError:
@@ -106,11 +107,12 @@ class TlsPeer:
     def outgoing(self) -> bytes:
         """Return the bytes that have to be sent to the peer now; may be empty."""
         pieces = []
-        while True:
-            try:
-                pieces.append(self._connection.bio_read(RECORD_BYTES + 512))
-            except SSL.WantReadError:
-                return b"".join(pieces)
+        try:
+            while len(piece := self._connection.bio_read(_PIECE_BYTES)) == _PIECE_BYTES:
+                pieces.append(piece)
+        except SSL.WantReadError:
+            return b"".join(pieces)
+        return b"".join((*pieces, piece))
 
     def peer_certificate(self) -> bytes:
         """Return the certificate (DER) that the peer presented and proved possession of. Raises TlsFailed."""

@@ -49,21 +49,29 @@ class Folder:
         Raises CollateralUnavailable where there is no such file, CollateralUnreadable where it does not have the shape
         of collateral, EvidenceRefused where the quote names no platform.
         """
+        present = self.at_hand(quote)
+        if present is not None:
+            return present
         fmspc = fmspc_of(quote)
         path = self._path / file_name(fmspc, quote.tee)
         try:
             with path.open("rb") as file:
-                state = os.fstat(file.fileno())
-                seen = (state.st_ino, state.st_size, state.st_mtime_ns)
-                held = self._held.get(path.name)
-                if held is not None and held.seen == seen:
-                    return held.collateral
+                seen = _state(os.fstat(file.fileno()))
                 content = file.read(MAX_COLLATERAL_FILE_BYTES + 1)
         except OSError as problem:
             raise self._unavailable(fmspc, path, problem) from None
         found = _parse(content, path)
         self._held[path.name] = _Held(seen, found)
         return found
+
+    def at_hand(self, quote: Quote) -> Collateral | None:
+        """Return the same where the file was read before and has not changed; None where it has to be read."""
+        name = file_name(fmspc_of(quote), quote.tee)
+        held = self._held.get(name)
+        try:
+            return held.collateral if held and held.seen == _state((self._path / name).stat()) else None
+        except OSError:
+            return None  # `collateral_for` says it
 
     def _unavailable(self, fmspc: str, path: Path, problem: OSError) -> CollateralUnavailable:
         if not isinstance(problem, FileNotFoundError):
@@ -80,6 +88,10 @@ class _Held:
 
     seen: tuple[int, int, int]
     collateral: Collateral
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _parse(content: bytes, path: Path) -> Collateral:

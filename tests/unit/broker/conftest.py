@@ -67,6 +67,9 @@ class MemoryCollateral:
     def collateral_for(self, quote):
         return self.collateral
 
+    def at_hand(self, quote):
+        return self.collateral
+
 
 def rule_text(*, name="replica", release=MODEL, trust_domains='["simulated"]', extra="", identity=None):
     identity = identity or f'mrenclave = "{ENCLAVE.mr_enclave.hex()}"'
