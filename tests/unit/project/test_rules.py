@@ -27,7 +27,7 @@ PURE_MODULES_ABOVE = (
         for name in ("audit", "chain", "checkpoint", "faults", "genesis", "merkle", "proofs", "records")
     ),
     *(f"broker/keyring/{name}.py" for name in ("envelope", "rows", "shares")),
-    *(f"broker/policy/{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "words")),
+    *(f"broker/policy/{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "votes", "words")),
     *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),
     "bundles/manifest.py",
     *(
