@@ -18,7 +18,7 @@ MADE = (
     ("ca/", "certificate authority; its key signs and never leaves"),
     ("signing/", "Ed25519 key that signs bundles; owner_public.pem is for replicas"),
     ("broker/", "the key broker's certificate and key"),
-    ("keys/", "one key per model version, none yet"),
+    ("keys/", "key files that wait to be taken into the broker's store, none yet"),
     ("trust/", "anchors and collateral of platforms you decide to trust"),
     ("policy.toml", "which measured code gets which key: nobody yet"),
     ("strongroom.toml", "settings, with comments"),
