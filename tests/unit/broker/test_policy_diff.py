@@ -154,6 +154,9 @@ def test_a_thousand_rules_are_compared_in_time():
     old, new = policy(*rules), policy(*rules[:-1])
     assert diff(old, new).wider == ()
     assert len(diff(old, new).narrower) == 1
+    each_its_own = [text.replace("model/m/1", f"model/m/{number}") for number, text in enumerate(rules, 1)]
+    old = policy(*each_its_own[:-2], rule(BY_DOMAIN, name="td"), rule(BY_SIGNER, name="signer", release="secret/s"))
+    assert diff(old, old) == policy_diff.PolicyDiff((), ())
 
 
 RELEASES = [  # the narrower first

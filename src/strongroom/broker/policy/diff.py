@@ -15,7 +15,7 @@ from strongroom.attestation.policy.compare import FIELDS, fields_of, not_covered
 from strongroom.broker.names import Pattern
 from strongroom.broker.policy.file import ReleasePolicy
 from strongroom.broker.policy.kinds import Kind
-from strongroom.broker.policy.overlap import for_gramine, may_overlap, signer_value
+from strongroom.broker.policy.overlap import Neighbours, for_gramine, may_overlap, signer_value
 from strongroom.broker.policy.text import identity_of
 from strongroom.broker.policy.words import IDENTITY_KINDS, LIMIT_WORDS, RELEASES, WORDS, value_of
 from strongroom.broker.release import Limits, ReleaseRule
@@ -77,13 +77,34 @@ class PolicyDiff:
 
 def diff(old: ReleasePolicy, new: ReleasePolicy) -> PolicyDiff:
     """Compare two policies."""
+    before, after = _File(old.rules), _File(new.rules)
     wider = [
-        *_newly_admitted(old.rules, new.rules),
-        *_no_longer_ambiguous(old.rules, new.rules),
-        *_no_longer_shorter(old.rules, new.rules),
+        *_newly_admitted(before, after),
+        *_no_longer_ambiguous(before, after),
+        *_no_longer_shorter(before, after),
     ]
-    narrower = [*_newly_refused(old.rules, new.rules), *_no_longer_for_gramine(old.rules, new.rules)]
+    narrower = [*_newly_refused(before, after), *_no_longer_for_gramine(before, after)]
     return PolicyDiff(tuple(wider), tuple(narrower))
+
+
+class _File:
+    """The rules of a file, in their order and by what they name."""
+
+    def __init__(self, rules: Sequence[ReleaseRule]) -> None:
+        self.rules = rules
+        self.near = Neighbours(rules)
+        self.named = {rule.name: rule for rule in rules}
+
+    def covers(self, rule: ReleaseRule) -> bool:
+        """Return whether one of the rules releases everything that `rule` does."""
+        return any(_may_cover(each, rule) and not not_covered_by(each, rule) for each in self.near.of(rule))
+
+    def counterpart(self, rule: ReleaseRule) -> ReleaseRule | None:
+        """Return the rule that an owner would call the same: of this name, else for this program and secret."""
+        if rule.name in self.named:
+            return self.named[rule.name]
+        alike = (each for each in self.near.of(rule) if each.patterns == rule.patterns)
+        return next((each for each in alike if identity_of(each) == identity_of(rule)), None)
 
 
 def not_covered_by(old: ReleaseRule, new: ReleaseRule) -> tuple[str, ...]:
@@ -149,11 +170,11 @@ def _limits_beyond(old: Limits, new: Limits) -> Iterator[str]:
         yield "until"
 
 
-def _newly_admitted(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
-    for rule in new:
-        if any(_may_cover(before, rule) and not not_covered_by(before, rule) for before in old):
+def _newly_admitted(old: _File, new: _File) -> Iterator[Finding]:
+    for rule in new.rules:
+        if old.covers(rule):
             continue
-        before = _counterpart(rule, old)
+        before = old.counterpart(rule)
         if before is None:
             what = f"rule {rule.name!r} is new: it releases {rule.release} to {identity_of(rule)}"
             yield Finding(rule=rule.name, sentence=what)
@@ -162,11 +183,11 @@ def _newly_admitted(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> I
             yield Finding(rule=rule.name, sentence=f"rule {rule.name!r} admits more than before", words=words)
 
 
-def _newly_refused(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
-    for rule in old:
-        if any(_may_cover(after, rule) and not not_covered_by(after, rule) for after in new):
+def _newly_refused(old: _File, new: _File) -> Iterator[Finding]:
+    for rule in old.rules:
+        if new.covers(rule):
             continue
-        after = _counterpart(rule, new)
+        after = new.counterpart(rule)
         if after is None:
             what = f"rule {rule.name!r} is gone: it released {rule.release} to {identity_of(rule)}"
             yield Finding(rule=rule.name, sentence=what)
@@ -175,15 +196,15 @@ def _newly_refused(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> It
             yield Finding(rule=rule.name, sentence=f"rule {rule.name!r} admits less than before", words=words)
 
 
-def _no_longer_ambiguous(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
+def _no_longer_ambiguous(old: _File, new: _File) -> Iterator[Finding]:
     """Where rules would give different secrets, Gramine's clients get none: to take one away can admit more."""
-    for rule in new:
+    for rule in new.rules:
         if rule.single is None:
             continue
-        for other in old:
+        for other in old.near.of(rule):
             if other.single == rule.single or not may_overlap(other, rule):
                 continue
-            if any(each.single != rule.single and _covers_elsewhere(each, other) for each in new):
+            if any(each.single != rule.single and _covers_elsewhere(each, other) for each in new.near.of(other)):
                 continue
             but = "nothing" if other.single is None else f"nothing, or {other.release}"
             yield Finding(
@@ -199,13 +220,13 @@ def _covers_elsewhere(after: ReleaseRule, rule: ReleaseRule) -> bool:
     return not set(not_covered_by(after, rule)) - {"release", "min_model_version", "max_leases", "lease_seconds"}
 
 
-def _no_longer_shorter(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
+def _no_longer_shorter(old: _File, new: _File) -> Iterator[Finding]:
     """Where several rules hold, the one with the most leases says how long they are: without it they can be longer."""
-    for rule in new:
-        for other in old:
+    for rule in new.rules:
+        for other in old.near.of(rule):
             if other.limits.lease_seconds >= rule.limits.lease_seconds or not _more_leases(other.limits, rule.limits):
                 continue
-            if not may_overlap(other, rule) or any(_covers_limits(each, other) for each in new):
+            if not may_overlap(other, rule) or any(_covers_limits(each, other) for each in new.near.of(other)):
                 continue
             yield Finding(
                 rule=rule.name,
@@ -225,9 +246,9 @@ def _covers_limits(after: ReleaseRule, rule: ReleaseRule) -> bool:
     return same and not set(not_covered_by(after, rule)) - {"lease_seconds"}
 
 
-def _no_longer_for_gramine(old: Sequence[ReleaseRule], new: Sequence[ReleaseRule]) -> Iterator[Finding]:
-    for rule in filter(for_gramine, old):
-        after = _counterpart(rule, new)
+def _no_longer_for_gramine(old: _File, new: _File) -> Iterator[Finding]:
+    for rule in filter(for_gramine, old.rules):
+        after = new.counterpart(rule)
         if after is not None and after.single is None and not for_gramine(after):
             yield Finding(
                 rule=rule.name,
@@ -240,16 +261,6 @@ def _may_cover(wide: ReleaseRule, narrow: ReleaseRule) -> bool:
     same_program = wide.policy.mrenclave in {None, narrow.policy.mrenclave} and wide.policy.mrtd == narrow.policy.mrtd
     first = narrow.patterns[0]
     return same_program and any((each.kind, each.name) == (first.kind, first.name) for each in wide.patterns)
-
-
-def _counterpart(rule: ReleaseRule, others: Sequence[ReleaseRule]) -> ReleaseRule | None:
-    """Return the rule that an owner would call the same: of this name, else for this program and secret."""
-    for other in others:
-        if other.name == rule.name:
-            return other
-    return next(
-        (each for each in others if each.patterns == rule.patterns and identity_of(each) == identity_of(rule)), None
-    )
 
 
 def word_changes(before: ReleaseRule, after: ReleaseRule) -> Iterator[WordChange]:

@@ -5,6 +5,8 @@ Two rules do not meet only where they themselves prove it.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from strongroom.attestation import BindingKind
@@ -42,6 +44,32 @@ def may_overlap(first: ReleaseRule, second: ReleaseRule) -> bool:
         return False
     ranges = [svn_range(rule) for rule in (first, second)]
     return max(low for low, _ in ranges) <= min(high for _, high in ranges)
+
+
+class Neighbours:
+    """Rules by the measurement that they name: files hold many, and few of them can meet."""
+
+    def __init__(self, rules: Iterable[ReleaseRule]) -> None:
+        self._all: list[ReleaseRule] = []
+        self._by_measurement: defaultdict[object, list[ReleaseRule]] = defaultdict(list)
+        for rule in rules:
+            self._all.append(rule)
+            self._by_measurement[_measurement(rule)].append(rule)
+
+    def of(self, rule: ReleaseRule) -> Iterator[ReleaseRule]:
+        """Yield the rules that could meet `rule`, and maybe others: all that are left out cannot."""
+        named = _measurement(rule)
+        if named is None:
+            yield from (other for other in self._all if other.policy.mrtd is None)
+            return
+        yield from self._by_measurement.get(named, ())
+        if rule.policy.mrtd is None:
+            yield from self._by_measurement.get(None, ())
+
+
+def _measurement(rule: ReleaseRule) -> object:
+    """Return what names the program of a rule exactly; None for whatever a signer signed."""
+    return rule.policy.mrenclave if rule.policy.mrtd is None else ("mrtd", rule.policy.mrtd)
 
 
 def signer_value(rule: ReleaseRule, word: str) -> Value:

@@ -1,29 +1,40 @@
 """A policy file, read again for every decision.
 
-World: one file. The content decides whether it changed, not its date: an edit within a clock tick counts too.
+World: one file. The content decides whether it changed, not its date: an edit within a clock tick counts too. Only a
+file that has been left alone for a while is known by what the file system says of it.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from strongroom.broker.policy import file as policy_file
 from strongroom.broker.policy.file import MAX_POLICY_BYTES, PolicyFileMalformed, ReleasePolicy
 from strongroom.pki import disk
 
+SETTLED_S: Final = 2.0  # file systems count time in steps: a state as new as this may hide a further write
+
 
 class WatchedPolicy:
     """One policy file, and what was seen of it. Not for several threads at once: its owner holds a lock."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         """Read the file. Raises PolicyFileMalformed: a broker does not start without a good policy."""
         self.path = path
+        self._clock = clock
         self.first = read_policy_bytes(path)
         parse_policy(self.first)
+        self._state: tuple[int, ...] = ()
+        self._settled = False  # whether the state was old enough when the file was read
         self.seen: bytes | str = self.first  # what it said when it was looked at last, or why it could not be read
 
     def edited(self) -> bytes | PolicyFileMalformed | None:
         """Return what the file says now, or why it cannot be read; None where that is what was seen last."""
+        if self._untouched():
+            return None
         try:
             found: bytes | PolicyFileMalformed = read_policy_bytes(self.path)
         except PolicyFileMalformed as refusal:
@@ -33,6 +44,18 @@ class WatchedPolicy:
             return None
         self.seen = state
         return found
+
+    def _untouched(self) -> bool:
+        """Return whether the file's state is that of the last reading, when it was too old for a write to share it."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            self._state = ()
+            return False
+        state = (found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        same = state == self._state and self._settled
+        self._state, self._settled = state, self._clock() - found.st_ctime > SETTLED_S
+        return same
 
     def replace(self, text: bytes) -> None:
         """Write what was put in force elsewhere, so that the file says what counts. Raises OSError."""

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from strongroom.broker import tenants
-from strongroom.broker.policy import history
+from strongroom.broker.policy import history, watched
 from strongroom.broker.policy.approvals import submit
 from strongroom.broker.policy.file import PolicyFileMalformed
 from strongroom.broker.policy.policies import Policies
@@ -303,6 +303,27 @@ def test_a_policy_that_is_gone_from_the_store_releases_nothing(policies, store, 
     store.write(lambda tx: tx.execute("DELETE FROM policies WHERE tenant = ?", ("default",)))
     clock.pass_a_second()
     assert policies.current()[0].rules == ()
+
+
+def test_a_file_that_is_left_alone_is_not_read_again_and_every_other_is(path, monkeypatch):
+    readings = []
+    read = watched.read_policy_bytes
+    monkeypatch.setattr(watched, "read_policy_bytes", lambda place: readings.append(place) or read(place))
+    file = WatchedPolicy(path, clock=lambda: path.stat().st_ctime + 10)
+    assert [file.edited() for _ in range(5)] == [None] * 5
+    assert len(readings) == 2  # at the start, and once its state was known
+    other = path.with_name("other.toml")
+    other.write_bytes(b"version = 1\n")
+    other.replace(path)
+    assert file.edited() == b"version = 1\n"
+    path.rename(other)
+    assert isinstance(file.edited(), PolicyFileMalformed)
+    other.rename(path)
+    assert file.edited() == b"version = 1\n"
+    fresh = WatchedPolicy(path, clock=lambda: path.stat().st_ctime + 1)
+    del readings[:]
+    assert [fresh.edited() for _ in range(3)] == [None] * 3
+    assert len(readings) == 3  # a further write could share its time
 
 
 @pytest.mark.parametrize("content", [None, b"nonsense", b"\xff"])
