@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from strongroom.broker.console.facts import PolicyFact
@@ -137,13 +138,10 @@ def _sentence(text: str) -> Sentence:
 def compared(old: str, new: str) -> tuple[DiffLine, ...]:
     """Return two texts line by line with three lines around each change."""
     kinds = {"+": "added", "-": "removed", "@": "place", " ": "same"}
-    found = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=3)
-    lines = [DiffLine(kinds[line[0]], line if line[0] == "@" else line[1:]) for line in found if line[:3] not in _HEADS]
+    found = islice(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=3), 2, None)
+    lines = [DiffLine(kinds[line[0]], line if line[0] == "@" else line[1:]) for line in found]
     more = len(lines) - MAX_DIFF_LINES
     return tuple(lines[:MAX_DIFF_LINES]) + ((DiffLine("place", f"… {more} more lines"),) if more > 0 else ())
-
-
-_HEADS: Final = ("---", "+++")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
