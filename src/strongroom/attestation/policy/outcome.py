@@ -20,6 +20,7 @@ from strongroom.attestation.steps import Outcome
 from strongroom.attestation.validity import timestamp
 
 NOT_SAID = "unknown: the evidence does not say"
+_OUTCOMES = {True: Outcome.PASS, False: Outcome.FAIL, None: Outcome.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +41,20 @@ class Check:
     name: str  # the word of the policy, or what is always checked
     code: PolicyCode
     outcome: Outcome
-    observed: str
-    expected: str
+    seen: object  # spelled out only when somebody reads it: most checks pass, and nobody does
+    wanted: object
     fix: str
     required: bool = True
+
+    @property
+    def observed(self) -> str:
+        """What was seen, as an owner reads it."""
+        return shown(self.seen)
+
+    @property
+    def expected(self) -> str:
+        """What the policy wants, as an owner reads it."""
+        return shown(self.wanted)
 
     @property
     def refuses(self) -> bool:
@@ -101,13 +112,12 @@ class Case:
         required: bool | None = None,
     ) -> Check:  # fmt: skip
         """Return one check; `holds` None is unknown, required unless the policy lets this rule stay unknown."""
-        outcomes = {True: Outcome.PASS, False: Outcome.FAIL, None: Outcome.UNKNOWN}
         return Check(
             name=name,
             code=code,
-            outcome=outcomes[holds],
-            observed=NOT_SAID if holds is None else shown(observed),
-            expected=shown(expected),
+            outcome=_OUTCOMES[holds],
+            seen=NOT_SAID if holds is None else observed,
+            wanted=expected,
             fix=fix if holds is not None else _fix_of_unknown(name, fix),
             required=name not in self.policy.accept_unknown if required is None else required,
         )
