@@ -28,6 +28,7 @@ from strongroom.broker.ledger.faults import (
     LedgerRolledBack,
     LedgerTruncated,
     LineChanged,
+    RootChanged,
 )
 from strongroom.broker.ledger.genesis import Genesis
 from strongroom.broker.ledger.reading import Progress, genesis_of, verify_store
@@ -163,7 +164,7 @@ class Ledger:
             last, found = tables.last_root(tx, self.origin), tables.read_end(tx)
             if found is None or last is None:
                 return True
-            new = found[0].head.seq - last.checkpoint.size  # the root's own line does not count
+            new = found[0].head.seq - found[0].root_size  # the root's own line does not count
             return new >= ROOT_EVERY_LINES or (new > 0 and tx.now_ms - last.checkpoint.time_ms >= ROOT_EVERY_MS)
 
         if not self._store.read(due):
@@ -184,8 +185,10 @@ class Ledger:
 
     def _sign(self, tx: Tx, origin: str, covering: int = 0) -> SignedCheckpoint:
         end: End = tx.memo.get(_MEMO) or self._resume(tx)
-        last = tables.last_root(tx, origin)
-        if last is not None and last.checkpoint.size == end.head.seq >= covering:
+        if end.root_size and end.root_size == end.head.seq >= covering:
+            last = tables.last_root(tx, origin)
+            if last is None or last.checkpoint.root != end.root or not last.is_signed_by(self.public_key):
+                raise RootChanged("the newest signed root is missing, or is not the one that the broker signed")
             return last
         return tables.add_root(tx, end, origin, self._signer)
 
@@ -199,22 +202,30 @@ class Ledger:
             raise LedgerRewritten(f"{where} remembers another ledger than the one in the store")
         if not seen.is_signed_by(self.public_key):
             raise CheckpointBad(f"the checkpoint in {where} is not signed by this ledger's key")
-        size = self.head().seq + 1
-        if size < point.size:
-            raise LedgerRolledBack(f"the ledger has {size} lines, but {where} remembers {point}")
-        if self.root_at(point.size) != point.root:
+        end = self._end()
+        if end.tree.size < point.size:
+            raise LedgerRolledBack(f"the ledger has {end.tree.size} lines, but {where} remembers {point}")
+        if (end.root_size, end.root) != (point.size, point.root) and self._walked(point.size, end) != point.root:
             raise LedgerRolledBack(
                 f"the first {point.size} lines are not those that {where} remembers: an old copy was put back and used"
             )
 
+    def _walked(self, size: int, end: End) -> bytes:
+        """Return the root over the first `size` lines, from the lines alone, which have to be those up to the end."""
+        tree, found = merkle.Frontier(), b""
+        for _, line in tables.numbered_lines(self._store, last=end.head.seq):
+            tree = tree.grown(merkle.leaf_hash(line))
+            found = tree.root() if tree.size == size else found
+        if tree != end.tree:
+            raise LineChanged(
+                "the lines of the ledger are not those that lead to its end; strongroom ledger verify says more"
+            )
+        return found
+
     def has_just_begun(self) -> bool:
         """Return whether nothing was written since the first root: the ledger is new, or was only just taken in."""
-
-        def just_begun(tx: Tx) -> bool:
-            (oldest, roots), end = tables.first_root(tx), tables.read_end(tx)
-            return roots == 1 and end is not None and oldest == end[0].head.seq
-
-        return self._store.read(just_begun)
+        end = self._end()
+        return end.root_size == end.head.seq and self._store.read(tables.count_roots) == 1
 
     def remembered(self) -> SignedCheckpoint | None:
         """Return the signed root that is remembered beside the store. Raises CheckpointBad or OSError."""

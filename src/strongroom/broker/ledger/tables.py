@@ -18,20 +18,28 @@ from strongroom.broker.ledger.audit import ROOT_KIND
 from strongroom.broker.ledger.chain import Head
 from strongroom.broker.ledger.checkpoint import Checkpoint, NoteSignature, SignedCheckpoint, key_id, sign
 from strongroom.broker.ledger.faults import HeadChanged
-from strongroom.broker.ledger.merkle import Frontier, leaf_hash
-from strongroom.broker.store import Store, Tx, as_bytes
+from strongroom.broker.ledger.merkle import EMPTY_ROOT, Frontier, leaf_hash
+from strongroom.broker.store import Row, Store, Tx, as_bytes
 
 BATCH: Final = 500
 _SEAL_PURPOSE: Final = b"strongroom ledger head v1"
+_END: Final = ("seq", "digest", "time_ms", "frontier", "root_size", "root")
+_UPDATE: Final = f"UPDATE ledger_head SET {' = ?, '.join(_END)} = ?, seal = ? WHERE id = 1 RETURNING id"  # noqa: S608
+_INSERT: Final = f"INSERT INTO ledger_head (id, {', '.join(_END)}, seal) VALUES (1, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 
 
 @dataclass(slots=True)
 class End:
-    """Where the ledger ends, as it grows within one transaction; `time_ms` is the time of its lines."""
+    """Where the ledger ends, as it grows within one transaction.
+
+    `time_ms` is the time of its lines, `root` the newest signed one, over `root_size` lines.
+    """
 
     head: Head
     time_ms: int
     tree: Frontier
+    root_size: int = 0
+    root: bytes = EMPTY_ROOT
     time: str = ""
 
     @classmethod
@@ -51,7 +59,8 @@ class End:
 
     def sealed_text(self) -> bytes:
         """Return what the seal is over."""
-        return f"{self.head.seq} {self.head.digest} {self.time_ms} ".encode() + self.tree.to_bytes()
+        places = f"{self.head.seq} {self.head.digest} {self.time_ms} {self.root_size} "
+        return places.encode() + self.root + self.tree.to_bytes()
 
 
 class Seal:
@@ -72,26 +81,22 @@ class Seal:
 
 def read_end(tx: Tx) -> tuple[End, bytes] | None:
     """Return the end and its seal; None in a store without a ledger. Raises HeadChanged."""
-    rows = tx.execute("SELECT seq, digest, time_ms, frontier, seal FROM ledger_head WHERE id = 1")
+    rows = tx.execute(f"SELECT {', '.join(_END)}, seal FROM ledger_head WHERE id = 1")  # noqa: S608  # constants
     if not rows:
         return None
-    seq, digest, time_ms, frontier, seal = rows[0]
-    tree = Frontier.from_bytes(seq + 1, as_bytes(frontier))
-    if tree is None or seq < 0 or len(digest) != len(chain.GENESIS_PREV):
+    seq, digest, time_ms, frontier, root_size, root, seal = rows[0]
+    frontier, root = as_bytes(frontier), as_bytes(root)
+    tree = Frontier.from_bytes(seq + 1, frontier) if isinstance(seq, int) and seq >= 0 else None
+    if tree is None or not isinstance(digest, str) or len(digest) != len(chain.GENESIS_PREV):
         raise HeadChanged("the remembered end of the ledger cannot be read")
-    return End(Head(seq, digest), time_ms, tree), as_bytes(seal)
+    return End(Head(seq, digest), time_ms, tree, root_size, root), as_bytes(seal)
 
 
 def write_end(tx: Tx, end: End, seal: bytes) -> None:
     """Remember where the ledger ends now."""
-    values = (end.head.seq, end.head.digest, end.time_ms, end.tree.to_bytes(), seal)
-    if not tx.execute(
-        "UPDATE ledger_head SET seq = ?, digest = ?, time_ms = ?, frontier = ?, seal = ? WHERE id = 1 RETURNING id",
-        values,
-    ):
-        tx.execute(
-            "INSERT INTO ledger_head (id, seq, digest, time_ms, frontier, seal) VALUES (1, ?, ?, ?, ?, ?)", values
-        )
+    values = (end.head.seq, end.head.digest, end.time_ms, end.tree.to_bytes(), end.root_size, end.root, seal)
+    if not tx.execute(_UPDATE, values):
+        tx.execute(_INSERT, values)
 
 
 def line(tx: Tx, seq: int) -> bytes | None:
@@ -140,6 +145,7 @@ def add_root(tx: Tx, end: End, origin: str, signer: Ed25519PrivateKey) -> Signed
     record = {"kind": ROOT_KIND, "size": size, "checkpoint": signed.to_text()}
     line, head = chain.write_line(end.head, record, time=end.time)
     end.add(tx, line[:-1], head)
+    end.root_size, end.root = size, signed.checkpoint.root
     write_root(tx, signed, signer.public_key())
     return signed
 
@@ -154,10 +160,9 @@ def last_root(tx: Tx, origin: str, *, size: int | None = None) -> SignedCheckpoi
     return _signed(origin, rows[0]) if rows else None
 
 
-def first_root(tx: Tx) -> tuple[int, int]:
-    """Return over how many lines the oldest signed root is (-1 if there is none), and how many roots there are."""
-    ((oldest, count),) = tx.execute("SELECT MIN(size), COUNT(*) FROM ledger_roots")
-    return (-1 if oldest is None else int(oldest)), int(count)
+def count_roots(tx: Tx) -> int:
+    """Return how many signed roots there are."""
+    return int(tx.execute("SELECT COUNT(*) FROM ledger_roots")[0][0])
 
 
 def signed_roots(store: Store, origin: str, *, below: int) -> Iterator[SignedCheckpoint]:
@@ -177,8 +182,9 @@ def signed_roots(store: Store, origin: str, *, below: int) -> Iterator[SignedChe
         after = int(rows[-1][0])
 
 
-def _signed(origin: str, row: tuple[int, bytes, int, bytes]) -> SignedCheckpoint:
+def _signed(origin: str, row: Row) -> SignedCheckpoint:
     size, root, time_ms, blob = row
+    time_ms = time_ms if isinstance(time_ms, int) else -1  # in SQLite somebody may have put anything there
     return SignedCheckpoint(
-        Checkpoint(origin, int(size), as_bytes(root), int(time_ms)), (NoteSignature(origin, as_bytes(blob)),)
+        Checkpoint(origin, int(size), as_bytes(root), time_ms), (NoteSignature(origin, as_bytes(blob)),)
     )

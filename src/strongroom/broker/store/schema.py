@@ -10,7 +10,7 @@ from typing import Final
 _FIRST: Final = """
 CREATE TABLE ledger_lines (seq {int} PRIMARY KEY, line {blob} NOT NULL);
 CREATE TABLE ledger_head (id {int} PRIMARY KEY, seq {int} NOT NULL, digest TEXT NOT NULL, time_ms {int} NOT NULL,
-    frontier {blob} NOT NULL, seal {blob} NOT NULL);
+    frontier {blob} NOT NULL, root_size {int} NOT NULL, root {blob} NOT NULL, seal {blob} NOT NULL);
 CREATE TABLE ledger_roots (size {int} PRIMARY KEY, time_ms {int} NOT NULL, root {blob} NOT NULL,
     signature {blob} NOT NULL, key_id TEXT NOT NULL);
 CREATE TABLE tenants (name TEXT PRIMARY KEY, state TEXT NOT NULL, created_ms {int} NOT NULL, settings TEXT NOT NULL);

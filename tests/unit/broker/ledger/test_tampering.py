@@ -186,7 +186,9 @@ def test_sa_10_lines_added_behind_the_end_are_seen(full):
 @pytest.mark.parametrize(
     "change",
     ["seq = seq - 1", "digest = replace(digest, substr(digest, 1, 1), 'x')", "digest = 'short'", "time_ms = 5",
-     "frontier = zeroblob(length(frontier))", "frontier = x'00'", "seal = zeroblob(32)", "seq = -1", "id = 2"],
+     "frontier = zeroblob(length(frontier))", "root = zeroblob(32)", "root_size = 1", "seq = 'x'", "root = 'x'",
+     "time_ms = 'x'", "root_size = 'x'", "seal = 5", "digest = x'00'", "frontier = 'x'",
+     "frontier = x'00'", "seal = zeroblob(32)", "seq = -1", "id = 2"],
 )  # fmt: skip
 def test_sa_10_an_edited_head_is_seen_at_once(full, change):
     full.tamper((f"UPDATE ledger_head SET {change}",))  # noqa: S608  # the test's own
@@ -212,6 +214,7 @@ def test_sa_10_a_head_that_changes_under_a_running_broker_stops_it(full):
     ["UPDATE ledger_roots SET root = zeroblob(32) WHERE size = 7",
      "UPDATE ledger_roots SET signature = zeroblob(68) WHERE size = 7",
      "UPDATE ledger_roots SET time_ms = 7 WHERE size = 7",
+     "UPDATE ledger_roots SET time_ms = 'x', root = 'x', signature = 5 WHERE size = 7",
      "UPDATE ledger_roots SET size = 8 WHERE size = 7",
      "DELETE FROM ledger_roots WHERE size = 7",
      "DELETE FROM ledger_roots",
@@ -289,3 +292,37 @@ def test_sa_12_the_store_that_is_newest_starts(full):
     full.decide(3)
     full.ledger.sign_root()
     check_not_rolled_back(full.again(), full.store)
+
+
+def test_sa_12_an_old_copy_that_went_on_does_not_pass_with_the_newer_roots_put_into_it(full):
+    """The forger keeps the old copy's lines and end, and adds what the newer store had signed."""
+    old = full.path.read_bytes()
+    full.close()
+    old = full.path.read_bytes()
+    full.open()
+    full.decide(3)
+    full.ledger.sign_root()
+    roots = full.rows("SELECT size, time_ms, root, signature, key_id FROM ledger_roots WHERE size > 7")
+    lines = full.rows("SELECT seq, line FROM ledger_lines")
+    full.close()
+    full.path.write_bytes(old)
+    full.open()
+    full.decide(20, secret="another")
+    full.tamper(*(("INSERT INTO ledger_roots VALUES (?, ?, ?, ?, ?)", *row) for row in roots))
+    full.open()
+    with pytest.raises(LedgerRolledBack):
+        check_not_rolled_back(full.ledger, full.store)
+    full.tamper(*(("UPDATE ledger_lines SET line = ? WHERE seq = ?", line, seq) for seq, line in lines))
+    full.open()
+    with pytest.raises(LedgerBroken, match="lead to its end"):
+        check_not_rolled_back(full.ledger, full.store)
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM ledger_roots", "UPDATE ledger_roots SET signature = zeroblob(68)"])
+def test_sa_10_a_changed_root_is_not_handed_on(full, change):
+    full.ledger.sign_root()
+    full.tamper((change,))
+    full.open()
+    with pytest.raises(LedgerBroken) as found:
+        full.ledger.sign_root()
+    assert found.value.code == "SR-LEDGER-ROOT"
