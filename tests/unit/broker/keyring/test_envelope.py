@@ -1,6 +1,8 @@
 """What is wrapped opens under its key and in its place, and nowhere else."""
 
+import ast
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +78,16 @@ def test_kd_06_another_key_does_not_open_it():
     wrapped = envelope.wrap(KEY, CONTENT, PLACE.encode(), nonce=NONCE)
     with pytest.raises(EnvelopeTampered):
         envelope.unwrap(CONTENT, wrapped, PLACE.encode())
+
+
+UNWANTED = {"ECB", "PKCS1v15", "TripleDES", "ARC4", "PBKDF2HMAC", "SHA1", "MD5", "CBC", "pbkdf2_hmac", "sha1", "md5"}
+
+
+def test_kd_27_no_outdated_primitive_is_named_where_keys_are_kept():
+    folder = Path(envelope.__file__).parent
+    for module in folder.rglob("*.py"):
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        named |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        named |= {each.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for each in node.names}
+        assert not named & UNWANTED, module.name
