@@ -27,6 +27,10 @@ PURE_MODULES_ABOVE = (
         for name in ("audit", "chain", "checkpoint", "faults", "genesis", "merkle", "proofs", "records")
     ),
     *(f"broker/keyring/{name}.py" for name in ("envelope", "rows", "shares")),
+    *(
+        f"broker/admin/{name}.py"
+        for name in ("arguments", "certificates", "openapi", "operations", "problems", "roles", "views")
+    ),
     *(f"broker/policy/{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "votes", "words")),
     *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),
     "bundles/manifest.py",

@@ -5,6 +5,7 @@ World: the workspace, the folder that is written, the operating system's name of
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Final
 from strongroom.broker.admin import people
 from strongroom.broker.admin.certificates import Presented, read_registered
 from strongroom.broker.admin.client import CA, CERTIFICATE, KEY
+from strongroom.broker.admin.problems import AlreadySo
 from strongroom.broker.admin.roles import ALL_TENANTS, WORKSPACE, Actor, Role
 from strongroom.broker.ledger.ledger import Ledger
 from strongroom.broker.store import Store, Tx
@@ -28,6 +30,7 @@ from strongroom.workspace.workspace import RENEW_BEFORE
 MAX_DAYS: Final = 366
 OWNER_FOLDER: Final = "admin/owner"
 OWNER_NAME: Final = "owner"
+_log = logging.getLogger("strongroom.broker")
 _HOST: Final = "admin.strongroom.internal"  # makes a mail address, which a client certificate can name, of any name
 
 
@@ -98,7 +101,11 @@ def _ends_soon(folder: Path, now: datetime) -> bool:
 def _register(tx: Tx, presented: Presented, ledger: Ledger) -> None:
     if people.registered(tx, presented.fingerprint):
         return
-    view = people.register(tx, presented, name=OWNER_NAME, role=Role.OWNER, tenant=ALL_TENANTS)
+    try:
+        view = people.register(tx, presented, name=OWNER_NAME, role=Role.OWNER, tenant=ALL_TENANTS)
+    except AlreadySo as problem:  # somebody of another role is called so: no reason for a broker not to start
+        _log.warning("%s/%s is not registered: %s", OWNER_FOLDER, CERTIFICATE, problem.sentence)
+        return
     ledger.append(
         tx, {"kind": "admin", "action": "add_admin", "actor": local_owner().to_json_object(), **people.about(view)}
     )  # fmt: skip

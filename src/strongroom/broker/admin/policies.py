@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 from strongroom.broker.admin.base import Actions, action, existing_tenant
@@ -119,13 +120,14 @@ class PolicyActions(Actions):
         return self._change(actor, "withdraw_policy", change, lambda _: {"tenant": tenant, "version": version})
 
     def _policy_change(
-        self, actor: Actor, name: str, tenant: str, change: Any, about: dict[str, Any] | None = None  # noqa: ANN401
+        self, actor: Actor, name: str, tenant: str, change: Callable[[Tx], PolicyChange],
+        about: Mapping[str, object] = MappingProxyType({}),
     ) -> PolicyChangeView:  # fmt: skip
         def described(done: PolicyChange) -> dict[str, Any]:
             return {"tenant": tenant, "digest": done.digest, "version": done.version, "proposed": done.proposed,
-                    **(about or {})}  # fmt: skip
+                    **about}  # fmt: skip
 
-        done: PolicyChange = self._change(actor, name, change, described)
+        done = self._change(actor, name, change, described)
         self._parts.policies.look_again()
         return PolicyChangeView(
             tenant=tenant, version=done.version, digest=done.digest, rules=done.rules, proposed=done.proposed,
