@@ -89,6 +89,7 @@ class Broker:
     store: object = None
     keyring: Keyring | None = None
     ledger: Ledger | None = None
+    policies: Policies | None = None
     service: ReleaseService | None = None
     port: int = 0
     server: BrokerServer | None = None
@@ -169,9 +170,10 @@ def broker_with(tmp_path, owner, world, collateral, caplog):
                 with suppress(AlreadyThere):  # a broker that starts again
                     broker.keyring.put("default", name, Secret(value), "test")
             broker.ledger = Ledger(broker.store, broker.keyring.signing_key())
+            broker.policies = Policies(broker.store, WatchedPolicy(broker.policy))
             broker.service = ReleaseService(
                 store=broker.store,
-                policies=Policies(broker.store, WatchedPolicy(broker.policy)),
+                policies=broker.policies,
                 keyring=options.pop("keyring", broker.keyring),
                 ledger=broker.ledger,
                 source=source or MemoryCollateral(collateral),
