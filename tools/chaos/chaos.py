@@ -33,7 +33,7 @@ from load import Load
 
 RECOVER_S: Final = 15.0
 SHOWN: Final = 20  # violations that are printed
-LIMIT_BYTES: Final = 8192  # of a file, where the disk cannot be made small
+LIMIT_BYTES: Final = "8192"  # of a file, where the disk cannot be made small
 
 
 class Run:
@@ -117,7 +117,7 @@ class Run:
         if disk is None:
             clusters.limit_files(server, LIMIT_BYTES)
             time.sleep(seconds)
-            clusters.limit_files(server, -1)
+            clusters.limit_files(server, "unlimited")
         else:
             ballast = clusters.fill(disk)
             time.sleep(seconds)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import resource
 import secrets
 import shutil
 import signal
@@ -306,11 +305,11 @@ def fill(place: Path) -> Path:
     return ballast
 
 
-def limit_files(server: database.Server, limit: int) -> None:
-    """Let no process of the server write behind `limit` bytes of any file: a full disk for who is not root."""
+def limit_files(server: database.Server, limit: str) -> None:
+    """Let no process of the server write behind `limit` bytes of any file: a full disk for who cannot make one."""
     for pid in server.family():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]))
+        words = ["prlimit", f"--pid={pid}", f"--fsize={limit}:"]
+        subprocess.run(words, check=Path(f"/proc/{pid}").exists(), capture_output=True, user=server.user)
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

@@ -74,7 +74,7 @@ class Server:
         self.data = (data or self.folder) / "data"
         self.passfile = self.folder / "passfile"
         self._log = self.folder / "server.log"
-        self._user = other_user()
+        self.user = other_user()
         self._count = 0
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -97,14 +97,14 @@ class Server:
         words += ["--pwfile", str(self.folder / "password"), "--locale", "C.UTF-8", "--no-sync"]
         words += ["--wal-segsize", "1"]
         done = subprocess.run([program("initdb"), "--pgdata", str(self.data), *words], cwd=self.folder,
-                              capture_output=True, text=True, check=False, user=self._user)  # fmt: skip
+                              capture_output=True, text=True, check=False, user=self.user)  # fmt: skip
         if done.returncode:
             raise NoServer(f"initdb failed: {done.stderr.strip()[-300:]}")
 
     def _give(self, *paths: Path) -> None:
-        if self._user is not None:
+        if self.user is not None:
             for path in paths:
-                shutil.chown(path, self._user)
+                shutil.chown(path, self.user)
 
     def start(self) -> None:
         """Start the server and wait until it answers. Raises NoServer."""
@@ -123,7 +123,7 @@ class Server:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [program("postgres"), "-D", str(self.data), *words], cwd=self.folder, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, user=self._user, start_new_session=True,
+                stdin=subprocess.DEVNULL, user=self.user, start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509  # it takes no lock
             )  # fmt: skip
         words = ["--host", str(self.folder), "--port", str(self.port), "--timeout", "1", "--quiet"]

@@ -137,5 +137,5 @@ class GroupWriter:
     def _serve(self) -> None:
         while (task := self._queue.get()) is not None:
             self._turn.acquire()
-            with suppress(Exception):  # every task of the batch has been told
+            with suppress(BaseException):  # every task of the batch has been told, and the next ones need this thread
                 self._batch(self._waiting(task))
