@@ -31,10 +31,12 @@ SHOWN: Final[tuple[tuple[str, str, Literal["light", "dark"], ViewportSize], ...]
 )  # fmt: skip
 
 
+IN_DOCS: Final = ["overview", "overview-dark", "decisions", "denial", "leases", "policy", "ledger", "narrow"]
+
+
 def main() -> int:
-    """Draw all, or those that are named; the first argument may be a folder to draw into."""
-    named = sys.argv[1:]
-    folder = Path(named.pop(0)) if named and Path(named[0]).is_dir() else DOCS
+    """Draw what the docs show; or all, or what is named, into the folder that the first argument is."""
+    folder, named = (Path(sys.argv[1]), sys.argv[2:]) if len(sys.argv) > 1 else (DOCS, IN_DOCS)
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     if browser_path is None:
         sys.stderr.write("there is no Chromium: apt-get install chromium\n")

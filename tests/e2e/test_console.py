@@ -163,6 +163,7 @@ def test_a_new_user_follows_the_link_and_watches_decide_explain_and_verify(windo
         second.get_by_role("button", name="Log in").click()
         second.get_by_role("alert").wait_for()
         log = (tmp_path / "broker.log").read_text()
+        page.close()  # before the broker stops: the page would notice
     assert link.partition("#")[2] not in log
 
 
