@@ -9,9 +9,20 @@ import pytest
 
 from strongroom.broker.admin.arguments import checked, from_json, from_query, to_json
 from strongroom.broker.admin.openapi import document
-from strongroom.broker.admin.operations import OPERATIONS, Kind
+from strongroom.broker.admin.operations import (
+    MAX_POLICY_CHARS,
+    MAX_SECRET_BYTES,
+    MAX_VOTE_CHARS,
+    OPERATIONS,
+    REVOCATION_KINDS,
+    Kind,
+)
 from strongroom.broker.admin.problems import BadArgument
+from strongroom.broker.policy.file import MAX_POLICY_BYTES
+from strongroom.broker.policy.votes import MAX_VOTE_BYTES
+from strongroom.broker.revocations import RevocationKind
 from strongroom.secret import Secret
+from strongroom.workspace import secret_store
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
@@ -67,3 +78,10 @@ def test_arguments_are_held_to_their_bounds(name):
 def test_a_number_in_a_query_is_plain_digits(text):
     with pytest.raises(BadArgument):
         from_query(OPERATIONS["list_decisions"], {"before": text})
+
+
+def test_the_tables_own_words_are_those_of_the_rooms_below():
+    assert set(REVOCATION_KINDS) == {kind.value for kind in RevocationKind}
+    assert MAX_SECRET_BYTES == secret_store.MAX_SECRET_BYTES
+    assert MAX_POLICY_CHARS == MAX_POLICY_BYTES
+    assert MAX_VOTE_CHARS == MAX_VOTE_BYTES
