@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 from strongroom.attestation.policy.compare import FIELDS, fields_of, not_covered
@@ -198,13 +199,13 @@ def _newly_refused(old: _File, new: _File) -> Iterator[Finding]:
 
 def _no_longer_ambiguous(old: _File, new: _File) -> Iterator[Finding]:
     """Where rules would give different secrets, Gramine's clients get none: to take one away can admit more."""
+    elsewhere = cache(lambda name: {each.single for each in new.near.of(old.named[name])
+                                    if _covers_elsewhere(each, old.named[name])})  # fmt: skip
     for rule in new.rules:
         if rule.single is None:
             continue
         for other in old.near.of(rule):
-            if other.single == rule.single or not may_overlap(other, rule):
-                continue
-            if any(each.single != rule.single and _covers_elsewhere(each, other) for each in new.near.of(other)):
+            if other.single == rule.single or not may_overlap(other, rule) or elsewhere(other.name) - {rule.single}:
                 continue
             but = "nothing" if other.single is None else f"nothing, or {other.release}"
             yield Finding(
@@ -217,16 +218,19 @@ def _no_longer_ambiguous(old: _File, new: _File) -> Iterator[Finding]:
 
 def _covers_elsewhere(after: ReleaseRule, rule: ReleaseRule) -> bool:
     """Return whether everything that fulfilled `rule` fulfils `after`, whatever the two release, and how much of it."""
+    if not _same_program(after, rule):
+        return False
     return not set(not_covered_by(after, rule)) - {"release", "min_model_version", "max_leases", "lease_seconds"}
 
 
 def _no_longer_shorter(old: _File, new: _File) -> Iterator[Finding]:
     """Where several rules hold, the one with the most leases says how long they are: without it they can be longer."""
+    replaced = cache(lambda name: any(_covers_limits(each, old.named[name]) for each in new.near.of(old.named[name])))
     for rule in new.rules:
         for other in old.near.of(rule):
             if other.limits.lease_seconds >= rule.limits.lease_seconds or not _more_leases(other.limits, rule.limits):
                 continue
-            if not may_overlap(other, rule) or any(_covers_limits(each, other) for each in new.near.of(other)):
+            if not may_overlap(other, rule) or replaced(other.name):
                 continue
             yield Finding(
                 rule=rule.name,
@@ -242,8 +246,9 @@ def _more_leases(one: Limits, two: Limits) -> bool:
 
 def _covers_limits(after: ReleaseRule, rule: ReleaseRule) -> bool:
     """Return whether `after` takes the place of `rule` where leases are counted: as many, and no longer."""
-    same = after.limits.lease_seconds <= rule.limits.lease_seconds
-    return same and not set(not_covered_by(after, rule)) - {"lease_seconds"}
+    if not _same_program(after, rule) or after.limits.lease_seconds > rule.limits.lease_seconds:
+        return False
+    return not set(not_covered_by(after, rule)) - {"lease_seconds"}
 
 
 def _no_longer_for_gramine(old: _File, new: _File) -> Iterator[Finding]:
@@ -258,9 +263,15 @@ def _no_longer_for_gramine(old: _File, new: _File) -> Iterator[Finding]:
 
 def _may_cover(wide: ReleaseRule, narrow: ReleaseRule) -> bool:
     """Return False where a glance shows that `wide` does not cover `narrow`: files hold many rules."""
-    same_program = wide.policy.mrenclave in {None, narrow.policy.mrenclave} and wide.policy.mrtd == narrow.policy.mrtd
     first = narrow.patterns[0]
-    return same_program and any((each.kind, each.name) == (first.kind, first.name) for each in wide.patterns)
+    return _same_program(wide, narrow) and any(
+        (each.kind, each.name) == (first.kind, first.name) for each in wide.patterns
+    )
+
+
+def _same_program(wide: ReleaseRule, narrow: ReleaseRule) -> bool:
+    """Return False where a glance at what the rules name shows that not every program of `narrow` is one of `wide`."""
+    return wide.policy.mrenclave in {None, narrow.policy.mrenclave} and wide.policy.mrtd == narrow.policy.mrtd
 
 
 def word_changes(before: ReleaseRule, after: ReleaseRule) -> Iterator[WordChange]:
