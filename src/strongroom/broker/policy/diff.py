@@ -6,11 +6,10 @@ proved that everything the new file releases the old one released too, the chang
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 from strongroom.attestation.policy.compare import FIELDS, fields_of, not_covered
 from strongroom.broker.names import Pattern
@@ -27,6 +26,7 @@ _BY_SIGNATURE: Final = (
     "min_isvsvn",
 )  # compared for the whole rule, in whichever part it stands
 NOT_COMPARED: Final = "not compared"
+T = TypeVar("T")
 
 
 class Change(StrEnum):
@@ -94,7 +94,7 @@ class _File:
     def __init__(self, rules: Sequence[ReleaseRule]) -> None:
         self.rules = rules
         self.near = Neighbours(rules)
-        self.named = {rule.name: rule for rule in rules}
+        self.named = {rule.name: rule for rule in reversed(rules)}
 
     def covers(self, rule: ReleaseRule) -> bool:
         """Return whether one of the rules releases everything that `rule` does."""
@@ -199,13 +199,12 @@ def _newly_refused(old: _File, new: _File) -> Iterator[Finding]:
 
 def _no_longer_ambiguous(old: _File, new: _File) -> Iterator[Finding]:
     """Where rules would give different secrets, Gramine's clients get none: to take one away can admit more."""
-    elsewhere = cache(lambda name: {each.single for each in new.near.of(old.named[name])
-                                    if _covers_elsewhere(each, old.named[name])})  # fmt: skip
+    elsewhere = _once(lambda rule: {each.single for each in new.near.of(rule) if _covers_elsewhere(each, rule)})
     for rule in new.rules:
         if rule.single is None:
             continue
         for other in old.near.of(rule):
-            if other.single == rule.single or not may_overlap(other, rule) or elsewhere(other.name) - {rule.single}:
+            if other.single == rule.single or not may_overlap(other, rule) or elsewhere(other) - {rule.single}:
                 continue
             but = "nothing" if other.single is None else f"nothing, or {other.release}"
             yield Finding(
@@ -225,12 +224,12 @@ def _covers_elsewhere(after: ReleaseRule, rule: ReleaseRule) -> bool:
 
 def _no_longer_shorter(old: _File, new: _File) -> Iterator[Finding]:
     """Where several rules hold, the one with the most leases says how long they are: without it they can be longer."""
-    replaced = cache(lambda name: any(_covers_limits(each, old.named[name]) for each in new.near.of(old.named[name])))
+    replaced = _once(lambda rule: any(_covers_limits(each, rule) for each in new.near.of(rule)))
     for rule in new.rules:
         for other in old.near.of(rule):
             if other.limits.lease_seconds >= rule.limits.lease_seconds or not _more_leases(other.limits, rule.limits):
                 continue
-            if not may_overlap(other, rule) or replaced(other.name):
+            if not may_overlap(other, rule) or replaced(other):
                 continue
             yield Finding(
                 rule=rule.name,
@@ -238,6 +237,18 @@ def _no_longer_shorter(old: _File, new: _File) -> Iterator[Finding]:
                 f" fulfilled {other.name!r} had for {other.limits.lease_seconds} s",
             )
             break
+
+
+def _once(ask: Callable[[ReleaseRule], T]) -> Callable[[ReleaseRule], T]:
+    """Remember answers by rule, since each is asked for beside every rule that it may meet."""
+    known: dict[int, T] = {}
+
+    def answer(rule: ReleaseRule) -> T:
+        if id(rule) not in known:
+            known[id(rule)] = ask(rule)
+        return known[id(rule)]
+
+    return answer
 
 
 def _more_leases(one: Limits, two: Limits) -> bool:
