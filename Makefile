@@ -16,7 +16,7 @@ help:
 	@echo "make soak   serve for ten minutes under callers, reloads and kills; SECONDS=N for another time"
 	@echo "make chaos  three brokers on one PostgreSQL under load and faults, and a proof of what held; SECONDS=N SEED=N"
 	@echo "make conformance  replay TensorFlow Serving's cases on both front ends; CASES=FILE TESTDATA=FOLDER for others"
-	@echo "make docs   regenerate docs/errors.md"
+	@echo "make docs   regenerate what docs/ takes from the code"
 	@echo "make clean  remove what the other targets made"
 
 setup:
@@ -62,6 +62,7 @@ docs: setup-all
 	@$(PY) tools/write_error_docs.py
 	@$(PY) tools/write_difference_docs.py
 	@$(PY) tools/write_flag_docs.py
+	@$(PY) tools/write_openapi.py
 
 clean:
 	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -69,11 +69,11 @@ def opened(
 
 @contextmanager
 def opened_workspace(owner: Workspace, *, passphrase: Secret | None = None) -> Iterator[Opened]:
-    """Open what belongs to a workspace: for its owner's commands, whether a broker runs beside them or not."""
+    """Open what belongs to a workspace, to look at it; policy.toml is not put in force, which is a broker's to do."""
     setting = owner.settings.broker
     with opened(
         folder=owner.folder, store=setting.store if setting.shared else owner.folder / setting.store,
-        settings=setting, policy=WatchedPolicy(owner.policy_path), owner=owner, passphrase=passphrase,
+        settings=setting, policy=None, owner=owner, passphrase=passphrase,
     ) as found:  # fmt: skip
         yield found
 

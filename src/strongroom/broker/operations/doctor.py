@@ -23,6 +23,8 @@ from strongroom.broker.names import DEFAULT_TENANT
 from strongroom.broker.opening import Opened, opened_workspace
 from strongroom.broker.operations.collateral import CollateralPlace
 from strongroom.broker.policy import text as policy_text
+from strongroom.broker.policy.file import ReleasePolicy
+from strongroom.broker.policy.watched import parse_policy, read_policy_bytes
 from strongroom.broker.setup import read_anchors
 from strongroom.broker.store import Tx
 from strongroom.collateral.settings import parse as parse_collateral_settings
@@ -186,7 +188,7 @@ def _inside(owner: Workspace, at: datetime, passphrase: Secret | None) -> Iterat
         yield from _guarded("clock", lambda: _clock(found, at))
         yield from _guarded("secrets", lambda: _secrets(found))
         yield from _guarded("ledger", lambda: _ledger(found))
-        yield from _guarded("policy", lambda: _policies(found))
+        yield from _guarded("policy", lambda: _policies(found, owner))
         yield from _guarded("broker", lambda: _brokers(found))
 
 
@@ -222,22 +224,25 @@ def _ledger(found: Opened) -> Iterator[Finding]:
     yield Finding(part="ledger", level=Level.OK, says=f"{verified.size} lines hold, none removed or changed")
 
 
-def _policies(found: Opened) -> Iterator[Finding]:
+def _policies(found: Opened, owner: Workspace) -> Iterator[Finding]:
+    """Yield what the policies admit: the file's, as a broker would take it, and those of the other tenants."""
     for tenant in sorted(found.policies.tenants()):
-        whose = "policy.toml" if tenant == DEFAULT_TENANT else f"tenant {tenant}"
-        policy, change = found.policies.current(tenant)
-        if change is not None and change.problem:
-            yield Finding(part="policy", level=Level.FAIL, says=f"{whose}: {change.problem}", fix="See policy lint.")
-        if not policy.rules:
-            fix = "Write a rule: strongroom policy trust."
-            yield Finding(part="policy", level=Level.WARN, says=f"{whose}: no rule, so nothing is released", fix=fix)
-        for rule in policy.rules:
-            yield from _rule(whose, rule.name, policy_text.describe(rule))
-            name = rule.single
-            if name is not None and not _has(found, tenant, str(name)):
-                says = f"{whose}: rule {rule.name!r} releases {name}, which is not there"
-                fix = "Publish it (strongroom model publish), put it (strongroom key put), or drop the rule."
-                yield Finding(part="policy", level=Level.WARN, says=says, fix=fix)
+        if tenant != DEFAULT_TENANT or owner.settings.broker.shared:
+            yield from _rules(found, tenant, f"tenant {tenant}", found.policies.current(tenant)[0])
+    if not owner.settings.broker.shared:
+        yield from _rules(found, DEFAULT_TENANT, "policy.toml", parse_policy(read_policy_bytes(owner.policy_path)))
+
+
+def _rules(found: Opened, tenant: str, whose: str, policy: ReleasePolicy) -> Iterator[Finding]:
+    if not policy.rules:
+        fix = "Write a rule: strongroom policy trust."
+        yield Finding(part="policy", level=Level.WARN, says=f"{whose}: no rule, so nothing is released", fix=fix)
+    for rule in policy.rules:
+        yield from _rule(whose, rule.name, policy_text.describe(rule))
+        if rule.single is not None and not _has(found, tenant, str(rule.single)):
+            says = f"{whose}: rule {rule.name!r} releases {rule.single}, which is not there"
+            fix = "Publish it (strongroom model publish), put it (strongroom key put), or drop the rule."
+            yield Finding(part="policy", level=Level.WARN, says=says, fix=fix)
 
 
 def _has(found: Opened, tenant: str, name: str) -> bool:
