@@ -32,6 +32,7 @@ from strongroom.serving.operations.readiness import Readiness
 from strongroom.serving.options import BrokerOptions
 from strongroom.serving.threads import in_thread
 
+SHORTEST_RENEWAL_S: Final = 2.0  # a quote, three requests and a durable line take a while on a busy machine
 Suspend = Callable[[LeaseLost | None], None]
 _log: Final = logging.getLogger("strongroom.serving")
 
@@ -164,7 +165,7 @@ class VersionKeys:
                 raise _NotServed
             obtained = await in_thread(
                 lambda: ask_kbs(self._options, self._platform, self._ca_pem, name, lease_id=state.lease_id,
-                                timeout_s=min(ATTEMPT_S, lease.seconds / 3)),
+                                timeout_s=min(ATTEMPT_S, max(lease.seconds / 3, SHORTEST_RENEWAL_S))),
                 name="renew a lease",
             )  # fmt: skip
             state.lease_id = obtained.lease_id

@@ -71,9 +71,9 @@ async def leased(
 
 
 def _is_over(dataplane: Dataplane, model: str, version: int) -> bool:
-    """Return whether a version was unloaded, or its model is configured no more."""
+    """Return whether a version was unloaded; one that nobody knows yet may be on its way up, so it is not over."""
     states = {status.version: status.state for status in dataplane.catalogue.statuses(model)}
-    return states.get(version, State.END) is State.END
+    return states.get(version) is State.END
 
 
 def operations(
