@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.broker.policy import text as policy_text
     from strongroom.broker.policy.edit import add_rules
 
-    workspace = open_workspace(args)
     rule = rule_of(args)
+    workspace = open_workspace(args)
     added = add_rules(workspace.policy_path, [rule])
     sentences = policy_text.describe(rule)
     missing = missing_secrets(workspace, [rule])
@@ -85,10 +85,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def rule_of(args: argparse.Namespace) -> ReleaseRule:
-    """Return the rule that the command line describes. Raises BadSecretName or Misuse."""
+    """Return the rule that the command line describes. Raises Misuse."""
     from strongroom.attestation import TrustDomain
+    from strongroom.broker.names import Pattern
     from strongroom.broker.policy import text as policy_text
+    from strongroom.cli.frame import Misuse
+    from strongroom.workspace import BadSecretName
 
+    for text in args.release:
+        try:
+            Pattern.parse(text)
+        except BadSecretName as problem:
+            raise Misuse(f"--release is {text[:120]!r}", fix=problem.fix) from None
     build = identity(args)
     who = build.mr_enclave or (build.domain or {}).get("mrtd") or build.signature.mrsigner or b""
     return policy_text.strict_rule(
