@@ -10,12 +10,15 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 
 import pytest
 
 from strongroom.broker import BrokerRefused, BrokerUnreachable, provision
+from strongroom.broker.ledger import chain
+from strongroom.broker.ledger.tables import numbered_lines
+from strongroom.broker.store.opening import open_store
 from strongroom.cli import main
 from strongroom.pki.authority import Authority
 from strongroom.platforms.simulated import EnclaveIdentity, World
@@ -68,8 +71,8 @@ class Serving:
 def serve(tmp_path):
     running = []
 
-    def start(*words, before=None):
-        running.append(Serving(*words, cwd=tmp_path, before=before))
+    def start(*words, cwd=tmp_path, before=None):
+        running.append(Serving(*words, cwd=cwd, before=before))
         return running[-1]
 
     yield start
@@ -163,6 +166,14 @@ def loose_files(tmp_path, key=KEY):
     return ca, world, words
 
 
+def decisions(folder):
+    """The decisions in the store of a broker that has ended; every line has to be in its place."""
+    with closing(open_store(folder / "broker.db")) as store:
+        lines = [line for _, line in numbered_lines(store, first=0, last=None)]
+    chain.check(lines)
+    return [entry for entry in map(json.loads, lines) if entry["kind"] == "decision"]
+
+
 class Platform:
     def __init__(self, world, svn):
         self._world = world
@@ -179,7 +190,7 @@ def test_loose_files_of_a_seed_user_make_a_broker(serve, tmp_path):
     with secret.reveal() as raw:
         assert raw == KEY
     assert broker.stop()[0] == 0
-    assert main(["ledger", "verify", "--file", str(tmp_path / "ledger.jsonl")]) == 0
+    assert [entry["decision"] for entry in decisions(tmp_path)] == ["granted"]
 
 
 @pytest.mark.parametrize(
@@ -221,15 +232,26 @@ def test_one_key_file_is_one_secret(tmp_path):
     assert "[SR-KEY-FILE]" in done.stderr
 
 
-def test_a_second_broker_on_one_ledger_is_refused(serve, owner):
-    serve("--workspace", str(owner.folder))
-    done = subprocess.run([*STRONGROOM, "broker", "serve", "--port", "0", "--workspace", str(owner.folder)],
-                          capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
-    assert done.returncode == 4
-    assert "[SR-LEDGER-IN-USE]" in done.stderr
+def test_two_brokers_of_one_workspace_share_limits_and_ledger(serve, owner, tmp_path):
+    (tmp_path / "second").mkdir()
+    world, ca_pem = World.open(tmp_path / "world"), owner.ca_certificate_pem
+    rule = f'[[rule]]\nname = "r"\nmrenclave = "{"e1" * 32}"\ntrust_domains = ["simulated"]\nrelease = "{MODEL}"\n'
+    owner.policy_path.write_text(f"version = 1\n{rule}max_leases = 2\n")
+    first, second = (serve("--workspace", str(owner.folder), cwd=each) for each in (tmp_path, tmp_path / "second"))
+    for broker in (first, second):
+        secret = provision("localhost", broker.port, ca_pem=ca_pem, platform=Platform(world, svn=3))
+        assert secret == Secret(KEY)
+    for broker in (second, first):
+        with pytest.raises(BrokerRefused):
+            provision("localhost", broker.port, ca_pem=ca_pem, platform=Platform(world, svn=3))
+    assert [broker.stop()[0] for broker in (first, second)] == [0, 0]
+    found = decisions(owner.folder)
+    assert [entry["decision"] for entry in found] == ["granted", "granted", "denied", "denied"]
+    assert {reason["code"] for entry in found for reason in entry["reasons"]} == {"LEASE_LIMIT"}
+    assert main(["ledger", "verify", "--workspace", str(owner.folder)]) == 0
 
 
-def test_sa_11_a_broker_that_is_killed_has_written_every_release_down(serve, tmp_path, capsys):
+def test_sa_11_a_broker_that_is_killed_has_written_every_release_down(serve, tmp_path):
     ca, world, words = loose_files(tmp_path)
     broker = serve(*words)
     port, third, replica = broker.port, threading.Event(), Platform(world, svn=3)
@@ -252,11 +274,8 @@ def test_sa_11_a_broker_that_is_killed_has_written_every_release_down(serve, tmp
         received = sum(each.result(60) for each in asking)
     broker.process.wait(60)
     assert serve(*words).stop()[0] == 0  # the next one goes on with the same ledger
-    capsys.readouterr()
-    assert main(["ledger", "show", "--json", "--file", str(tmp_path / "ledger.jsonl")]) == 0
-    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert sum(entry.get("decision") == "granted" for entry in entries) >= received >= 3
-    assert main(["ledger", "verify", "--file", str(tmp_path / "ledger.jsonl")]) == 0
+    granted = [entry for entry in decisions(tmp_path) if entry["decision"] == "granted"]
+    assert len(granted) >= received >= 3
 
 
 def first_answer(port, ca, platform):
