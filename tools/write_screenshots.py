@@ -55,7 +55,9 @@ def main() -> int:
                 )  # fmt: skip
                 page = context.new_page()
                 draw(page, url, page_name)
-                page.screenshot(path=folder / f"console-{name}.png", full_page=name not in {"narrow", "login"})
+                page.screenshot(
+                    path=folder / f"console-{name}.png", full_page=name not in {"narrow", "login", "decisions"}
+                )
                 context.close()
             browser.close()
         scene.close()

@@ -15,6 +15,7 @@ from strongroom.broker.revocations import Revocation
 from strongroom.broker.store import Tx
 
 SHOWN_MS: Final = 24 * 3600 * 1000  # leases that ended are listed for a day
+LAPSED: Final = "lapsed"  # its time ran out; `ended` is what somebody ended
 _LEASE: Final = tuple(LeaseView.__annotations__)
 
 
@@ -113,7 +114,8 @@ class RunningActions(Actions):
 
 def _lease_view(lease: Lease, now_ms: int) -> LeaseView:
     view = cast("LeaseView", {name: getattr(lease, name) for name in _LEASE})
-    view["state"] = leases.LIVE if lease.expires_ms > now_ms else leases.ENDED
+    lapsed = lease.state == leases.LIVE and lease.expires_ms <= now_ms
+    view["state"] = LAPSED if lapsed else lease.state
     return view
 
 

@@ -178,7 +178,7 @@ def _collateral_attention(collateral: Sequence[CollateralFact], now_ms: int) -> 
 
 
 def _lease_attention(leases: Sequence[LeaseFact], now_ms: int) -> list[Attention]:
-    late = [each for each in leases if each.state == LAPSED or (each.state == LIVE and each.expires_ms <= now_ms)]
+    late = [each for each in leases if is_lost(each, now_ms)]
     if not late:
         return []
     return [
@@ -189,6 +189,11 @@ def _lease_attention(leases: Sequence[LeaseFact], now_ms: int) -> list[Attention
             href="replicas",
         )
     ]  # fmt: skip
+
+
+def is_lost(fact: LeaseFact, now_ms: int) -> bool:
+    """Return whether a lease ran out though its holder used to renew it; one that never was may just be over."""
+    return fact.state in {LIVE, LAPSED} and fact.expires_ms <= now_ms and fact.renewals > 0
 
 
 def days_left(fact: CollateralFact, now_ms: int) -> float | None:

@@ -16,7 +16,7 @@ from strongroom.broker.console.facts import (
     RevocationFact,
     SecretFact,
 )
-from strongroom.broker.console.overview_views import LAPSED, LIVE, SOON_DAYS, days_left
+from strongroom.broker.console.overview_views import LAPSED, LIVE, SOON_DAYS, days_left, is_lost
 from strongroom.broker.console.wording import DAY_MS, Badge, Moment, Tone, moment, short
 
 EXPIRING_SHARE: Final = 0.25  # a lease in the last quarter of its time should have been renewed
@@ -109,11 +109,13 @@ def _is_over(fact: LeaseFact, now_ms: int) -> bool:
 
 
 def lease_state(fact: LeaseFact, now_ms: int) -> Badge:
-    """Return how a lease stands: live, expiring, lost (nobody renewed it), or how it ended."""
+    """Return how a lease stands: live, expiring, lost (its holder stopped renewing it), or how it ended."""
     left = fact.expires_ms - now_ms
-    if fact.state == LAPSED or (fact.state == LIVE and left <= 0):
+    if is_lost(fact, now_ms):
         return Badge("Lost", Tone.BAD)
-    if fact.state != LIVE:
+    if fact.state != LIVE or left <= 0:
+        if fact.state in {LIVE, LAPSED}:
+            return Badge("Over", Tone.QUIET)
         return Badge(fact.state.capitalize(), Tone.QUIET)
     if left < EXPIRING_SHARE * max(1, fact.expires_ms - fact.renewed_ms):
         return Badge("Expiring", Tone.WARN)

@@ -163,6 +163,8 @@ def test_other_lines_are_told_in_a_few_words(entry, what):
         ({"expires_ms": NOW}, "Lost", Tone.BAD),
         ({"expires_ms": NOW - 1, "state": "lapsed"}, "Lost", Tone.BAD),
         ({"expires_ms": NOW - 1, "state": "ended"}, "Ended", Tone.QUIET),
+        ({"expires_ms": NOW - 1, "state": "lapsed", "renewals": 0}, "Over", Tone.QUIET),
+        ({"expires_ms": NOW - 1, "renewals": 0}, "Over", Tone.QUIET),
     ],
 )
 def test_a_lease_is_live_expiring_lost_or_ended(changes, text, tone):
