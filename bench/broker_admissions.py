@@ -15,13 +15,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,20 +34,14 @@ from OpenSSL import SSL
 from harness import Report, percentile
 from strongroom.attestation import TrustDomain
 from strongroom.attestation.signatures import signed_der
-from strongroom.broker.gramine_server import BrokerServer, ServerLimits
 from strongroom.broker.keyring.keyring import Keyring
 from strongroom.broker.keyring.opening import open_keyring
 from strongroom.broker.keyring.root_key import LocalRoot, new_root_key
 from strongroom.broker.ledger.ledger import Ledger
 from strongroom.broker.policy import text as policy_text
 from strongroom.broker.policy.edit import add_rules
-from strongroom.broker.policy.policies import Policies
-from strongroom.broker.policy.watched import WatchedPolicy
-from strongroom.broker.service import ReleaseService
-from strongroom.broker.setup import read_anchors
 from strongroom.broker.store.opening import open_store
 from strongroom.broker.tls import MAX_HANDSHAKE_BYTES, TlsFailed, TlsPeer, client_context, server_context
-from strongroom.collateral import Folder
 from strongroom.gramine import provisioning
 from strongroom.pki import ratls
 from strongroom.platforms.simulated import EnclaveIdentity, World
@@ -64,7 +57,6 @@ NEIGHBOURS = 500
 PACED = 300
 PER_SECOND = 60
 ROUNDS = 3
-HANDSHAKES = 600
 SINGLES = 400
 _RAW_BYTES = 64 * 1024
 
@@ -223,13 +215,16 @@ async def storm(port: int, replicas: Sequence[Replica]) -> list[Answer]:
     return list(await asyncio.gather(*(ask(port, each) for each in replicas)))
 
 
-async def several(port: int, replicas: Sequence[Replica], at_once: int) -> list[Answer]:
+Asking = Callable[[int, Replica], Coroutine[None, None, Answer]]
+
+
+async def several(port: int, replicas: Sequence[Replica], at_once: int, asking: Asking = ask) -> list[Answer]:
     """Let them ask, so many at a time."""
     free = asyncio.Semaphore(at_once)
 
     async def one(replica: Replica) -> Answer:
         async with free:
-            return await ask(port, replica)
+            return await asking(port, replica)
 
     return list(await asyncio.gather(*(one(each) for each in replicas)))
 
@@ -278,15 +273,21 @@ def bare_server(folder: Path) -> int:
                     connection.do_handshake()
 
 
-def handshake_only(port: int, replica: Replica) -> None:
+async def handshake_only(port: int, replica: Replica) -> Answer:
     """Make one handshake with the floor's server."""
-    with socket.create_connection(("127.0.0.1", port)) as raw:
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = SSL.Connection(replica.context, raw)
-        connection.set_connect_state()
-        connection.do_handshake()
-        with suppress(SSL.Error):
-            connection.recv(1)  # until it has closed
+    began = time.perf_counter()
+    tls = TlsPeer(replica.context, server=False, name="localhost", max_bytes=MAX_HANDSHAKE_BYTES)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        while not tls.handshake():
+            writer.write(tls.outgoing())
+            tls.feed(await reader.read(_RAW_BYTES))
+        await reader.read()  # until it has closed
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+    return Answer(replica, None, began, time.perf_counter())
 
 
 def floor_of_handshakes(estate: Estate, replicas: Sequence[Replica]) -> float:
@@ -298,12 +299,10 @@ def floor_of_handshakes(estate: Estate, replicas: Sequence[Replica]) -> float:
     with leaf.key_pem.reveal() as raw:
         (place / "key").write_bytes(raw)
     with process(__file__, "--bare", str(place), log=estate.folder / "log") as (server, port):
-        for each in replicas[:20]:
-            handshake_only(port, each)
+        asyncio.run(several(port, replicas[:20], WARM_AT_ONCE, handshake_only))
         before = cpu_s(server.pid)
-        for number in range(HANDSHAKES):
-            handshake_only(port, replicas[number % len(replicas)])
-        return (cpu_s(server.pid) - before) / HANDSHAKES
+        asyncio.run(several(port, replicas, WARM_AT_ONCE, handshake_only))
+        return (cpu_s(server.pid) - before) / len(replicas)
 
 
 def floor_of_verifications() -> float:
@@ -330,32 +329,6 @@ def floor_of_writes(estate: Estate, record: dict[str, object]) -> float:
         for _ in range(SINGLES):
             store.write(lambda tx: ledger.append(tx, record))
         return (time.process_time() - before) / SINGLES
-
-
-def serve(folder: Path) -> int:
-    """Be the broker: what `strongroom broker serve` puts together, without its other ports."""
-    owner = Workspace.open(folder)
-    leaf = owner.broker_identity(now=datetime.now(UTC))
-    context = server_context(leaf.certificate_pem, leaf.key_pem)
-    keyring = open_keyring(owner)
-    with closing(keyring.store) as store, closing(keyring):
-        service = ReleaseService(
-            store=store, policies=Policies(store, WatchedPolicy(owner.policy_path)), keyring=keyring,
-            ledger=Ledger(store, keyring.signing_key()), source=Folder(owner.collateral_folder),
-            anchors=[*read_anchors(owner.anchors_folder)],
-        )  # fmt: skip
-        service.begin()
-        with suppress(KeyboardInterrupt):
-            asyncio.run(_serve(BrokerServer(service, context, limits=ServerLimits(deadline_s=120))))
-    return 0
-
-
-async def _serve(server: BrokerServer) -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    print(f"ready:{await server.start('127.0.0.1', 0)}", flush=True)
-    await stop.wait()
-    await server.stop()
 
 
 def report_storm(report: Report, estate: Estate, answers: Sequence[Answer]) -> None:
@@ -414,7 +387,8 @@ def bench(count: int, *, quick: bool) -> int:
         estate = Estate(Path(name))
         log = estate.folder / "log"
         asking, warm = estate.replicas(count, wrong=True), estate.replicas(max(WARM, PACED))
-        with process(__file__, "--serve", str(estate.workspace.folder), log=log) as (server, port):
+        words = ("-m", "strongroom", "broker", "serve", "--port", "0", "--deadline", "120")
+        with process(*words, "--workspace", str(estate.workspace.folder), log=log) as (server, port):
             asyncio.run(several(port, warm[:50], WARM_AT_ONCE))
             before = cpu_s(server.pid)
             answers = asyncio.run(storm(port, asking))
@@ -435,12 +409,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicas", type=int, default=1000, help="how many ask at once (default: 1000)")
     parser.add_argument("--quick", action="store_true", help="leave the neighbours out")
-    for name in ("--serve", "--bare"):
-        parser.add_argument(name, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--neighbours", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.serve:
-        return serve(args.serve)
     if args.bare:
         return bare_server(args.bare)
     if args.neighbours:
