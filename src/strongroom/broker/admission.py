@@ -8,8 +8,9 @@ KD-09, KD-11, KD-13, SA-11). A denial reached here is written in the same transa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -90,6 +91,7 @@ class Case:
     claims: Claims | None = None  # what the verdict says, or an attestation service that is asked in its place
     binding: Binding | None = None  # what the evidence was found to be bound to
     outcome: Grant | Denial | None = None
+    began: float = field(default_factory=time.perf_counter)  # on this process' own clock, in seconds
 
     @property
     def subject(self) -> Verdict | Claims | None:

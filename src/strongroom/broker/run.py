@@ -95,12 +95,13 @@ def run(setup: BrokerSetup, options: RunOptions, *, ready: Callable[[Listening],
         )  # fmt: skip
         source = setup.source
         stack.enter_context(Refresher(source, clock=utc_now) if isinstance(source, LiveSource) else nullcontext())
-        service = release_service(setup, options, found)
+        metrics = Metrics()
+        service = release_service(setup, options, found, metrics)
         stack.callback(service.close)
-        asyncio.run(_Process(setup, options, found, service).serve(ready))
+        asyncio.run(_Process(setup, options, found, service, metrics).serve(ready))
 
 
-def release_service(setup: BrokerSetup, options: RunOptions, found: Opened) -> ReleaseService:
+def release_service(setup: BrokerSetup, options: RunOptions, found: Opened, metrics: Metrics) -> ReleaseService:
     """Return the service that decides, ready to be asked. Raises WeakKey, RollbackStateBroken or StoreUnavailable."""
     rollback = RollbackGuard(found.store)
     seen = setup.old_ledger.with_name(f"{setup.old_ledger.name}.seen")
@@ -109,7 +110,7 @@ def release_service(setup: BrokerSetup, options: RunOptions, found: Opened) -> R
         store=found.store, policies=found.policies, keyring=setup.key_file or found.keyring, ledger=found.ledger,
         source=setup.source, anchors=setup.anchors, rollback=rollback, judge=options.judge,
         recorder=EvidenceRecorder(options.record_evidence) if options.record_evidence else None,
-        guard=found.ledger.clock_guard(),
+        guard=found.ledger.clock_guard(), observer=metrics,
     )  # fmt: skip
     service.begin()
     return service
@@ -130,12 +131,14 @@ def _raise_descriptor_limit() -> None:
 class _Process:
     """The ports of one broker process, and what it does from time to time."""
 
-    def __init__(self, setup: BrokerSetup, options: RunOptions, found: Opened, service: ReleaseService) -> None:
+    def __init__(
+        self, setup: BrokerSetup, options: RunOptions, found: Opened, service: ReleaseService, metrics: Metrics
+    ) -> None:
         self._setup = setup
         self._options = options
         self._found = found
         self._service = service
-        self._metrics = Metrics()
+        self._metrics = metrics
         self._name = secrets.token_hex(8)
         self._port = options.ports.gramine
         self._collateral = CollateralWatch(setup.collateral, anchors=setup.anchors, clock=utc_now)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -56,6 +57,13 @@ class PolicyBook(Protocol):
         """Return what was taken last."""
 
 
+class Observer(Protocol):
+    """Who counts decisions."""
+
+    def admission(self, *, protocol: str, granted: bool, codes: Iterable[str] = (), seconds: float | None) -> None:
+        """Count one that is durable, or whose refusal was said; `seconds`: since the case began."""
+
+
 class DecisionFailed(Refused):
     """The broker itself failed while it judged a peer, so nothing was released."""
 
@@ -78,7 +86,7 @@ class ReleaseService:
         self, *, store: Store, policies: PolicyBook, keyring: Keyring, ledger: LedgerBook, source: CollateralSource,
         anchors: Sequence[Anchor], clock: Callable[[], datetime] = utc_now, rollback: RollbackGuard | None = None,
         recorder: EvidenceRecorder | None = None, judge: RemoteJudge | None = None, guard: Guard | None = None,
-        broker: str = "",
+        broker: str = "", observer: Observer | None = None,
     ) -> None:  # fmt: skip
         """`judge`: an attestation service that checks quotes in our place; collateral and anchors are not used then.
 
@@ -97,6 +105,7 @@ class ReleaseService:
         self._recorder = recorder
         self._judge = judge
         self._guard = guard
+        self._observer = observer
         self._admission = Admission(keyring, ledger, self._rollback, guard=guard, broker=broker)
         self._gate = DenialGate(self._write_flood)
 
@@ -274,6 +283,7 @@ class ReleaseService:
         if isinstance(written, Denial):
             self._tell(case, written)
             return None
+        self._count(case, granted=True)
         domain = "" if case.claims is None else f" on the platform {case.claims.trust_domain}"
         for warning in attempt.warnings:
             _log.warning("%s: %s", case.id, warning)
@@ -289,6 +299,7 @@ class ReleaseService:
         outcome = _denial(problem) if problem or not isinstance(case.outcome, Denial) else case.outcome
         done: Future[None] = Future()
         if not self._gate.passes(case.id, outcome.reasons[0].code, case.peer):
+            self._count(case, granted=False, codes=[reason.code for reason in outcome.reasons])
             done.set_result(None)
             return done
         self._tell(case, outcome)
@@ -317,7 +328,13 @@ class ReleaseService:
         _log.warning("%d more refusals, too many to write one by one: %s", record["count"], record["codes"])
         self._submit_quietly(flood.last, lambda tx: self._ledger.append(tx, record), Future())
 
+    def _count(self, case: Case, *, granted: bool, codes: Sequence[str] = ()) -> None:
+        if self._observer is not None:
+            seconds = time.perf_counter() - case.began
+            self._observer.admission(protocol=case.protocol, granted=granted, codes=codes, seconds=seconds)
+
     def _tell(self, case: Case, denial: Denial) -> None:
+        self._count(case, granted=False, codes=[reason.code for reason in denial.reasons])
         for reason in denial.reasons:
             _log.warning("%s: refused %s: %s", case.id, case.peer, reason)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
@@ -38,7 +39,7 @@ def line_chart(title: str, x_title: str, y_title: str, lines: Mapping[str, Seque
 
 def nice_top(value: float) -> float:
     """Return the smallest of 1, 2, 4, 5, 8 times a power of ten that is not below `value`."""
-    if value <= 0:
+    if value < sys.float_info.min:  # nothing, or too small for steps of its own
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 4, 5, 8, 10) if step * power >= value * (1 - 1e-9))

@@ -10,6 +10,7 @@ from strongroom.attestation import claims_of
 from strongroom.broker import floors, leases, revocations, tenants
 from strongroom.broker.clock import ClockUntrusted
 from strongroom.broker.gramine_client import BrokerRefused
+from strongroom.broker.operations.metrics import Metrics
 from strongroom.broker.policy import history
 from strongroom.broker.release import NO_TENANT, Denial
 from strongroom.broker.service import Case
@@ -33,6 +34,19 @@ def test_a_release_leaves_a_lease_that_the_ledger_names(broker, replica):
     assert (lease.measurement, lease.platform) == ("e1" * 32, decision["evidence"]["platform"])
     assert lease.expires_ms - lease.granted_ms == 600_000
     assert len(bytes.fromhex(lease.holder)) == 32
+
+
+def test_every_decision_is_counted_once_with_what_it_took(broker_with, replica, replica_as):
+    metrics = Metrics()
+    with broker_with(observer=metrics) as broker:
+        broker.provision(replica)
+        with pytest.raises(BrokerRefused):
+            broker.provision(replica_as(mr_enclave=b"\xbb" * 32))
+    values = metrics.values()
+    assert values["strongroom_broker_admissions_total{outcome=granted,protocol=gramine-v1}"] == 1
+    assert values["strongroom_broker_admissions_total{outcome=denied,protocol=gramine-v1}"] == 1
+    assert values["strongroom_broker_denials_total{code=POLICY_MRENCLAVE}"] == 1
+    assert values["strongroom_broker_admission_seconds_count{protocol=gramine-v1}"] == 2
 
 
 def test_kd_13_the_limit_of_leases_holds_and_says_so(broker_with, texts, replica, refusal, credentials_for):
