@@ -31,6 +31,7 @@ from strongroom.broker.admin.desk import LocalDesk
 from strongroom.broker.admin.roles import Actor, Role
 from strongroom.broker.admin.views import CollateralView
 from strongroom.broker.console import console_app
+from strongroom.broker.gramine_server import PROTOCOL_NAME
 from strongroom.broker.keyring.keyring import Keyring
 from strongroom.broker.keyring.root_key import LocalRoot, new_root_key
 from strongroom.broker.ledger.audit import Verified
@@ -139,7 +140,9 @@ class Scene:
 
     # What happens --------------------------------------------------------------------------------------------------
 
-    def ask(self, identity: EnclaveIdentity, *, peer: str, protocol: str = "gramine", lease: str | None = None) -> Case:
+    def ask(
+        self, identity: EnclaveIdentity, *, peer: str, protocol: str = PROTOCOL_NAME, lease: str | None = None
+    ) -> Case:
         """Present evidence of a program as a replica does, and admit what is granted."""
         self.peers += 1
         at = self.clock()

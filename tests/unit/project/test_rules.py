@@ -33,7 +33,16 @@ PURE_MODULES_ABOVE = (
     ),
     *(
         f"broker/console/{name}.py"
-        for name in ("decision_views", "facts", "ledger_views", "overview_views", "policy_views", "views", "wording")
+        for name in (
+            "collateral_views",
+            "decision_views",
+            "facts",
+            "ledger_views",
+            "overview_views",
+            "policy_views",
+            "views",
+            "wording",
+        )
     ),
     *(f"broker/policy/{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "votes", "words")),
     *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),

@@ -15,7 +15,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from strongroom.broker.admin.problems import NoSuchThing
 from strongroom.broker.admin.roles import Actor, permit
-from strongroom.broker.console import decision_views, ledger_views, overview_views, policy_views, views
+from strongroom.broker.console import (
+    collateral_views,
+    decision_views,
+    ledger_views,
+    overview_views,
+    policy_views,
+    views,
+)
 from strongroom.broker.console.decision_views import PAGE, DecisionView, Filters
 from strongroom.broker.console.facts import GroundFact, LeaseFact, PolicyFact
 from strongroom.broker.console.overview_views import Attention, Figure, Today
@@ -112,7 +119,9 @@ def _figures(visit: Visit, ground: GroundFact | None, leases: Sequence[LeaseFact
         left = overview_views.least_days(ground.collateral, visit.now_ms)
         tone = Tone.QUIET if left is None or left >= overview_views.SOON_DAYS else Tone.WARN if left > 0 else Tone.BAD
         note = "no collateral" if left is None else "days left at least"
-        found.append(Figure(name="Collateral", number=views.days_text(left), note=note, href="collateral", tone=tone))
+        found.append(
+            Figure(name="Collateral", number=collateral_views.days_text(left), note=note, href="collateral", tone=tone)
+        )
     return found
 
 
@@ -257,7 +266,7 @@ def checkpoint(visit: Visit) -> Response:
 def collateral(visit: Visit) -> Response:
     """How long the reference data of each platform family still serves."""
     found = visit.facts.ground(visit.actor).collateral
-    return visit.show("collateral.html", "collateral", families=views.families(found, visit.now_ms))
+    return visit.show("collateral.html", "collateral", families=collateral_views.families(found, visit.now_ms))
 
 
 def people(visit: Visit) -> Response:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from strongroom.broker.console import decision_views, ledger_views, overview_views, policy_views, views, wording
+from strongroom.broker.console import (
+    collateral_views,
+    decision_views,
+    ledger_views,
+    overview_views,
+    policy_views,
+    views,
+    wording,
+)
 from strongroom.broker.console.checking import LedgerCheck
 from strongroom.broker.console.facts import (
     AdminFact,
@@ -240,14 +248,14 @@ def test_a_person_is_active_suspended_or_about_to_end(changes, text):
      (0.5, "Runs out soon", Tone.WARN, "under 1"), (-1, "Run out", Tone.BAD, "none")],
 )  # fmt: skip
 def test_a_family_stands_as_its_first_part_to_end(days, text, tone, left):
-    [family] = views.families([part(25), part(days, part="QE identity")], NOW)
+    [family] = collateral_views.families([part(25), part(days, part="QE identity")], NOW)
     assert (family.badge.text, family.badge.tone, family.days) == (text, tone, left)
     assert family.parts[0].part == ("QE identity" if days < 25 else "TCB info")
     assert 0 <= family.meter <= 100
 
 
 def test_a_family_with_a_problem_is_unusable_and_comes_first():
-    found = views.families([part(20), part(None, family="F2", problem="nobody answers", fix="call")], NOW)
+    found = collateral_views.families([part(20), part(None, family="F2", problem="nobody answers", fix="call")], NOW)
     assert [(each.family, each.badge.text) for each in found] == [("F2", "Unusable"), ("00906ED50000", "Current")]
     assert found[0].days == "–"
 
