@@ -79,4 +79,4 @@ class StoreExtraMissing(BadInput):
     """PostgreSQL is named as the store, and the library that speaks to it is not installed."""
 
     code = "SR-STORE-EXTRA"
-    fix = "Run: pip install 'strongroom[postgres]'"
+    fix = "Run pip install 'strongroom[postgres]'."
