@@ -62,6 +62,7 @@ docs: setup-all
 	@$(PY) tools/write_error_docs.py
 	@$(PY) tools/write_difference_docs.py
 	@$(PY) tools/write_flag_docs.py
+	@$(PY) tools/write_threat_list.py
 	@$(PY) tools/write_openapi.py
 
 clean:
