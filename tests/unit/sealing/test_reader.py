@@ -152,7 +152,7 @@ def test_read_exactly_fills_or_raises():
         read_exactly(MemorySource(b"abcdef"), room, 3)
 
 
-def test_stale_bytes_behind_the_end_are_ignored(seal, key, plain):
+def test_kd_08_stale_bytes_behind_the_end_are_ignored(seal, key, plain):
     """Gramine 1.7 and later leave a shrunk file's old tail behind (spec 1.6, rule 2)."""
     data = plain("stale", 20_000)
     longer = seal(data)

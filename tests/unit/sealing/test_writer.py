@@ -14,7 +14,7 @@ from strongroom.secret import Secret
 GROUP = 96 * 4096
 
 
-def test_no_key_and_no_nonce_is_used_twice(key):
+def test_kd_04_no_key_and_no_nonce_is_used_twice(key):
     drawn = []
 
     def entropy(count):
