@@ -138,7 +138,7 @@ def attention(
         found.append(
             Attention(
                 tone=Tone.WARN, what=f"{waits} for another owner.",
-                todo="Read what would change, then sign it or let it lapse.", href="policy",
+                todo="Read what would change, then sign it or withdraw it.", href="policy",
             )
         )  # fmt: skip
     if not has_rules:
