@@ -1,8 +1,9 @@
-"""Release keys to attested code: rules, decisions, the ledger, and both ends of Gramine's provisioning protocol.
+"""Release keys to attested code, for several tenants, over Gramine's and the KBS protocol, with a ledger of it all.
 
-Law of this room: deny by default. A secret leaves only when evidence holds, exactly one secret is granted, and the
-ledger's line is on the disk; a refused peer learns nothing, the owner learns everything. `release`, `policy_file`,
-`policy_text`, `chain` and `records` are pure; `server`, `client`, `ledger`, `policy_store` and `setup` touch the world.
+Law of this room: deny by default. A secret leaves only when evidence holds, a rule grants it, no limit or revocation
+stands against it, and lease and ledger line are on the disk; a refused peer learns nothing, the owner learns everything.
+The core (`store`, `keyring`, `policy`, `ledger`, `release`, `admission`, `service`, the protocols) knows nothing of what
+stands around it: `web`, `admin`, `console`, `operations`. `opening` and `run` put it together.
 """
 
 from strongroom.broker.gramine_client import BrokerRefused, BrokerUnreachable, BrokerUntrusted, provision
