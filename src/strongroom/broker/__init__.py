@@ -1,8 +1,8 @@
 """Release keys to attested code, for several tenants, over Gramine's and the KBS protocol, with a ledger of it all.
 
 Law of this room: deny by default. A secret leaves only when evidence holds, a rule grants it, no limit or revocation
-stands against it, and lease and ledger line are on the disk; a refused peer learns nothing, the owner learns everything.
-The core (`store`, `keyring`, `policy`, `ledger`, `release`, `admission`, `service`, the protocols) knows nothing of what
+stands against it, and lease and ledger line are on the disk. A refused peer learns nothing, the owner everything. The
+core (`store`, `keyring`, `policy`, `ledger`, `release`, `admission`, `service`, the protocols) knows nothing of what
 stands around it: `web`, `admin`, `console`, `operations`. `opening` and `run` put it together.
 """
 
