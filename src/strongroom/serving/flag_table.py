@@ -127,9 +127,7 @@ STRONGROOM: Final = (
         "https://HOST:PORT of the broker: each sealed version's own key (KBS); HOST:PORT: one key (Gramine's protocol)",
     ),
     _works("tenant", "", "whose keys to ask an https broker for (default: default)"),
-    _works(
-        "deployment", "", "with an https broker: take keys from the broker of this deployment alone"
-    ),
+    _works("deployment", "", "with an https broker: take keys from the broker of this deployment alone"),
     _works("broker_ca", "", "the owner's CA certificate (PEM), which the broker's certificate must come from"),
     _works("broker_wait_seconds", 60.0, "how long to keep trying to reach the broker"),
     _works("wait_for_key", False, "stay up, not ready, until the broker releases the key; a refusal is asked again"),
