@@ -37,7 +37,7 @@ _MEANINGS: Final = {
     ),
     LEASE_LIMIT: (
         "As many replicas as the rule's max_leases hold the secret already.",
-        "Wait until a lease ends, end one with strongroom broker end, or raise max_leases.",
+        "Wait until a lease ends, end one with strongroom broker leases --end, or raise max_leases.",
     ),
 }  # what these codes mean, then what to do
 _NO_PLATFORM: Final = ""

@@ -95,13 +95,15 @@ def run(setup: BrokerSetup, options: RunOptions, *, ready: Callable[[Listening],
         )  # fmt: skip
         source = setup.source
         stack.enter_context(Refresher(source, clock=utc_now) if isinstance(source, LiveSource) else nullcontext())
-        metrics = Metrics()
-        service = release_service(setup, options, found, metrics)
+        metrics, name = Metrics(), secrets.token_hex(8)
+        service = release_service(setup, options, found, metrics, name=name)
         stack.callback(service.close)
-        asyncio.run(_Process(setup, options, found, service, metrics).serve(ready))
+        asyncio.run(_Process(setup, options, found, service, metrics, name=name).serve(ready))
 
 
-def release_service(setup: BrokerSetup, options: RunOptions, found: Opened, metrics: Metrics) -> ReleaseService:
+def release_service(
+    setup: BrokerSetup, options: RunOptions, found: Opened, metrics: Metrics, *, name: str
+) -> ReleaseService:
     """Return the service that decides, ready to be asked. Raises WeakKey, RollbackStateBroken or StoreUnavailable."""
     rollback = RollbackGuard(found.store)
     seen = setup.old_ledger.with_name(f"{setup.old_ledger.name}.seen")
@@ -110,7 +112,7 @@ def release_service(setup: BrokerSetup, options: RunOptions, found: Opened, metr
         store=found.store, policies=found.policies, keyring=setup.key_file or found.keyring, ledger=found.ledger,
         source=setup.source, anchors=setup.anchors, rollback=rollback, judge=options.judge,
         recorder=EvidenceRecorder(options.record_evidence) if options.record_evidence else None,
-        guard=found.ledger.clock_guard(), observer=metrics,
+        guard=found.ledger.clock_guard(), observer=metrics, broker=name,
     )  # fmt: skip
     service.begin()
     return service
@@ -132,14 +134,15 @@ class _Process:
     """The ports of one broker process, and what it does from time to time."""
 
     def __init__(
-        self, setup: BrokerSetup, options: RunOptions, found: Opened, service: ReleaseService, metrics: Metrics
-    ) -> None:
+        self, setup: BrokerSetup, options: RunOptions, found: Opened, service: ReleaseService, metrics: Metrics, *,
+        name: str,
+    ) -> None:  # fmt: skip
         self._setup = setup
         self._options = options
         self._found = found
         self._service = service
         self._metrics = metrics
-        self._name = secrets.token_hex(8)
+        self._name = name
         self._port = options.ports.gramine
         self._collateral = CollateralWatch(setup.collateral, anchors=setup.anchors, clock=utc_now)
         self._administration = Administration(
