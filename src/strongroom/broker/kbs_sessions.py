@@ -13,7 +13,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
-from strongroom.broker.kbs import NONCE_BYTES, nonce_text
+from strongroom.broker.kbs import NONCE_BYTES, KbsMessageMalformed, check_nonce, nonce_text
 from strongroom.broker.store import Tx, as_bytes
 from strongroom.errors import Refused, Unreachable
 
@@ -53,6 +53,13 @@ class KbsNonceForeign(Refused):
 
     code = "SR-KBS-NONCE-FOREIGN"
     fix = "Copy the challenge's nonce byte for byte, and send the cookie that came with it."
+
+
+class KbsNonceMalformed(Refused):
+    """What was presented as a nonce is none: cut short, or in another spelling than it was given out in."""
+
+    code = "SR-KBS-NONCE"
+    fix = "Copy the challenge's nonce byte for byte: 32 bytes in 44 characters of base64."
 
 
 class KbsSessionsFull(Unreachable):
@@ -134,6 +141,10 @@ def burn(tx: Tx, found_id: str, nonce: str) -> Refused | None:
         return KbsNonceUsed("the nonce of this session was presented before")
     if tx.now_ms >= session.created_ms + NONCE_MS:
         return KbsSessionExpired(f"the nonce is older than {NONCE_MS // 1000} s")
+    try:
+        check_nonce(nonce)
+    except KbsMessageMalformed as problem:
+        return KbsNonceMalformed(problem.sentence)
     if not secrets.compare_digest(session.nonce.encode(), nonce.encode("utf-8", errors="surrogatepass")):
         return KbsNonceForeign("the nonce is not the one of this session")
     return None
