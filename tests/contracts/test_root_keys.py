@@ -38,6 +38,8 @@ ELSEWHERE = Context(purpose="tenant-key", tenant="other", generation=1).encode()
 def token(tmp_path_factory):
     """A fresh SoftHSM token; returns how to name a key in it."""
     pytest.importorskip("pkcs11")
+    if "tensorflow" in sys.modules:
+        pytest.skip("TensorFlow brings an OpenSSL of its own, in which SoftHSM crashes: run this file by itself")
     if not SOFTHSM.exists():
         pytest.skip("SoftHSM is not installed")
     from strongroom.broker.keyring.pkcs11_root import Token
