@@ -18,12 +18,13 @@ from strongroom.broker.keyring.root_folder import FILE, RootFolder
 from strongroom.broker.keyring.root_key import LocalRoot, new_root_key
 from strongroom.broker.ledger.ledger import Ledger
 from strongroom.broker.ledger.rollback import check_not_rolled_back, head_file_beside
+from strongroom.broker.ledger.tables import Seal
 from strongroom.broker.ledger.transfer import take_in
+from strongroom.broker.ledger.vouched import VouchedStore
 from strongroom.broker.policy.approvals import Approvals
 from strongroom.broker.policy.policies import Policies
 from strongroom.broker.policy.watched import WatchedPolicy
 from strongroom.broker.setup import OLD_LEDGER
-from strongroom.broker.store import Store
 from strongroom.broker.store.opening import open_store
 from strongroom.secret import Secret
 from strongroom.workspace import Workspace
@@ -34,7 +35,7 @@ from strongroom.workspace.settings import BrokerSettings
 class Opened:
     """A store and what is kept in it."""
 
-    store: Store
+    store: VouchedStore
     keyring: Keyring
     ledger: Ledger
     policies: Policies
@@ -64,7 +65,8 @@ def opened(
         witnesses = [folder / settings.witness] if settings.witness else []
         check_not_rolled_back(ledger, base, witnesses=witnesses)
         approvals = Approvals.of_files(settings.owners, settings.weakening_votes, base=folder)
-        yield Opened(store=base, keyring=keyring, ledger=ledger, policies=Policies(base, policy, approvals))
+        vouched = VouchedStore(base, Seal(signer))
+        yield Opened(store=vouched, keyring=keyring, ledger=ledger, policies=Policies(vouched, policy, approvals))
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from strongroom.broker.appraisal import RemoteJudge
 from strongroom.broker.console.app import console_app
 from strongroom.broker.gramine_server import BrokerServer, ServerLimits
 from strongroom.broker.kbs_http import kbs_application
+from strongroom.broker.kbs_rates import KbsRates
 from strongroom.broker.kbs_service import KbsService
 from strongroom.broker.opening import Opened, opened
 from strongroom.broker.operations import ports as operating
@@ -186,6 +187,10 @@ class _Process:
         kbs = KbsService(
             store=self._found.store, service=self._service, token_key=self._found.keyring.token_key(),
             deployment=self._setup.settings.deployment or self._found.ledger.origin, kbs_spki=spki,
+            rates=KbsRates(
+                self._found.store, per_address=self._setup.settings.kbs_rate,
+                per_tenant=self._setup.settings.kbs_tenant_rate,
+            ),
         )  # fmt: skip
         stack.callback(kbs.close)
         context = tls_context(self._setup.certificate_pem, self._setup.key_pem)
@@ -219,6 +224,7 @@ class _Process:
                 "store": lambda: found.store.write(self._seen),
                 "clock": self._service.check_clock,
                 "ledger": found.ledger.head,
+                "tables": found.store.check,
                 "policies": lambda: [found.policies.current(tenant) for tenant in found.policies.tenants()],
                 "root key": found.keyring.token_key,
             }
@@ -256,7 +262,9 @@ class _Process:
         """Watch the clock, sign roots, and forget what is over, every few seconds."""
         while True:
             store = self._found.store
-            for chore in (self._found.ledger.maintain, partial(store.write, sweep), partial(store.write, self._seen)):
+            for chore in (
+                self._found.ledger.maintain, store.check, partial(store.write, sweep), partial(store.write, self._seen)
+            ):  # fmt: skip
                 try:
                     await asyncio.to_thread(chore)
                 except StrongroomError as problem:

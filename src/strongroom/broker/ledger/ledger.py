@@ -17,7 +17,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from strongroom.broker.clock import ClockGuard, since_boot, utc_now
-from strongroom.broker.ledger import chain, genesis, merkle, tables
+from strongroom.broker.ledger import chain, genesis, merkle, tables, vouched
 from strongroom.broker.ledger.audit import Verified
 from strongroom.broker.ledger.chain import Head
 from strongroom.broker.ledger.checkpoint import MAX_CHECKPOINT_BYTES, SignedCheckpoint, key_id
@@ -32,13 +32,12 @@ from strongroom.broker.ledger.faults import (
 )
 from strongroom.broker.ledger.genesis import Genesis
 from strongroom.broker.ledger.reading import Progress, genesis_of, verify_store
-from strongroom.broker.ledger.tables import End, Seal
+from strongroom.broker.ledger.tables import END_MEMO, End, Seal
 from strongroom.broker.store import Store, Tx
 from strongroom.pki import disk
 
 ROOT_EVERY_LINES: Final = 1000
 ROOT_EVERY_MS: Final = 60_000
-_MEMO: Final = "ledger"
 _log = logging.getLogger("strongroom.broker")
 
 
@@ -85,24 +84,19 @@ class Ledger:
 
         Raises HeadChanged, before the first change, if somebody moved the end in the database.
         """
-        end: End = tx.memo.get(_MEMO) or self._resume(tx)
+        end: End = tx.memo.get(END_MEMO) or self._resume(tx)
         line, head = chain.write_line(end.head, record, time=end.time)
         end.add(tx, line[:-1], head)
         return head.seq
 
     def _resume(self, tx: Tx) -> End:
         """Return the end for this transaction, written back once before its commit; times never go back."""
-        found = tables.read_end(tx)
-        if found is None:
-            raise HeadChanged("the remembered end of the ledger is gone")
-        end, seal = found
-        self._seal.check(end, seal)
-        return self._grow(tx, end)
+        return self._grow(tx, tables.sealed_end(tx, self._seal))
 
     def _grow(self, tx: Tx, end: End) -> End:
         end.move_on(tx.now_ms if self._guard is None else self._guard.plausible_ms(tx.now_ms))
-        tx.memo[_MEMO] = end
-        tx.before_commit(_MEMO, lambda: tables.write_end(tx, end, self._seal.over(end)))
+        tx.memo[END_MEMO] = end
+        tx.before_commit(END_MEMO, lambda: tables.write_end(tx, end, self._seal.over(end)))
         return end
 
     def _open(self, tx: Tx) -> tuple[Genesis, SignedCheckpoint | None]:
@@ -125,7 +119,7 @@ class Ledger:
     def _begin(self, tx: Tx) -> tuple[Genesis, SignedCheckpoint]:
         if self.head_file is not None and self.head_file.exists():
             raise LedgerRolledBack(f"the store holds no ledger, but {self.head_file} remembers one")
-        self._grow(tx, End.empty())
+        self._grow(tx, End.empty()).vouched = vouched.first_digests(tx)
         self.append(tx, genesis.record(os.urandom(genesis.SALT_BYTES)))
         begun = genesis_of(tx)
         return begun, self._sign(tx, begun.origin)
@@ -184,7 +178,7 @@ class Ledger:
                 _log.error("CLOCK %s: %s", record["state"], record["problem"])
 
     def _sign(self, tx: Tx, origin: str, covering: int = 0) -> SignedCheckpoint:
-        end: End = tx.memo.get(_MEMO) or self._resume(tx)
+        end: End = tx.memo.get(END_MEMO) or self._resume(tx)
         if end.root_size and end.root_size == end.head.seq >= covering:
             last = tables.last_root(tx, origin)
             if last is None or last.checkpoint.root != end.root or not last.is_signed_by(self.public_key):
@@ -281,11 +275,7 @@ class Ledger:
         return self._store.read(lambda tx: tables.last_root(tx, self.origin))
 
     def _end(self) -> End:
-        found = self._store.read(tables.read_end)
-        if found is None:
-            raise HeadChanged("the remembered end of the ledger is gone")
-        self._seal.check(*found)
-        return found[0]
+        return self._store.read(lambda tx: tables.sealed_end(tx, self._seal))
 
     def verify(self, progress: Progress | None = None) -> Verified:
         """Check every line, root and signature. Raises the fault of the first thing that does not hold.

@@ -23,16 +23,18 @@ from strongroom.broker.store import Row, Store, Tx, as_bytes
 
 BATCH: Final = 500
 _SEAL_PURPOSE: Final = b"strongroom ledger head v1"
-_END: Final = ("seq", "digest", "time_ms", "frontier", "root_size", "root")
+END_MEMO: Final = "ledger"  # where a transaction remembers the end that it moves
+_END: Final = ("seq", "digest", "time_ms", "frontier", "root_size", "root", "vouched")
 _UPDATE: Final = f"UPDATE ledger_head SET {' = ?, '.join(_END)} = ?, seal = ? WHERE id = 1 RETURNING id"  # noqa: S608
-_INSERT: Final = f"INSERT INTO ledger_head (id, {', '.join(_END)}, seal) VALUES (1, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_INSERT: Final = f"INSERT INTO ledger_head (id, {', '.join(_END)}, seal) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 
 
 @dataclass(slots=True)
 class End:
     """Where the ledger ends, as it grows within one transaction.
 
-    `time_ms` is the time of its lines, `root` the newest signed one, over `root_size` lines.
+    `time_ms` is the time of its lines, `root` the newest signed one, over `root_size` lines; `vouched`: digests of
+    other tables of the store, which the seal of the end is over as well (module `vouched`).
     """
 
     head: Head
@@ -40,6 +42,7 @@ class End:
     tree: Frontier
     root_size: int = 0
     root: bytes = EMPTY_ROOT
+    vouched: bytes = b""
     time: str = ""
 
     @classmethod
@@ -60,7 +63,7 @@ class End:
     def sealed_text(self) -> bytes:
         """Return what the seal is over."""
         places = f"{self.head.seq} {self.head.digest} {self.time_ms} {self.root_size} "
-        return places.encode() + self.root + self.tree.to_bytes()
+        return places.encode() + self.root + self.tree.to_bytes() + self.vouched
 
 
 class Seal:
@@ -84,17 +87,27 @@ def read_end(tx: Tx) -> tuple[End, bytes] | None:
     rows = tx.execute(f"SELECT {', '.join(_END)}, seal FROM ledger_head WHERE id = 1")  # noqa: S608  # constants
     if not rows:
         return None
-    seq, digest, time_ms, frontier, root_size, root, seal = rows[0]
+    seq, digest, time_ms, frontier, root_size, root, vouched, seal = rows[0]
     frontier, root = as_bytes(frontier), as_bytes(root)
     tree = Frontier.from_bytes(seq + 1, frontier) if isinstance(seq, int) and seq >= 0 else None
     if tree is None or not isinstance(digest, str) or len(digest) != len(chain.GENESIS_PREV):
         raise HeadChanged("the remembered end of the ledger cannot be read")
-    return End(Head(seq, digest), time_ms, tree, root_size, root), as_bytes(seal)
+    return End(Head(seq, digest), time_ms, tree, root_size, root, as_bytes(vouched)), as_bytes(seal)
+
+
+def sealed_end(tx: Tx, seal: Seal) -> End:
+    """Return the end once its seal holds. Raises HeadChanged."""
+    found = read_end(tx)
+    if found is None:
+        raise HeadChanged("the remembered end of the ledger is gone")
+    seal.check(*found)
+    return found[0]
 
 
 def write_end(tx: Tx, end: End, seal: bytes) -> None:
     """Remember where the ledger ends now."""
-    values = (end.head.seq, end.head.digest, end.time_ms, end.tree.to_bytes(), end.root_size, end.root, seal)
+    values = (end.head.seq, end.head.digest, end.time_ms, end.tree.to_bytes(), end.root_size, end.root,
+              end.vouched, seal)  # fmt: skip
     if not tx.execute(_UPDATE, values):
         tx.execute(_INSERT, values)
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from strongroom.broker.ledger import chain, file, tables
+from strongroom.broker.ledger import chain, file, tables, vouched
 from strongroom.broker.ledger.chain import Head
 from strongroom.broker.ledger.faults import LedgerNotEmpty
 from strongroom.broker.ledger.genesis import Genesis
@@ -57,6 +57,7 @@ def _take(tx: Tx, signer: Ed25519PrivateKey, path: Path, head: Head) -> int:
         end.add(tx, last, Head(end.head.seq + 1, chain.digest(last)))
     end.move_on(max(tx.now_ms, _time_of(last)))
     tables.add_root(tx, end, origin, signer)
+    end.vouched = vouched.first_digests(tx)
     tables.write_end(tx, end, Seal(signer).over(end))
     return head.seq + 1
 

@@ -72,6 +72,18 @@ def empty_database(version: int) -> sqlite3.Connection:
     return database
 
 
+@functools.cache
+def shape(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the statements that make these tables and their indexes, in SQLite's words."""
+    marks = ", ".join("?" * len(names))
+    with closing(empty_database(len(schema.MIGRATIONS))) as database:
+        rows = database.execute(
+            f"SELECT sql FROM sqlite_master WHERE tbl_name IN ({marks}) AND sql IS NOT NULL ORDER BY type DESC, name",  # noqa: S608
+            names,
+        ).fetchall()
+    return tuple(text for (text,) in rows)
+
+
 def lasting(version: int = len(schema.MIGRATIONS)) -> tuple[Table, ...]:
     """Return the tables that a backup holds: not what is in flight between a broker and its peers."""
     return tuple(table for table in tables(version) if table.name not in IN_FLIGHT)

@@ -51,7 +51,12 @@ CREATE TABLE brokers (id TEXT PRIMARY KEY, address TEXT NOT NULL, version TEXT N
     seen_ms {int} NOT NULL)
 """
 
-MIGRATIONS: Final = (_FIRST,)  # number n is the n-th, counted from 1; the store's table `meta` says how many were run
+_VOUCHED: Final = """
+ALTER TABLE ledger_head ADD COLUMN vouched {blob} NOT NULL DEFAULT '';
+ALTER TABLE logins ADD COLUMN seal TEXT NOT NULL DEFAULT ''
+"""
+
+MIGRATIONS: Final = (_FIRST, _VOUCHED)  # number n is the n-th, from 1; the table `meta` says how many were run
 META: Final = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value {blob} NOT NULL)"
 
 

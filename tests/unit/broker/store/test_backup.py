@@ -218,7 +218,7 @@ def test_a_backup_that_others_may_read_or_write_is_refused(made, other):
 
 
 def test_a_newer_backup_is_refused(made, other):
-    change(made, "UPDATE backup SET label = replace(label, '\"schema\": 1', '\"schema\": 99')")
+    change(made, "UPDATE backup SET label = replace(label, '\"schema\": ', '\"schema\": 99')")
     with pytest.raises(StoreTooNew):
         backup.restore(made, other)
 
