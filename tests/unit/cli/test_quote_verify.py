@@ -157,7 +157,7 @@ def test_evidence_is_recorded_for_policies_to_judge(command, tmp_path, capsys):
     policy.write_text("version = 1\n", encoding="utf-8")
     root = ["--root", str(tmp_path / "root.der")]
     assert main(["policy", "test", str(kept), "--policy", str(policy), *root]) == 3
-    assert "the policy has no rules" in "".join(capsys.readouterr())
+    assert "a policy file without rules" in "".join(capsys.readouterr())
 
 
 def test_collateral_is_fetched_where_none_is_given(command, world, tmp_path, capsys):

@@ -30,6 +30,7 @@ from strongroom.pki.lending import as_path
 from strongroom.secret import Secret
 
 MAX_HEAD_BYTES: Final = 32 * 1024  # a bearer token with its chain is about 8 kB
+SHUTDOWN_S: Final = 1.0  # for the peer's end of the TLS
 _BACKLOG: Final = 512
 _PAUSE_S: Final = 0.1  # after the system had no descriptor left
 _log: Final = logging.getLogger("strongroom.broker.http")
@@ -99,6 +100,7 @@ class WebServer:
         self._config.load()
         self._state = ServerState()
         self._per_address: Counter[str] = Counter()
+        self._empty = asyncio.Event()  # set when the last connection has left
         self._opening: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -128,8 +130,11 @@ class WebServer:
         for task in [task for task in self._state.tasks if task.cancel()]:
             await asyncio.gather(task, return_exceptions=True)
         for connection in list(self._state.connections):
-            if isinstance(connection, _Guarded):
-                connection.transport.abort()
+            if isinstance(connection, _Guarded) and not connection.transport.is_closing():
+                connection.transport.abort()  # one that is closing forgets its TLS in Python before 3.11.5
+        if self._per_address:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), 2 * SHUTDOWN_S)
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -157,12 +162,15 @@ class WebServer:
         if self._per_address[host] >= limits.connections_per_address:
             return False
         self._per_address[host] += 1
+        self._empty.clear()
         return True
 
     def _leave(self, host: str) -> None:
         self._per_address[host] -= 1
         if not self._per_address[host]:
             del self._per_address[host]
+        if not self._per_address:
+            self._empty.set()
 
     async def _open(self, accepted: socket.socket, host: str) -> None:
         """Shake hands; from then on the protocol has the connection, and gives the place back at its end."""
@@ -173,7 +181,7 @@ class WebServer:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: protocol, accepted, ssl=self._context, ssl_handshake_timeout=self._limits.handshake_s,
-                ssl_shutdown_timeout=1.0,
+                ssl_shutdown_timeout=SHUTDOWN_S,
             )  # fmt: skip
         except (OSError, TimeoutError) as problem:  # a peer that speaks no TLS, has another CA's certificate, or stalls
             _log.info("%s: no handshake with %s: %s", self._name, host, getattr(problem, "reason", None) or problem)
