@@ -203,6 +203,8 @@ class _Channel:
                 if not piece:
                     break
                 pieces.append(piece)
+            if response.length != 0 and not response.chunked:  # http.client takes a connection's end for an answer's
+                raise BrokerUnreachable(f"{self._address} stopped in the middle of an answer")
         return b"".join(pieces)
 
     def _keep_cookie(self, response: http.client.HTTPResponse) -> None:

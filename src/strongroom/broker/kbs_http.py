@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from strongroom.broker import kbs, kbs_sessions
 from strongroom.broker.kbs_service import Caller, KbsNotProven, KbsNotReleased, KbsService
+from strongroom.broker.store.rates import RateLimited
 from strongroom.broker.web.middleware import BodyTooLarge
 from strongroom.errors import StrongroomError, Unreachable
 from strongroom.pki.jose import TokenUnsound
@@ -55,7 +56,7 @@ class _Routes:
     async def auth(self, request: Request) -> Response:
         body = await _body(request, kbs.MAX_AUTH_BYTES)
         try:
-            challenge, cookie = await self._service.auth(body)
+            challenge, cookie = await self._service.auth(body, _caller(request))
         except kbs.KbsVersionRefused as problem:
             return refusal(401, "AttestationError", f"Attestation error: {problem.sentence}")
         except Unreachable as problem:
@@ -102,8 +103,8 @@ async def _no_plugin(request: Request, problem: Exception) -> Response:  # noqa:
 
 def _later(problem: Unreachable) -> Response:
     """Answer that the broker cannot answer now; why is the owner's to know."""
-    status = 429 if isinstance(problem, kbs_sessions.KbsSessionsFull) else 503
-    retry = {"Retry-After": str(RETRY_AFTER_S)}
+    status = 429 if isinstance(problem, kbs_sessions.KbsSessionsFull | RateLimited) else 503
+    retry = {"Retry-After": str(problem.retry_after_s if isinstance(problem, RateLimited) else RETRY_AFTER_S)}
     return refusal(status, "ServiceUnavailable", "the broker cannot answer now", headers=retry)
 
 

@@ -28,6 +28,7 @@ from strongroom.broker import kbs, kbs_sessions, kbs_token
 from strongroom.broker.admission import Case
 from strongroom.broker.kbs_evidence import config_register, quote_in
 from strongroom.broker.kbs_init_data import InitData, InitDataRefused
+from strongroom.broker.kbs_rates import KbsRates
 from strongroom.broker.names import SecretName, parse_kbs
 from strongroom.broker.service import ReleaseService
 from strongroom.broker.store import Store, Tx
@@ -71,9 +72,10 @@ class KbsService:
 
     def __init__(
         self, *, store: Store, service: ReleaseService, token_key: ec.EllipticCurvePrivateKey, deployment: str,
-        kbs_spki: bytes, chain: tuple[bytes, ...] = (), workers: int | None = None,
+        kbs_spki: bytes, chain: tuple[bytes, ...] = (), workers: int | None = None, rates: KbsRates | None = None,
     ) -> None:  # fmt: skip
         """`kbs_spki`: the public key (DER) of the port's TLS certificate. `chain`: the token key's, DER, leaf first."""
+        self._rates = rates or KbsRates(store)
         self._store = store
         self._service = service
         self._token_key = token_key
@@ -91,11 +93,12 @@ class KbsService:
         """Let the threads end once what they do is done."""
         self._pool.shutdown(wait=True)
 
-    async def auth(self, body: bytes) -> tuple[bytes, str]:
+    async def auth(self, body: bytes, caller: Caller) -> tuple[bytes, str]:
         """Return the challenge and the cookie of a new session.
 
-        Raises what `kbs.parse_auth` raises, KbsSessionsFull or StoreUnavailable.
+        Raises what `kbs.parse_auth` raises, RateLimited, KbsSessionsFull or StoreUnavailable.
         """
+        await self._rates.address("auth", caller.peer)
         request = kbs.parse_auth(body)
         cookie = kbs_sessions.new_cookie()
         begin = partial(kbs_sessions.open_session, cookie=cookie, tee=request.tee, negotiated=request.offers_binding)
@@ -105,6 +108,7 @@ class KbsService:
 
     async def attest(self, body: bytes, cookie: str | None, caller: Caller) -> str:
         """Return a token for evidence that answers the session's nonce. Raises KbsNotProven, Unreachable."""
+        await self._rates.address("attest", caller.peer)
         case = Case(id=caller.case_id(), peer=caller.peer, protocol=PROTOCOL, fresh=True)
         try:
             session = await self._session(cookie)
@@ -142,7 +146,9 @@ class KbsService:
         proved anything; KbsNotReleased; Unreachable.
         """
         tenant, wanted = parse_kbs(path)
+        await self._rates.address("resource", caller.peer)
         proven = await self._in_thread(lambda: self._store.read(lambda tx: self._who(tx, cookie, bearer)))
+        await self._rates.tenant(tenant)  # by now it is nobody who only names it
         case = self._case(proven, tenant, caller)
         problem = _out_of_bounds(proven, tenant, wanted)
         if problem is not None:

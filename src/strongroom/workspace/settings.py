@@ -15,6 +15,7 @@ MAX_SETTINGS_BYTES: Final = 64 * 1024
 T = TypeVar("T")
 BROKER_NAMES: Final = ("attestation.service.com", "localhost")
 ROOTS: Final = ("file", "passphrase", "pkcs11")
+MAX_RATE: Final = 10_000_000  # a minute
 
 
 class SettingsMalformed(BadInput):
@@ -48,6 +49,8 @@ class BrokerSettings:
     owners: tuple[str, ...] = ()  # public keys (PEM files) of those whose signature counts for a weakening
     weakening_votes: int = 1  # how many of them have to sign before a policy that admits more takes effect
     witness: str | None = None  # a checkpoint of the ledger that is kept elsewhere
+    kbs_rate: int = 6000  # requests of each kind that one address may send in a minute, to all brokers of the store
+    kbs_tenant_rate: int = 30_000  # requests for one tenant's secrets in a minute
 
     @property
     def shared(self) -> bool:
@@ -102,6 +105,7 @@ names = [{quoted}]
 # store = "broker.db"              # or postgresql://HOST/DATABASE where several brokers share it (docs/broker.md)
 # root = "file"                    # what protects the secrets: file, passphrase, pkcs11 (docs/keys.md)
 # kbs_port = 8080                  # the KBS protocol (docs/kbs.md)
+# kbs_rate = 6000                  # requests of each kind in a minute that one address may send there
 # admin_port = 8443                # administration and the console, for client certificates (docs/admin.md)
 # owners = ["owner-a.pem", "owner-b.pem"]
 # weakening_votes = 2              # a policy that admits more waits for so many owners' signatures (docs/policy.md)
@@ -138,6 +142,8 @@ def _broker(table: _Table) -> BrokerSettings:
         owners=table.texts("owners", ()),
         weakening_votes=table.take("weakening_votes", int, 1),
         witness=table.optional_text("witness"),
+        kbs_rate=table.rate("kbs_rate", 6000),
+        kbs_tenant_rate=table.rate("kbs_tenant_rate", 30_000),
     )
     table.expect_end()
     if found.root not in ROOTS and not found.root.startswith("kms:"):
@@ -184,6 +190,12 @@ class _Table:
         found = self.take(name, int, None)
         if not 0 < found < 65536:
             raise SettingsMalformed(f"{self._where}: {name} is {found}, which is no port")
+        return found
+
+    def rate(self, name: str, default: int) -> int:
+        found = self.take(name, int, default)
+        if not 0 < found <= MAX_RATE:
+            raise SettingsMalformed(f"{self._where}: {name} is {found}, allowed are 1 to {MAX_RATE} a minute")
         return found
 
     def texts(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -30,10 +30,10 @@ class RateLimited(Unreachable):
         self.retry_after_s = retry_after_s
 
 
-def spend(tx: Tx, bucket: str, *, limit: int, per_ms: int) -> None:
-    """Take one of `limit` that come back evenly over `per_ms`; all of them may be taken at once.
+def spend(tx: Tx, bucket: str, *, limit: int, per_ms: int, most: int = 1) -> int:
+    """Take one, or up to `most`, of `limit` that come back evenly over `per_ms`; return how many were taken.
 
-    Raises RateLimited before it changed anything.
+    All of them may be taken at once. Raises RateLimited before it changed anything.
     """
     bucket = bucket[:MAX_BUCKET_CHARS]
     now_us, per_us = tx.now_ms * 1000, per_ms * 1000
@@ -45,12 +45,14 @@ def spend(tx: Tx, bucket: str, *, limit: int, per_ms: int) -> None:
     if empty_us + each_us > now_us + per_us:
         wait_s = -(-(empty_us + each_us - now_us - per_us) // 1_000_000)
         raise RateLimited(f"more than {limit} in {per_ms / 1000:g} s", retry_after_s=max(1, wait_s))
-    until_ms, rest_us = divmod(empty_us + each_us, 1000)
+    taken = max(1, min(most, (now_us + per_us - empty_us) // each_us))
+    until_ms, rest_us = divmod(empty_us + taken * each_us, 1000)
     tx.execute(
         "INSERT INTO rates (bucket, window_ms, spent) VALUES (?, ?, ?)"
         " ON CONFLICT (bucket) DO UPDATE SET window_ms = excluded.window_ms, spent = excluded.spent",
         (bucket, until_ms, rest_us),
     )
+    return taken
 
 
 def sweep(tx: Tx, *, rows: int = SWEEP_ROWS) -> int:

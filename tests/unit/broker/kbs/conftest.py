@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from strongroom.attestation import INTEL, Anchor
 from strongroom.broker.kbs_client import obtain
 from strongroom.broker.kbs_http import kbs_application
+from strongroom.broker.kbs_rates import KbsRates
 from strongroom.broker.kbs_service import KbsService
 from strongroom.broker.keyring.keyring import Keyring
 from strongroom.broker.keyring.root_key import LocalRoot, new_root_key
@@ -139,7 +140,8 @@ def kbs_with(tmp_path, owner, world, collateral, caplog):
     caplog.set_level(logging.INFO, logger="strongroom.broker")
 
     @contextmanager
-    def run(policy=None, *, secrets=None, store_of=None, anchors=None, source=None, name="one", deployment=None):
+    def run(policy=None, *, secrets=None, store_of=None, anchors=None, source=None, name="one", deployment=None,
+            rates=None):  # fmt: skip
         authority, identity = owner
         with ExitStack() as stack:
             if store_of is None:
@@ -171,7 +173,7 @@ def kbs_with(tmp_path, owner, world, collateral, caplog):
             spki = spki_of(identity.certificate_pem)
             kbs = KbsService(
                 store=store, service=service, token_key=keyring.token_key(), kbs_spki=spki,
-                deployment=deployment or ledger.origin,
+                deployment=deployment or ledger.origin, rates=KbsRates(store, **(rates or {})),
             )  # fmt: skip
             stack.callback(kbs.close)
             broker = KbsBroker(
