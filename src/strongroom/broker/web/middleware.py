@@ -92,6 +92,7 @@ class _Exchange:
         self._left = max_body_bytes
         self._deadline = time.monotonic() + body_s
         self._whole = False
+        self._cut = False
         self._began = time.perf_counter()
         self._withheld: list[Message] = []
         self.status = 0
@@ -103,13 +104,16 @@ class _Exchange:
         if self._whole:
             return await self._receive()  # only the peer's end comes now, and may take its time
         if self._announced_too_much:
+            self._cut = True
             raise BodyTooLarge("the body is longer than this port takes")
         try:
             message = await asyncio.wait_for(self._receive(), max(0.0, self._deadline - time.monotonic()))
         except TimeoutError:
+            self._cut = True
             raise BodyTooSlow("the request's body did not arrive in time") from None
         self._left -= len(message.get("body", b""))
         if self._left < 0:
+            self._cut = True
             raise BodyTooLarge("the body is longer than this port takes")
         self._whole = message["type"] != "http.request" or not message.get("more_body", False)
         return message
@@ -138,7 +142,7 @@ class _Exchange:
         always = {
             b"x-request-id": self.id.encode(), b"x-content-type-options": b"nosniff", b"cache-control": b"no-store",
         }  # fmt: skip
-        if not self._whole:
+        if self._cut:
             always[b"connection"] = b"close"  # what is left of the body is not read
         return [(name, value) for name, value in always.items() if name not in said]
 

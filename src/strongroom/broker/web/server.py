@@ -30,7 +30,8 @@ from strongroom.pki.lending import as_path
 from strongroom.secret import Secret
 
 MAX_HEAD_BYTES: Final = 32 * 1024  # a bearer token with its chain is about 8 kB
-SHUTDOWN_S: Final = 1.0  # for the peer's end of the TLS
+CLOSE_S: Final = 30.0  # for what is still to be sent when a connection is closed, and for the peer's end of the TLS
+GONE_S: Final = 2.0  # how long a stop waits for connections that are closing
 _BACKLOG: Final = 512
 _PAUSE_S: Final = 0.1  # after the system had no descriptor left
 _log: Final = logging.getLogger("strongroom.broker.http")
@@ -134,7 +135,7 @@ class WebServer:
                 connection.transport.abort()  # one that is closing forgets its TLS in Python before 3.11.5
         if self._per_address:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), 2 * SHUTDOWN_S)
+                await asyncio.wait_for(self._empty.wait(), GONE_S)
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -181,7 +182,7 @@ class WebServer:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: protocol, accepted, ssl=self._context, ssl_handshake_timeout=self._limits.handshake_s,
-                ssl_shutdown_timeout=SHUTDOWN_S,
+                ssl_shutdown_timeout=CLOSE_S,
             )  # fmt: skip
         except (OSError, TimeoutError) as problem:  # a peer that speaks no TLS, has another CA's certificate, or stalls
             _log.info("%s: no handshake with %s: %s", self._name, host, getattr(problem, "reason", None) or problem)

@@ -248,6 +248,15 @@ def test_fb_16_one_address_cannot_take_every_place(authority, identity):
     assert b"HTTP/1.1 200" in served(authority, identity, crowd, connections_per_address=3)
 
 
+@pytest.mark.parametrize(
+    "first", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /refuse HTTP/1.1\r\nContent-Length: 2\r\n\r\nab"]
+)
+def test_a_connection_serves_several_requests_whether_a_body_was_read_or_not(authority, identity, first):
+    answer = served(authority, identity, lambda web: web.ask(first + get()))
+    assert answer.count(b"HTTP/1.1 ") == 2
+    assert answer.count(b"connection: close") == 1
+
+
 def test_a_stop_lets_an_answer_reach_its_end(authority, identity):
     async def main():
         release = asyncio.Event()
