@@ -7,6 +7,7 @@ else: an unknown name, a forbidden one and one beyond its limit are the same 403
 from __future__ import annotations
 
 import json
+import logging
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -33,6 +34,7 @@ MAX_COOKIE_HEADER: Final = 4096
 RETRY_AFTER_S: Final = 5
 _BEARER: Final = re.compile(r"[Bb]earer +([A-Za-z0-9_.-]{1,65536})", re.ASCII)
 _COOKIE: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_log: Final = logging.getLogger("strongroom.broker")
 _RESOURCE: Final = f"{kbs.PREFIX}/resource/"
 
 
@@ -73,6 +75,8 @@ class _Routes:
             return _later(problem)
         except KbsNotProven:
             return refusal(401, "AttestationError", "Attestation error: RCAR handshake Attest failed")
+        except StrongroomError as problem:  # of the broker's own store or keys: its owner's to know
+            return _later(problem)
         return _json(json.dumps({"token": token}).encode("ascii"), cookie=cookie)
 
     async def resource(self, request: Request) -> Response:
@@ -86,7 +90,7 @@ class _Routes:
             return refusal(401, "TokenNotFound", "Attestation Token not found")
         except KbsNotReleased:
             return refusal(403, "PolicyDeny", "Access denied by policy")
-        except Unreachable as problem:
+        except StrongroomError as problem:  # of the broker's own store or keys: its owner's to know
             return _later(problem)
         return _json(sealed)
 
@@ -101,8 +105,10 @@ async def _no_plugin(request: Request, problem: Exception) -> Response:  # noqa:
     return refusal(404, "PluginNotFound", "there is no such plugin")
 
 
-def _later(problem: Unreachable) -> Response:
+def _later(problem: StrongroomError) -> Response:
     """Answer that the broker cannot answer now; why is the owner's to know."""
+    if not isinstance(problem, Unreachable):
+        _log.error("kbs: %s [%s]", problem.sentence, problem.code)
     status = 429 if isinstance(problem, kbs_sessions.KbsSessionsFull | RateLimited) else 503
     retry = {"Retry-After": str(problem.retry_after_s if isinstance(problem, RateLimited) else RETRY_AFTER_S)}
     return refusal(status, "ServiceUnavailable", "the broker cannot answer now", headers=retry)

@@ -79,6 +79,7 @@ class KbsService:
         self._store = store
         self._service = service
         self._token_key = token_key
+        self._seal_key = kbs_sessions.seal_key(token_key)
         self._chain = chain
         self._deployment = deployment
         self._kbs = hashlib.sha256(kbs_spki).hexdigest()
@@ -112,7 +113,7 @@ class KbsService:
         case = Case(id=caller.case_id(), peer=caller.peer, protocol=PROTOCOL, fresh=True)
         try:
             session = await self._session(cookie)
-            sent = kbs.parse_attestation(body, negotiated=bool(session.body["negotiated"]))
+            sent = kbs.parse_attestation(body, negotiated=session.body.get("negotiated") is True)
             problem = await asyncio.wrap_future(
                 self._store.submit(lambda tx: kbs_sessions.burn(tx, session.id, sent.nonce))
             )
@@ -129,7 +130,7 @@ class KbsService:
             raise KbsNotProven("the evidence was not accepted") from None
         keep = partial(
             kbs_sessions.attest, found_id=session.id, body=proven.to_json_object(),
-            lifetime_ms=kbs_token.LIFETIME_S * 1000,
+            lifetime_ms=kbs_token.LIFETIME_S * 1000, key=self._seal_key,
         )  # fmt: skip
         now_ms = await asyncio.wrap_future(self._store.submit(keep))
         _log.info("%s: %s proved itself (%s), nothing is released yet", case.id, case.peer, session.tee)
@@ -211,7 +212,7 @@ class KbsService:
         problem: Refused = kbs_sessions.KbsSessionAbsent("the request brings no session and no token")
         if cookie is not None:
             try:
-                found = kbs_sessions.attested(tx, kbs_sessions.session_id(cookie), by_cookie=True)
+                found = kbs_sessions.attested(tx, kbs_sessions.session_id(cookie), by_cookie=True, key=self._seal_key)
             except Refused as refusal:
                 problem = refusal
         if bearer is not None:
@@ -219,7 +220,7 @@ class KbsService:
             named = kbs_token.session_of(said, now_s=tx.now_ms // 1000, deployment=self._deployment)
             if found is not None and found.id != named:
                 raise TokenUnsound("the cookie and the token are of two sessions")
-            found = found or kbs_sessions.attested(tx, named, by_cookie=False)
+            found = found or kbs_sessions.attested(tx, named, by_cookie=False, key=self._seal_key)
         if found is None:
             raise problem
         return kbs_token.Proven.from_json_object(found.body)

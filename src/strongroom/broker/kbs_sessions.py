@@ -1,21 +1,25 @@
 """KBS sessions in the store: a nonce that counts once, for two minutes, at whichever broker asks first (threat FB-01).
 
 Repository over one transaction. What a client holds is the cookie; the store holds its SHA-256, so that reading the
-store opens no session. Rows are bounded in number and age, and a used nonce stays refused until its row is gone, when
+store opens no session; and what a session has proved is sealed by the brokers, so that writing to the store makes
+none (threat KD-11). Rows are bounded in number and age, and a used nonce stays refused until its row is gone, when
 its session is unknown (threat SV-14).
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from strongroom.broker.kbs import NONCE_BYTES, KbsMessageMalformed, check_nonce, nonce_text
 from strongroom.broker.store import Tx, as_bytes
-from strongroom.errors import Refused, Unreachable
+from strongroom.errors import Refused, Tampered, Unreachable
 
 NONCE_MS: Final = 120_000
 SESSION_MS: Final = 300_000
@@ -25,6 +29,7 @@ COOKIE_CHARS: Final = 32
 AUTHED: Final = "authed"
 BURNT: Final = "burnt"
 ATTESTED: Final = "attested"
+_SEAL_PURPOSE: Final = b"strongroom kbs session v1"
 
 
 class KbsSessionAbsent(Refused):
@@ -60,6 +65,13 @@ class KbsNonceMalformed(Refused):
 
     code = "SR-KBS-NONCE"
     fix = "Copy the challenge's nonce byte for byte: 32 bytes in 44 characters of base64."
+
+
+class KbsSessionForged(Tampered):
+    """What a session is said to have proved was not written by a broker of this store."""
+
+    code = "SR-KBS-SESSION-FORGED"
+    fix = "Find out who can write to the database: somebody tried to be given secrets without evidence."
 
 
 class KbsSessionsFull(Unreachable):
@@ -122,7 +134,7 @@ def find(tx: Tx, found_id: str) -> Session | None:
     name, nonce, tee, state, created_ms, expires_ms, body = rows[0]
     return Session(
         id=name, nonce=nonce, tee=tee, state=state, created_ms=created_ms, expires_ms=expires_ms,
-        body=json.loads(as_bytes(body)),
+        body=_unpacked(as_bytes(body)),
     )  # fmt: skip
 
 
@@ -150,27 +162,64 @@ def burn(tx: Tx, found_id: str, nonce: str) -> Refused | None:
     return None
 
 
-def attest(tx: Tx, found_id: str, body: dict[str, Any], *, lifetime_ms: int) -> int:
-    """Note what a session has proved; return the time (ms) of this transaction, from which its token counts."""
-    tx.execute(
-        "UPDATE sessions SET state = ?, expires_ms = ?, body = ? WHERE id = ? AND state = ?",
-        (ATTESTED, tx.now_ms + lifetime_ms, _packed(body), found_id, BURNT),
-    )
+def attest(tx: Tx, found_id: str, body: dict[str, Any], *, lifetime_ms: int, key: bytes) -> int:
+    """Note what a session has proved; return the time (ms) of this transaction, from which its token counts.
+
+    `key`: what the brokers of a store seal sessions with.
+    """
+    ends, proved = tx.now_ms + lifetime_ms, _packed(body).decode()
+    for (created_ms,) in tx.execute("SELECT created_ms FROM sessions WHERE id = ?", (found_id,)):
+        tx.execute(
+            "UPDATE sessions SET state = ?, expires_ms = ?, body = ? WHERE id = ? AND state = ?",
+            (ATTESTED, ends, _packed({"proved": proved, "seal": _seal(key, found_id, created_ms, ends, proved)}),
+             found_id, BURNT),
+        )  # fmt: skip
     return tx.now_ms
 
 
-def attested(tx: Tx, found_id: str, *, by_cookie: bool) -> Session:
-    """Return a session that has proved something and is not over. Raises KbsSessionAbsent or KbsSessionExpired.
+def attested(tx: Tx, found_id: str, *, by_cookie: bool, key: bytes) -> Session:
+    """Return a session that has proved something and is not over; its body is what `attest` was given.
 
-    A cookie counts for five minutes from the challenge, as in stock servers; a token as long as it says.
+    A cookie counts for five minutes from the challenge, as in stock servers; a token as long as it says. Raises
+    KbsSessionAbsent, KbsSessionExpired or KbsSessionForged.
     """
     session = find(tx, found_id)
     if session is None or session.state != ATTESTED:
         raise KbsSessionAbsent("nothing was attested in this session")
+    proved = _opened(session, key)
     if tx.now_ms >= (session.created_ms + SESSION_MS if by_cookie else session.expires_ms):
         raise KbsSessionExpired("the session is over")
-    return session
+    return replace(session, body=proved)
+
+
+def seal_key(token_key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return what the brokers of a store seal sessions with: it follows from the key that signs their tokens."""
+    scalar = token_key.private_numbers().private_value.to_bytes(32, "big")
+    return hmac.digest(scalar, _SEAL_PURPOSE, "sha256")
+
+
+def _seal(key: bytes, found_id: str, created_ms: int, expires_ms: int, proved: str) -> str:
+    return hmac.digest(key, f"{found_id} {created_ms} {expires_ms} {proved}".encode(), "sha256").hex()
+
+
+def _opened(session: Session, key: bytes) -> dict[str, Any]:
+    match session.body:
+        case {"proved": str(proved), "seal": str(seal)}:
+            ours = _seal(key, session.id, session.created_ms, session.expires_ms, proved)
+            if hmac.compare_digest(ours.encode(), seal.encode("utf-8", "replace")):
+                found: dict[str, Any] = json.loads(proved)
+                return found
+    raise KbsSessionForged(f"the session {session.id[:16]} says that it proved something, and no broker wrote that")
 
 
 def _packed(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _unpacked(body: bytes) -> dict[str, Any]:
+    """Return a row's body; one that no broker wrote is empty, and so proves nothing."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {}

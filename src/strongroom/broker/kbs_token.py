@@ -54,7 +54,7 @@ class Proven:
 
     @classmethod
     def from_json_object(cls, value: dict[str, Any]) -> Proven:
-        """Return what `to_json_object` wrote. The store is ours: its rows are not checked again."""
+        """Return what `to_json_object` wrote, once the seal of its session holds."""
         bound = value["bound"]
         if bound is not None:
             bound = Bound(
