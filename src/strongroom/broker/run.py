@@ -14,7 +14,7 @@ import secrets
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,8 @@ from strongroom.broker.setup import BrokerSetup, BrokerSetupIncomplete
 from strongroom.broker.store import Tx
 from strongroom.broker.store.rates import sweep
 from strongroom.broker.tls import server_context
-from strongroom.broker.web import WebServer, tls_context
+from strongroom.broker.web import WebLimits, WebServer, tls_context
+from strongroom.broker.web.shares import Shares, shares_of
 from strongroom.collateral import LiveSource, Refresher
 from strongroom.errors import StrongroomError
 from strongroom.secret import Secret
@@ -131,6 +132,11 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def _shares() -> Shares:
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return shares_of(1 << 20 if most == resource.RLIM_INFINITY else most)
+
+
 class _Process:
     """The ports of one broker process, and what it does from time to time."""
 
@@ -145,6 +151,7 @@ class _Process:
         self._metrics = metrics
         self._name = name
         self._port = options.ports.gramine
+        self._shares = _shares()
         self._collateral = CollateralWatch(setup.collateral, anchors=setup.anchors, clock=utc_now)
         self._administration = Administration(
             Parts(
@@ -174,7 +181,12 @@ class _Process:
 
     async def _gramine(self, stack: AsyncExitStack) -> int:
         context = server_context(self._setup.certificate_pem, self._setup.key_pem, tls13=self._options.tls13)
-        server = BrokerServer(self._service, context, limits=self._options.limits)
+        limits, share = self._options.limits, self._shares.gramine
+        limits = replace(
+            limits, connections=min(limits.connections, share),
+            connections_per_address=min(limits.connections_per_address, max(1, share * 7 // 8)),
+        )  # fmt: skip
+        server = BrokerServer(self._service, context, limits=limits)
         stack.push_async_callback(server.stop)
         return await server.start(self._options.address, self._options.ports.gramine)
 
@@ -194,7 +206,9 @@ class _Process:
         )  # fmt: skip
         stack.callback(kbs.close)
         context = tls_context(self._setup.certificate_pem, self._setup.key_pem)
-        return await self._web(stack, WebServer(kbs_application(kbs), context, name="kbs", metrics=self._metrics), port)
+        limits = WebLimits().within(self._shares.kbs)
+        server = WebServer(kbs_application(kbs), context, name="kbs", limits=limits, metrics=self._metrics)
+        return await self._web(stack, server, port)
 
     async def _admin(self, stack: AsyncExitStack) -> int | None:
         port, owner = self._options.ports.admin, self._setup.owner
@@ -213,7 +227,8 @@ class _Process:
             ]
         )  # fmt: skip
         context = tls_context(self._setup.certificate_pem, self._setup.key_pem, client_ca_pem=owner.ca_certificate_pem)
-        server = WebServer(application, context, name="admin", metrics=self._metrics)
+        limits = WebLimits().within(self._shares.admin)
+        server = WebServer(application, context, name="admin", limits=limits, metrics=self._metrics)
         return await self._web(stack, server, port, address=self._options.admin_address)
 
     def _health(self) -> Health:

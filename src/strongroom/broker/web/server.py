@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import uvicorn
@@ -30,6 +30,9 @@ from strongroom.pki.lending import as_path
 from strongroom.secret import Secret
 
 MAX_HEAD_BYTES: Final = 32 * 1024  # a bearer token with its chain is about 8 kB
+MAX_PIPELINED: Final = (
+    8  # requests of one connection that wait for the answer to the one before; no client of ours does
+)
 CLOSE_S: Final = 30.0  # for what is still to be sent when a connection is closed, and for the peer's end of the TLS
 GONE_S: Final = 2.0  # how long a stop waits for connections that are closing
 _BACKLOG: Final = 512
@@ -47,7 +50,15 @@ class WebLimits:
     head_s: float = 10.0  # until a request's head is there: the first one, and each later one of a connection
     body_s: float = 20.0
     body_bytes: int = 2 * 1024 * 1024
+    answer_s: float = 30.0  # how long a peer may take nothing of an answer that does not fit the buffers
     drain_s: float = 10.0  # how long a stop waits for answers that have begun
+
+    def within(self, connections: int) -> WebLimits:
+        """Return limits of at most so many connections, half of them for one address."""
+        most = min(self.connections, connections)
+        return replace(
+            self, connections=most, connections_per_address=min(self.connections_per_address, max(1, most // 2))
+        )
 
 
 def tls_context(certificate_pem: bytes, key_pem: Secret, *, client_ca_pem: bytes | None = None) -> ssl.SSLContext:
@@ -177,7 +188,7 @@ class WebServer:
         """Shake hands; from then on the protocol has the connection, and gives the place back at its end."""
         protocol = _Guarded(
             self._config, self._state, on_lost=lambda: self._leave(host), is_client=self._is_client,
-            head_s=self._limits.head_s,
+            head_s=self._limits.head_s, answer_s=self._limits.answer_s,
         )  # fmt: skip
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -192,18 +203,24 @@ class WebServer:
                 self._leave(host)
 
 
+class TooManyPipelined(Exception):
+    """Ends the parsing of what a connection sent; nobody is told."""
+
+
 class _Guarded(HttpToolsProtocol):
     """uvicorn's protocol with a deadline and a limit for each head, and the caller's certificate in the scope."""
 
     def __init__(
         self, config: uvicorn.Config, state: ServerState, *, on_lost: Callable[[], None],
-        is_client: Callable[[bytes], bool], head_s: float,
+        is_client: Callable[[bytes], bool], head_s: float, answer_s: float,
     ) -> None:  # fmt: skip
         super().__init__(config, state, {})
         self.opened = False
         self._on_lost = on_lost
         self._is_client = is_client
         self._head_s = head_s
+        self._answer_s = answer_s
+        self._stalled: asyncio.TimerHandle | None = None  # since the peer takes nothing
         self._head_bytes = 0
         self._in_head = True
         self._watch: asyncio.TimerHandle | None = None
@@ -225,6 +242,7 @@ class _Guarded(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_watch()
+        self._forget_stall()
         super().connection_lost(exc)
         self._on_lost()
 
@@ -242,8 +260,23 @@ class _Guarded(HttpToolsProtocol):
         super().on_message_begin()
         self._expect_head()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self._stalled or self.loop.call_later(self._answer_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._forget_stall()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
+
     def on_headers_complete(self) -> None:
-        too_long = self._in_head and sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES
+        if len(self.pipeline) >= MAX_PIPELINED:  # each takes a hundred times the memory of what was sent
+            self.transport.abort()
+            raise TooManyPipelined("a peer sends requests and does not wait for answers")  # the parser stops
+        too_long = self._in_head and self._head_length() > MAX_HEAD_BYTES
         self._in_head = False
         self._head_bytes = 0
         self._forget_watch()
@@ -251,6 +284,9 @@ class _Guarded(HttpToolsProtocol):
             self.transport.close()
             return
         super().on_headers_complete()
+
+    def _head_length(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _expect_head(self) -> None:
         self._in_head = True
@@ -261,6 +297,11 @@ class _Guarded(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+    def _forget_stall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
 
 def _presented(transport: asyncio.Transport) -> bytes | None:
