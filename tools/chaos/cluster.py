@@ -1,6 +1,7 @@
-"""Three brokers on one PostgreSQL, with their collateral behind a wire that can be stopped: started, broken, repaired.
+"""Three brokers on one PostgreSQL, each behind a wire of its own, and their collateral behind another.
 
-World: processes and files in one folder. What ends although nobody ended it is started again, as a service manager
+World: processes and files in one folder. Each broker has a workspace of its own, as on a machine of its own: the same
+root key and CA, another collateral cache. What ends although nobody ended it is started again, as a service manager
 would, and remembered.
 """
 
@@ -25,15 +26,18 @@ from typing import Final, Self
 
 import database
 from load import Platform, Target
+from wire import Wire
 
 from strongroom.broker.ledger.chain import Head
 from strongroom.broker.names import SecretName
 from strongroom.broker.opening import opened_workspace
+from strongroom.errors import StrongroomError
 from strongroom.platforms.simulated import EnclaveIdentity, World
 from strongroom.secret import Secret
 from strongroom.workspace import Workspace
 
 SECRET_NAME: Final = "model/m/1"  # noqa: S105  # a name
+MAX_LEASES, LEASE_S = 4, 10  # of the rule "narrow"
 START_S: Final = 60.0
 DISK_MIB: Final = 112
 HERE: Final = Path(__file__).resolve().parent
@@ -47,8 +51,16 @@ class Broker:
     folder: Path
     workspace: Path
     ports: tuple[int, int]
+    wire: Wire  # to the database
     process: subprocess.Popen[bytes] | None = None
     was_ready: bool = False
+    exits: list[str] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)  # two faults may happen at once
+
+    @property
+    def cache(self) -> Path:
+        """Where it keeps collateral."""
+        return self.workspace / "collateral-cache"
 
     @property
     def offset(self) -> Path:
@@ -87,51 +99,29 @@ class Broker:
 
     def end(self, how: signal.Signals) -> None:
         """End the process and wait for it."""
-        if self.process is not None:
-            self.process.send_signal(how)
-            self.process.wait(START_S)
-            self.process = None
+        with self.lock:
+            process, self.process = self.process, None
+        if process is not None:
+            process.send_signal(how)
+            process.wait(START_S)
 
+    def look_after(self) -> None:
+        """Start it again if it ended by itself, and remember that, unless it had not even begun to listen."""
+        with self.lock:
+            if self.process is not None and self.ended() is not None:
+                if self.was_ready:
+                    self.exits.append(f"broker {self.number} ended with {self.ended()}")
+                self.launch()
+            self.ready()
 
-class Wire:
-    """A relay to the collateral server that can stop carrying anything, without closing anything."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._flows = threading.Event()
-        self._flows.set()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def stall(self) -> None:
-        """Carry nothing from now on."""
-        self._flows.clear()
-
-    def flow(self) -> None:
-        """Carry again."""
-        self._flows.set()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
-
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                self._flows.wait()
-                target.sendall(data)
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        """Let go of the port."""
-        self._flows.set()
-        self._listener.close()
+    def wait_ready(self) -> None:
+        """Wait until it listens. Raises TimeoutError."""
+        deadline = time.monotonic() + START_S
+        while not self.ready():
+            self.look_after()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"broker {self.number} does not start: {self.log.read_text()[-800:]}")
+            time.sleep(0.02)
 
 
 @dataclass
@@ -140,8 +130,8 @@ class Cluster:
 
     folder: Path
     count: int = 3
-    exits: list[str] = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
+    roots: list[tuple[int, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stack = contextlib.ExitStack()
@@ -149,9 +139,9 @@ class Cluster:
         self.digest = hashlib.sha256(self.key).hexdigest()
         self.world = World.create(self.folder / "world", now=datetime.now(UTC))
         self.foreign = World.create(self.folder / "foreign", now=datetime.now(UTC))
-        self.good, self.doomed, self.unknown = (
+        self.good, self.doomed, self.narrow, self.unknown = (
             EnclaveIdentity(mr_enclave=bytes([number]) * 32, mr_signer=b"\x51" * 32, isv_prod_id=1, isv_svn=1)
-            for number in (0xE1, 0xD0, 0x66)
+            for number in (0xE1, 0xD0, 0x4A, 0x66)
         )
 
     def __enter__(self) -> Self:
@@ -172,15 +162,27 @@ class Cluster:
         self.database = self.server.new_database()
         self.wire = self._collateral()
         self.owner = self._workspace()
+        with opened_workspace(self.owner):  # makes the tables and takes keys and policy in
+            pass
         ports = _free_ports(2 * self.count)
         self.brokers = [
-            Broker(number, self.folder, self.owner.folder, (ports[2 * number], ports[2 * number + 1]))
-            for number in range(self.count)
+            self._broker(number, (ports[2 * number], ports[2 * number + 1])) for number in range(self.count)
         ]
         self._stack.callback(self._end_brokers)
-        for broker in self.brokers:  # the first one makes the tables and takes the keys in
+        for broker in self.brokers:
             broker.launch()
-            self.wait_ready(broker)
+        for broker in self.brokers:
+            broker.wait_ready()
+
+    def _broker(self, number: int, ports: tuple[int, int]) -> Broker:
+        wire = Wire(self.server.port)
+        self._stack.callback(wire.close)
+        folder = self.folder / f"workspace-{number}"
+        shutil.copytree(self.owner.folder, folder)
+        settings = folder / "strongroom.toml"
+        mine = self.database.url_through(wire.port)
+        settings.write_text(settings.read_text(encoding="utf-8").replace(self.database.url, mine), encoding="utf-8")
+        return Broker(number, self.folder, folder, ports, wire)
 
     def _collateral(self) -> Wire:
         port_file = self.folder / "pccs"
@@ -213,8 +215,12 @@ class Cluster:
         owner.secrets.put(SECRET_NAME, Secret(self.key))
         rules = [
             f'[[rule]]\nname = "{name}"\nmrenclave = "{identity.mr_enclave.hex()}"\ntrust_domains = ["simulated"]\n'
-            f'release = "{SECRET_NAME}"\n'
-            for name, identity in (("good", self.good), ("doomed", self.doomed))
+            f'release = "{SECRET_NAME}"\n{more}'
+            for name, identity, more in (
+                ("good", self.good, ""),
+                ("doomed", self.doomed, ""),
+                ("narrow", self.narrow, f"max_leases = {MAX_LEASES}\nlease_seconds = {LEASE_S}\n"),
+            )
         ]
         owner.policy_path.write_text("version = 1\n" + "".join(rules), encoding="utf-8")
         return Workspace.open(folder)
@@ -228,33 +234,44 @@ class Cluster:
         """Return a replica's platform."""
         return Platform(self.foreign if foreign else self.world, identity)
 
-    def wait_ready(self, broker: Broker) -> None:
-        """Wait until a broker listens; start it again if it ends before, as a service manager would."""
-        deadline = time.monotonic() + START_S
-        while not broker.ready():
-            if broker.ended() is not None:
-                broker.launch()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"broker {broker.number} does not start: {broker.log.read_text()[-800:]}")
-            time.sleep(0.02)
+    @property
+    def no_disk(self) -> str:
+        """Why the database has no small disk of its own."""
+        return "only root may mount one" if os.geteuid() else "this machine does not let root mount one"
+
+    @property
+    def exits(self) -> list[str]:
+        """Brokers that ended although nobody ended them."""
+        return [each for broker in self.brokers for each in broker.exits]
 
     def look_after(self) -> None:
         """Start what ended by itself, and remember it; note where the ledger ends."""
         for broker in self.brokers:
-            if broker.process is not None and broker.ended() is not None:
-                if broker.was_ready:
-                    self.exits.append(f"broker {broker.number} ended with {broker.ended()}")
-                broker.launch()
-            broker.ready()
+            broker.look_after()
         self.note_head()
 
     def note_head(self) -> None:
-        """Remember where the ledger ends now, if the database answers."""
-        with contextlib.suppress(subprocess.CalledProcessError):
-            text = self.server.psql("SELECT seq, digest FROM ledger_head", database=self.database.name)
-            if text:
-                seq, _, digest = text.partition("|")
-                self.heads.append(Head(int(seq), digest))
+        """Remember where the ledger ends now, and the newest signed root, if the database answers."""
+        with contextlib.suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            for line in self._ask(
+                "SELECT 'head', seq, digest FROM ledger_head UNION ALL (SELECT 'root', size, encode(root, 'hex')"
+                " FROM ledger_roots ORDER BY size DESC LIMIT 3)"
+            ):
+                what, number, digest = line.split("|")
+                if what == "head":
+                    self.heads.append(Head(int(number), digest))
+                else:
+                    self.roots.append((int(number), digest))
+
+    def lingering(self, identity: EnclaveIdentity) -> list[str]:
+        """Return the leases of a measurement that are live."""
+        return self._ask(
+            f"SELECT id FROM leases WHERE measurement = '{identity.mr_enclave.hex()}'"  # noqa: S608  # hex of our own
+            " AND expires_ms > extract(epoch FROM now()) * 1000"
+        )
+
+    def _ask(self, sql: str) -> list[str]:
+        return self.server.psql(sql, database=self.database.name).splitlines()
 
     def revoke(self, identity: EnclaveIdentity) -> int:
         """Revoke a measurement as an owner does; return the ledger line behind which it gets nothing."""
@@ -268,15 +285,19 @@ class Cluster:
         self.note_head()
         return self.heads[-1].seq
 
-    def lines(self) -> list[bytes]:
-        """Return the ledger as it is now, after the product's own check of all of it."""
+    def lines(self) -> tuple[list[bytes], list[str]]:
+        """Return the ledger as it is now, and what the product's own check of all of it finds."""
+        faulty = []
         with opened_workspace(self.owner) as found:
-            found.ledger.verify()
-            return [line for _, line in found.ledger.lines()]
+            try:
+                found.ledger.verify()
+            except StrongroomError as problem:
+                faulty.append(f"{problem.sentence} [{problem.code}]")
+            return [line for _, line in found.ledger.lines()], faulty
 
     def _end_brokers(self) -> None:
         for broker in self.brokers:
-            broker.end(signal.SIGKILL)
+            broker.end(signal.SIGKILL)  # also one that is stopped
 
 
 @contextlib.contextmanager
@@ -310,6 +331,12 @@ def limit_files(server: database.Server, limit: str) -> None:
     for pid in server.family():
         words = ["prlimit", f"--pid={pid}", f"--fsize={limit}:"]
         subprocess.run(words, check=Path(f"/proc/{pid}").exists(), capture_output=True, user=server.user)
+
+
+def kill(pid: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to a process of the server, if it is still there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, how)
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

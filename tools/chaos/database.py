@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -63,7 +64,11 @@ class Database:
     @property
     def loopback_url(self) -> str:
         """Where it is, by TCP and with a password file."""
-        return f"postgresql://{OWNER}@127.0.0.1:{self.server.port}/{self.name}?passfile={self.server.passfile}"
+        return self.url_through(self.server.port)
+
+    def url_through(self, port: int) -> str:
+        """Where it is for who goes through a relay on that port of loopback."""
+        return f"postgresql://{OWNER}@127.0.0.1:{port}/{self.name}?passfile={self.server.passfile}"
 
 
 class Server:
@@ -126,14 +131,17 @@ class Server:
                 stdin=subprocess.DEVNULL, user=self.user, start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509  # it takes no lock
             )  # fmt: skip
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until the server answers. Raises NoServer."""
         words = ["--host", str(self.folder), "--port", str(self.port), "--timeout", "1", "--quiet"]
         for _ in range(START_S * 20):
             if subprocess.run([program("pg_isready"), *words], check=False).returncode == 0:
                 return
-            if self._process.poll() is not None:
+            if not self.running():
                 raise NoServer(f"the server ended: {self.log_tail()}")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.05)
+            time.sleep(0.05)
         raise NoServer(f"the server does not answer: {self.log_tail()}")
 
     def log_tail(self) -> str:
@@ -146,6 +154,18 @@ class Server:
             self._process.send_signal(how)
             self._process.wait(START_S)
             self._process = None
+
+    def crash(self) -> None:
+        """Kill every process of the server at once; nothing of it is left when this returns."""
+        family = self.family()
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(START_S)
+            self._process = None
+        while any(_is_alive(pid) for pid in family):
+            time.sleep(0.01)
 
     def running(self) -> bool:
         """Return whether the server's first process is there."""
@@ -162,7 +182,8 @@ class Server:
         """Run a statement and return what it gave."""
         words = ["--host", str(self.folder), "--port", str(self.port), "--username", OWNER, "--no-psqlrc"]
         words += ["--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command", sql, database]
-        return subprocess.run([program("psql"), *words], check=True, capture_output=True, text=True).stdout.strip()
+        done = subprocess.run([program("psql"), *words], check=True, capture_output=True, text=True, timeout=START_S)
+        return done.stdout.strip()
 
     def new_database(self) -> Database:
         """Make an empty database."""
@@ -187,6 +208,13 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _end_with_parent() -> None:

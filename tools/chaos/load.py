@@ -33,7 +33,8 @@ from strongroom.platforms.simulated import EnclaveIdentity, World
 from strongroom.secret import Secret
 
 ASK_S: Final = 12.0  # how long a client waits for one answer
-PAUSE_S: Final = 0.12
+PAUSE_S: Final = 0.06
+REMEMBERED: Final = 30  # answers to old challenges, to be shown again
 ACCEPTED: Final = "accepted"
 
 
@@ -88,14 +89,19 @@ class Load:
     _threads: list[threading.Thread] = field(default_factory=list)
     _defects: list[Exception] = field(default_factory=list)
 
-    def add(self, name: str, once: Callable[[random.Random, int], Sequence[Attempt]]) -> None:
-        """Start a client that calls `once` with one broker after the other, until it is told to stop."""
+    def add(
+        self, name: str, once: Callable[[random.Random, int], Sequence[Attempt]], *, broker: int | None = None,
+        pause_s: float = PAUSE_S,
+    ) -> None:  # fmt: skip
+        """Start a client that calls `once` with its broker, or with any of them, until it is told to stop."""
         chance = random.Random(f"{self.seed} {name}")  # noqa: S311  # a schedule, not a secret
 
         def loop() -> None:
             try:
-                while not self._stop.wait(chance.random() * PAUSE_S):
-                    self.attempts += once(chance, chance.randrange(len(self.target.ports)))
+                while not self._stop.wait(chance.random() * 2 * pause_s):
+                    self.attempts += once(
+                        chance, chance.randrange(len(self.target.ports)) if broker is None else broker
+                    )
             except Exception as defect:  # noqa: BLE001  # a client that dies must not look like one that is content
                 self._defects.append(defect)
 
@@ -144,19 +150,27 @@ class Load:
         return once
 
     def replayer(self, platform: Callable[[], Platform]) -> Callable[[random.Random, int], Sequence[Attempt]]:
-        """Return a client that shows one quote for one nonce to all brokers at once."""
+        """Return a client that shows one quote for one nonce to all brokers at once, and again to one much later."""
+        old: list[_Shown] = []
 
-        def once(_: random.Random, broker: int) -> Sequence[Attempt]:
+        def once(chance: random.Random, broker: int) -> Sequence[Attempt]:
             begun = time.monotonic()
-            try:
-                accepted, nonce = _replay(self.target, broker, platform())
-            except (OSError, http.client.HTTPException, StrongroomError, KeyError) as problem:
-                return [Attempt(kind=REPLAY, protocol="kbs", broker=broker, begun_s=begun, ended_s=time.monotonic(),
-                                outcome=type(problem).__name__)]  # fmt: skip
+            if old and chance.random() < 0.5:
+                shown, brokers = chance.choice(old), [broker]
+            else:
+                try:
+                    shown = _challenged(self.target, broker, platform())
+                except (OSError, http.client.HTTPException, StrongroomError, KeyError, ValueError) as problem:
+                    return [Attempt(kind=REPLAY, protocol="kbs", broker=broker, begun_s=begun,
+                                    ended_s=time.monotonic(), outcome=type(problem).__name__)]  # fmt: skip
+                old[:] = [*old[-REMEMBERED:], shown]
+                brokers = [*range(len(self.target.ports)), broker]
+            with ThreadPoolExecutor(len(brokers)) as pool:
+                accepted = list(pool.map(lambda each: _show(self.target, each, shown), brokers))
             return [
                 Attempt(kind=REPLAY, protocol="kbs", broker=each, begun_s=begun, ended_s=time.monotonic(),
-                        outcome=ACCEPTED if good else "refused", nonce=nonce if good else "")
-                for each, good in enumerate(accepted)
+                        outcome=ACCEPTED if good else "refused", nonce=shown.nonce if good else "")
+                for each, good in zip(brokers, accepted, strict=True)
             ]  # fmt: skip
 
         return once
@@ -205,28 +219,36 @@ class _Kbs:
         return answer.status, (answer.getheader("Set-Cookie") or "").partition(";")[0], answer.read()
 
 
-def _replay(target: Target, broker: int, platform: Platform) -> tuple[list[bool], str]:
-    with contextlib.closing(_Kbs(target, broker).connection) as first:
-        asking = _Kbs(target, broker)
-        asking.connection = first
+@dataclass(frozen=True)
+class _Shown:
+    """An answer to a challenge."""
+
+    nonce: str
+    cookie: str
+    attestation: bytes
+
+
+def _challenged(target: Target, broker: int, platform: Platform) -> _Shown:
+    """Ask for a challenge and answer it, without showing the answer yet. Raises ValueError for no challenge."""
+    asking = _Kbs(target, broker)
+    with contextlib.closing(asking.connection):
         dialogue = Dialogue("sgx", target.secret.to_kbs("default").removeprefix("kbs:///"), kbs_key=asking.key())
         status, cookie, challenge = asking.post("/auth", dialogue.request())
         if status != http.client.OK:
-            return [], ""
+            raise ValueError(f"a challenge came with {status}")
         attestation = dialogue.attestation(platform.quote(dialogue.challenged(challenge)))
+    return _Shown(str(json.loads(challenge)["nonce"]), cookie, attestation)
 
-    def show(each: int) -> bool:
-        showing = _Kbs(target, each)
-        try:
-            return showing.post("/attest", attestation, cookie)[0] == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            showing.connection.close()
 
-    with ThreadPoolExecutor(2 * len(target.ports)) as pool:
-        accepted = list(pool.map(show, [*range(len(target.ports)), broker]))
-    return accepted, str(json.loads(challenge)["nonce"])
+def _show(target: Target, broker: int, shown: _Shown) -> bool:
+    """Present the answer; return whether it was accepted."""
+    showing = _Kbs(target, broker)
+    try:
+        return showing.post("/attest", shown.attestation, shown.cookie)[0] == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        showing.connection.close()
 
 
 __all__ = ["GOOD", "WRONG", "Load", "Platform", "Target"]

@@ -7,6 +7,7 @@ import pytest
 
 from strongroom.broker.ledger import chain
 
+CHAIN = "the chain and its signed roots hold"
 KEY = hashlib.sha256(b"key").hexdigest()
 GOOD, OTHER = "e1" * 32, "e2" * 32
 TIME = "2026-01-01T00:00:0{}.000Z"
@@ -92,7 +93,61 @@ def test_a_grant_that_only_the_ledger_tells_of_is_found(checker, sound, rules):
 
 def test_a_grant_after_a_revocation_is_found(checker, sound, rules):
     assert checker.check(sound, replace(rules, revoked={GOOD: 4})) == []
-    assert broken(checker, sound, replace(rules, revoked={GOOD: 3})) == ["nothing is released against policy"]
+    assert broken(checker, sound, replace(rules, revoked={GOOD: 3})) == ["nothing is released after a revocation"]
+
+
+def test_a_client_that_asks_after_a_revocation_and_gets_the_secret_is_found(checker, sound, rules):
+    assert checker.check(sound, replace(rules, revoked={GOOD: 4}, revoked_s=6.0)) == []
+    assert broken(checker, sound, replace(rules, revoked={GOOD: 4}, revoked_s=5.5)) == [
+        "nothing is released after a revocation"
+    ]
+
+
+def test_a_lease_that_outlives_its_revocation_is_found(checker, sound, rules):
+    assert broken(checker, replace(sound, lingering=["l1"]), rules) == ["nothing is released after a revocation"]
+
+
+def lent(number, expires_ms):
+    return grant(number, rule="narrow", lease={"id": f"l{number}", "expires_ms": expires_ms})
+
+
+@pytest.mark.parametrize(
+    ("last", "exceeded"), [(lent(3, 20_999), True), (lent(3, 21_000), False), (lent(2, 13_000), False)]
+)
+def test_a_lease_more_than_the_limit_is_found(checker, sound, rules, last, exceeded):
+    lines, _ = ledger({"kind": "genesis"}, grant(1), grant(2), grant(3), lent(1, 11_000), lent(2, 12_000), last)
+    found = broken(checker, replace(sound, lines=lines, heads=[]), replace(rules, limits={"narrow": (2, 10_000)}))
+    assert found == (["no more leases than the limit, over all brokers"] if exceeded else [])
+
+
+def test_roots_that_were_signed_on_the_way_are_compared(checker, sound, rules):
+    from strongroom.broker.ledger.merkle import leaf_hash, root_of
+
+    roots = [(size, root_of([leaf_hash(line) for line in sound.lines[:size]]).hex()) for size in (1, 3, 5)]
+    assert checker.check(replace(sound, roots=roots), rules) == []
+    for wrong in ((3, "00" * 32), (6, roots[2][1])):
+        assert broken(checker, replace(sound, roots=[*roots, wrong]), rules) == [CHAIN]
+
+
+def test_what_the_products_own_check_says_counts(checker, sound, rules):
+    assert broken(checker, replace(sound, faulty=["a root's signature does not hold"]), rules) == [CHAIN]
+
+
+def test_brokers_that_stop_with_their_neighbour_are_found(checker, sound, rules):
+    dead = checker.Fault(kind="kill", begun_s=7, ended_s=10, broker=0)
+    later = replace(sound.attempts[0], begun_s=11, ended_s=12)
+    other = replace(later, broker=1)
+    faulty = replace(sound, faults=[dead], attempts=[*sound.attempts, later, other])
+    assert broken(checker, faulty, rules) == ["the others serve meanwhile"]
+    during = replace(later, broker=1, begun_s=8, ended_s=9)
+    assert checker.check(replace(faulty, attempts=[*faulty.attempts, during]), rules) == []
+    both = [dead, replace(dead, kind="database", broker=None)]
+    assert checker.check(replace(faulty, faults=both), rules) == []
+
+
+def test_every_rule_has_its_line_in_the_summary(checker, sound, rules):
+    seen = set(broken(checker, replace(sound, lines=[], attempts=[], exits=["x"]), rules))
+    assert seen <= set(checker.RULES)
 
 
 @pytest.mark.parametrize("missing", [1, 3])
@@ -124,17 +179,17 @@ def test_a_nonce_that_was_accepted_twice_is_found(checker, sound, rules):
     ids=["removed", "moved", "changed"],
 )
 def test_a_chain_that_does_not_hold_is_found(checker, sound, rules, change):
-    assert "the chain holds" in broken(checker, replace(sound, lines=change(list(sound.lines))), rules)
+    assert CHAIN in broken(checker, replace(sound, lines=change(list(sound.lines))), rules)
 
 
 def test_lines_that_were_seen_and_cut_off_are_found(checker, sound, rules):
     _, heads = ledger(*({"kind": "genesis"} for _ in range(9)))
-    assert "the chain holds" in broken(checker, replace(sound, heads=[heads[8]]), rules)
+    assert CHAIN in broken(checker, replace(sound, heads=[heads[8]]), rules)
 
 
 def test_a_ledger_that_forked_is_found(checker, sound, rules):
     _, heads = ledger({"kind": "genesis"}, grant(7))
-    assert "the chain holds" in broken(checker, replace(sound, heads=[heads[1]]), rules)
+    assert CHAIN in broken(checker, replace(sound, heads=[heads[1]]), rules)
 
 
 def test_a_time_that_goes_back_is_found(checker, sound, rules):

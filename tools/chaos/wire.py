@@ -1,0 +1,109 @@
+"""A relay on loopback that can stop carrying anything, without closing anything, and can break what it carries.
+
+World: sockets and threads. It stands between a broker and its database, and between the brokers and their collateral.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from typing import Final
+
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: a close says RST, and drops what was not sent
+
+
+class Wire:
+    """Relays `port` of loopback, which it chooses, to `target`."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._flows = threading.Event()
+        self._flows.set()
+        self._lock = threading.Lock()
+        self._links: set[_Link] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stall(self) -> None:
+        """Carry nothing from now on, in neither direction."""
+        self._flows.clear()
+
+    def flow(self) -> None:
+        """Carry again, what was held back first."""
+        self._flows.set()
+
+    def cut(self) -> None:
+        """Reset every connection and forget what was held back."""
+        with self._lock:
+            links, self._links = self._links, set()
+        for link in links:
+            link.cut()
+
+    def close(self) -> None:
+        """Let go of the port and of everything."""
+        self._listener.close()
+        self._flows.set()
+        self.cut()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._open, args=(client,), daemon=True).start()
+
+    def _open(self, client: socket.socket) -> None:
+        self._flows.wait()
+        try:
+            link = _Link(client, socket.create_connection(("127.0.0.1", self._target)), self._flows)
+        except OSError:  # nobody listens there
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            client.close()
+            return
+        with self._lock:
+            self._links.add(link)
+        link.carry()
+        with self._lock:
+            self._links.discard(link)
+
+
+class _Link:
+    """One connection and its other half."""
+
+    def __init__(self, client: socket.socket, server: socket.socket, flows: threading.Event) -> None:
+        self._sockets = (client, server)
+        self._flows = flows
+        self._is_cut = False
+
+    def carry(self) -> None:
+        """Carry both ways until both ends have ended."""
+        client, server = self._sockets
+        back = threading.Thread(target=self._one_way, args=(server, client), daemon=True)
+        back.start()
+        self._one_way(client, server)
+        back.join()
+        for each in self._sockets:
+            if self._is_cut:
+                with contextlib.suppress(OSError):
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            each.close()
+
+    def cut(self) -> None:
+        """Wake whoever carries; nothing is sent any more."""
+        self._is_cut = True
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RD)
+
+    def _one_way(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._flows.wait()
+                if self._is_cut:
+                    return
+                target.sendall(data)
+        if not self._is_cut:
+            with contextlib.suppress(OSError):
+                target.shutdown(socket.SHUT_WR)
