@@ -87,6 +87,7 @@ class Case:
     fresh: bool = False  # whether the evidence answers a nonce of this broker
     holder: str = ""  # SHA-256 of the key (SubjectPublicKeyInfo) that the secret goes to, hex
     lease_id: str | None = None  # the lease that the peer wants renewed
+    wanted: str = ""  # the secret that is asked for, where the protocol names one
     verdict: Verdict | None = None
     claims: Claims | None = None  # what the verdict says, or an attestation service that is asked in its place
     binding: Binding | None = None  # what the evidence was found to be bound to
@@ -237,8 +238,11 @@ class Admission:
             tcb_status="" if claims is None or claims.tcb_status is None else claims.tcb_status.value,
         )  # fmt: skip
         until_ms = None if limits.until is None else _milliseconds(limits.until)
-        if case.lease_id is not None:
-            lease = leases.renew(tx, case.lease_id, asked, seconds=limits.lease_seconds, until_ms=until_ms)
+        known = case.lease_id
+        if known is None and limits.max_leases is not None:
+            known = leases.held(tx, asked)
+        if known is not None:
+            lease = leases.renew(tx, known, asked, seconds=limits.lease_seconds, until_ms=until_ms)
             if lease is not None:
                 return lease
         return leases.grant(tx, asked, seconds=limits.lease_seconds, limit=limits.max_leases, until_ms=until_ms)
@@ -250,6 +254,7 @@ class Admission:
         record = decision_record(
             outcome, evidence, correlation=case.id, tenant=case.tenant, peer=case.peer, protocol=case.protocol,
             tls=case.tls, fresh=case.fresh, holder=case.holder, lease=lease,
+            wanted=case.outcome.secret_name if isinstance(case.outcome, Grant) else case.wanted,
         )  # fmt: skip
         self._ledger.append(tx, record)
 

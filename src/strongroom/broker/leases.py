@@ -103,6 +103,19 @@ def renew(tx: Tx, lease_id: str, asked: LeaseRequest, *, seconds: int, until_ms:
     return find(tx, lease_id)
 
 
+def held(tx: Tx, asked: LeaseRequest) -> str | None:
+    """Return the id of the live lease that this very key holds already; None if there is none.
+
+    A client that asks again, since an answer was lost or a program forgot what it had, is not a second replica.
+    """
+    rows = tx.execute(
+        "SELECT id FROM leases WHERE tenant = ? AND rule = ? AND secret = ? AND holder = ? AND measurement = ?"
+        " AND platform = ? AND expires_ms > ? ORDER BY id LIMIT 1",
+        (asked.tenant, asked.rule, asked.secret, asked.holder, asked.measurement, asked.platform, tx.now_ms),
+    )
+    return rows[0][0] if rows and asked.holder else None
+
+
 def find(tx: Tx, lease_id: str) -> Lease | None:
     """Return one lease, live or over; None if there is none of this id."""
     rows = tx.execute(f"SELECT {_COLUMNS} FROM leases WHERE id = ?", (lease_id,))  # noqa: S608  # names of columns

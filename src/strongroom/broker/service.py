@@ -221,6 +221,7 @@ class ReleaseService:
 
         A denial that the case has stays. Nothing is written.
         """
+        case = replace(case, wanted="" if wanted is None else str(wanted))
         if isinstance(case.outcome, Denial):
             return case
         try:

@@ -109,6 +109,7 @@ def lines_of(entry: dict[str, Any]) -> Iterator[str]:
         yield f"{head}  {_word(entry['kind'])}  {json.dumps(details)}"
         return
     what = f" {_word(entry.get('secret'))} by rule {json.dumps(entry.get('rule'))}" if entry.get("secret") else ""
+    what = what or (f" {_word(entry['wanted'])}" if entry.get("wanted") else "")
     decision, peer, case = (_word(entry.get(name)) for name in ("decision", "peer", "id"))
     tenant = f" of {_word(entry['tenant'])}" if entry.get("tenant", "default") != "default" else ""
     yield f"{head}  {decision.upper()}{what}{tenant} to {peer} [{case}]"
@@ -126,7 +127,7 @@ def lines_of(entry: dict[str, Any]) -> Iterator[str]:
 def _reason_lines(reason: dict[str, Any]) -> Iterator[str]:
     place = f"rule {json.dumps(reason.get('rule'))}, {_word(reason.get('word'))}" if reason.get("rule") else "evidence"
     yield f"        {_word(reason.get('code'))}: {place}"
-    for name in ("observed", "expected", "fix"):
+    for name in ("observed", "expected", "fix") if reason.get("word") else ("observed", "fix"):
         yield f"          {name:<9} {_word(reason.get(name))}"
 
 

@@ -10,6 +10,7 @@ from strongroom.attestation import claims_of
 from strongroom.broker import floors, leases, revocations, tenants
 from strongroom.broker.clock import ClockUntrusted
 from strongroom.broker.gramine_client import BrokerRefused
+from strongroom.broker.names import SecretName
 from strongroom.broker.operations.metrics import Metrics
 from strongroom.broker.policy import history
 from strongroom.broker.release import NO_TENANT, Denial
@@ -60,6 +61,27 @@ def test_kd_13_the_limit_of_leases_holds_and_says_so(broker_with, texts, replica
         assert (reason["observed"], reason["expected"]) == (f"2 live leases of {MODEL}", "fewer than 2")
         broker.store.write(lambda tx: leases.end(tx, live(broker)[0].id))
         assert len(broker.provision(replica)) == 16
+
+
+def test_a_replica_that_asks_again_with_its_key_is_not_counted_twice(broker_with, texts, credentials_for):
+    rule, policy = texts
+    with broker_with(policy(rule(extra="max_leases = 1"))) as broker:
+        mine = credentials_for()
+        for _ in range(3):
+            assert broker.service.release(considered(broker, lambda: mine)) is not None
+        [lease] = live(broker)
+        assert lease.renewals == 2
+        assert broker.service.release(considered(broker, credentials_for)) is None
+        assert broker.codes() == ["LEASE_LIMIT"]
+        assert broker.decisions()[-1]["wanted"] == MODEL
+
+
+def test_a_denial_names_the_secret_that_was_asked_for(broker, credentials_for):
+    wanted = SecretName.parse("secret/other")
+    case = replace(considered(broker, credentials_for), outcome=None)
+    broker.service.refuse(broker.service.decide(case, wanted))
+    assert broker.codes() == ["SECRET_NOT_NAMED"]
+    assert broker.decisions()[-1]["wanted"] == "secret/other"
 
 
 def test_kd_13_after_its_until_a_rule_gives_nothing(broker_with, texts, refusal, credentials_for):

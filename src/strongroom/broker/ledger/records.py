@@ -25,10 +25,12 @@ _DOMAIN: Final = ("mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "mr_config_id", "
 def decision_record(
     outcome: Grant | Denial, evidence: Mapping[str, object] | None, *, correlation: str, peer: str, protocol: str,
     tls: str, tenant: str = DEFAULT_TENANT, fresh: bool = False, holder: str = "", lease: Lease | None = None,
+    wanted: str = "",
 ) -> dict[str, object]:  # fmt: skip
     """Return one decision as the ledger holds it; `evidence` is what `evidence_object` made of the claims.
 
-    `holder`: SHA-256 of the key that the secret goes to, hex.
+    `holder`: SHA-256 of the key that the secret goes to, hex. `wanted`: the secret that a denied peer would have got
+    or had asked for; empty where none is known.
     """
     grant = outcome if isinstance(outcome, Grant) else None
     reasons = outcome.reasons[:MAX_REASONS] if isinstance(outcome, Denial) else ()
@@ -47,6 +49,7 @@ def decision_record(
         "lease": lease and _lease(lease),
         "evidence": evidence,
         "reasons": [_short(reason.to_json_object()) for reason in reasons],
+        **({"wanted": wanted} if wanted and grant is None else {}),
     }
 
 
