@@ -81,8 +81,18 @@ class Site:
     policy: Path
     server: BrokerServer | None = None
     port: int = 0
+    closed: bool = False
     ports: dict = field(default_factory=dict)
     secrets: list = field(default_factory=lambda: [KEY])
+
+    def close(self):
+        """Close everything, once, after a look at the whole ledger."""
+        if not self.closed:
+            self.closed = True
+            self.service.close()
+            self.ledger.verify()
+            self.keyring.close()
+            self.store.close()
 
     def decisions(self):
         return [entry for entry in self.ledger.entries() if entry["kind"] == "decision"]
@@ -172,10 +182,8 @@ def site_with(*, tmp_path, owner, world, collateral, caplog, location):
             folder.mkdir()
             (folder / "policy.toml").write_text(text)
             opened = store or open_store(location, **({"clock": clock} if clock else {}))
-            stack.callback(opened.close)
             keyring = Keyring(opened, LocalRoot(Secret(root), "of the test"))
             keyring.begin()
-            stack.callback(keyring.close)
             source = options.pop("source", None) or Source(collateral)
             ledger = Ledger(opened, keyring.signing_key())
             watched = WatchedPolicy(folder / "policy.toml")
@@ -187,9 +195,8 @@ def site_with(*, tmp_path, owner, world, collateral, caplog, location):
                 anchors=[INTEL, Anchor.from_certificate(world.root_der)], **options,
             )  # fmt: skip
             service.begin()
-            stack.callback(service.close)
-            stack.callback(ledger.verify)
             site = Site(world, owner[0], opened, keyring, ledger, policies, source, service, folder / "policy.toml")
+            stack.callback(site.close)
             for name, raw in secrets:
                 if not opened.read(lambda tx, name=name: keyring.exists(tx, "default", name)):
                     site.put("default", name, raw)

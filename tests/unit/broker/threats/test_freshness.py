@@ -10,11 +10,11 @@ import pytest
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from strongroom.attestation import claims_of, report_data_for
+from strongroom.attestation import TcbStatus, claims_of, report_data_for
 from strongroom.broker import revocations
 from strongroom.broker.gramine_client import BrokerRefused, BrokerUnreachable
 from strongroom.broker.names import SecretName
-from strongroom.platforms.simulated import EnclaveIdentity
+from strongroom.platforms.simulated import EnclaveIdentity, Rehearsal, Revocation
 from strongroom.serving.operations.lease import KeyLease
 
 MODEL = SecretName.parse("model/m/1")
@@ -243,8 +243,11 @@ def deny(word, entry):
     return end
 
 
-def collateral_revokes_it(site, _rule, _policy):
-    site.source.collateral = site.world.collateral(datetime.now(UTC), revoked=True)
+def collateral(**rehearsal):
+    def end(site, _rule, _policy):
+        site.source.collateral = site.world.collateral(datetime.now(UTC), Rehearsal(**rehearsal))
+
+    return end
 
 
 def collateral_runs_out(site, _rule, _policy):
@@ -285,6 +288,8 @@ ENDS = {
     "the policy names another build": policy_changes,
     "the rule is removed": rule_is_removed,
     "the collateral runs out": collateral_runs_out,
+    "Intel revokes the certificate": collateral(revoked=frozenset({Revocation.PCK})),
+    "the platform is out of date": collateral(status=TcbStatus.OUT_OF_DATE),
     "the broker is gone": broker_is_gone,
 }
 
