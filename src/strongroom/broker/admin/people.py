@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Sequence
 from typing import Any, Final
@@ -20,6 +21,7 @@ SUSPENDED: Final = "suspended"
 REMOVED: Final = "removed"
 LOGIN_MS: Final = 5 * 60 * 1000
 MAX_LOGINS: Final = 1000  # open ones, of all people
+MAX_OWN_LOGINS: Final = 20  # of one person, who must not keep the others out
 _TOKEN_BYTES: Final = 32
 _LOGIN: Final = "login"
 _COLUMNS: Final = "fingerprint, name, role, tenant, state, created_ms, not_after_ms"
@@ -49,18 +51,24 @@ class PeopleActions(Actions):
     def create_login(self, actor: Actor) -> LoginView:
         """Return a token that opens the console once within five minutes. The store keeps its hash alone."""
         token = secrets.token_urlsafe(_TOKEN_BYTES)
+        hashed = _hashed(token)
 
         def change(tx: Tx) -> int:
             tx.execute("DELETE FROM logins WHERE expires_ms <= ?", (tx.now_ms,))
             [[count]] = tx.execute("SELECT count(*) FROM logins")
-            if count >= MAX_LOGINS:
+            [[own]] = tx.execute(
+                "SELECT count(*) FROM logins WHERE kind = ? AND name = ? AND tenant = ?",
+                (_LOGIN, actor.name, actor.tenant),
+            )
+            if count >= MAX_LOGINS or own >= MAX_OWN_LOGINS:
                 raise BadArgument(f"{count} logins are open", fix="Use one of them, or wait until they expire.")
             expires_ms = tx.now_ms + LOGIN_MS
             tx.execute(
-                "INSERT INTO logins (token_hash, kind, name, role, tenant, expires_ms, used_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (_hashed(token), _LOGIN, actor.name, actor.role.value, actor.tenant, expires_ms, None),
-            )
+                "INSERT INTO logins (token_hash, kind, name, role, tenant, expires_ms, used_ms, seal)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (hashed, _LOGIN, actor.name, actor.role.value, actor.tenant, expires_ms, None,
+                 self.login_seal(hashed, _LOGIN, actor, expires_ms)),
+            )  # fmt: skip
             return expires_ms
 
         expires_ms = self._change(actor, "create_login", change, lambda ends: {"expires_ms": ends})
@@ -69,16 +77,41 @@ class PeopleActions(Actions):
     def redeem_login(self, token: str) -> Actor:
         """Return who asked for a login token, once. Raises NotAuthenticated for all others."""
         hashed = _hashed(token)
-        self._store.read(lambda tx: _open_login(tx, hashed))  # a guess costs no write
+        self._store.read(lambda tx: self._open_login(tx, hashed))  # a guess costs no write
 
         def change(tx: Tx) -> Actor:
-            actor = _open_login(tx, hashed)
+            actor = self._open_login(tx, hashed)
             tx.execute("UPDATE logins SET used_ms = ? WHERE token_hash = ?", (tx.now_ms, hashed))
             record = {"kind": "admin", "action": "redeem_login", "actor": actor.to_json_object()}
             self._parts.ledger.append(tx, record)
             return actor
 
         return self._store.write(change)
+
+    def _open_login(self, tx: Tx, hashed: str) -> Actor:
+        rows = tx.execute(
+            "SELECT name, role, tenant, expires_ms, seal FROM logins WHERE token_hash = ? AND kind = ?"
+            " AND used_ms IS NULL AND expires_ms > ?",
+            (hashed, _LOGIN, tx.now_ms),
+        )
+        if not rows:
+            raise NotAuthenticated("the login is unknown, used or too old")
+        return self.login_actor(hashed, _LOGIN, rows[0])
+
+    def login_seal(self, hashed: str, kind: str, actor: Actor, expires_ms: int) -> str:
+        """Return what vouches for a login or a session: who writes to the store cannot make one (threat SA-09)."""
+        words = (kind, hashed, actor.name, actor.role.value, actor.tenant, expires_ms)
+        return self._parts.ledger.seal_of("login", *words)
+
+    def login_actor(self, hashed: str, kind: str, row: Sequence[Any]) -> Actor:
+        """Return whom a row (name, role, tenant, expires_ms, seal) names. Raises NotAuthenticated without its seal."""
+        name, role, tenant, expires_ms, seal = row
+        if role in list(Role):
+            actor = Actor(name=name, role=Role(role), tenant=tenant)
+            ours = self.login_seal(hashed, kind, actor, expires_ms)
+            if hmac.compare_digest(ours.encode(), str(seal).encode("utf-8", "replace")):
+                return actor
+        raise NotAuthenticated(f"the login of {name!r:.80} was not written by a broker: somebody wrote to the store")
 
     def check_active(self, actor: Actor) -> None:
         """Raise NotAuthenticated if the person behind a session is no administrator any more."""
@@ -175,18 +208,6 @@ def register(tx: Tx, presented: Presented, *, name: str, role: Role, tenant: str
 def registered(tx: Tx, fingerprint: str) -> bool:
     """Return whether a certificate is known, in whatever state."""
     return _find(tx, fingerprint) is not None
-
-
-def _open_login(tx: Tx, hashed: str) -> Actor:
-    rows = tx.execute(
-        "SELECT name, role, tenant FROM logins WHERE token_hash = ? AND kind = ? AND used_ms IS NULL"
-        " AND expires_ms > ?",
-        (hashed, _LOGIN, tx.now_ms),
-    )
-    if not rows:
-        raise NotAuthenticated("the login is unknown, used or too old")
-    [(name, role, tenant)] = rows
-    return Actor(name=name, role=Role(role), tenant=tenant)
 
 
 def _actor(tx: Tx, presented: Presented) -> Actor:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 from strongroom.broker.admin.problems import NotAuthenticated
-from strongroom.broker.admin.roles import Actor, Role
+from strongroom.broker.admin.roles import Actor
 from strongroom.broker.store import Store, Tx
 
 SESSION_MS: Final = 60 * 60 * 1000
@@ -29,6 +30,12 @@ class People(Protocol):
 
     def redeem_login(self, token: str) -> Actor:
         """Return who asked for a login token, once. Raises NotAuthenticated."""
+
+    def login_seal(self, hashed: str, kind: str, actor: Actor, expires_ms: int) -> str:
+        """Return what vouches for a session's row."""
+
+    def login_actor(self, hashed: str, kind: str, row: Sequence[Any]) -> Actor:
+        """Return whom a row (name, role, tenant, expires_ms, seal) names. Raises NotAuthenticated without its seal."""
 
     def check_active(self, actor: Actor) -> None:
         """Raise NotAuthenticated if the person is no administrator any more."""
@@ -50,11 +57,12 @@ class Sessions:
 
         def write(tx: Tx) -> None:
             tx.execute("DELETE FROM logins WHERE kind = ? AND expires_ms <= ?", (_SESSION, tx.now_ms))
+            hashed, ends = _hashed(token, browser), tx.now_ms + SESSION_MS
             tx.execute(
-                "INSERT INTO logins (token_hash, kind, name, role, tenant, expires_ms, used_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (_hashed(token, browser), _SESSION, actor.name, actor.role.value, actor.tenant,
-                 tx.now_ms + SESSION_MS, tx.now_ms),
+                "INSERT INTO logins (token_hash, kind, name, role, tenant, expires_ms, used_ms, seal)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (hashed, _SESSION, actor.name, actor.role.value, actor.tenant, ends, tx.now_ms,
+                 self._people.login_seal(hashed, _SESSION, actor, ends)),
             )  # fmt: skip
 
         self._store.write(write)
@@ -64,16 +72,17 @@ class Sessions:
         """Return whose session this is. Raises NotAuthenticated for what is unknown, over, or another browser's."""
         if not 0 < len(token) <= MAX_TOKEN_CHARS:
             raise NotAuthenticated("this is no session")
+        hashed = _hashed(token, browser)
         rows = self._store.read(
             lambda tx: tx.execute(
-                "SELECT name, role, tenant FROM logins WHERE token_hash = ? AND kind = ? AND expires_ms > ?",
-                (_hashed(token, browser), _SESSION, tx.now_ms),
+                "SELECT name, role, tenant, expires_ms, seal FROM logins"
+                " WHERE token_hash = ? AND kind = ? AND expires_ms > ?",
+                (hashed, _SESSION, tx.now_ms),
             )
         )
         if not rows:
             raise NotAuthenticated("the session is unknown or over")
-        [(name, role, tenant)] = rows
-        actor = Actor(name=name, role=Role(role), tenant=tenant)
+        actor = self._people.login_actor(hashed, _SESSION, rows[0])
         self._people.check_active(actor)
         return actor
 

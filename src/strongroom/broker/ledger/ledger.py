@@ -79,6 +79,10 @@ class Ledger:
         """Return the name a platform (its PPID) has in this ledger: keyed, so that two ledgers cannot be joined."""
         return self.genesis.platform(platform_id)
 
+    def seal_of(self, *words: str | int) -> str:
+        """Return the seal (hex) of a row that somebody is believed by, such as a login: only a broker can make it."""
+        return self._seal.of_words(*words)
+
     def append(self, tx: Tx, record: Mapping[str, object], *, durable: bool = True) -> int:  # noqa: ARG002  # always
         """Put `record` behind the last line, in the caller's transaction, and return the line's number.
 

@@ -23,6 +23,7 @@ from strongroom.broker.store import Row, Store, Tx, as_bytes
 
 BATCH: Final = 500
 _SEAL_PURPOSE: Final = b"strongroom ledger head v1"
+_ROW_PURPOSE: Final = b"strongroom row v1\0"  # the text of an end begins with a number
 END_MEMO: Final = "ledger"  # where a transaction remembers the end that it moves
 _END: Final = ("seq", "digest", "time_ms", "frontier", "root_size", "root", "vouched")
 _UPDATE: Final = f"UPDATE ledger_head SET {' = ?, '.join(_END)} = ?, seal = ? WHERE id = 1 RETURNING id"  # noqa: S608
@@ -75,6 +76,12 @@ class Seal:
     def over(self, end: End) -> bytes:
         """Return the seal of this end."""
         return hmac.digest(self._key, end.sealed_text(), "sha256")
+
+    def of_words(self, *words: str | int) -> str:
+        """Return the seal (hex) of a row elsewhere in the store: whoever writes there cannot make one."""
+        parts = [str(word).encode("utf-8", "replace") for word in words]
+        text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return hmac.digest(self._key, _ROW_PURPOSE + text, "sha256").hex()
 
     def check(self, end: End, seal: bytes) -> None:
         """Raise HeadChanged if the end is not one that the broker wrote."""

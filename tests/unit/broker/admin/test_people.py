@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from strongroom.broker.admin.people import MAX_LOGINS
+from strongroom.broker.admin.people import MAX_LOGINS, MAX_OWN_LOGINS
 from strongroom.broker.admin.problems import AlreadySo, BadArgument, LastOwner, NotAClientCertificate, NotAuthenticated
 from strongroom.pki import keys
 
@@ -125,6 +125,26 @@ def test_open_logins_are_bounded(office):
     with pytest.raises(BadArgument) as caught:
         office.create_login()
     assert caught.value.code == "SR-ADMIN-ARGUMENT"
+
+
+def test_one_person_cannot_keep_the_others_from_logging_in(office):
+    bob = office.actor("auditor", "acme", "bob")
+    for _ in range(MAX_OWN_LOGINS):
+        office.administration.create_login(bob)
+    with pytest.raises(BadArgument):
+        office.administration.create_login(bob)
+    assert office.create_login()["token"]
+
+
+@pytest.mark.parametrize(
+    "column", ["name = 'workspace:root'", "role = 'owner'", "tenant = '*'", "expires_ms = expires_ms + 1", "seal = ''",
+               "role = 'king'", "kind = 'session'", "seal = x'ff'"]
+)  # fmt: skip
+def test_sa_09_a_login_that_somebody_wrote_into_the_store_is_none(office, column):
+    token = office.administration.create_login(office.actor("auditor", "acme", "bob"))["token"]
+    office.store.write(lambda tx: tx.execute(f"UPDATE logins SET {column}"))  # noqa: S608  # our own words
+    with pytest.raises(NotAuthenticated):
+        office.administration.redeem_login(token)
 
 
 def test_sa_09_a_suspended_persons_login_and_sessions_end(office, certificate):

@@ -101,6 +101,14 @@ def test_the_store_holds_hashes_alone(scene, logged_in):
     assert token not in str(rows)
 
 
+@pytest.mark.parametrize("column", ["role = 'owner', name = 'workspace:x'", "expires_ms = expires_ms + 1", "seal = ''"])
+def test_sa_09_a_session_that_somebody_wrote_into_the_store_opens_nothing(scene, logged_in, column):
+    browser = logged_in(scene)
+    assert browser.get("/console/").status == 200
+    scene.store.write(lambda tx: tx.execute(f"UPDATE logins SET {column}"))  # noqa: S608  # our own words
+    assert browser.get("/console/").status == 303
+
+
 def test_a_code_and_a_session_are_in_no_log_and_no_page(scene, browser_at, caplog):
     caplog.set_level(logging.DEBUG)
     code = scene.login_code()
