@@ -87,6 +87,8 @@ class RunOptions:
 def run(setup: BrokerSetup, options: RunOptions, *, ready: Callable[[Listening], None]) -> None:
     """Serve until SIGTERM or SIGINT; `ready` gets the ports once they listen. Raises what keeps it from starting."""
     keep_memory_private()
+    for place in swaps():
+        _log.warning("this machine swaps to %s: secrets in memory may be written there. Encrypt it, or swapoff", place)
     _raise_descriptor_limit()
     with ExitStack() as stack:
         found = stack.enter_context(
@@ -124,6 +126,15 @@ def keep_memory_private() -> None:
     """No core dump, and no look into this process for others of the same user (threat KD-22)."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # also where the kernel pipes core dumps to a program
+
+
+def swaps(table: Path = Path("/proc/swaps")) -> list[str]:
+    """Return where this machine puts memory that it runs short of; compressed memory (zram) is none of that."""
+    try:
+        lines = table.read_text(encoding="ascii", errors="replace").splitlines()[1:]
+    except OSError:  # no such table: not Linux, or nothing may be seen
+        return []
+    return [place for line in lines if (place := line.split()[0]) and not place.startswith("/dev/zram")]
 
 
 def _raise_descriptor_limit() -> None:
