@@ -28,6 +28,7 @@ class Place:
     file: Path
     store: Store | None = None
     owner: Workspace | None = None
+    head_file: Path | None = None  # what remembers the newest signed root beside a local store
 
     @property
     def exists(self) -> bool:
@@ -60,6 +61,8 @@ def key_argument(parser: argparse.ArgumentParser, *, about: str) -> None:
 def open_place(args: argparse.Namespace) -> Iterator[Place]:
     """Lend the ledger that the command line names; a store that is not there yet is not made."""
     from strongroom.broker.keyring.opening import store_location
+    from strongroom.broker.ledger.faults import HeadChanged
+    from strongroom.broker.ledger.rollback import head_file_beside
     from strongroom.broker.store.opening import open_store
 
     if args.file is not None:
@@ -67,12 +70,17 @@ def open_place(args: argparse.Namespace) -> Iterator[Place]:
         return
     owner = open_workspace(args)
     location = store_location(owner)
+    head_file = head_file_beside(location) if isinstance(location, Path) else None
     if isinstance(location, Path) and not location.exists():
+        if head_file is not None and head_file.exists():
+            raise HeadChanged(
+                f"{location} is not there, though {head_file} remembers its ledger: the store was removed"
+            )
         yield Place(str(owner.ledger_path), owner.ledger_path)
         return
     store = open_store(location)
     try:
-        yield Place(store.description, owner.ledger_path, store, owner)
+        yield Place(store.description, owner.ledger_path, store, owner, head_file)
     finally:
         store.close()
 

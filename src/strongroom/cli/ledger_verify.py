@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     remembered = Head.from_text(remembered_text(args.head)) if args.head else None
     keys, seen = read_keys(args), read_seen(args.checkpoint)
-    _check_signed(seen, keys)
+    _check_signed(seen, keys, args.checkpoint)
     with open_place(args) as place:
         found = _verify(args, place, keys, seen, remembered)
         shared = _compare(place, args.other, keys) if args.other else None
@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(_as_object(place, found, shared)) + "\n")
     else:
         _print(place, found, shared)
+        if place.head_file is not None and not place.head_file.exists() and not args.key:
+            sys.stderr.write(f"note: {place.head_file} is not there, so whether this is the newest copy of the store "
+                             "cannot be told: compare with a witness's checkpoint (--checkpoint)\n")  # fmt: skip
     return 0
 
 
@@ -73,8 +76,9 @@ def _verify(
     signer = None
     if not keys:
         signer = _signer(args, place.owner, place.store)
-        seen = seen + read_seen(_beside(place.owner))
-        _check_signed(seen, [signer.public_key()])
+        beside = [path for path in [place.head_file] if path is not None and path.exists()]
+        seen = seen + read_seen(beside)
+        _check_signed(seen, [signer.public_key()], [*args.checkpoint, *beside])
         points = [each.checkpoint for each in seen]
     heads = [remembered] if remembered else []
     return verify_store(place.store, signer=signer, keys=keys, checkpoints=points, remembered=heads)
@@ -90,22 +94,12 @@ def _signer(args: argparse.Namespace, owner: Workspace, store: Store) -> Ed25519
         keyring.close()
 
 
-def _beside(owner: Workspace) -> list[Path]:
-    """Return the file that remembers the newest signed root beside a local store, if it is there."""
-    from strongroom.broker.keyring.opening import store_location
-    from strongroom.broker.ledger.rollback import head_file_beside
-
-    location = store_location(owner)
-    path = head_file_beside(location) if isinstance(location, Path) else None
-    return [path] if path is not None and path.exists() else []
-
-
-def _check_signed(seen: list[SignedCheckpoint], keys: list[Ed25519PublicKey]) -> None:
+def _check_signed(seen: list[SignedCheckpoint], keys: list[Ed25519PublicKey], paths: list[Path]) -> None:
     from strongroom.broker.ledger.faults import CheckpointBad
 
-    for each in seen:
+    for each, path in zip(seen, paths, strict=True):
         if keys and not any(each.is_signed_by(key) for key in keys):
-            raise CheckpointBad("the checkpoint is not signed by this ledger's key")
+            raise CheckpointBad(f"the checkpoint in {path} is not signed by this ledger's key")
 
 
 def _compare(place: Place, other: Path, keys: list[Ed25519PublicKey]) -> int:
@@ -151,7 +145,7 @@ def _run_proof(args: argparse.Namespace) -> int:
     proof = LedgerProof.from_json(disk.read_bounded(args.proof, limit=MAX_PROOF_BYTES))
     seen = read_seen(args.checkpoint)
     keys = read_keys(args)
-    _check_signed(seen, keys)
+    _check_signed(seen, keys, args.checkpoint)
     entry = verify_proof(proof, keys, seen=seen[0] if seen else None)
     if args.json:
         sys.stdout.write(json.dumps({"entry": entry, "checkpoint": proof.checkpoint.to_text()}) + "\n")

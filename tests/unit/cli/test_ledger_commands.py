@@ -205,6 +205,10 @@ def test_verify_checks_the_store_with_its_own_key(at):
         ("UPDATE ledger_lines SET seq = CASE seq WHEN 3 THEN -4 ELSE seq END", "SR-LEDGER-REMOVED"),
         ("UPDATE ledger_head SET seq = 6", "SR-LEDGER-HEAD"),
         ("DELETE FROM ledger_roots", "SR-LEDGER-ROOT"),
+        ("DELETE FROM ledger_lines WHERE seq = 0", "SR-LEDGER-REMOVED"),
+        ("DELETE FROM ledger_lines", "SR-LEDGER-TRUNCATED"),
+        ("DROP TABLE ledger_lines", "SR-STORE-DAMAGED"),
+        ("UPDATE meta SET value = 'x' WHERE name = 'schema'", "SR-STORE-DAMAGED"),
     ],
 )
 def test_sa_10_verify_names_what_was_done_to_the_store(at, owner, sql, code):
@@ -213,6 +217,24 @@ def test_sa_10_verify_names_what_was_done_to_the_store(at, owner, sql, code):
     connection.commit()
     connection.close()
     assert f"[{code}]" in at("verify", status=3).err
+
+
+def test_sa_12_verify_says_what_it_misses_beside_the_store(at, owner):
+    head_file = owner.folder / "broker.db.head"
+    head_file.write_text("no checkpoint")
+    assert f"{head_file}: this is not a checkpoint of a ledger" in at("verify", status=3).err
+    head_file.unlink()
+    found = at("verify")
+    assert "whole" in found.out
+    assert f"note: {head_file} is not there, so whether this is the newest copy" in found.err
+
+
+def test_sa_12_a_store_that_was_removed_is_no_new_one(at, owner):
+    (owner.folder / "broker.db").unlink()
+    said = at("verify", status=3).err
+    assert "[SR-LEDGER-HEAD]" in said
+    assert "the store was removed" in said
+    assert "[SR-LEDGER-HEAD]" in at("show", status=3).err
 
 
 def test_a_proof_goes_to_an_outsider_who_needs_the_public_key_alone(at, tmp_path, capsys):

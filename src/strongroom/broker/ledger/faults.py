@@ -11,7 +11,9 @@ class LedgerBroken(Tampered):
     """A line of the ledger cannot be read as one, or a ledger does not begin as a ledger does."""
 
     code = "SR-LEDGER-BROKEN"
-    fix = "Keep the file as evidence, find out who could write to it, and start a new ledger beside it."
+    fix = (
+        "Keep it as evidence, find out who could write to it, and restore a newer copy or begin a new ledger beside it."
+    )
 
 
 class LineRemoved(LedgerBroken):

@@ -13,7 +13,7 @@ from strongroom.broker.ledger import chain, tables
 from strongroom.broker.ledger.audit import Verified, audit
 from strongroom.broker.ledger.chain import Head
 from strongroom.broker.ledger.checkpoint import Checkpoint
-from strongroom.broker.ledger.faults import HeadChanged, RootChanged
+from strongroom.broker.ledger.faults import HeadChanged, LedgerTruncated, LineRemoved, RootChanged
 from strongroom.broker.ledger.genesis import Genesis
 from strongroom.broker.ledger.tables import End, Seal
 from strongroom.broker.store import Store, Tx
@@ -58,14 +58,19 @@ def _settled_end(tx: Tx, seal: Seal | None) -> End:
     end, sealed = found
     if seal is not None:
         seal.check(end, sealed)
-    if tables.last_number(tx) > end.head.seq:
+    if (last := tables.last_number(tx)) < 0:
+        raise LedgerTruncated(f"the ledger holds no line any more, but line {end.head.seq} was written")
+    if last > end.head.seq:
         raise HeadChanged(f"lines stand behind line {end.head.seq}, which is remembered as the last")
     return end
 
 
 def genesis_of(tx: Tx) -> Genesis:
-    """Return what the first line says. Raises LedgerBroken."""
-    return Genesis.read(tables.line(tx, 0) or b"")
+    """Return what the first line says. Raises LineRemoved where it is gone, or LedgerBroken."""
+    first = tables.line(tx, 0)
+    if first is None:
+        raise LineRemoved("line 0, with which the ledger begins, is not there: lines were removed")
+    return Genesis.read(first)
 
 
 def stored_lines(store: Store, *, last: int | None = None) -> Iterator[bytes]:

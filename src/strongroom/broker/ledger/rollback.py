@@ -58,4 +58,7 @@ def check_not_rolled_back(
 
 def read_checkpoint(path: Path) -> SignedCheckpoint:
     """Read a checkpoint's file. Raises CheckpointBad, FileTooLong or OSError."""
-    return SignedCheckpoint.parse(disk.read_bounded(path, limit=MAX_CHECKPOINT_BYTES))
+    try:
+        return SignedCheckpoint.parse(disk.read_bounded(path, limit=MAX_CHECKPOINT_BYTES))
+    except CheckpointBad as problem:
+        raise CheckpointBad(f"{path}: {problem.sentence}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from strongroom.broker.store import Tx, schema
+from strongroom.broker.store import Tx, as_bytes, schema
 from strongroom.broker.store.errors import StoreDamaged, StoreMoved, StoreTooNew
 
 SCHEMA: Final = "schema"
@@ -50,7 +50,7 @@ def check_not_moved(tx: Tx) -> None:
 def get(tx: Tx, name: str) -> str | None:
     """Return a line of the table `meta`."""
     rows = tx.execute("SELECT value FROM meta WHERE name = ?", (name,))
-    return rows[0][0].decode("utf-8", "replace") if rows else None
+    return as_bytes(rows[0][0]).decode("utf-8", "replace") if rows else None
 
 
 def put(tx: Tx, name: str, value: str) -> None:

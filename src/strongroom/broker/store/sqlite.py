@@ -7,6 +7,7 @@ database file gives back the locks that SQLite holds on it, so this module opens
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sqlite3
 import stat
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
-from strongroom.broker.store import Row, Tx, Value, transactions
+from strongroom.broker.store import Row, Tx, Value, schema, transactions
 from strongroom.broker.store.errors import (
     StoreAddress,
     StoreConflict,
@@ -37,6 +38,8 @@ WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
 INTEGER, BLOB, TEXT = "INTEGER", "BLOB", "TEXT"
 _COMPANIONS: Final = ("-wal", "-shm", "-journal")
 _DAMAGED: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+_OURS: Final = frozenset(re.findall(r"CREATE TABLE (\w+)", " ".join(schema.MIGRATIONS)))
+_LOST: Final = "no such table: "
 _UNAVAILABLE: Final = frozenset(
     (
         sqlite3.SQLITE_BUSY,
@@ -304,6 +307,8 @@ def _translated(problem: sqlite3.Error, path: Path | None) -> Exception:
         return Trouble(StoreUnavailable(f"{where}{problem}"))
     if isinstance(problem, sqlite3.IntegrityError):
         return StoreConflict(str(problem))
+    if str(problem).startswith(_LOST) and str(problem).removeprefix(_LOST) in _OURS:
+        return Trouble(StoreDamaged(f"{where}{problem}: somebody changed the store's tables"))
     return problem
 
 
