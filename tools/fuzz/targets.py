@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import broker_targets
+
 Parser: TypeAlias = Callable[[bytes], object]
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "differential"))  # the forge makes the seeds
@@ -301,4 +303,5 @@ TARGETS: dict[str, Target] = {
     "json-numbers": Target(_json_numbers, lambda: _NUMBERS),
     "inference-request": Target(_inference_request, lambda: [_CLASSIFICATION]),
     "policy": Target(_policy, lambda: [_POLICY]),
+    **{name: Target(make, seeds) for name, make, seeds in broker_targets.LINES},
 }
