@@ -33,7 +33,7 @@ RULES: Final = (
     "a broker whose clock jumped releases nothing",
     "the others serve meanwhile",
     "service comes back by itself",
-    "brokers outlive what is around them",
+    "brokers outlive what is around them, and end when they are told",
     "the run proves something",
 )
 
@@ -89,7 +89,7 @@ class History:
     roots: Sequence[tuple[int, str]] = ()  # sizes and signed roots (hex), as they were seen
     faulty: Sequence[str] = ()  # what the product's own check of the ledger found
     lingering: Sequence[str] = ()  # leases that were live at the end although what they rest on was revoked
-    exits: Sequence[str] = ()  # brokers that ended although nobody killed them
+    exits: Sequence[str] = ()  # brokers that ended although nobody told them, or did not although they were told
     ended_s: float = 0.0
 
 
@@ -114,7 +114,7 @@ def check(history: History, rules: Rules) -> list[Violation]:
         *_jumped(history),
         *_served_meanwhile(history),
         *_recovered(history, rules),
-        *(Violation("brokers outlive what is around them", each) for each in history.exits),
+        *(Violation("brokers outlive what is around them, and end when they are told", each) for each in history.exits),
     ]
     if not any(each.outcome == SECRET for each in history.attempts):
         found.append(Violation("the run proves something", "nobody ever got the secret"))

@@ -39,6 +39,7 @@ from strongroom.workspace import Workspace
 SECRET_NAME: Final = "model/m/1"  # noqa: S105  # a name
 MAX_LEASES, LEASE_S = 4, 10  # of the rule "narrow"
 START_S: Final = 60.0
+STOP_S: Final = 40.0  # more than all that a broker waits for before it ends
 DISK_MIB: Final = 112
 HERE: Final = Path(__file__).resolve().parent
 
@@ -103,7 +104,14 @@ class Broker:
             process, self.process = self.process, None
         if process is not None:
             process.send_signal(how)
-            process.wait(START_S)
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.exits.append(f"broker {self.number} does not end; its log says where it is")
+                process.send_signal(signal.SIGUSR1)
+                time.sleep(1)
+                process.kill()
+                process.wait(STOP_S)
 
     def look_after(self) -> None:
         """Start it again if it ended by itself, and remember that, unless it had not even begun to listen."""
@@ -330,7 +338,9 @@ def limit_files(server: database.Server, limit: str) -> None:
     """Let no process of the server write behind `limit` bytes of any file: a full disk for who cannot make one."""
     for pid in server.family():
         words = ["prlimit", f"--pid={pid}", f"--fsize={limit}:"]
-        subprocess.run(words, check=Path(f"/proc/{pid}").exists(), capture_output=True, user=server.user)
+        done = subprocess.run(words, check=False, capture_output=True, text=True, user=server.user)
+        if done.returncode and database.is_alive(pid):  # not only too late
+            raise RuntimeError(f"prlimit: {done.stderr.strip()}")
 
 
 def kill(pid: int, how: signal.Signals = signal.SIGKILL) -> None:

@@ -164,7 +164,7 @@ class Server:
         if self._process is not None:
             self._process.wait(START_S)
             self._process = None
-        while any(_is_alive(pid) for pid in family):
+        while any(is_alive(pid) for pid in family):
             time.sleep(0.01)
 
     def running(self) -> bool:
@@ -210,7 +210,8 @@ class Server:
         self.close()
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process is there and has not ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -81,7 +81,7 @@ MUTANTS: Final = {
           "connection = self._connection"),),
     ),
     "ends when the database is gone": Mutant(
-        "brokers outlive what is around them",
+        "brokers outlive what is around them, and end when they are told",
         ((f"{BROKER}/run.py", '                    _log.error("maintenance: %s [%s]", problem.sentence, problem.code)',
           "                    import os; os._exit(3)"),),
     ),
@@ -122,10 +122,10 @@ def main() -> int:
     missed = 0
     for name in args.names or MUTANTS:
         mutant = MUTANTS[name]
-        with tempfile.TemporaryDirectory(prefix="strongroom-mutant-") as place:
-            folder = Path(place)
-            folder.chmod(0o711)  # the database runs as somebody else
-            broken = broken_rules(mutated(mutant, folder), folder, seconds=args.seconds, seed=args.seed)
+        folder = Path(tempfile.mkdtemp(prefix="strongroom-mutant-"))
+        folder.chmod(0o711)  # the database runs as somebody else
+        broken = broken_rules(mutated(mutant, folder), folder, seconds=args.seconds, seed=args.seed)
+        shutil.rmtree(folder)
         found = mutant.rule in broken
         missed += not found
         sys.stdout.write(f"{'found' if found else 'MISSED'}  {name}: {broken.get(mutant.rule, sorted(broken))}\n"[:240])

@@ -8,7 +8,9 @@ machine); the product has no switch for it. Certificates, logs and the database 
 
 from __future__ import annotations
 
+import faulthandler
 import functools
+import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -49,5 +51,6 @@ def install(clock: Callable[[], datetime]) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)  # says where each thread is
     install(clock_of(Path(sys.argv[1])))
     sys.exit(main(sys.argv[2:]))

@@ -214,7 +214,7 @@ def test_a_broker_that_does_not_come_back_is_found(checker, sound, rules):
 
 def test_a_broker_that_ended_by_itself_is_found(checker, sound, rules):
     assert broken(checker, replace(sound, exits=["broker 1 ended with 2"]), rules) == [
-        "brokers outlive what is around them"
+        "brokers outlive what is around them, and end when they are told"
     ]
 
 
