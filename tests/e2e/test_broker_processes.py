@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -137,6 +138,9 @@ def test_a_measured_replica_gets_its_key_and_a_changed_one_does_not(serve, owner
     assert "policy changed: 1 rules are in force" in err
     assert "POLICY_MRENCLAVE" in err
     assert KEY.hex() not in err
+    assert err.rstrip().endswith("broker stopped; the last root of its ledger is signed")
+    with closing(sqlite3.connect(owner.folder / "broker.db")) as store:  # nobody has to look for this one
+        assert store.execute("SELECT count(*) FROM brokers").fetchone() == (0,)
     capsys.readouterr()
     assert main(["ledger", "show", "--json", "--workspace", str(owner.folder)]) == 0
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -84,6 +84,13 @@ _HEX: Final = {
     RevocationKind.FMSPC: re.compile(r"[0-9A-F]{12}", re.ASCII),
     RevocationKind.PCK: re.compile(r"[0-9A-F]{1,40}", re.ASCII),
 }
+_FORM: Final = {
+    RevocationKind.MEASUREMENT: "64 or 96 hex digits",
+    RevocationKind.SIGNER: "64 hex digits",
+    RevocationKind.PLATFORM: "the keyed hash that the ledger shows, 8 to 64 hex digits",
+    RevocationKind.FMSPC: "12 hex digits",
+    RevocationKind.PCK: "a serial number, at most 40 hex digits",
+}
 _UPPER: Final = (RevocationKind.FMSPC, RevocationKind.PCK)
 
 
@@ -99,7 +106,7 @@ def parse(kind: str, value: str) -> tuple[RevocationKind, str]:
     value = value.upper() if found in _UPPER else value.lower()
     value = (value.lstrip("0") or value[:1]) if found is RevocationKind.PCK else value
     if not _HEX[found].fullmatch(value):
-        raise RevocationMalformed(f"{value[:100]!r} is no {found}")
+        raise RevocationMalformed(f"{value[:100]!r} is no {found}: that is {_FORM[found]}")
     return found, value
 
 

@@ -298,11 +298,15 @@ class _Process:
             await asyncio.sleep(MAINTAIN_EVERY_S)
 
     def _last_root(self) -> None:
-        """Sign what was decided up to the end."""
+        """Sign what was decided up to the end, and leave the list of those who run: nobody has to look for this one."""
+        found = self._found
         try:
-            self._found.ledger.sign_root()
+            found.ledger.sign_root()
+            found.store.write(lambda tx: tx.execute("DELETE FROM brokers WHERE id = ?", (self._name,)))
         except StrongroomError as problem:
             _log.error("the last root could not be signed: %s [%s]", problem.sentence, problem.code)
+        else:
+            _log.info("broker stopped; the last root of its ledger is signed")
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

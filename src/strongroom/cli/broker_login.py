@@ -17,7 +17,9 @@ DEFAULT_PORT = 8443
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "--console", metavar="URL", help="the admin port's address (default: --broker, or this machine)"
+        "--console",
+        metavar="URL",
+        help="the admin port's address (default: --broker, or this machine at strongroom.toml's admin_port, else 8443)",
     )
     admin_arguments(parser)
 

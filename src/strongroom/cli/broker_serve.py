@@ -36,7 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="also speak the KBS protocol here, usually 8080 (default: strongroom.toml's)")  # fmt: skip
     parser.add_argument("--admin-port", type=port, metavar="PORT",
                         help="administration and console, usually 8443 (default: strongroom.toml's)")  # fmt: skip
-    parser.add_argument("--admin-address", default="127.0.0.1", help="listen here for them (default: 127.0.0.1)")
+    parser.add_argument(
+        "--admin-address", metavar="ADDRESS", default="127.0.0.1", help="listen here for them (default: 127.0.0.1)"
+    )
     passphrase_argument(parser)
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="(default: text)")
     parser.add_argument("--tls13", action="store_true",

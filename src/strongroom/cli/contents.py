@@ -39,7 +39,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("policy propose", "policy_propose", "make a file the policy, at once or once its owners have signed"),
             Verb("policy approve", "policy_approve", "look at a proposed policy and sign it as an owner"),
             Verb("policy history", "policy_history", "list the versions of a policy, or say what one changed"),
-            Verb("broker serve", "broker_serve", "release keys to attested code, speaking Gramine's protocol"),
+            Verb("broker serve", "broker_serve", "release keys to attested code, over Gramine's protocol and KBS"),
             Verb("broker backup", "broker_backup", "write the broker's store to one file, while brokers go on"),
             Verb("broker restore", "broker_restore", "fill an empty store with a backup, once it has been checked"),
             Verb("broker migrate", "broker_migrate", "move the store to PostgreSQL, where several brokers share it"),

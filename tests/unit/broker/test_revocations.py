@@ -86,6 +86,11 @@ def test_what_could_never_match_is_not_revoked(store, kind, value):
     assert store.read(revocations.active) == ()
 
 
+def test_a_value_of_another_form_is_told_the_form():
+    with pytest.raises(RevocationMalformed, match="'ZZ' is no fmspc: that is 12 hex digits"):
+        revocations.parse("fmspc", "zz")
+
+
 @pytest.mark.parametrize(("kind", "value"), [("secret", "resnet50"), ("model", "../x"), ("model", "a/b")])
 def test_kd_18_names_are_canonical_here_too(store, kind, value):
     with pytest.raises(BadSecretName):

@@ -68,7 +68,7 @@ def _check_text(parameter: Parameter, value: object) -> None:
     if parameter.choices and value not in parameter.choices:
         raise BadArgument(f"{parameter.name} is none of {', '.join(parameter.choices)}")
     if parameter.pattern is not None and not _compiled(parameter.pattern).fullmatch(value):
-        raise BadArgument(f"{value[:80]!r} is not what {parameter.name} can be: {parameter.about}")
+        raise BadArgument(f"{value[:80]!r} is not what {parameter.name} can be: {parameter.form or parameter.about}")
 
 
 @cache

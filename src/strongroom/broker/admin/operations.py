@@ -46,6 +46,7 @@ class Parameter:
     most: int = MAX_TEXT_CHARS  # characters of a text, bytes of a secret, the value of a number
     least: int = 1
     choices: tuple[str, ...] = ()
+    form: str = ""  # the pattern in words
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,17 @@ class Operation:
 
 
 _TENANT_NAME: Final = "[a-z0-9][a-z0-9-]{0,62}"
+_TENANT_FORM: Final = "lower-case letters, digits and dashes, at most 63"
 _HEX_64: Final = "[0-9a-f]{64}"
 _ID: Final = "[A-Za-z0-9_-]{1,128}"
 
-TENANT: Final = Parameter(name="tenant", about="the tenant", pattern=_TENANT_NAME)
-ANY_TENANT: Final = Parameter(name="tenant", about="the tenant; * for all", pattern=rf"\*|{_TENANT_NAME}")
-ONE_TENANT: Final = Parameter(name="tenant", about="only this tenant's", pattern=_TENANT_NAME, required=False)
+TENANT: Final = Parameter(name="tenant", about="the tenant", pattern=_TENANT_NAME, form=_TENANT_FORM)
+ANY_TENANT: Final = Parameter(
+    name="tenant", about="the tenant; * for all", pattern=rf"\*|{_TENANT_NAME}", form=_TENANT_FORM
+)
+ONE_TENANT: Final = Parameter(
+    name="tenant", about="only this tenant's", pattern=_TENANT_NAME, required=False, form=_TENANT_FORM
+)
 KEY: Final = Parameter(name="name", about="model/NAME/VERSION, secret/NAME, tls/NAME or password/NAME", most=256)
 VALUE: Final = Parameter(name="value", about="the secret's bytes", kind=Kind.SECRET, most=MAX_SECRET_BYTES)
 VERSION: Final = Parameter(name="version", about="the version", kind=Kind.NUMBER, most=MAX_NUMBER)

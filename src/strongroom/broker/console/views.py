@@ -173,6 +173,7 @@ def _model(secret: str) -> tuple[str, str]:
 class SecretView:
     """One version of a secret, without its value."""
 
+    tenant: str
     name: str
     version: str
     state: Badge
@@ -227,6 +228,7 @@ def _secret_view(
 ) -> SecretView:
     held = sum(each.secret == fact.name and each.tenant == fact.tenant and is_live(each, now_ms) for each in leases)
     return SecretView(
+        tenant=fact.tenant,
         name=fact.name,
         version=version,
         state=Badge("Below the floor", Tone.WARN) if below else _state(fact.state),

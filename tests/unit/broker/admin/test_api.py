@@ -213,6 +213,12 @@ def test_a_body_is_read_strictly(site, office, name):
     assert office.ledger.head().seq == before.seq + 1  # the identity's own line
 
 
+def test_a_name_of_another_form_is_told_the_form(site):
+    _, _, body = site.ask("POST", "/v1/tenants", site.identity(), body={"tenant": "Bad Name"})
+    wanted = "'Bad Name' is not what tenant can be: lower-case letters, digits and dashes, at most 63"
+    assert json.loads(body)["detail"] == wanted
+
+
 def test_a_body_says_that_it_is_json(site):
     status, _, body = site.ask(
         "POST", "/v1/tenants", site.identity(), body={"tenant": "x"}, headers=["Content-Type: text/plain"]

@@ -220,6 +220,7 @@ def test_versions_below_the_floor_are_marked_and_the_newest_comes_first():
 def test_other_secrets_are_apart():
     found = views.other_secrets([secret("model/m/1"), secret("tls/x", 2, kind="tls", state="retired")], [], NOW)
     assert [(each.name, each.version, each.state.tone) for each in found] == [("tls/x", "2", Tone.WARN)]
+    assert [each.tenant for each in found] == ["default"]
 
 
 def test_a_revocation_of_all_tenants_says_so():
