@@ -36,7 +36,7 @@ def test_a_secret_travels_whole_however_the_bytes_are_cut(raw, points):
 
 
 @given(PIECES)
-def test_only_the_exact_request_is_a_request(pieces):
+def test_fb_17_only_the_exact_request_is_a_request(pieces):
     server, events = Server(), []
     try:
         for piece in pieces:

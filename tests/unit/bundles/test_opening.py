@@ -171,7 +171,7 @@ def test_kd_05_one_flipped_byte_gives_no_plaintext(bundle_dir, opening):
         bundle.read("weights.bin")
 
 
-def test_kd_12_another_versions_key_opens_nothing(opening):
+def test_kd_12_and_fb_21_another_key_than_the_versions_own_opens_nothing(opening):
     error = refused(lambda: opening(key=Secret(os.urandom(16))), "SR-BUNDLE-KEY")
     assert error.exit_status == 3
 
