@@ -138,15 +138,18 @@ class Verifier:
         return self._anchors
 
     def verify(
-        self, evidence: bytes, collateral: Collateral, *, at: datetime, collateral_grace: timedelta = NO_GRACE
+        self, evidence: bytes | Quote, collateral: Collateral, *, at: datetime, collateral_grace: timedelta = NO_GRACE
     ) -> Verdict:
-        """Return what a quote proves at the time `at`; raise EvidenceRefused, as `verify` does and with its code."""
+        """Return what a quote proves at the time `at`; raise EvidenceRefused, as `verify` does and with its code.
+
+        `evidence`: its bytes, or what `parse_quote` made of them.
+        """
         require_zone(at)
         strings = _STRINGS(collateral)
         known = self._collaterals.get(strings)
         # 1. Structure of the quote, and what belongs to it.
         with at_step(1):
-            quote = parse_quote(evidence)
+            quote = evidence if isinstance(evidence, Quote) else parse_quote(evidence)
             parts = known.parts if known else CollateralParts(collateral)
             source = pck_source(quote, chain=parts.text("pck_certificate_chain"), tcbm=parts.text("pck_tcbm"))
         # 2 to 7. Root, root CRL, TCB signer, TCB info, QE identity.

@@ -74,8 +74,9 @@ def appraise_quote(
     `collateral_grace`: the most that any rule gives; each rule judges its own. Raises EvidenceRefused, NotBound, or
     CollateralUnavailable.
     """
-    collateral = source.collateral_for(parse_quote(quote))
-    verdict = verifier.verify(quote, collateral, at=at, collateral_grace=collateral_grace)
+    parsed = parse_quote(quote)
+    collateral = source.collateral_for(parsed)
+    verdict = verifier.verify(parsed, collateral, at=at, collateral_grace=collateral_grace)
     # The binding was found before the quote was verified; the bytes that were signed have to be the same ones.
     if verdict.body.report_data != report_data:
         raise ratls.NotBound("the verified report data is not what binds this evidence to its key")

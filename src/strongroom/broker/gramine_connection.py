@@ -69,6 +69,7 @@ class Host(Protocol):
     context: SSL.Context
     patience: Patience
     workers: Workers
+    inbox: memoryview  # what was received last, of any connection
 
     def opened(self, connection: Connection, address: str) -> bool:
         """Return whether there is room for another connection."""
@@ -83,7 +84,7 @@ class Host(Protocol):
         """Take note that one of them has been served."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """The dialogue with one peer. All methods run on the loop; none may raise."""
 
     def __init__(self, host: Host) -> None:
@@ -114,9 +115,14 @@ class Connection(asyncio.Protocol):
         self._tls = TlsPeer(self._host.context, server=True, max_bytes=MAX_HANDSHAKE_BYTES)
         self._wait(self._left_s)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # one size for all
+        """Return where to put what comes: one place for all connections, since nothing stays there."""
+        return self._host.inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Go on with what came."""
-        self._received += len(data)
+        data = self._host.inbox[:nbytes]
+        self._received += nbytes
         if self.step in {Step.HANDSHAKE, Step.REQUEST}:
             self._guarded(self._go_on, data)
         elif self.step is not Step.LEAVING:
@@ -146,7 +152,7 @@ class Connection(asyncio.Protocol):
 
     # The steps.
 
-    def _go_on(self, data: bytes) -> None:
+    def _go_on(self, data: memoryview) -> None:
         self._tls.feed(data)
         if self.step is Step.HANDSHAKE:
             done = self._tls.handshake()
@@ -156,7 +162,7 @@ class Connection(asyncio.Protocol):
         else:
             self._read_request()
 
-    def _put_aside(self, data: bytes) -> None:
+    def _put_aside(self, data: memoryview) -> None:
         """Keep what comes while nobody waits for it; one who sends too much is not listened to any more."""
         try:
             self._tls.feed(data)
@@ -171,14 +177,12 @@ class Connection(asyncio.Protocol):
         self.step = Step.JUDGING
         service, tls = self._host.service, self._tls
         case = self._case = replace(self._case, tenant=service.tenant_of(tls.server_name))
-        certificate, live_key, version = tls.peer_certificate(), tls.peer_key(), tls.version
-        at_once = service.consider_at_once(case, certificate, tls=version, live_key=live_key)
+        certificate, version = tls.peer_certificate(), tls.version  # whose key the handshake has proved to be live
+        at_once = service.consider_at_once(case, certificate, tls=version)
         if at_once is not None:  # a moment here costs less than two changes of threads
             self._judged(at_once)
             return
-        self._host.workers.run(
-            lambda: service.consider(case, certificate, tls=version, live_key=live_key), self._judged
-        )
+        self._host.workers.run(lambda: service.consider(case, certificate, tls=version), self._judged)
 
     def _judged(self, case: Case | None) -> None:
         if self.step is not Step.JUDGING:

@@ -24,6 +24,7 @@ from strongroom.broker.workers import Workers
 __all__ = ["PROTOCOL_NAME", "BrokerServer", "PeerLeft", "PeerSlow", "ServerLimits"]
 _BUSY_LOG_S: Final = 10.0
 _ACCEPT_AT_ONCE: Final = 16  # asyncio takes as many in each of the few rounds that pass before one is looked at
+_INBOX_BYTES: Final = 16 * 1024  # a certificate with two quotes is about 11 kB
 _OTHER_DESCRIPTORS: Final = 128  # for these, the store, policy, collateral and keys: a flood must not take them
 _log = logging.getLogger("strongroom.broker")
 
@@ -50,6 +51,7 @@ class BrokerServer:
         self.context = context
         self._limits = _within_descriptors(limits or ServerLimits())
         self.patience = Patience(deadline_s=self._limits.deadline_s, linger_s=self._limits.linger_s)
+        self.inbox = memoryview(bytearray(_INBOX_BYTES))
         self._connections: set[Connection] = set()
         self._busy_logged = float("-inf")
         self._server: asyncio.Server | None = None

@@ -65,7 +65,7 @@ class TlsPeer:
         else:
             self._connection.set_connect_state()
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take bytes from the network. Raises TlsFloods when the peer has sent more than it was allowed."""
         self._budget -= len(data)
         if self._budget < 0:
@@ -115,22 +115,18 @@ class TlsPeer:
         return b"".join((*pieces, piece))
 
     def peer_certificate(self) -> bytes:
-        """Return the certificate (DER) that the peer presented and proved possession of. Raises TlsFailed."""
-        chain = self._connection.get_peer_cert_chain() or []
+        """Return the certificate (DER) that the peer presented, alone. Raises TlsFailed.
+
+        It is the one that the handshake was verified with, so that its key is the live one: the peer signed the
+        handshake, these bytes among it, with the private half.
+        """
         certificate = self._connection.get_peer_certificate()
         if certificate is None:
             raise TlsFailed("the peer presented no certificate")
-        others = [entry for entry in chain if entry != certificate]
+        others = [entry for entry in self._connection.get_peer_cert_chain() or [] if entry != certificate]
         if others:
             raise TlsFailed(f"the peer presented {len(others) + 1} certificates, RA-TLS has one")
         return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-
-    def peer_key(self) -> bytes:
-        """Return the key (SubjectPublicKeyInfo, DER) that the handshake was verified with. Raises TlsFailed."""
-        certificate = self._connection.get_peer_certificate()
-        if certificate is None:
-            raise TlsFailed("the peer presented no certificate")
-        return crypto.dump_publickey(crypto.FILETYPE_ASN1, certificate.get_pubkey())
 
     @property
     def server_name(self) -> str:

@@ -29,9 +29,11 @@ from strongroom.pki.keys import UNREADABLE
 from strongroom.pki.report_data import report_data_of
 from strongroom.pki.self_signed import PublicKey, SelfSigned
 from strongroom.pki.tagged_evidence import MIN_QUOTE_BYTES, TaggedEvidence
+from strongroom.wire.der import oid_of
 
 LEGACY_OID: Final = ObjectIdentifier("0.6.9.42.840.113741.1337.6")  # malformed upstream, kept byte for byte
 DICE_OID: Final = ObjectIdentifier("2.23.133.5.4.9")
+_EVIDENCE: Final = {oid: oid_of(oid.dotted_string) for oid in (LEGACY_OID, DICE_OID)}
 MIN_EVIDENCE_BYTES: Final = 128
 MAX_EVIDENCE_BYTES: Final = 8192
 MAX_CERTIFICATE_BYTES: Final = 32 * 1024  # two extensions of at most 8 KiB, a key and a signature
@@ -39,6 +41,11 @@ DEFAULT_LIFETIME: Final = timedelta(hours=24)
 GRAMINE_NOT_BEFORE: Final = datetime(2001, 1, 1, tzinfo=UTC)
 GRAMINE_NOT_AFTER: Final = datetime(2030, 12, 31, 23, 59, 59, tzinfo=UTC)
 SKEW: Final = timedelta(minutes=5)
+# SubjectPublicKeyInfo up to the coordinates of an uncompressed point, and its size: P-384 and P-256 (RFC 5480).
+_USUAL_POINTS: Final = (
+    (bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"), 120),
+    (bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"), 91),
+)
 _SUBJECT: Final = x509.Name(
     [
         x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
@@ -284,9 +291,14 @@ def _public_key(certificate: SelfSigned) -> PublicKey:
         raise KeyTypeRefused("the certificate's key is of an unknown type") from None
     if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
         raise KeyTypeRefused(f"the key is of the type {type(key).__name__.removesuffix('PublicKey')}")
-    if spki_of(key) != certificate.spki:
+    if not _is_usual_point(certificate.spki) and spki_of(key) != certificate.spki:
         raise KeyTypeRefused("the key is not written in its usual form")
     return key
+
+
+def _is_usual_point(spki: bytes) -> bool:
+    """Return whether a key that was read is written as ours would be: to write it anew takes longer than to look."""
+    return any(len(spki) == size and spki.startswith(head) for head, size in _USUAL_POINTS)
 
 
 def _check_self_signature(certificate: SelfSigned, key: PublicKey) -> None:
@@ -319,7 +331,7 @@ def _check_accepted(key: PublicKey, *, allow_rsa: bool) -> None:
 
 def _evidence_extensions(certificate: SelfSigned) -> dict[ObjectIdentifier, bytes]:
     extensions = self_signed.extensions_of(certificate.extensions, error=EvidenceAmbiguous)
-    found = {oid: extensions[oid.dotted_string] for oid in (LEGACY_OID, DICE_OID) if oid.dotted_string in extensions}
+    found = {oid: extensions[name] for oid, name in _EVIDENCE.items() if name in extensions}
     for value in found.values():
         if not MIN_EVIDENCE_BYTES <= len(value) <= MAX_EVIDENCE_BYTES:
             limits = f"{MIN_EVIDENCE_BYTES} to {MAX_EVIDENCE_BYTES}"

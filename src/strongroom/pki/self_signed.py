@@ -99,17 +99,14 @@ def parse(data: bytes, *, error: Fault) -> SelfSigned:
     )  # fmt: skip
 
 
-def extensions_of(content: bytes, *, error: Fault) -> dict[str, bytes]:
-    """Return the value of every extension by its dotted identifier; raise `error` if one comes twice."""
-    found: dict[str, bytes] = {}
-    for entry in DerReader(content, what="the certificate's extensions", error=error).each(der.SEQUENCE, "extension"):
-        kind = entry.oid("extension's identifier")
-        if entry.peek() == der.BOOLEAN:
-            entry.boolean("critical")
-        value = entry.octets("extension's value")
-        entry.end()
+def extensions_of(content: bytes, *, error: Fault) -> dict[bytes, bytes]:
+    """Return the value of every extension by its identifier (content, see `der.oid_of`); raise `error` for a second."""
+    found: dict[bytes, bytes] = {}
+    reader = DerReader(content, what="the certificate's extensions", error=error)
+    while not reader.at_end:
+        kind, _, value = reader.extension()
         if kind in found:
-            raise entry.fault(f"{kind[:64]} is there twice")
+            raise reader.fault(f"{der.dotted(kind)[:64]} is there twice")
         found[kind] = value
     return found
 
