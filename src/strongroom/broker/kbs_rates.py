@@ -46,7 +46,7 @@ class KbsRates:
         self._per_tenant = per_tenant
         self._clock = clock
         self._allowances: dict[str, _Allowance] = {}
-        self._asking: dict[str, asyncio.Future[int]] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def address(self, kind: str, peer: str) -> None:
         """Count a request of `kind` from HOST:PORT. Raises RateLimited, or StoreUnavailable and StoreBusy."""
@@ -65,19 +65,19 @@ class KbsRates:
                 if found.left > 0:
                     found.left -= 1
                     return
-            await self._ask(bucket, limit)
+            asking = self._asking.get(bucket)
+            if asking is None:
+                asking = self._asking[bucket] = asyncio.create_task(self._ask(bucket, limit))
+            await asyncio.shield(asking)  # by others, too: whoever began it may be gone before it is done
 
     async def _ask(self, bucket: str, limit: int) -> None:
-        """Take from the store what all that wait now share. Raises StoreUnavailable or StoreBusy."""
-        asking = self._asking.get(bucket)
-        if asking is not None:
-            await asyncio.shield(asking)
-            return
-        most = max(1, limit // 60)
-        taking = partial(spend, bucket=bucket, limit=limit, per_ms=MINUTE_MS, most=most)
-        asking = self._asking[bucket] = asyncio.wrap_future(self._store.submit(taking))
+        """Take from the store what all that wait then share. Raises StoreUnavailable or StoreBusy.
+
+        What it found is there before it is done, so that nobody ever waits for what is over.
+        """
+        taking = partial(spend, bucket=bucket, limit=limit, per_ms=MINUTE_MS, most=max(1, limit // 60))
         try:
-            taken = await asyncio.shield(asking)
+            taken = await asyncio.wrap_future(self._store.submit(taking))
         except RateLimited as refusal:
             self._remember(bucket, _Allowance(0, self._clock() + refusal.retry_after_s, refusal))
         else:

@@ -142,6 +142,46 @@ def test_a_store_that_is_gone_lets_nobody_through_and_says_so(stores):
         asyncio.run(KbsRates(Gone()).address("auth", PEER))
 
 
+def test_who_asks_while_the_answer_of_the_store_is_on_its_way_waits_for_the_next_one():
+    """Between the store's answer and whoever asked for it, the loop must not be held by who comes meanwhile."""
+
+    class Slow:
+        given = ()
+
+        def submit(self, operation):
+            self.given = (*self.given, Future())
+            return self.given[-1]
+
+    async def ask_all_the_time():
+        store, asking = Slow(), []
+        rates = KbsRates(store, per_address=60)  # one at a time
+        for turn in range(40):
+            asking.append(asyncio.create_task(rates.address("auth", PEER)))
+            if turn % 4 == 0 and store.given and not store.given[-1].done():
+                store.given[-1].set_result(1)
+            await asyncio.sleep(0)
+        while not all(each.done() for each in asking):
+            if not store.given[-1].done():
+                store.given[-1].set_result(1)
+            await asyncio.sleep(0)
+        return len(store.given)
+
+    assert asyncio.run(ask_all_the_time()) == 40
+
+
+def test_a_caller_that_leaves_takes_nobody_along(stores):
+    async def leave():
+        rates = KbsRates(stores[0], per_address=3)
+        first = asyncio.create_task(rates.address("auth", PEER))
+        second = asyncio.create_task(rates.address("auth", PEER))
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        return await asked(rates, 3)
+
+    assert asyncio.run(leave()) == 2
+
+
 # Over HTTP
 
 
