@@ -36,6 +36,7 @@ _BEARER: Final = re.compile(r"[Bb]earer +([A-Za-z0-9_.-]{1,65536})", re.ASCII)
 _COOKIE: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _log: Final = logging.getLogger("strongroom.broker")
 _RESOURCE: Final = f"{kbs.PREFIX}/resource/"
+_ADMINISTERED: Final = ("attestation-policy", "resource-policy", "reference-value", "reference-value/{id:path}")
 
 
 def kbs_application(service: KbsService) -> Starlette:
@@ -46,6 +47,8 @@ def kbs_application(service: KbsService) -> Starlette:
             Route(f"{kbs.PREFIX}/auth", routes.auth, methods=["POST"]),
             Route(f"{kbs.PREFIX}/attest", routes.attest, methods=["POST"]),
             Route(f"{_RESOURCE}{{rest:path}}", routes.resource, methods=["GET", "HEAD", "POST", "PUT", "DELETE"]),
+            *(Route(f"{kbs.PREFIX}/{path}", _administered, methods=["GET", "POST"]) for path in _ADMINISTERED),
+            Route("/healthz", _alive, methods=["GET"]),
         ],
         exception_handlers={HTTPException: _no_plugin},
     )
@@ -60,10 +63,12 @@ class _Routes:
         try:
             challenge, cookie = await self._service.auth(body, _caller(request))
         except kbs.KbsVersionRefused as problem:
+            _tell(request, problem)
             return refusal(401, "AttestationError", f"Attestation error: {problem.sentence}")
         except Unreachable as problem:
             return _later(problem)
-        except StrongroomError:
+        except StrongroomError as problem:
+            _tell(request, problem)
             return refusal(401, "AttestationError", "Attestation error: RCAR handshake Auth failed")
         return _json(challenge, cookie=cookie)
 
@@ -81,7 +86,7 @@ class _Routes:
 
     async def resource(self, request: Request) -> Response:
         if request.method != "GET":  # and what only looks is not given a lease
-            return refusal(401, "AdminAuthAccess", "Admin auth error: secrets are administered at the admin port")
+            return await _administered(request)
         try:
             sealed = await self._service.resource(_path(request), _cookie(request), _bearer(request), _caller(request))
         except BadSecretName:
@@ -99,6 +104,20 @@ def refusal(status: int, name: str, detail: str, *, headers: dict[str, str] | No
     """Return an error as stock servers and clients know it."""
     body = json.dumps({"type": TYPE + name, "detail": detail}).encode("ascii")
     return Response(body, status, headers=headers, media_type=PROBLEM)
+
+
+async def _administered(request: Request) -> Response:  # noqa: ARG001  # the same whatever was asked
+    return refusal(401, "AdminAuthAccess", "Admin auth error: secrets and policies are administered at the admin port")
+
+
+async def _alive(request: Request) -> Response:  # noqa: ARG001  # for balancers: this port answers
+    return Response(b"ok\n", media_type="text/plain")
+
+
+def _tell(request: Request, problem: StrongroomError) -> None:
+    """Say in the owner's log why there is no challenge; nothing was judged, so the ledger has no line of it."""
+    caller = _caller(request)
+    _log.warning("%s: no challenge for %s: %s [%s]", caller.request_id, caller.peer, problem.sentence, problem.code)
 
 
 async def _no_plugin(request: Request, problem: Exception) -> Response:  # noqa: ARG001  # the same whatever was asked

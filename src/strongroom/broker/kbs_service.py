@@ -113,7 +113,7 @@ class KbsService:
         case = Case(id=caller.case_id(), peer=caller.peer, protocol=PROTOCOL, fresh=True)
         try:
             session = await self._session(cookie)
-            sent = kbs.parse_attestation(body, negotiated=session.body.get("negotiated") is True)
+            sent = await self._sent(body, session)
             problem = await asyncio.wrap_future(
                 self._store.submit(lambda tx: kbs_sessions.burn(tx, session.id, sent.nonce))
             )
@@ -172,6 +172,15 @@ class KbsService:
             return json.dumps(seal(proven.key, released.secret, extra=extra), separators=(",", ":")).encode("ascii")
         finally:
             released.secret.wipe()
+
+    async def _sent(self, body: bytes, session: kbs_sessions.Session) -> kbs.Attestation:
+        """Read an attestation. One that cannot be read was an attempt all the same, and uses the nonce up."""
+        try:
+            return kbs.parse_attestation(body, negotiated=session.body.get("negotiated") is True)
+        except StrongroomError:
+            burn = partial(kbs_sessions.burn, found_id=session.id, nonce=session.nonce)
+            await asyncio.wrap_future(self._store.submit(burn))
+            raise
 
     async def _session(self, cookie: str | None) -> kbs_sessions.Session:
         if cookie is None:

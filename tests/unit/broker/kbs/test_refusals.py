@@ -382,9 +382,9 @@ def test_kd_11_unknown_forbidden_and_beyond_a_limit_look_the_same(kbs_with, clie
     secrets = {MODEL: KEY, "model/efficientnet-lite0/2": OTHER}
     policy = policy_of(extra="max_leases = 1")
     with kbs_with(policy, secrets=secrets) as kbs:
+        assert client_of(kbs).get_resource(PATH) == KEY
         client = client_of(kbs)
         client.handshake()
-        assert client.get(PATH)[0] == 200
         asked = [PATH, "default/model/efficientnet-lite0.2", "default/model/nobody.1", "nobody/model/a.1",
                  "default/secret/nobody", "default/tls/nobody"]  # fmt: skip
         answers = [client.get(path) for path in asked]
