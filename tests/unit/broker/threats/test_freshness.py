@@ -89,7 +89,11 @@ MISUSES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("misuse", "code"), MISUSES, ids=[each.__name__ for each, _ in MISUSES])
+@pytest.mark.parametrize(
+    ("location", "misuse", "code"),
+    [("postgresql", *MISUSES[1]), *(("sqlite", *each) for each in MISUSES)],
+    indirect=["location"],
+)
 def test_fb_01_each_misuse_of_a_nonce_has_its_code_and_its_line_at_any_broker_of_the_store(
     *, site_with, rule, policy, listening, stock, caplog, misuse, code
 ):

@@ -60,7 +60,9 @@ def agree(site, number, owner, approvals):
     site.policies.look_again()
 
 
-@pytest.mark.parametrize("votes", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("location", "votes"), [("sqlite", 0), ("sqlite", 1), ("sqlite", 2), ("postgresql", 2)], indirect=["location"]
+)
 def test_kd_11_a_key_is_released_where_all_six_terms_hold_and_nowhere_else(  # noqa: PLR0917  # fixtures
     votes, site_with, rule, policy, owners, two_owners, caplog
 ):
