@@ -38,13 +38,16 @@ RECOVER_S: Final = 20.0
 SHOWN: Final = 20  # violations that are printed
 AT_ONCE: Final = 0.4  # how often two things break together
 ONCE: Final = ("kill+collateral", "clock+database", "cold+slow", "partition+disk", "pause+crash")
+KINDS: Final = tuple(sorted("+".join(ONCE).split("+")))
 MUST_NOT: Final = {("cold", "collateral")}  # both hold the same wire
 
 
 class Run:
     """One run: a cluster, its load, and the faults in their order."""
 
-    def __init__(self, cluster: clusters.Cluster, load: Load, chance: random.Random, *, once: bool) -> None:
+    def __init__(
+        self, cluster: clusters.Cluster, load: Load, chance: random.Random, *, once: bool, kinds: frozenset[str]
+    ) -> None:
         self.cluster = cluster
         self.load = load
         self.faults: list[Fault] = []
@@ -52,6 +55,7 @@ class Run:
         self.revoked_s = float("inf")
         self._chance = chance
         self._once = once
+        self._wanted = kinds
         self._kinds = Faults(cluster, long=not once)
 
     def go(self, seconds: float, *, gap_s: float) -> None:
@@ -81,7 +85,7 @@ class Run:
         waiting: list[str] = []
         while True:
             if not waiting:
-                waiting = sorted({**self._kinds.broker, **self._kinds.world})
+                waiting = sorted(self._wanted)
                 self._chance.shuffle(waiting)
             first = waiting.pop()
             others = self._kinds.world if first in self._kinds.broker else self._kinds.broker
@@ -161,7 +165,9 @@ def clients(cluster: clusters.Cluster, load: Load) -> None:
     load.add("replayer", load.replayer(lambda: cluster.platform(cluster.good)))
 
 
-def run(folder: Path, *, seconds: float, once: bool, seed: int, gap_s: float) -> tuple[History, list[Violation]]:
+def run(
+    folder: Path, *, seconds: float, once: bool, seed: int, gap_s: float, kinds: frozenset[str]
+) -> tuple[History, list[Violation]]:
     """Run one schedule; return what was recorded, and which rules it breaks."""
     with clusters.Cluster(folder) as cluster:
         if cluster.disk is None:
@@ -169,7 +175,8 @@ def run(folder: Path, *, seconds: float, once: bool, seed: int, gap_s: float) ->
         load = Load(cluster.target(), seed)
         clients(cluster, load)
         try:
-            working = Run(cluster, load, random.Random(seed), once=once)  # noqa: S311  # a schedule, not a secret
+            chance = random.Random(seed)  # noqa: S311  # a schedule, not a secret
+            working = Run(cluster, load, chance, once=once, kinds=kinds)
             working.go(seconds, gap_s=gap_s)
         finally:
             load.stop()
@@ -233,13 +240,16 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="break each kind of thing once, two at a time")
     parser.add_argument("--seed", type=int, default=None, help="of the schedule (default: a new one, printed)")
     parser.add_argument("--gap", type=float, default=2.0, help="seconds between two faults, on average (default: 2)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="what breaks (default: everything)")
     parser.add_argument("--json", type=Path, help="write numbers and violations here")
     args = parser.parse_args()
     seed = args.seed if args.seed is not None else int.from_bytes(os.urandom(4))
     say(f"seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="strongroom-chaos-"))
     try:
-        history, violations = run(folder, seconds=args.seconds, once=args.once, seed=seed, gap_s=args.gap)
+        history, violations = run(
+            folder, seconds=args.seconds, once=args.once, seed=seed, gap_s=args.gap, kinds=frozenset(args.kinds)
+        )
     except BaseException:
         say(f"the run broke off; the logs are in {folder}")
         raise

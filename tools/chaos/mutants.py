@@ -31,16 +31,19 @@ class Mutant:
 
     rule: str
     edits: tuple[tuple[str, str, str], ...]  # file below src, what stands there once, what takes its place
+    kinds: tuple[str, ...] = ("crash", "kill", "partition")  # what breaks meanwhile
 
 
 MUTANTS: Final = {
     "answers before the disk has it": Mutant(
         "no acknowledged ledger line is lost",
         ((f"{BROKER}/store/postgresql.py", "synchronous_commit = on;", "synchronous_commit = off;"),),
+        ("crash", "database"),
     ),
     "takes a broken commit for a good one": Mutant(
         "no acknowledged ledger line is lost",
         ((f"{BROKER}/store/postgresql.py", "if not self._was_committed():", "if False:"),),
+        ("crash", "database", "partition"),
     ),
     "does not use up a nonce": Mutant(
         "no nonce is accepted twice",
@@ -69,6 +72,7 @@ MUTANTS: Final = {
     "believes any clock": Mutant(
         "a broker whose clock jumped releases nothing",
         ((f"{BROKER}/clock.py", "        if trouble is not None:\n            raise ClockUntrusted(trouble)\n", ""),),
+        ("clock",),
     ),
     "gives every measurement what a rule gives": Mutant(
         "nothing is released against policy",
@@ -100,10 +104,11 @@ def mutated(mutant: Mutant, folder: Path) -> Path:
     return copy
 
 
-def broken_rules(source: Path, folder: Path, *, seconds: float, seed: int) -> dict[str, str]:
+def broken_rules(source: Path, folder: Path, *, seconds: float, seed: int, kinds: tuple[str, ...]) -> dict[str, str]:
     """Run the schedule on a product; return the rules that broke, and what broke them. Raises SystemExit."""
     found = folder / "found.json"
     words = ["--seconds", str(seconds), "--seed", str(seed), "--gap", "0.5", "--json", str(found)]
+    words += ["--kinds", *kinds]
     environ = {**os.environ, "PYTHONPATH": str(source), "TMPDIR": str(folder)}
     done = subprocess.run([sys.executable, str(HERE / "chaos.py"), *words], env=environ,
                           capture_output=True, text=True, check=False)  # fmt: skip
@@ -124,7 +129,7 @@ def main() -> int:
         mutant = MUTANTS[name]
         folder = Path(tempfile.mkdtemp(prefix="strongroom-mutant-"))
         folder.chmod(0o711)  # the database runs as somebody else
-        broken = broken_rules(mutated(mutant, folder), folder, seconds=args.seconds, seed=args.seed)
+        broken = broken_rules(mutated(mutant, folder), folder, seconds=args.seconds, seed=args.seed, kinds=mutant.kinds)
         shutil.rmtree(folder)
         found = mutant.rule in broken
         missed += not found
