@@ -95,6 +95,11 @@ class Case:
     began: float = field(default_factory=time.perf_counter)  # on this process' own clock, in seconds
 
     @property
+    def request_id(self) -> str:
+        """The caller's own id of its request, where the case's id begins with one; else the case's."""
+        return self.id.rpartition("-")[0] or self.id
+
+    @property
     def subject(self) -> Verdict | Claims | None:
         """What there is to decide on: our own verdict, or what a service said."""
         return self.claims if self.verdict is None else self.verdict

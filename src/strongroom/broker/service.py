@@ -286,9 +286,12 @@ class ReleaseService:
             return None
         self._count(case, granted=True)
         domain = "" if case.claims is None else f" on the platform {case.claims.trust_domain}"
+        about = {"request_id": case.request_id}
         for warning in attempt.warnings:
-            _log.warning("%s: %s", case.id, warning)
-        _log.info("%s: released %s to %s%s by rule %r", case.id, written.secret, case.peer, domain, written.rule)
+            _log.warning("%s: %s", case.id, warning, extra=about)
+        _log.info(
+            "%s: released %s to %s%s by rule %r", case.id, written.secret, case.peer, domain, written.rule, extra=about
+        )
         return Released(attempt.take(), written)
 
     def refuse(self, case: Case, problem: StrongroomError | None = None) -> None:
@@ -337,7 +340,7 @@ class ReleaseService:
     def _tell(self, case: Case, denial: Denial) -> None:
         self._count(case, granted=False, codes=[reason.code for reason in denial.reasons])
         for reason in denial.reasons:
-            _log.warning("%s: refused %s: %s", case.id, case.peer, reason)
+            _log.warning("%s: refused %s: %s", case.id, case.peer, reason, extra={"request_id": case.request_id})
 
     def _failed(self, case: Case, problem: Exception) -> Case:
         if not isinstance(problem, StrongroomError):

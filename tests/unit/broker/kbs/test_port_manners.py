@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from strongroom.broker.gramine_client import BrokerRefused
+
 PATH = "default/model/efficientnet-lite0.1"
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
 
@@ -45,6 +47,15 @@ def test_the_owner_reads_why_there_was_no_challenge(client, caplog, changes, cod
     assert client.auth(**changes)[0] == 401
     assert "no challenge for 127.0.0.1:" in caplog.text
     assert f"[{code}]" in caplog.text
+
+
+def test_every_line_about_a_case_names_its_request(kbs, replica, replica_as, caplog):
+    kbs.obtain(replica, request_id="replica-7")
+    with pytest.raises(BrokerRefused):
+        kbs.obtain(replica_as(mr_enclave=b"\xe2" * 32), request_id="replica-8")
+    named = {line.request_id: line.getMessage() for line in caplog.records if hasattr(line, "request_id")}
+    assert "released model/efficientnet-lite0/1" in named["replica-7"]
+    assert "MRENCLAVE" in named["replica-8"]
 
 
 def test_a_client_that_asks_again_takes_no_second_lease(kbs_with, client_of, policy_of):
