@@ -168,5 +168,7 @@ def check_private(path: Path) -> None:
         wanted = SECRET_FOLDER_MODE if stat.S_ISDIR(mode) else SECRET_MODE
         raise LoosePermissions(
             f"{path} has the mode {stat.S_IMODE(mode):04o}; other users of this machine can reach it",
-            fix=f"Run: chmod {wanted:04o} '{path}'",
+            fix=f"Run: chmod {wanted:04o} '{path}'"
+            if stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+            else "Name a regular file that only its owner may read.",
         )

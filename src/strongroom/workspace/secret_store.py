@@ -33,7 +33,7 @@ class UnknownSecret(BadInput):
     """There is no secret of this name in the workspace."""
 
     code = "SR-UNKNOWN-SECRET"
-    fix = "Publish the model version with strongroom model publish, or correct the name."
+    fix = "Look for its name in strongroom key list; strongroom model publish or strongroom key create makes one."
 
 
 class UnfitSecret(BadInput):

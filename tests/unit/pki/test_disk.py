@@ -106,3 +106,9 @@ def test_a_folder_is_no_file_and_its_descriptor_is_given_back(tmp_path):
         with pytest.raises(disk.FileTooLong, match="is not a regular file"):
             disk.read_bounded(tmp_path, limit=10)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_nobody_is_told_to_close_a_device_to_everybody_else():
+    with pytest.raises(disk.LoosePermissions) as refused:
+        disk.read_secret(Path("/dev/null"), limit=10)
+    assert "chmod" not in (refused.value.fix or "")
