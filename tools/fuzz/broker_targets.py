@@ -83,9 +83,11 @@ def _jwk_seeds() -> Iterable[bytes]:
 
     from strongroom.pki.jose import RecipientKey
 
-    keys = [ec.derive_private_key(7, curve).public_key() for curve in (ec.SECP256R1(), ec.SECP521R1())]
     rsa_key = rsa.RSAPublicNumbers(65537, (1 << 2047) | 1).public_key()
-    return [json.dumps(RecipientKey.of(key).members).encode() for key in (*keys, rsa_key)]
+    curves: tuple[ec.EllipticCurve, ...] = (ec.SECP256R1(), ec.SECP521R1())
+    keys = [ec.derive_private_key(7, curve).public_key() for curve in curves]
+    recipients = [RecipientKey.of(rsa_key), *(RecipientKey.of(key) for key in keys)]
+    return [json.dumps(each.members).encode() for each in recipients]
 
 
 def _jwe() -> Parser:
@@ -284,7 +286,7 @@ def _backup() -> Parser:
         path.write_bytes(data)
         path.chmod(0o600)
         with backup.opened(path) as (label, _):
-            return folder and label
+            return folder.name, label
 
     return parse
 

@@ -40,7 +40,7 @@ from strongroom.broker.kbs_service import KbsService
 from strongroom.broker.opening import Opened, opened
 from strongroom.broker.operations import ports as operating
 from strongroom.broker.operations.collateral import CollateralWatch
-from strongroom.broker.operations.health import Health, examine
+from strongroom.broker.operations.health import Health, Recently, examine
 from strongroom.broker.operations.metrics import Metrics
 from strongroom.broker.recorder import EvidenceRecorder
 from strongroom.broker.rollback_guard import RollbackGuard
@@ -231,7 +231,7 @@ class _Process:
         application = Starlette(
             routes=[
                 *api.routes(self._administration),
-                *operating.routes(self._administration, self._metrics, self._health),
+                *operating.routes(self._administration, self._metrics, Recently(self._health)),
                 Mount("/console", console_app(
                     self._administration, store=self._found.store, verify=self._found.ledger.verify
                 )),

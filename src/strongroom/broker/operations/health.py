@@ -1,14 +1,19 @@
 """Whether this broker could release a secret now, part by part, each with the reason why not.
 
-Pure: the parts are callables that return, or raise what keeps them from working.
+World: a clock. The parts are callables that return, or raise what keeps them from working.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from strongroom.errors import StrongroomError
+
+FRESH_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,24 @@ class Health:
                 for part in self.parts
             },
         }
+
+
+class Recently:
+    """The last look, while it is new: anybody may ask as often as they like, and the store is asked once a second."""
+
+    def __init__(self, look: Callable[[], Health], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._look = look
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found: tuple[float, Health] | None = None
+
+    def __call__(self) -> Health:
+        """Return what was found at most a second ago. Threads may share it; one looks, the others wait."""
+        with self._lock:
+            if self._found is None or self._clock() - self._found[0] >= FRESH_S:
+                found = self._look()
+                self._found = self._clock(), found
+            return self._found[1]
 
 
 def examine(parts: Mapping[str, Callable[[], object]]) -> Health:

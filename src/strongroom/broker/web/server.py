@@ -15,7 +15,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -221,6 +221,7 @@ class _Guarded(HttpToolsProtocol):
         self._head_s = head_s
         self._answer_s = answer_s
         self._stalled: asyncio.TimerHandle | None = None  # since the peer takes nothing
+        self._answering: RequestResponseCycle | None = None  # which is not the last where requests wait
         self._head_bytes = 0
         self._in_head = True
         self._watch: asyncio.TimerHandle | None = None
@@ -243,6 +244,7 @@ class _Guarded(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_watch()
         self._forget_stall()
+        self._give_up_answers()
         super().connection_lost(exc)
         self._on_lost()
 
@@ -262,7 +264,7 @@ class _Guarded(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self._stalled or self.loop.call_later(self._answer_s, self.transport.abort)
+        self._stalled = self._stalled or self.loop.call_later(self._answer_s, self._cut)
 
     def resume_writing(self) -> None:
         self._forget_stall()
@@ -274,7 +276,7 @@ class _Guarded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:  # each takes a hundred times the memory of what was sent
-            self.transport.abort()
+            self._cut()
             raise TooManyPipelined("a peer sends requests and does not wait for answers")  # the parser stops
         too_long = self._in_head and self._head_length() > MAX_HEAD_BYTES
         self._in_head = False
@@ -297,6 +299,22 @@ class _Guarded(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401  # uvicorn's own type
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _cut(self) -> None:
+        """End the connection at once: what is still to be said is for nobody."""
+        self._give_up_answers()
+        self.transport.abort()
+
+    def _give_up_answers(self) -> None:
+        """Let the answer that is being made end quietly, and begin none of those that wait: uvicorn knows the last."""
+        self.pipeline.clear()
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def _forget_stall(self) -> None:
         if self._stalled is not None:

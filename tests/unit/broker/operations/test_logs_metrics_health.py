@@ -8,7 +8,7 @@ import math
 import pytest
 
 from strongroom.broker.operations import logs
-from strongroom.broker.operations.health import examine
+from strongroom.broker.operations.health import Recently, examine
 from strongroom.broker.operations.metrics import Metrics
 from strongroom.errors import Unreachable
 
@@ -117,3 +117,18 @@ def test_sv_19_health_names_the_part_and_gives_the_reason_to_the_operator_only()
     assert health.to_json_object(reasons=False)["parts"]["store"] == "does not work"
     assert examine({"clock": lambda: None}).ready
     assert health.parts[0].fix == "Fetch it."
+
+
+def test_sv_13_strangers_who_ask_for_health_all_the_time_cost_one_look_a_second():
+    looks, now = [], [0.0]
+
+    def look():
+        looks.append(now[0])
+        return examine({"store": lambda: None})
+
+    recently = Recently(look, clock=lambda: now[0])
+    for _ in range(50):
+        assert recently().ready
+    now[0] += 1.0
+    assert recently().ready
+    assert looks == [0.0, 1.0]

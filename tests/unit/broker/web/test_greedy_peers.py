@@ -120,6 +120,26 @@ def test_a_long_address_counts_as_a_part_of_the_head(identity):
     assert port.begun == 0
 
 
+@pytest.mark.parametrize("requests", [2, 5000])
+def test_sv_12_peers_that_leave_while_requests_wait_fill_no_log(identity, caplog, requests):
+    port = Port(identity)
+
+    async def exchange():
+        peer = await asyncio.to_thread(port.connect)
+        with suppress(OSError):
+            await asyncio.to_thread(peer.sendall, REQUEST * requests)
+        while not port.begun:  # noqa: ASYNC110  # the application is asked in its own time
+            await asyncio.sleep(0.01)
+        peer.close()
+        port.go.set()
+        while port.server._state.connections:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.01)
+
+    run(port, exchange)
+    assert port.begun <= 2
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 @pytest.mark.parametrize("descriptors", [64, 256, 1024, 4096, 1 << 20])
 def test_fb_16_no_port_can_take_the_descriptors_of_the_others(descriptors):
     shares = shares_of(descriptors)
