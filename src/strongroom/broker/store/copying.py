@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from strongroom.broker.store import Row, Tx, migrating, schema
+from strongroom.broker.store import Row, Tx, as_bytes, migrating, schema
 
 PAGE_ROWS: Final = 500
 IN_FLIGHT: Final = frozenset(
@@ -28,12 +28,13 @@ Progress = Callable[[int, int], None]  # rows done, rows in all
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table's columns, those of its primary key, and which rows are content."""
+    """A table's columns, those of its primary key, which rows are content, and the places of columns of bytes."""
 
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
     only: str = "1 = 1"
+    blobs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ def tables(version: int = len(schema.MIGRATIONS)) -> tuple[Table, ...]:
         for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
             columns = database.execute(f"PRAGMA table_info({name})").fetchall()
             key = sorted((place, column) for _, column, _, _, _, place in columns if place)
-            found.append(Table(name, tuple(each[1] for each in columns), tuple(column for _, column in key)))
+            blobs = tuple(place for place, each in enumerate(columns) if each[2] == "BLOB")
+            names = tuple(each[1] for each in columns)
+            found.append(Table(name, names, tuple(column for _, column in key), blobs=blobs))
     return tuple(replace(table, only=_NOT_OURS) if table.name == "meta" else table for table in found)
 
 
@@ -102,9 +105,14 @@ def pages(tx: Tx, table: Table) -> Iterator[list[Row]]:
     order = f" ORDER BY {key} LIMIT {PAGE_ROWS}"
     page = tx.execute(what + order)
     while page:
-        yield page
+        yield [_typed(row, table.blobs) for row in page] if table.blobs else page
         last = tuple(page[-1][place] for place in places)
         page = tx.execute(f"{what} AND ({key}) > ({marks}){order}", last) if len(page) == PAGE_ROWS else []
+
+
+def _typed(row: Row, blobs: Sequence[int]) -> Row:
+    """Return a row with bytes where bytes belong: a column's default may stand in SQLite as an empty text."""
+    return tuple(as_bytes(value) if place in blobs and value is not None else value for place, value in enumerate(row))
 
 
 def read(tx: Tx, wanted: Sequence[Table], *, progress: Progress | None = None, into: Tx | None = None) -> Content:
