@@ -172,7 +172,7 @@ def run(
     with clusters.Cluster(folder) as cluster:
         if cluster.disk is None:
             say(f"no small disk ({cluster.no_disk}): a limit on the size of the database's files stands for a full one")
-        load = Load(cluster.target(), seed)
+        load = Load(cluster.target(), seed, pace=0.4 if once else 1.0)
         clients(cluster, load)
         try:
             chance = random.Random(seed)  # noqa: S311  # a schedule, not a secret

@@ -84,6 +84,7 @@ class Load:
 
     target: Target
     seed: int
+    pace: float = 1.0  # how often clients ask; less leaves more of a small machine to the brokers
     attempts: list[Attempt] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -98,7 +99,7 @@ class Load:
 
         def loop() -> None:
             try:
-                while not self._stop.wait(chance.random() * 2 * pause_s):
+                while not self._stop.wait(chance.random() * 2 * pause_s / self.pace):
                     self.attempts += once(
                         chance, chance.randrange(len(self.target.ports)) if broker is None else broker
                     )

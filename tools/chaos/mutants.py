@@ -133,7 +133,8 @@ def main() -> int:
         shutil.rmtree(folder)
         found = mutant.rule in broken
         missed += not found
-        sys.stdout.write(f"{'found' if found else 'MISSED'}  {name}: {broken.get(mutant.rule, sorted(broken))}\n"[:240])
+        said = f"{'found' if found else 'MISSED'}  {name}: {broken.get(mutant.rule, sorted(broken))}"
+        sys.stdout.write(f"{said[:200]}\n")
         sys.stdout.flush()
     return 1 if missed else 0
 
