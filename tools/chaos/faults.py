@@ -82,7 +82,10 @@ class Faults:
     def partition(self, seconds: float, chance: random.Random) -> int:
         """Let nothing pass between a broker and the database; then break what they had, and let them meet again."""
         broker = self._one(chance)
-        broker.wire.stall()
+        if chance.random() < 0.7:  # the worst moment: the broker does not learn whether what it sent was done
+            broker.wire.stall_at(b"COMMIT", behind=chance.random() < 0.5)
+        else:
+            broker.wire.stall()
         time.sleep(self._perhaps_long(seconds, chance))
         if chance.random() < 0.7:
             broker.wire.cut()

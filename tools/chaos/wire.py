@@ -9,6 +9,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from typing import Final
 
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: a close says RST, and drops what was not sent
@@ -24,12 +25,28 @@ class Wire:
         self._flows = threading.Event()
         self._flows.set()
         self._lock = threading.Lock()
+        self._stop_at: tuple[bytes, bool] | None = None
+        self._stopped = threading.Event()
         self._links: set[_Link] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stall(self) -> None:
         """Carry nothing from now on, in neither direction."""
         self._flows.clear()
+
+    def stall_at(self, words: bytes, *, behind: bool, within_s: float = 1.0) -> None:
+        """Do the same once a client sends `words`, `within_s` at the latest: before they pass, or right behind them."""
+        self._stopped.clear()
+        self._stop_at = (words, behind)
+        self._stopped.wait(within_s)
+        self._stop_at = None
+        self.stall()
+
+    def _notice(self, data: bytes, behind: bool) -> None:
+        wanted = self._stop_at
+        if wanted is not None and wanted[1] == behind and wanted[0] in data:
+            self._flows.clear()
+            self._stopped.set()
 
     def flow(self) -> None:
         """Carry again, what was held back first."""
@@ -57,7 +74,7 @@ class Wire:
     def _open(self, client: socket.socket) -> None:
         self._flows.wait()
         try:
-            link = _Link(client, socket.create_connection(("127.0.0.1", self._target)), self._flows)
+            link = _Link(client, socket.create_connection(("127.0.0.1", self._target)), self._flows, self._notice)
         except OSError:  # nobody listens there
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             client.close()
@@ -72,8 +89,12 @@ class Wire:
 class _Link:
     """One connection and its other half."""
 
-    def __init__(self, client: socket.socket, server: socket.socket, flows: threading.Event) -> None:
+    def __init__(
+        self, client: socket.socket, server: socket.socket, flows: threading.Event,
+        notice: Callable[[bytes, bool], None],
+    ) -> None:  # fmt: skip
         self._sockets = (client, server)
+        self._notice = notice
         self._flows = flows
         self._is_cut = False
 
@@ -100,10 +121,14 @@ class _Link:
     def _one_way(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if source is self._sockets[0]:
+                    self._notice(data, False)
                 self._flows.wait()
                 if self._is_cut:
                     return
                 target.sendall(data)
+                if source is self._sockets[0]:
+                    self._notice(data, True)
         if not self._is_cut:
             with contextlib.suppress(OSError):
                 target.shutdown(socket.SHUT_WR)
