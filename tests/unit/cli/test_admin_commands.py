@@ -133,3 +133,21 @@ def test_a_cell_is_one_line_without_control_characters():
     assert cell("created_ms", 1000) == "1970-01-01T00:00:01Z"
     assert cell("text", "x" * 100) == "x" * 63 + "…"
     assert cell("text", None) == "-"
+
+
+def test_sa_12_a_change_without_a_broker_is_remembered_outside_the_store(tmp_path, capsys):
+    workspace = str(tmp_path / "ws")
+    assert main(["init", workspace]) == 0
+    assert main(["tenant", "create", "acme", "--workspace", workspace]) == 0
+    old = {path.name: path.read_bytes() for path in (tmp_path / "ws").glob("broker.db*") if path.suffix != ".head"}
+    words = ["broker", "revoke", "measurement", "e1" * 32, "--reason", "leaked", "--workspace", workspace]
+    assert main(words) == 0, capsys.readouterr().err
+    for path in (tmp_path / "ws").glob("broker.db*"):
+        if path.suffix != ".head":
+            path.unlink()
+    for name, content in old.items():
+        (tmp_path / "ws" / name).write_bytes(content)
+        (tmp_path / "ws" / name).chmod(0o600)
+    capsys.readouterr()
+    assert main(["broker", "revocations", "--workspace", workspace]) == 3
+    assert "remembers" in capsys.readouterr().err

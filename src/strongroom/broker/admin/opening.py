@@ -46,6 +46,7 @@ def open_desk(owner: Workspace, *, passphrase: Secret | None = None) -> LocalDes
             store=found.store, keyring=found.keyring, ledger=found.ledger, policies=found.policies,
             root=found.keyring.root.description,
         )  # fmt: skip
+        stack.callback(_sign, found, found.ledger.head().seq)
         if not found.store.shared:  # a shared store's policy is not watched in a file
             stack.callback(_follow, owner, found, before)
         return LocalDesk(Administration(parts), local_owner(), close=stack.pop_all().close)
@@ -76,6 +77,12 @@ def _begin(owner: Workspace, found: Opened) -> bytes | None:
 def _in_force(tx: Tx) -> bytes | None:
     version = history.in_force(tx, DEFAULT_TENANT)
     return None if version is None else version.text
+
+
+def _sign(found: Opened, before: int) -> None:
+    """Sign a root over what was changed: without a broker nobody else would, and an old copy would not be noticed."""
+    if found.ledger.head().seq != before:
+        found.ledger.sign_root()
 
 
 def _follow(owner: Workspace, found: Opened, before: bytes | None) -> None:
