@@ -176,7 +176,9 @@ class Connection(asyncio.BufferedProtocol):
         self._left_s = self._stop_waiting()
         self.step = Step.JUDGING
         service, tls = self._host.service, self._tls
-        case = self._case = replace(self._case, tenant=service.tenant_of(tls.server_name))
+        case, tenant = self._case, service.tenant_of(tls.server_name)
+        if tenant != case.tenant:
+            case = self._case = replace(case, tenant=tenant)
         certificate, version = tls.peer_certificate(), tls.version  # whose key the handshake has proved to be live
         at_once = service.consider_at_once(case, certificate, tls=version)
         if at_once is not None:  # a moment here costs less than two changes of threads

@@ -264,14 +264,16 @@ def _open_dice(
 ) -> RaTlsEvidence:
     # 5. Tag 60000, two byte strings, a map of named claims.
     evidence = tagged_evidence.decode(value)
-    claims = tagged_evidence.read_claims(evidence.claims)
+    unknown: tuple[str, ...] = ()
     # 6. The claims name the certificate's key (required: without it any quote would do), and the nonce if one was sent.
-    tagged_evidence.check_key_hash(claims, spki)
-    if nonce is not None:
-        tagged_evidence.check_nonce(claims, nonce)
+    if nonce is not None or not tagged_evidence.are_usual(evidence.claims, spki):
+        claims = tagged_evidence.read_claims(evidence.claims)
+        tagged_evidence.check_key_hash(claims, spki)
+        if nonce is not None:
+            tagged_evidence.check_nonce(claims, nonce)
+        unknown = tuple(sorted(claims.keys() - {tagged_evidence.KEY_HASH, tagged_evidence.NONCE}))
     # 7. The quote binds the claims exactly as received.
     _check_bound(evidence.quote, evidence.claims, Form.DICE)
-    unknown = tuple(sorted(claims.keys() - {tagged_evidence.KEY_HASH, tagged_evidence.NONCE}))
     return RaTlsEvidence(
         quote=evidence.quote, form=Form.DICE, spki=spki, claims=evidence.claims, unknown_claims=unknown,
         not_before=not_before, not_after=not_after,

@@ -71,6 +71,14 @@ def claims_for(spki: bytes, *, nonce: bytes | None = None) -> bytes:
     return cbor.encode(cbor.Map(pairs if nonce is None else (*pairs, (NONCE, nonce))))
 
 
+_USUAL_HEAD: Final = claims_for(b"")[:-32]  # the digest stands at the end
+
+
+def are_usual(claims: bytes, spki: bytes) -> bool:
+    """Return whether claims are, byte for byte, what `claims_for` writes for this key: then they say nothing else."""
+    return hmac.compare_digest(claims, _USUAL_HEAD + hashlib.sha256(spki).digest())
+
+
 def encode(evidence: TaggedEvidence) -> bytes:
     """Return the value of the DICE extension."""
     return cbor.encode(cbor.Tag(EVIDENCE_TAG, (evidence.quote, evidence.claims)))
