@@ -86,8 +86,8 @@ MUTANTS: Final = {
     ),
     "ends when the database is gone": Mutant(
         "brokers outlive what is around them, and end when they are told",
-        ((f"{BROKER}/run.py", '                    _log.error("maintenance: %s [%s]", problem.sentence, problem.code)',
-          "                    import os; os._exit(3)"),),
+        ((f"{BROKER}/store/postgresql.py", "                self.discard()\n                pause = next(",
+          "                os._exit(3)\n                pause = next("),),
     ),
 }  # fmt: skip
 
