@@ -373,7 +373,7 @@ def test_only_ecdhe_and_aead_are_spoken(broker, connect, credentials_for, cipher
 
 
 @pytest.mark.parametrize("ciphers", ["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"])
-def test_fb_17_the_suites_of_mbedtls_are_spoken_without_tickets_or_compression(broker, connect, credentials_for, ciphers):
+def test_fb_17_suites_of_mbedtls_are_spoken_without_tickets_or_compression(broker, connect, credentials_for, ciphers):
     peer = connect(broker, credentials_for(), ciphers=ciphers).handshake()
     assert peer.tls.cipher()[0] == ciphers
     assert peer.tls.compression() is None
