@@ -57,6 +57,9 @@ from strongroom.secret import Secret
 
 _PR_SET_DUMPABLE: Final = 4
 MAINTAIN_EVERY_S: Final = 5.0
+KBS_LIMITS: Final = WebLimits(
+    connections=2048, connections_per_address=1792
+)  # as at Gramine's port: a cluster's address
 FORGET_BROKERS_MS: Final = 24 * 3600 * 1000  # one that was not seen for a day is listed no more
 _log: Final = logging.getLogger("strongroom.broker")
 
@@ -217,7 +220,7 @@ class _Process:
         )  # fmt: skip
         stack.callback(kbs.close)
         context = tls_context(self._setup.certificate_pem, self._setup.key_pem)
-        limits = WebLimits().within(self._shares.kbs)
+        limits = KBS_LIMITS.within(self._shares.kbs)
         server = WebServer(kbs_application(kbs), context, name="kbs", limits=limits, metrics=self._metrics)
         return await self._web(stack, server, port)
 

@@ -2,12 +2,15 @@
 
 World: threads. A caller that finds nobody writing takes the turn and everything that waits; one that comes meanwhile
 queues, and the writer's thread takes the whole queue once the turn is free. So one write costs no change of threads,
-and many cost one sync together.
+and many cost one sync together. Where operations keep coming, the thread waits a few milliseconds for the next ones: a
+sync takes as long, and each transaction saved is processor time for the judging of evidence.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -18,6 +21,9 @@ from strongroom.broker.store.errors import StoreBusy, StoreUnavailable
 
 MAX_WAITING: Final = 10_000
 MAX_BATCH: Final = 256
+CROWD: Final = 4  # so many operations
+CROWD_WITHIN_S: Final = 0.02  # in so short a time are more than one caller's: then the next ones are waited for
+GATHER_S: Final = 0.006
 Operation = Callable[[Any], Any]
 T = TypeVar("T")
 
@@ -57,6 +63,7 @@ class GroupWriter:
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self._open = threading.Lock()  # between looking whether the writer is closed and queueing
         self._closed = False
+        self._arrived: deque[float] = deque([float("-inf")] * CROWD, maxlen=CROWD)  # when the last ones were queued
         self._running: int | None = None  # the thread whose turn it is
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
@@ -99,6 +106,7 @@ class GroupWriter:
                 raise StoreUnavailable("the store was closed")
             if self._queue.qsize() >= MAX_WAITING:
                 raise StoreBusy(f"{MAX_WAITING} changes are waiting already")
+            self._arrived.append(time.monotonic())
             self._queue.put(task)
 
     def _lead(self, own: Task) -> None:
@@ -136,6 +144,8 @@ class GroupWriter:
 
     def _serve(self) -> None:
         while (task := self._queue.get()) is not None:
+            if time.monotonic() - self._arrived[0] < CROWD_WITHIN_S:
+                time.sleep(GATHER_S)  # more are on their way: one transaction and one sync for all of them
             self._turn.acquire()
             with suppress(BaseException):  # every task of the batch has been told, and the next ones need this thread
                 self._batch(self._waiting(task))
