@@ -57,9 +57,7 @@ from strongroom.secret import Secret
 
 _PR_SET_DUMPABLE: Final = 4
 MAINTAIN_EVERY_S: Final = 5.0
-KBS_LIMITS: Final = WebLimits(
-    connections=2048, connections_per_address=1792
-)  # as at Gramine's port: a cluster's address
+KBS_LIMITS: Final = WebLimits(connections=2048, connections_per_address=1792)  # a cluster may share an address
 FORGET_BROKERS_MS: Final = 24 * 3600 * 1000  # one that was not seen for a day is listed no more
 _log: Final = logging.getLogger("strongroom.broker")
 
