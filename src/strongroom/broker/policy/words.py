@@ -175,7 +175,8 @@ BOUND_WORDS: Final = (
           '["max_collateral_age_days"]', default=frozenset()),
 )  # fmt: skip
 LIMIT_WORDS: Final = (
-    _word("max_leases", Number(MAX_LEASES, 1), "how many replicas may hold one secret by this rule at a time", "8",
+    _word("max_leases", Number(MAX_LEASES, 1), "how many replicas may hold one secret by this rule at a time;"
+        " one that asks again with its key is counted once", "8",
           unnamed="no limit"),
     _word("lease_seconds", Number(86_400, 10), "how long a secret is lent before its holder has to prove itself again",
           "600", default=DEFAULT_LEASE_SECONDS),

@@ -121,7 +121,7 @@ def test_sa_10_lines_cut_off_the_end_are_missed(full, kept):
 
 def test_sa_10_an_emptied_ledger_is_missed(full):
     full.tamper(("DELETE FROM ledger_lines",), ("DELETE FROM ledger_roots",))
-    fault(full, "SR-LEDGER-BROKEN")
+    fault(full, "SR-LEDGER-TRUNCATED")
     refused_at_start(full, "SR-LEDGER-TRUNCATED")
 
 
