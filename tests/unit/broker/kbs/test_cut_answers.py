@@ -138,5 +138,5 @@ def test_an_answer_in_chunks_counts_once_its_last_chunk_came(ask, sealed):
 
 
 def test_an_answer_whose_end_is_the_connections_is_not_believed(ask, sealed):
-    with pytest.raises(BrokerUnreachable, match="in the middle of an answer|unexpected_eof"):  # by the Python at hand
+    with pytest.raises(BrokerUnreachable, match=r"in the middle of an answer|unexpected_eof"):  # by the Python at hand
         ask(answered(sealed, framing=b""))
