@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import logging
 import resource
 import secrets
@@ -20,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from starlette.applications import Starlette
@@ -103,7 +105,10 @@ def run(setup: BrokerSetup, options: RunOptions, *, ready: Callable[[Listening],
         metrics, name = Metrics(), secrets.token_hex(8)
         service = release_service(setup, options, found, metrics, name=name)
         stack.callback(service.close)
-        asyncio.run(_Process(setup, options, found, service, metrics, name=name).serve(ready))
+        gc.collect()
+        gc.freeze()  # what is here by now stays: no collection looks at it again
+        gc.set_threshold(20_000, 20, 20)
+        uvloop.run(_Process(setup, options, found, service, metrics, name=name).serve(ready))
 
 
 def release_service(

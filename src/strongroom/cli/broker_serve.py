@@ -1,8 +1,9 @@
 """Release secrets to attested code, speaking Gramine's secret-provisioning protocol and the KBS protocol.
 
-A client gets the one secret that the policy grants to its quote, and everybody else a closed connection. The log says
-why: rule, observed, expected, fix; the ledger keeps it (strongroom ledger show). Editing the policy takes effect on the
-next connection; a broken edit keeps the last good policy. SIGTERM ends it.
+Over Gramine's protocol a client gets the one secret that the policy grants to its quote, over KBS those that it names
+and may have; everybody else is refused without a reason. The log says why: rule, observed, expected, fix; the ledger
+keeps it (strongroom ledger show). Editing the policy takes effect on the next connection; a broken edit keeps the last
+good policy. SIGTERM ends it.
 
 Works from a workspace, or without one from the files of Gramine's key server:
   strongroom broker serve --policy policy.toml --key-file wrap_key --cert server.crt --key server.key

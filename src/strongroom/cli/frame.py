@@ -98,6 +98,8 @@ def dispatch(words: list[str]) -> int:
         return 0
     group = [each for name, each in verbs().items() if name.startswith(f"{words[0]} ")]
     if group and len(words) == 2 and words[1] in {"-h", "--help"}:
+        name = f"strongroom {words[0]} COMMAND"
+        sys.stdout.write(f"usage: {name} [options]     {name} --help says more\n\n")
         sys.stdout.writelines(f"{table_line(each)}\n" for each in group)
         return 0
     verb, rest = find_verb(words)

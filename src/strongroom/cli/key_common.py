@@ -95,7 +95,7 @@ def told(result: Mapping[str, Any]) -> str:
         f"{result['keys']} tenant keys are under the new root key {result['new']}\n"
         f"  it is in the {result['place']}\n"
         f"  the old one, {result['old']}, opens this store no more; recovery shares and backups of it are outdated\n"
-        "  start running brokers again\n"
+        "  restart the brokers that are running\n"
     )
     return lines if result["as_set"] else f'{lines}  write root = "{result["kind"]}" into strongroom.toml\n'
 

@@ -1,7 +1,7 @@
 """Keep a secret that was made elsewhere.
 
 A model's key (16 raw bytes) is kept once and never changes. Under other names the bytes become the next version; the
-one before is still given out for a day to who asks for it by its number.
+one before can be taken with key export --version N for a day.
 """
 
 from __future__ import annotations

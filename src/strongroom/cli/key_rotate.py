@@ -1,7 +1,7 @@
 """Make a new version of a secret, or with --tenant-key a new key for a tenant and all its secrets under it.
 
-The version before is still given out for a day to who asks for it by its number. A model version's key never changes:
-publish the next version instead. A crash leaves the old state or the new one.
+Replicas get the new version from now on; the one before can be taken with key export --version N for a day. A model
+version's key never changes: publish the next version instead. A crash leaves the old state or the new one.
 """
 
 from __future__ import annotations

@@ -136,6 +136,7 @@ NATIVE = {"_cffi_backend", "cryptography.hazmat.bindings._rust"}  # `cryptograph
 # What a whole broker loads besides, by top-level package, each because somebody well known keeps it.
 NATIVE_AROUND = {
     "httptools": "heads of HTTP requests: the parser of Node.js",
+    "uvloop": "the event loop over libuv, of Node.js as well",
     "markupsafe": "escaping of the console's pages",
     "psycopg_binary": "the driver of PostgreSQL, only where the store is one",
     "pkcs11": "tokens, only where the root key is in one",

@@ -30,7 +30,10 @@ def test_every_verb_exists_and_explains_itself(words, capsys):
 def test_help_for_a_group_of_commands_lists_them(capsys):
     assert main(["collateral", "--help"]) == 0
     printed = capsys.readouterr().out
-    assert [line.split()[1] for line in printed.splitlines()] == ["fetch", "show", "doctor"]
+    usage, empty, *table = printed.splitlines()
+    assert usage.startswith("usage: strongroom collateral COMMAND ")
+    assert empty == ""
+    assert [line.split()[1] for line in table] == ["fetch", "show", "doctor"]
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ AROUND_THE_CORE = {
     "broker/admin": {"starlette", "urllib3"},
     "broker/console": {"starlette", "jinja2"},
     "broker/operations": {"prometheus_client", "starlette"},
-    "broker/run.py": {"starlette"},
+    "broker/run.py": {"starlette", "uvloop"},
     "broker/store/postgresql.py": {"psycopg"},
     "broker/keyring/pkcs11_root.py": {"pkcs11"},
     "broker/kbs_http.py": {"starlette"},
