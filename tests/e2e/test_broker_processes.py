@@ -320,3 +320,17 @@ def test_kd_22_the_running_broker_may_leave_no_core_dump(serve, tmp_path):
     broker = serve(*words)
     assert resource.prlimit(broker.process.pid, resource.RLIMIT_CORE) == (0, 0)
     assert broker.stop()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "code"), [("127.0.0.1", "SR-PORT-TAKEN"), ("203.0.113.9", "SR-PORT-TAKEN"), ("nowhere.invalid", "SR-N")]
+)
+def test_a_broker_that_cannot_listen_says_so_and_ends(owner, address, code):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = ("broker", "serve", "--workspace", str(owner.folder), "--address", address)
+        done = subprocess.run(
+            [sys.executable, "-m", "strongroom", *words, "--port", str(taken.getsockname()[1])],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode in {2, 4}
+    assert code in done.stderr

@@ -68,7 +68,11 @@ class BrokerServer:
         self._addresses = AddressLimits(budget, loop.time)
         self._changed = asyncio.Event()
         self.workers = Workers(loop, limits.workers, name="judge")
-        self._server = await loop.create_server(lambda: Connection(self), address, port, backlog=_ACCEPT_AT_ONCE)
+        try:
+            self._server = await loop.create_server(lambda: Connection(self), address, port, backlog=_ACCEPT_AT_ONCE)
+        except BaseException:
+            self.workers.stop()  # its threads would outlive a start that failed
+            raise
         for listening in self._server.sockets:
             with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
                 same.listen(limits.connections)  # the queue may be longer than what is accepted at once

@@ -13,15 +13,14 @@ import logging
 import resource
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from starlette.applications import Starlette
@@ -108,7 +107,17 @@ def run(setup: BrokerSetup, options: RunOptions, *, ready: Callable[[Listening],
         gc.collect()
         gc.freeze()  # what is here by now stays: no collection looks at it again
         gc.set_threshold(20_000, 20, 20)
-        uvloop.run(_Process(setup, options, found, service, metrics, name=name).serve(ready))
+        _run(_Process(setup, options, found, service, metrics, name=name).serve(ready))
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop where it is installed, whose TLS takes less, else on the standard library's loop."""
+    try:
+        import uvloop
+    except ImportError:  # no wheel for this system
+        asyncio.run(serving)
+    else:
+        uvloop.run(serving)
 
 
 def release_service(

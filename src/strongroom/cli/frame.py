@@ -10,6 +10,7 @@ import io
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +44,7 @@ class PortTaken(BadInput):
     """The address and port that a server was to listen on cannot be had."""
 
     code = "SR-PORT-TAKEN"
-    fix = "Choose another port (0 takes a free one), or end the program that listens there."
+    fix = "Choose another port (0: a free one), end the program that listens there, or give an address of this machine."
 
 
 class NetworkTrouble(Unreachable):
@@ -160,7 +161,7 @@ def guarded(action: Callable[[], int], *, as_json: bool = False) -> int:
         return 0
     except StrongroomError as error:
         return report(error, as_json=as_json)
-    except (ConnectionError, TimeoutError) as problem:
+    except (ConnectionError, TimeoutError, socket.gaierror) as problem:
         return report(NetworkTrouble(str(problem) or type(problem).__name__), as_json=as_json)
     except OSError as problem:
         trouble = PortTaken if problem.errno in {errno.EADDRINUSE, errno.EADDRNOTAVAIL} else FileTrouble

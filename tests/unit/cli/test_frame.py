@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -141,3 +143,16 @@ def test_an_ignored_signal_stays_ignored():
         assert frame.guarded(lambda: int(signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN)) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_codes_are_explained_where_no_extra_is_installed():
+    code = """
+import sys
+for name in ("pkcs11", "psycopg", "tensorflow", "openvino", "onnx", "sklearn", "uvloop"):
+    sys.modules[name] = None
+from strongroom.cli import main
+sys.exit(main(["explain", "SR-PORT-TAKEN"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "SR-PORT-TAKEN" in done.stdout

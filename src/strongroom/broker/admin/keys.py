@@ -88,6 +88,9 @@ class KeyActions(Actions):
             return
         if newest == 0:
             raise NoSuchThing(f"there is no secret {name!r}")
+        if expected == 0:
+            rotate = "Make its next version with strongroom key rotate, or ask again with the version that is there."
+            raise Outdated(f"{name} is there already: the newest version is {newest}", fix=rotate)
         raise Outdated(f"the newest version of {name} is {newest}, not {expected}")
 
     def _also(self, actor: Actor, name: str, expected: int | None = None) -> Callable[[Tx, SecretInfo], None]:
