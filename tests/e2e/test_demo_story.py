@@ -36,7 +36,7 @@ def test_all_twelve_steps_happened_in_order(report):
     [
         (1, "trust domain simulated"),
         (2, "trusted for model/efficientnet-lite0/1"),
-        (4, "2 connections, gramine-v1 over TLSv1.2"),
+        (4, "2 requests, kbs; the quote answers a nonce of the broker"),
         (5, "TCB UpToDate, trust domain simulated, debug off"),
         (6, "model/efficientnet-lite0/1 by rule"),
         (7, "no plaintext of the model"),
