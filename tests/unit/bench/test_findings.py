@@ -109,7 +109,10 @@ def test_the_results_are_json_with_the_machine_and_a_picture(tmp_path):
 
 
 def test_the_tree_of_a_process_has_its_children_and_their_memory():
-    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
+    program = (  # busy for more than a tick of the kernel's clock
+        "import subprocess, sys; sum(range(5_000_000)); "
+        "subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
+    )
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         assert len(tree(process.pid)) == 2
