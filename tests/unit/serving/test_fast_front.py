@@ -381,6 +381,25 @@ def test_too_many_connections_make_the_idle_ones_go(front_with):
         assert busy.status() == 0
 
 
+def test_a_connection_counts_once_while_it_joins(front_with):
+    front = front_with(limits={"max_connections": 2})
+    joined, ends = front.joined, []
+
+    def joined_and_another_arrives(connection):
+        joined(connection)
+        if not ends:
+            there, here = socket.socketpair()
+            ends.append(here)
+            front._admit(there, None)
+
+    front.joined = joined_and_another_arrives
+    still_serves(front)
+    with ends[0] as second:
+        second.settimeout(LIMIT_S)
+        second.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert second.recv(100)
+
+
 def test_sv_12_bodies_of_all_connections_have_one_limit(front_with):
     limit, size, count = 4 * 1024 * 1024, 1024 * 1024, 24
     front = front_with(limits={"max_held_bytes": limit}, settings={"max_connection_body_bytes": limit})

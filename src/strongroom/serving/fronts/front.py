@@ -65,6 +65,7 @@ class Front:
         self.memory = Memory(self.loop, max_held_bytes)
         self._speak, self._max_connections = speak, max_connections
         self._welcoming: set[asyncio.Task[None]] = set()
+        self._unproven: set[Connection] = set()  # admitted, and before or in their handshakes
         self._listeners: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._leaving = self._was_full = False
         self._paths: list[Path] = []
@@ -121,7 +122,8 @@ class Front:
             self._timer.cancel()
 
     def joined(self, connection: Connection) -> None:
-        """Count a connection whose handshake is done."""
+        """Count a connection whose handshake is done, and count it once: its task ends some rounds later."""
+        self._unproven.discard(connection)
         self.connections.add(connection)
         if self._leaving:
             connection.drain()
@@ -172,16 +174,19 @@ class Front:
 
     def _admit(self, peer: socket.socket, context: ssl.SSLContext | None) -> None:
         """Begin a connection, unless there are too many."""
-        if len(self.connections) + len(self._welcoming) >= self._max_connections and not self._make_room():
+        if len(self.connections) + len(self._unproven) >= self._max_connections and not self._make_room():
             peer.close()
             return
         peer.setblocking(False)
-        task = self.loop.create_task(self._welcome(peer, context))
+        connection = Connection(self, self._speak)
+        self._unproven.add(connection)
+        task = self.loop.create_task(self._welcome(peer, context, connection))
         self._welcoming.add(task)
         task.add_done_callback(self._welcoming.discard)
+        task.add_done_callback(lambda _: self._unproven.discard(connection))
         task.add_done_callback(lambda done: peer.close() if done.cancelled() else None)
 
-    async def _welcome(self, peer: socket.socket, context: ssl.SSLContext | None) -> None:
+    async def _welcome(self, peer: socket.socket, context: ssl.SSLContext | None, connection: Connection) -> None:
         """Make a connection of an accepted socket; a failed handshake is the peer's affair."""
         patience: dict[str, Any] = {}
         if context is not None:
@@ -189,9 +194,7 @@ class Front:
         try:
             if peer.family != socket.AF_UNIX:
                 peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self.loop.connect_accepted_socket(
-                lambda: Connection(self, self._speak), peer, ssl=context, **patience
-            )
+            await self.loop.connect_accepted_socket(lambda: connection, peer, ssl=context, **patience)
         except (OSError, TimeoutError):  # SSLError is an OSError
             peer.close()
 
