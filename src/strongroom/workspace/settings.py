@@ -65,6 +65,7 @@ class Settings:
     certificate_days: int = LEAF_DAYS  # validity of the certificates that `strongroom certs` writes
     broker: BrokerSettings = BrokerSettings()
     collateral: Mapping[str, object] | None = None  # the [collateral] table, as it is; its room reads it
+    deploy: Mapping[str, object] | None = None  # the [deploy] table, as it is; its room reads it
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -75,12 +76,12 @@ class Settings:
         certificates = _Table(table.take("certificates", dict, {}), "[certificates]")
         broker = _broker(_Table(table.take("broker", dict, {}), "[broker]"))
         days = certificates.take("days", int, LEAF_DAYS)
-        collateral = table.take("collateral", dict, {})
+        collateral, deploy = table.take("collateral", dict, {}), table.take("deploy", dict, {})
         for part in (table, certificates):
             part.expect_end()
         if not 1 <= days < CA_DAYS:
             raise SettingsMalformed(f"[certificates] days is {days}, allowed are 1 to {CA_DAYS - 1}")
-        return cls(certificate_days=days, broker=broker, collateral=collateral or None)
+        return cls(certificate_days=days, broker=broker, collateral=collateral or None, deploy=deploy or None)
 
     @property
     def broker_names(self) -> tuple[str, ...]:
@@ -114,6 +115,13 @@ names = [{quoted}]
 # [collateral]
 # sources = ["intel-pcs"]          # asked in this order: intel-pcs, azure, a PCCS's URL, a folder such as "./mirror"
 # max_age = "7d"                   # nothing older is used; "grace" lets it serve longer, with an audit record each time
+
+# What "strongroom deploy" makes of this workspace: a cluster, images, fronts (docs/deploying.md). Without this table:
+# one simulated replica of every published model.
+# [deploy]
+# tee = "simulated"                # sgx, tdx, simulated
+# cloud = "generic"                # azure, alibaba, tencent, bytedance, or a profile of your own
+# replicas = 1
 """.encode()
 
 

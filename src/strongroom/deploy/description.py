@@ -1,0 +1,275 @@
+"""What is to be deployed: the [deploy] table of strongroom.toml, read strictly. Pure.
+
+One frozen value that every renderer takes. Names are Kubernetes names (RFC 1123 labels), sizes Kubernetes quantities.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from strongroom.errors import BadInput
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_QUANTITY: Final = re.compile(r"[1-9][0-9]{0,8}(m|Ki|Mi|Gi|Ti)?")
+_IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,200}(@sha256:[0-9a-f]{64})?")
+_VERSION: Final = re.compile(r"1\.[0-9]{1,2}")
+GRAMINE_VERSIONS: Final = ("graphene", "1.0", "1.1", "1.2", "1.3.1", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9")
+OLDEST_KUBERNETES: Final = (1, 20)
+MAX_REPLICAS: Final = 10_000
+
+
+class DeployMalformed(BadInput):
+    """The [deploy] table of strongroom.toml holds something that is not a setting, or a value a setting cannot have."""
+
+    code = "SR-DEPLOY-SETTINGS"
+    fix = "Correct the [deploy] table of strongroom.toml; docs/deploying.md lists what it may hold."
+
+
+class Tee(StrEnum):
+    """What the replicas run in."""
+
+    SGX = "sgx"
+    TDX = "tdx"
+    SIMULATED = "simulated"
+
+
+class Engine(StrEnum):
+    """Which server serves."""
+
+    STRONGROOM = "strongroom"
+    TENSORFLOW_SERVING = "tensorflow-serving"
+
+
+class Front(StrEnum):
+    """What takes the clients' connections."""
+
+    NGINX = "nginx"  # our own pod: TLS passthrough by server name
+    INGRESS = "ingress"  # an existing ingress-nginx with --enable-ssl-passthrough
+    GATEWAY = "gateway"  # a Gateway API TLSRoute
+    NONE = "none"  # the Service alone
+
+
+class Size(StrEnum):
+    """How much a replica asks for unless [deploy.resources] says so."""
+
+    SMALL = "small"  # fits on two cores
+    SEED = "seed"  # the numbers of the reference solution
+
+
+class Role(StrEnum):
+    """What an image is for; also the last part of its name."""
+
+    CLIENT = "client"
+    BROKER = "broker"
+    MODEL_SERVER = "model-server"
+    STREAMING_WORKER = "streaming-worker"
+    SPARK = "spark"
+    MODELS = "models"  # data only: sealed model versions
+    FRONT = "front"  # nginx
+
+
+class Flavour(StrEnum):
+    """What an image is built on."""
+
+    DEFAULT = "default"
+    AZURE = "azure"
+    ANOLISOS = "anolisos"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model that every replica serves; its sealed versions travel in the `models` image."""
+
+    name: str
+    path: str  # the folder of sealed versions, relative to the workspace: models/NAME unless said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one replica asks for and may use."""
+
+    cpu: str
+    memory: str
+    epc: str  # enclave memory, SGX only
+    enclave_size: str  # Gramine's sgx.enclave_size
+    max_threads: int
+
+
+SIZES: Final[Mapping[Size, Resources]] = {
+    Size.SMALL: Resources(cpu="100m", memory="512Mi", epc="64Mi", enclave_size="4G", max_threads=128),
+    Size.SEED: Resources(cpu="2", memory="8Gi", epc="4Gi", enclave_size="4G", max_threads=400),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Autoscaling:
+    """How many replicas there may be, and at what load another one starts."""
+
+    least: int
+    most: int
+    requests_in_flight: int  # of each replica, on average
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """Everything a renderer may know. Defaults deploy one simulated replica of what the workspace has published."""
+
+    name: str = "strongroom"  # prefix of every object
+    namespace: str = "strongroom"
+    tee: Tee = Tee.SIMULATED
+    engine: Engine = Engine.STRONGROOM
+    cloud: str = "generic"  # a profile: see strongroom.deploy.clouds
+    front: Front = Front.NGINX
+    size: Size = Size.SMALL
+    replicas: int = 1
+    host: str = "grpc.tf-serving.service.com"  # the name clients ask for (TLS server name)
+    kubernetes: tuple[int, int] = (1, 30)  # the target's version
+    gramine: str = "1.9"
+    flavour: Flavour = Flavour.DEFAULT
+    registry: str = "localhost:5000"
+    version: str = "latest-sealed"  # tag of the images until `deploy build` has pinned their digests
+    broker: str | None = None  # None: in the cluster; HOST:PORT or https://HOST:PORT: outside of it
+    models: tuple[Model, ...] = ()
+    resources: Resources = SIZES[Size.SMALL]
+    autoscaling: Autoscaling | None = None
+    images: Mapping[Role, str] = field(default_factory=dict)  # pinned references, by role
+
+    def image(self, role: Role) -> str:
+        """Return the reference of an image: pinned, or by its tag."""
+        return self.images.get(role, f"{self.registry}/strongroom-{role}:{self.flavour}-{self.version}")
+
+    @classmethod
+    def parse(cls, table: Mapping[str, object]) -> Description:
+        """Read the [deploy] table; unknown words are refused. Raises DeployMalformed."""
+        words = _Words(table, "[deploy]")
+        size = words.one_of("size", Size, Size.SMALL)
+        found = cls(
+            name=words.text("name", "strongroom", _LABEL),
+            namespace=words.text("namespace", "strongroom", _LABEL),
+            tee=words.one_of("tee", Tee, Tee.SIMULATED),
+            engine=words.one_of("engine", Engine, Engine.STRONGROOM),
+            cloud=words.text("cloud", "generic", _LABEL),
+            front=words.one_of("front", Front, Front.NGINX),
+            size=size,
+            replicas=words.number("replicas", 1, 1, MAX_REPLICAS),
+            host=words.text("host", "grpc.tf-serving.service.com", _HOST),
+            kubernetes=_kubernetes(words.text("kubernetes", "1.30", _VERSION)),
+            gramine=words.text("gramine", "1.9", re.compile("|".join(map(re.escape, GRAMINE_VERSIONS)))),
+            flavour=words.one_of("flavour", Flavour, Flavour.DEFAULT),
+            registry=words.text("registry", "localhost:5000", _IMAGE),
+            version=words.text("version", "latest-sealed", _MODEL),
+            broker=words.optional("broker", re.compile(r"(https://)?[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")),
+            models=_models(words.take("model", list, [])),
+            resources=_resources(words.take("resources", dict, {}), SIZES[size]),
+            autoscaling=_autoscaling(words.take("autoscaling", dict, {})),
+            images=_images(words.take("images", dict, {})),
+        )
+        words.expect_end()
+        if found.engine is Engine.TENSORFLOW_SERVING and found.tee is not Tee.SGX:
+            raise DeployMalformed('[deploy] engine = "tensorflow-serving" runs in Gramine only: say tee = "sgx"')
+        return found
+
+
+def _kubernetes(text: str) -> tuple[int, int]:
+    major, minor = text.split(".")
+    if (int(major), int(minor)) < OLDEST_KUBERNETES:
+        raise DeployMalformed(f"[deploy] kubernetes is {text}; the oldest supported is 1.20")
+    return int(major), int(minor)
+
+
+def _models(items: list[Any]) -> tuple[Model, ...]:
+    found = []
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise DeployMalformed(f"[[deploy.model]] number {index + 1} is not a table")
+        words = _Words(item, f"[[deploy.model]] number {index + 1}")
+        name = words.text("name", None, _MODEL)
+        found.append(Model(name=name, path=words.text("path", f"models/{name}", re.compile(r"[^\0]{1,1024}"))))
+        words.expect_end()
+    if len({model.name for model in found}) < len(found):
+        raise DeployMalformed("[[deploy.model]] names a model twice")
+    return tuple(found)
+
+
+def _resources(values: dict[str, Any], usual: Resources) -> Resources:
+    words = _Words(values, "[deploy.resources]")
+    found = Resources(
+        cpu=words.text("cpu", usual.cpu, _QUANTITY),
+        memory=words.text("memory", usual.memory, _QUANTITY),
+        epc=words.text("epc", usual.epc, _QUANTITY),
+        enclave_size=words.text("enclave_size", usual.enclave_size, re.compile(r"[1-9][0-9]{0,5}[KMG]")),
+        max_threads=words.number("max_threads", usual.max_threads, 4, 4096),
+    )
+    words.expect_end()
+    return found
+
+
+def _autoscaling(values: dict[str, Any]) -> Autoscaling | None:
+    if not values:
+        return None
+    words = _Words(values, "[deploy.autoscaling]")
+    found = Autoscaling(
+        least=words.number("min", 1, 1, MAX_REPLICAS),
+        most=words.number("max", None, 1, MAX_REPLICAS),
+        requests_in_flight=words.number("requests_in_flight", 8, 1, 100_000),
+    )
+    words.expect_end()
+    if found.least > found.most:
+        raise DeployMalformed(f"[deploy.autoscaling] min is {found.least}, above max, {found.most}")
+    return found
+
+
+def _images(values: dict[str, Any]) -> dict[Role, str]:
+    words = _Words(values, "[deploy.images]")
+    found = {role: words.text(role.value, None, _IMAGE) for role in Role if role.value in values}
+    words.expect_end()
+    return found
+
+
+class _Words:
+    """A table whose words are taken one by one, so that what is left over is unknown."""
+
+    def __init__(self, values: Mapping[str, object], where: str) -> None:
+        self._values, self._where = dict(values), where
+
+    def take(self, name: str, kind: type[T], default: T | None) -> T:
+        value = self._values.pop(name, default)
+        if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
+            raise DeployMalformed(f"{self._where}: {name} is missing or not of the type {kind.__name__}")
+        return value
+
+    def text(self, name: str, default: str | None, pattern: re.Pattern[str]) -> str:
+        value = self.take(name, str, default)
+        if not pattern.fullmatch(value):
+            raise DeployMalformed(f"{self._where}: {name} cannot be {value[:80]!r}")
+        return value
+
+    def optional(self, name: str, pattern: re.Pattern[str]) -> str | None:
+        return self.text(name, None, pattern) if name in self._values else None
+
+    def number(self, name: str, default: int | None, least: int, most: int) -> int:
+        value = self.take(name, int, default)
+        if not least <= value <= most:
+            raise DeployMalformed(f"{self._where}: {name} is {value}, allowed are {least} to {most}")
+        return value
+
+    def one_of(self, name: str, kind: type[E], default: E) -> E:
+        value: str = self.take(name, str, str(default))
+        try:
+            return kind(value)
+        except ValueError:
+            raise DeployMalformed(
+                f"{self._where}: {name} is {value[:64]!r}; it takes {', '.join(each.value for each in kind)}"
+            ) from None
+
+    def expect_end(self) -> None:
+        if self._values:
+            raise DeployMalformed(f"{self._where} does not know {', '.join(sorted(self._values))[:200]!r}")
