@@ -2,7 +2,7 @@
 
 import pytest
 
-from strongroom.deploy.description import Description, DeployMalformed, Engine, Front, Role, Size, Tee
+from strongroom.deploy.description import DeployMalformed, Description, Engine, Front, Role, Size, Tee
 
 
 def test_an_empty_table_is_one_simulated_replica():

@@ -1,4 +1,4 @@
-"""Clouds: what differs between the places where machines are rented, as data. One TOML file a profile, beside this one."""
+"""Clouds: what differs between the places where machines are rented, as data. One TOML file for each profile."""
 
 from __future__ import annotations
 
