@@ -179,6 +179,35 @@ def test_a_run_that_takes_too_long_is_given_up():
     assert caught.value.code == "SR-SERVE-DEADLINE"
 
 
+def test_requests_are_in_flight_from_their_acceptance_to_their_answer_whatever_that_is():
+    engine = SumEngine()
+
+    async def story(plane):
+        counts = []
+        await plane.predicted(request())
+        counts.append(plane.in_flight)  # answered
+        engine.free.clear()
+        slow = [asyncio.create_task(plane.predicted(request())) for _ in range(3)]
+        await asyncio.sleep(0)
+        counts.append(plane.in_flight)  # accepted
+        slow[0].cancel()
+        await asyncio.wait([slow[0]])
+        counts.append(plane.in_flight)  # one caller has gone
+        with pytest.raises(TooSlow):
+            await plane.predicted(request(), timeout_s=0.001)
+        with pytest.raises(TooSlow):
+            await plane.predicted(request(), timeout_s=-1)
+        with pytest.raises(NotServed):
+            await plane.predicted(request("unknown"))
+        counts.append(plane.in_flight)  # too late, and refused
+        engine.free.set()
+        await asyncio.gather(*slow[1:])
+        counts.append(plane.in_flight)
+        return counts
+
+    assert with_server(story, engine) == [0, 3, 2, 2, 0]
+
+
 def test_status_lists_every_version_highest_first_and_ignores_labels():
     async def story(plane):
         assert [row.version for row in plane.statuses(Query("m", label="any"))] == [2, 1, 0]

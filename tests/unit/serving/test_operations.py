@@ -5,8 +5,10 @@ import json
 import pytest
 
 from strongroom.serving.operations.metrics import Metrics
+from strongroom.serving.operations.operating import _show_gauges
 from strongroom.serving.operations.operator_routes import Operations
 from strongroom.serving.operations.readiness import Readiness
+from strongroom.serving.requests.dataplane import Dataplane
 from strongroom.tfserving.codes import Code
 from strongroom.tfserving.status import State, VersionStatus
 
@@ -47,6 +49,14 @@ def test_metrics_are_at_their_path_and_off_without_one(operations):
     assert (answer.status, answer.content_type) == (200, "text/plain")
     assert b':tensorflow:serving:request_count{model_name="half",status="OK"} 1\n' in answer.body
     assert operations().answer("GET", PATH) is None
+
+
+def test_requests_in_flight_are_shown():
+    metrics, dataplane = Metrics(), Dataplane(TwoModels())
+    _show_gauges(metrics, Readiness(), dataplane)
+    assert "\nstrongroom_requests_in_flight 0\n" in metrics.text()
+    dataplane.in_flight += 7
+    assert "\nstrongroom_requests_in_flight 7\n" in metrics.text()
 
 
 def test_a_wrong_path_below_monitoring_is_told_the_right_one(operations):

@@ -98,6 +98,7 @@ def operations(
 def _show_gauges(metrics: Metrics, readiness: Readiness, dataplane: Dataplane) -> None:
     catalogue = dataplane.catalogue
     metrics.gauge("strongroom_ready", lambda: [((), float(readiness.ready))])
+    metrics.gauge("strongroom_requests_in_flight", lambda: [((), float(dataplane.in_flight))])
     metrics.gauge(
         "strongroom_model_version",
         states_reading(

@@ -86,6 +86,7 @@ class Dataplane:
         self.accepting = accepting  # False while draining: what is running finishes
         self.check_method_names = check_method_names  # as --enable_signature_method_name_check says
         self.suspended: StrongroomError | None = None  # why no request is answered now, for instance a lost key lease
+        self.in_flight = 0  # requests that were accepted and are not answered yet: waiting for a batch, or running
         self._deadlines = Deadlines()
 
     @property
@@ -182,10 +183,10 @@ class Dataplane:
 
         `api` is the metrics' word for what the run is for.
         """
-        waiting = _Waiting(served, signature_name, outputs, reply)
-        if deadline is not None:
-            self._deadlines.add(asyncio.get_running_loop(), deadline, waiting)
+        waiting = _Waiting(self, served, signature_name, outputs, reply)
         try:
+            if deadline is not None:
+                self._deadlines.add(asyncio.get_running_loop(), deadline, waiting)
             waiting.run = served.worker.submit(signature_name, inputs, outputs, waiting.finish, api=api)
         except StrongroomError:
             waiting.cancel()
@@ -225,9 +226,13 @@ class _Checked:
 class _Waiting:
     """A request between its acceptance and its answer: the ticket that the fronts hold. It keeps nothing afterwards."""
 
-    __slots__ = ("_outputs", "_reply", "_served", "_signature_name", "run")
+    __slots__ = ("_counted_by", "_outputs", "_reply", "_served", "_signature_name", "run")
 
-    def __init__(self, served: Served, signature_name: str, outputs: Sequence[str], reply: Reply) -> None:
+    def __init__(
+        self, counted_by: Dataplane, served: Served, signature_name: str, outputs: Sequence[str], reply: Reply
+    ) -> None:
+        self._counted_by = counted_by
+        counted_by.in_flight += 1
         self._served: Served | None = served
         self._signature_name, self._outputs = signature_name, outputs
         self._reply: Reply | None = reply
@@ -240,6 +245,8 @@ class _Waiting:
 
     def cancel(self) -> None:
         """Forget who asked."""
+        if self._reply is not None:
+            self._counted_by.in_flight -= 1
         self._reply = self._served = None
         run, self.run = self.run, None
         if run is not None:
@@ -258,6 +265,7 @@ class _Waiting:
         self._reply = self._served = self.run = None
         if reply is None or served is None:
             return
+        self._counted_by.in_flight -= 1
         if isinstance(outcome, StrongroomError):
             reply(outcome)
             return
