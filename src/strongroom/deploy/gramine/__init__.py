@@ -1,0 +1,10 @@
+"""What runs in the enclave: Gramine and Occlum files of a description's programs, and the simulated replica's manifest.
+
+Pure: values in, text out.
+"""
+
+from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
+from strongroom.deploy.gramine.server_words import broker_address, broker_host, model_list
+from strongroom.deploy.gramine.simulated import replica_manifest
+
+__all__ = ["PYTHON", "PythonPlaces", "broker_address", "broker_host", "model_list", "replica_manifest"]

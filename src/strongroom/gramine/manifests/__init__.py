@@ -1,0 +1,1 @@
+"""Gramine manifests of our programs, for each release that runs them. Pure."""
