@@ -97,6 +97,10 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         ),
     ),
     (
+        "Deploy",
+        (Verb("deploy render", "deploy_render", "write manifests, chart, container files and fronts of a deployment"),),
+    ),
+    (
         "Use a model",
         (
             Verb("predict", "predict", "ask a model, over TLS, and say what was proved"),
