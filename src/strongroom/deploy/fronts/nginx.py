@@ -76,7 +76,7 @@ def _maps(names: tuple[str, ...], upstream: Upstream, *, rest: bool) -> str:
             case Resolved():  # with a variable, nginx asks DNS again and takes one of the addresses by chance
                 target = f"{upstream.name}:{getattr(upstream, kind)}"
         known = "".join(f"        {name} {target};\n" for name in names)
-        text += f"    map $ssl_preread_server_name $to_{kind} {{\n        hostnames;\n{known}        default closed;\n    }}\n"
+        text += f"    map $ssl_preread_server_name $to_{kind} {{\n{known}        default closed;\n    }}\n"
     return f"    upstream closed {{\n        server 127.0.0.1:1 down;\n    }}\n{text}"
 
 
