@@ -98,7 +98,10 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
     ),
     (
         "Deploy",
-        (Verb("deploy render", "deploy_render", "write manifests, chart, container files and fronts of a deployment"),),
+        (
+            Verb("deploy render", "deploy_render", "write manifests, chart, container files and fronts of a deployment"),
+            Verb("deploy import", "deploy_import", "take over deploy.yaml, ra_config.json, ssl_configure, wrap_key"),
+        ),
     ),
     (
         "Use a model",
