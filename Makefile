@@ -65,6 +65,7 @@ docs: setup-all
 	@$(PY) tools/write_flag_docs.py
 	@$(PY) tools/write_threat_list.py
 	@$(PY) tools/write_openapi.py
+	@$(PY) tools/write_cloud_docs.py
 
 clean:
 	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

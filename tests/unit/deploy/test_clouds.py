@@ -1,5 +1,9 @@
 """Cloud profiles: data that comes along, data of one's own, and what is refused."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from strongroom.collateral import profiles as sources
@@ -73,3 +77,8 @@ def test_a_profile_has_to_carry_its_own_name(tmp_path):
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(clouds.CloudMalformed, match="cannot read"):
         clouds.profile("folder", tmp_path)
+
+
+def test_the_pages_of_the_clouds_are_current():
+    tool = Path(__file__).resolve().parents[3] / "tools" / "write_cloud_docs.py"
+    subprocess.run([sys.executable, str(tool), "--check"], check=True)
