@@ -45,8 +45,9 @@ What differs between clouds is data. `cloud = "NAME"` in the `[deploy]` table ch
 | cloud | | machine | collateral |
 |---|---|---|---|
 {rows}
-A profile of your own goes into the workspace, `clouds/NAME.toml`; one of the same name as a profile below goes before it.
-It carries no trust: a wrong address or device can only keep replicas from proving themselves. Unknown words are refused.
+A profile of your own goes into the workspace, `clouds/NAME.toml`; one with the name of a profile below goes before
+it. It carries no trust: a wrong address or device can only keep replicas from proving themselves. Unknown words are
+refused.
 
 | word | |
 |---|---|
