@@ -16,6 +16,7 @@ from strongroom.client.credentials import Credentials
 from strongroom.client.images import decode_image, read_image
 from strongroom.client.labels import RankedClass, read_labels, top_classes
 from strongroom.client.proof import Proof
+from strongroom.client.retries import Retries
 from strongroom.client.trust import Trust
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Proof",
     "Protocol",
     "RankedClass",
+    "Retries",
     "Shape",
     "Signature",
     "Tally",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from strongroom.client.status import BadAnswer
 from strongroom.errors import BadInput
+
+if TYPE_CHECKING:  # what is proved names the model that it is proved for
+    from strongroom.client.proof import Proof
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -107,6 +110,9 @@ class Transport(Protocol):
 
     def metadata(self, spec: ModelSpec) -> Metadata:
         """Return the signatures of a model version."""
+
+    def proof(self, spec: ModelSpec, *, fresh: bool = False) -> Proof:
+        """Return what is proved about who answers for a model; `fresh` asks for evidence anew."""
 
     def close(self) -> None:
         """Close connections; safe to call twice."""

@@ -13,9 +13,10 @@ from strongroom.client.address import Address
 from strongroom.client.answers import Array
 from strongroom.client.connection import Connection
 from strongroom.client.credentials import Credentials
-from strongroom.client.grpc_transport import PREDICT, channel_options, predict_request, read_prediction
-from strongroom.client.rest import parse_json, predict_body, predict_path
-from strongroom.client.status import BadAnswer, ServerSaid, clean, error_of_http
+from strongroom.client.grpc_link import channel_options
+from strongroom.client.grpc_transport import PREDICT, predict_request, read_prediction
+from strongroom.client.rest import predict_body, predict_path
+from strongroom.client.status import BadAnswer, ServerSaid, clean, error_of_http, parse_json
 from strongroom.errors import StrongroomError
 from strongroom.tfserving import messages
 

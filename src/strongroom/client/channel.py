@@ -23,7 +23,7 @@ class Channel:
 
     def __init__(self, address: Address, credentials: Credentials, trust: Trust | None, *, timeout_s: float) -> None:
         self.address = address
-        self._credentials, self._trust, self._timeout_s = credentials, trust, timeout_s
+        self._credentials, self._trust, self.timeout_s = credentials, trust, timeout_s
         self._connection: Connection | None = None
         self._evidence: Evidence | None = None
 
@@ -80,6 +80,11 @@ class Channel:
             raise EvidenceNotBound(f"{self.address} has no TLS key that a quote could bind")
         return certificate.pem
 
+    def hang_up(self) -> None:
+        """Close the connection and keep what it proved, for a connection that must show the same certificate."""
+        if self._connection is not None:
+            self._connection.close()
+
     def close(self) -> None:
         """Close the connection; what it proved is forgotten with it."""
         if self._connection is not None:
@@ -89,5 +94,6 @@ class Channel:
     def _connected(self) -> Connection:
         if self._connection is None or not self._connection.is_open:
             self.close()
-            self._connection = Connection(self.address, self._credentials, timeout_s=self._timeout_s)
+            self._connection = Connection(self.address, self._credentials, timeout_s=self.timeout_s)
+        self._connection.timeout_s = self.timeout_s
         return self._connection

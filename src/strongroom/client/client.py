@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
 from strongroom.client.address import Address, Protocol, parse_address
 from strongroom.client.answers import Array, Metadata, ModelSpec, Prediction, Transport, UnclearRequest, VersionStatus
-from strongroom.client.channel import Channel
+from strongroom.client.channel import MAX_EVIDENCE_AGE, Channel
 from strongroom.client.credentials import Credentials
-from strongroom.client.grpc_transport import GrpcTransport, channel_proof
+from strongroom.client.grpc_link import GrpcLink
+from strongroom.client.grpc_transport import GrpcTransport
+from strongroom.client.pool import MAX_AGE_S, Pool, Size
 from strongroom.client.proof import Proof
 from strongroom.client.rest import RestTransport
+from strongroom.client.retries import Retrier, Retries
 from strongroom.client.trust import Trust
 
 StrPath = str | Path
@@ -27,9 +30,14 @@ class Client:
     server_name: the name the server's certificate carries, where it is not the host of `url`.
     trust: a folder (see `trust`); with it, the server proves what program it is before anything else is sent.
     evidence_url: the REST address that gives a gRPC server's evidence (default: port 8501 of the same host).
-    insecure: allow plaintext addresses.   timeout_s: for each exchange, in seconds.
+    insecure: allow plaintext addresses.   timeout_s: for each request with its repetitions, in seconds.
+    connections: how many to spread requests over; each proves itself where `trust` is given.
+    max_age_s: a connection is replaced after so many seconds, so that new replicas get requests.
+    retries: a number repeats requests so often that were not answered; unless it is given, only those are repeated
+    that no server began; 0 repeats nothing (see `retries.Retries`).
 
-    Raises BadUrl, PlaintextRefused, BadCredentials, BadTrustFolder; connects at the first request.
+    Threads may share a client. Raises BadUrl, PlaintextRefused, BadCredentials, BadTrustFolder, BadConnections,
+    BadRetries; connects at the first request.
     """
 
     def __init__(
@@ -45,6 +53,9 @@ class Client:
         evidence_url: str | None = None,
         insecure: bool = False,
         timeout_s: float = 30.0,
+        connections: int = 1,
+        max_age_s: float = MAX_AGE_S,
+        retries: Retries | int | None = None,
     ) -> None:
         self.address = parse_address(url, insecure=insecure)
         self._credentials = Credentials(
@@ -54,15 +65,24 @@ class Client:
         self._trust = trust if isinstance(trust, Trust | None) else Trust.from_folder(Path(trust))
         if self._trust and not self.address.secure:
             raise UnclearRequest("evidence binds a TLS key, and a plaintext channel has none")
+        if self._trust:
+            max_age_s = min(max_age_s, MAX_EVIDENCE_AGE.total_seconds())
         where = _evidence_address(self.address, evidence_url)
-        self._channel = Channel(where, self._credentials, self._trust, timeout_s=timeout_s)
-        self._transport = self._make_transport(timeout_s)
+        self._transport = self._make_transport(
+            lambda: Channel(where, self._credentials, self._trust, timeout_s=timeout_s),
+            Size(count=connections, max_age_s=max_age_s),
+            Retrier(Retries.of(retries)),
+            timeout_s,
+        )
 
-    def _make_transport(self, timeout_s: float) -> Transport:
+    def _make_transport(
+        self, open_rest: Callable[[], Channel], size: Size, retrier: Retrier, timeout_s: float
+    ) -> Transport:
         if self.address.protocol is Protocol.REST:
-            return RestTransport(self._channel.lend)
-        attested = self._channel.server_pem if self._trust else None
-        return GrpcTransport(self.address, self._credentials, attested, timeout_s=timeout_s)
+            return RestTransport(Pool(open_rest, size, exclusive=True), retrier, timeout_s=timeout_s)
+        prover = open_rest if self._trust else None
+        links = Pool(lambda: GrpcLink(self.address, self._credentials, prover), size)
+        return GrpcTransport(self.address, self._credentials, links, retrier, timeout_s=timeout_s)
 
     def predict(
         self,
@@ -88,32 +108,21 @@ class Client:
         return self._transport.metadata(ModelSpec(model, version, label))
 
     def evidence(self, model: str, *, version: int | None = None, label: str | None = None) -> Proof:
-        """Ask the present connection for evidence over a fresh nonce and return what it proves for a model.
+        """Ask for evidence over a fresh nonce and return what it proves for a model.
 
         Raises UnclearRequest without `trust`, and the errors of `evidence` when it does not hold.
         """
         if self._trust is None:
             raise UnclearRequest("evidence is judged by rules: make the client with trust=FOLDER")
-        self._channel.refresh()
-        return self.proof(model, version=version, label=label)
+        return self._transport.proof(ModelSpec(model, version, label), fresh=True)
 
     def proof(self, model: str, *, version: int | None = None, label: str | None = None) -> Proof:
         """Return what is proved about who answers for a model, connecting where needed."""
-        spec = ModelSpec(model, version, label)
-        if self.address.protocol is Protocol.GRPC and self._trust is None:
-            return Proof(channel=channel_proof(self.address, self._credentials), evidence=None)
-        self._channel.lend(spec)
-        carried = ""
-        if self.address.protocol is Protocol.GRPC:
-            carried = f"requests go by gRPC to {self.address}, which must show the very certificate that was proved"
-        return Proof(
-            channel=self._channel.channel_proof(), evidence=self._channel.evidence_proof(spec), carried_by=carried
-        )
+        return self._transport.proof(ModelSpec(model, version, label))
 
     def close(self) -> None:
         """Close the connections; safe to call twice."""
         self._transport.close()
-        self._channel.close()
 
     def __enter__(self) -> Self:
         return self

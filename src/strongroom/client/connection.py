@@ -53,7 +53,7 @@ class Connection:
 
     def __init__(self, address: Address, credentials: Credentials, *, timeout_s: float) -> None:
         self.address = address
-        self._credentials, self._timeout_s = credentials, timeout_s
+        self._credentials, self.timeout_s = credentials, timeout_s  # of each exchange; whoever holds it may change it
         self._used = False
         self._socket = _connect(address, credentials, timeout_s)
         self.certificate: ServerCertificate | None = None
@@ -91,7 +91,7 @@ class Connection:
         is longer than `limit` bytes; the connection is closed after any of them.
         """
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        self._timed.deadline = time.monotonic() + self._timeout_s
+        self._timed.deadline = time.monotonic() + self.timeout_s
         first, self._used = not self._used, True
         try:
             self._http.request(method, target, body=body, headers=headers)
@@ -102,9 +102,9 @@ class Connection:
             raise
         except (http.client.HTTPException, OSError) as problem:
             self.close()
-            error = _broken(problem, self.address, self._timeout_s)
+            error = _broken(problem, self.address, self.timeout_s)
             if first and isinstance(error, ServerUnreachable):
-                error = why_closed(self.address, self._credentials, timeout_s=self._timeout_s) or error
+                error = why_closed(self.address, self._credentials, timeout_s=self.timeout_s) or error
             raise error from None
         return response.status, answer
 

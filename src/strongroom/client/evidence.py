@@ -17,8 +17,7 @@ from strongroom.attestation import Binding, BindingKind, Verdict, parse_quote
 from strongroom.broker.release import Denial, Grant, ReleaseRule, decide
 from strongroom.client.answers import ModelSpec
 from strongroom.client.connection import Connection
-from strongroom.client.rest import parse_json
-from strongroom.client.status import BadAnswer, error_of_http
+from strongroom.client.status import BadAnswer, error_of_http, parse_json
 from strongroom.client.trust import Trust
 from strongroom.errors import Refused, Tampered
 

@@ -1,12 +1,9 @@
-"""TensorFlow Serving's gRPC interface from the caller's side.
-
-gRPC shows no certificate to its caller, so an attested channel narrows its trust to the one certificate whose key was
-quoted on the evidence connection: whatever replica answers must hold that key.
-"""
+"""TensorFlow Serving's gRPC interface from the caller's side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -22,9 +19,12 @@ from strongroom.client.answers import (
     UnclearRequest,
     VersionStatus,
 )
-from strongroom.client.connection import MAX_ANSWER_BYTES, why_closed
-from strongroom.client.credentials import Credentials, read_certificates
-from strongroom.client.proof import ChannelProof
+from strongroom.client.connection import ServerUnreachable, why_closed
+from strongroom.client.credentials import Credentials
+from strongroom.client.grpc_link import GrpcLink
+from strongroom.client.pool import Pool
+from strongroom.client.proof import Proof
+from strongroom.client.retries import Fate, NotAnswered, Retrier, fate_of_grpc
 from strongroom.client.status import BadAnswer, error_of_status
 from strongroom.errors import StrongroomError
 from strongroom.tfserving import messages
@@ -35,20 +35,13 @@ _UNREACHED: Final = "UNAVAILABLE"
 
 
 class GrpcTransport:
-    """Speaks gRPC; `attested` gives the certificate (PEM) of a server that proved itself for a model."""
+    """Speaks gRPC over the links of a pool; a link may have to prove itself for a model first."""
 
     def __init__(
-        self,
-        address: Address,
-        credentials: Credentials,
-        attested: Callable[[ModelSpec], bytes] | None,
-        *,
-        timeout_s: float,
+        self, address: Address, credentials: Credentials, links: Pool[GrpcLink], retrier: Retrier, *, timeout_s: float
     ) -> None:
-        self._address, self._credentials, self._attested = address, credentials, attested
-        self._timeout_s = timeout_s
-        self._channel: Any = None
-        self._pem: bytes | None = None
+        self._address, self._credentials = address, credentials
+        self._links, self._retrier, self._timeout_s = links, retrier, timeout_s
 
     def predict(self, spec: ModelSpec, inputs: Mapping[str, Array], signature_name: str) -> Prediction:
         """Send one PredictRequest."""
@@ -85,37 +78,50 @@ class GrpcTransport:
         signatures = {str(name): _signature_of(each) for name, each in listed.items()}
         return Metadata(response.model_spec.name, response.model_spec.version.value, signatures)
 
+    def proof(self, spec: ModelSpec, *, fresh: bool = False) -> Proof:
+        """Return what is proved about a connection that the next request may take; `fresh` opens one for it."""
+        with self._links.lend(self._timeout_s) as link:
+            if fresh:
+                self._links.retire(link)
+        return self._retrier.run(lambda left_s: self._prove(spec, left_s), self._timeout_s)
+
     def close(self) -> None:
-        """Close the channel."""
-        if self._channel is not None:
-            self._channel.close()
-        self._channel = None
+        """Close the links."""
+        self._links.close()
+
+    def _prove(self, spec: ModelSpec, left_s: float) -> Proof:
+        with self._links.lend(left_s) as link:
+            channel, evidence = link.proof(spec, left_s)
+        carried = f"requests go by gRPC to {self._address}, which must show the very certificate that was proved"
+        return Proof(channel=channel, evidence=evidence, carried_by=carried if evidence else "")
 
     def _call(self, spec: ModelSpec, method: str, request: bytes) -> bytes:
+        return self._retrier.run(lambda left_s: self._once(spec, method, request, left_s), self._timeout_s)
+
+    def _once(self, spec: ModelSpec, method: str, request: bytes, left_s: float) -> bytes:
+        """Try a call on one link. Raises NotAnswered."""
         import grpc
 
-        call = self._open(spec).unary_unary(method)
-        try:
-            return bytes(call(request, timeout=self._timeout_s))
-        except grpc.RpcError as failure:
-            raise self._meaning(failure.code().name, failure.details() or "") from None
-
-    def _open(self, spec: ModelSpec) -> Any:  # noqa: ANN401  # grpc has no types
-        """Return the channel; one to another certificate than the attested one is closed first."""
-        import grpc
-
-        pem = self._attested(spec) if self._attested else None
-        if self._channel is not None and pem == self._pem:
-            return self._channel
-        self.close()
-        options, authority = channel_options(self._credentials), self._address.authority
-        if self._address.secure:
-            trusted = self._credentials.channel_credentials(attested_pem=pem)
-            self._channel = grpc.secure_channel(authority, trusted, options=options)
-        else:
-            self._channel = grpc.insecure_channel(authority, options=options)
-        self._pem = pem
-        return self._channel
+        ends = time.monotonic() + left_s
+        with self._links.lend(left_s) as link:
+            if link.stale:
+                self._links.retire(link)
+                raise NotAnswered(Fate.NOT_BEGUN, lambda: ServerUnreachable(f"{self._address} closed the connection"))
+            try:
+                channel = link.channel(spec, left_s)
+            except NotAnswered:
+                self._links.retire(link)
+                raise
+            try:
+                answer = bytes(channel.unary_unary(method)(request, timeout=max(0.001, ends - time.monotonic())))
+            except grpc.RpcError as failure:
+                status, text = failure.code().name, failure.details() or ""
+            else:
+                link.used()
+                return answer
+            if status == _UNREACHED:
+                self._links.retire(link)  # a new connection may reach another replica
+        raise NotAnswered(fate_of_grpc(status, text), lambda: self._meaning(status, text))
 
     def _meaning(self, status: str, text: str) -> StrongroomError:
         """Return the typed error; gRPC says UNAVAILABLE for every failed handshake, so ask TLS itself why."""
@@ -123,32 +129,6 @@ class GrpcTransport:
         if status == _UNREACHED:
             why = why_closed(self._address, self._credentials, timeout_s=self._timeout_s)
         return why or error_of_status(status, text)
-
-
-def channel_options(credentials: Credentials) -> list[tuple[str, int | str]]:
-    """Return gRPC's channel arguments: message sizes bounded by us, the server's name where it is not the host."""
-    options: list[tuple[str, int | str]] = [
-        ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.use_local_subchannel_pool", 1),  # channels share no connection: one load task, one connection
-    ]
-    if credentials.server_name:
-        options.append(("grpc.ssl_target_name_override", credentials.server_name))
-    return options
-
-
-def channel_proof(address: Address, credentials: Credentials) -> ChannelProof:
-    """Return what gRPC enforces by itself; it tells neither version nor certificate."""
-    roots = read_certificates(credentials.ca or credentials.pin)
-    return ChannelProof(
-        url=str(address),
-        tls="TLS" if address.secure else "",
-        server_name=credentials.server_name or address.host,
-        issuer=roots[0].subject.rfc4514_string() if roots else "a CA of this system",
-        certificate_sha256="",
-        pinned=bool(credentials.pin),
-        mutual=address.secure and bool(credentials.certificate),
-    )
 
 
 def predict_request(

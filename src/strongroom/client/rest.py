@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -20,10 +22,16 @@ from strongroom.client.answers import (
     UnclearRequest,
     VersionStatus,
 )
-from strongroom.client.connection import MAX_ANSWER_BYTES, Connection
-from strongroom.client.status import BadAnswer, error_of_http
+from strongroom.client.channel import Channel
+from strongroom.client.connection import MAX_ANSWER_BYTES, Connection, ServerUnreachable
+from strongroom.client.pool import Pool
+from strongroom.client.proof import Proof
+from strongroom.client.retries import Fate, NotAnswered, Retrier
+from strongroom.client.status import BadAnswer, error_of_http, parse_json
+from strongroom.errors import StrongroomError, Unreachable
 
 MAX_DESCRIPTION_BYTES: Final = 16 * 1024 * 1024
+_UNAVAILABLE: Final = 503
 _NUMPY_TYPES: Final[dict[str, type[np.generic]]] = {
     "DT_FLOAT": np.float32, "DT_DOUBLE": np.float64, "DT_HALF": np.float16, "DT_BOOL": np.bool_,
     "DT_INT8": np.int8, "DT_INT16": np.int16, "DT_INT32": np.int32, "DT_INT64": np.int64,
@@ -32,10 +40,10 @@ _NUMPY_TYPES: Final[dict[str, type[np.generic]]] = {
 
 
 class RestTransport:
-    """Speaks REST over connections that `lend` gives for a model: it decides what the peer must have proved."""
+    """Speaks REST over the channels of a pool, which decide what the peer must have proved for a model."""
 
-    def __init__(self, lend: Callable[[ModelSpec], Connection]) -> None:
-        self._lend = lend
+    def __init__(self, channels: Pool[Channel], retrier: Retrier, *, timeout_s: float) -> None:
+        self._channels, self._retrier, self._timeout_s = channels, retrier, timeout_s
         self._metadata: dict[ModelSpec, Metadata] = {}
 
     def predict(self, spec: ModelSpec, inputs: Mapping[str, Array], signature_name: str) -> Prediction:
@@ -55,8 +63,24 @@ class RestTransport:
         found = self._metadata[spec] = metadata_of(self._json(spec, "GET", f"{_path(spec)}/metadata"))
         return found
 
+    def proof(self, spec: ModelSpec, *, fresh: bool = False) -> Proof:
+        """Return what is proved about a connection that the next request may take; `fresh` asks it for evidence."""
+        return self._retrier.run(lambda left_s: self._prove(spec, left_s, fresh=fresh), self._timeout_s)
+
     def close(self) -> None:
-        """Do nothing: the connections belong to whoever lends them."""
+        """Close the connections."""
+        self._channels.close()
+
+    def _prove(self, spec: ModelSpec, left_s: float, *, fresh: bool) -> Proof:
+        with self._channels.lend(left_s) as channel:
+            channel.timeout_s = left_s
+            try:
+                if fresh:
+                    channel.refresh()
+                channel.lend(spec)
+            except Unreachable as problem:
+                raise _not_answered(Fate.NOT_BEGUN, problem) from None
+            return Proof(channel=channel.channel_proof(), evidence=channel.evidence_proof(spec))
 
     def _json(
         self,
@@ -67,10 +91,33 @@ class RestTransport:
         *,
         limit: int = MAX_DESCRIPTION_BYTES,
     ) -> object:
-        code, answer = self._lend(spec).exchange(method, target, body, limit=limit)
-        if code != 200:
-            raise error_of_http(code, answer)
-        return parse_json(answer)
+        ask = partial(Connection.exchange, method=method, target=target, body=body, limit=limit)
+        return self._retrier.run(lambda left_s: self._once(spec, ask, left_s), self._timeout_s)
+
+    def _once(self, spec: ModelSpec, ask: Callable[[Connection], tuple[int, bytes]], left_s: float) -> object:
+        """Try a request on one connection. Raises NotAnswered."""
+        ends = time.monotonic() + left_s
+        with self._channels.lend(left_s) as channel:
+            channel.timeout_s = max(0.001, ends - time.monotonic())
+            try:
+                connection = channel.lend(spec)
+            except Unreachable as problem:
+                raise _not_answered(Fate.NOT_BEGUN, problem) from None
+            connection.timeout_s = max(0.001, ends - time.monotonic())
+            try:
+                code, answer = ask(connection)
+            except ServerUnreachable as problem:
+                raise _not_answered(Fate.UNKNOWN, problem) from None
+            if code == _UNAVAILABLE:
+                channel.close()  # a new connection may reach another replica
+        if code == 200:
+            return parse_json(answer)
+        fate = Fate.UNKNOWN if code == _UNAVAILABLE else Fate.FINAL
+        raise _not_answered(fate, error_of_http(code, answer))
+
+
+def _not_answered(fate: Fate, error: StrongroomError) -> NotAnswered:
+    return NotAnswered(fate, lambda: error)
 
 
 def _path(spec: ModelSpec) -> str:
@@ -83,14 +130,6 @@ def _path(spec: ModelSpec) -> str:
 def predict_path(model: str) -> str:
     """Return where a model's predictions are asked."""
     return f"{_path(ModelSpec(model))}:predict"
-
-
-def parse_json(data: bytes) -> object:
-    """Return a JSON value. Raises BadAnswer."""
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise BadAnswer("the server's answer is not JSON") from None
 
 
 def predict_body(inputs: Mapping[str, Array], signature_name: str) -> bytes:

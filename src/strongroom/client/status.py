@@ -107,6 +107,14 @@ def error_of_http(code: int, body: bytes) -> StrongroomError:
     return _made(kind, f"HTTP {code}", str(text))
 
 
+def parse_json(data: bytes) -> object:
+    """Return a JSON value. Raises BadAnswer."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise BadAnswer("the server's answer is not JSON") from None
+
+
 def _made(kind: type[StrongroomError], status: str, text: str) -> StrongroomError:
     shown = clean(text)
     error = kind(f"the server answered {status}: {shown}" if shown else f"the server answered {status}")
