@@ -1,0 +1,94 @@
+"""What each image holds: packages of the system, Python packages it leaves out, what it starts. Pure.
+
+An image holds what its role runs and nothing for other roles: less to ship, less to watch, fewer programs in the pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from strongroom.deploy.description import Description, Flavour, Role, Tee
+from strongroom.deploy.gramine import places
+
+USER_ID: Final = 10001  # as the pods run it; no user of any host
+PROGRAM: Final = "/opt/strongroom"
+PYTHON_VERSION: Final = "3.11"  # Debian 12's, and python3.11 of Anolis OS 8
+_STRONGROOM: Final = (f"{PROGRAM}/bin/python3", "-I", "-m", "strongroom")
+_PYTHON_DEBIAN: Final = ("python3.11-minimal", "libpython3.11-stdlib", "ca-certificates", "libnghttp2-14", "libstdc++6")
+_GRAMINE_DEBIAN: Final = ("gramine", "libsgx-quote-ex", "libsgx-dcap-ql")
+_PYTHON_ANOLIS: Final = ("python3.11", "ca-certificates", "libnghttp2", "libstdc++", "shadow-utils")
+_GRAMINE_ANOLIS: Final = ("gramine", "libsgx-quote-ex", "libsgx-dcap-ql")
+_QUOTE_PROVIDER: Final = {  # the library that fetches collateral for Gramine's quotes
+    Flavour.DEFAULT: "libsgx-dcap-default-qpl",
+    Flavour.AZURE: "az-dcap-client",
+    Flavour.ANOLISOS: "libsgx-dcap-default-qpl",
+}
+_SERVING: Final = ("onnxruntime", "pysimdjson", "uvloop", "httptools")
+_ADMINISTRATION: Final = ("starlette", "uvicorn", "jinja2", "prometheus-client", "pyyaml")
+_COMPUTING: Final = ("onnxruntime", "numpy", "pillow", "grpcio", "protobuf", "pysimdjson")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """One role's image, whatever it is built on."""
+
+    title: str
+    entrypoint: tuple[str, ...] = _STRONGROOM
+    command: tuple[str, ...] = ("--help",)
+    extras: tuple[str, ...] = ()  # of our own package
+    without: tuple[str, ...] = ()  # Python packages that our package asks for and this role does not import
+    ports: tuple[int, ...] = ()
+    has_app: bool = False  # whether /app (manifest, the owner's public files) is part of it
+    needs_enclave: bool = False  # whether it runs in Gramine where the deployment is on SGX
+
+
+CONTENTS: Final[Mapping[Role, Contents]] = {
+    Role.CLIENT: Contents(
+        title="Strongroom: client",
+        without=(*_SERVING, *_ADMINISTRATION),
+    ),
+    Role.BROKER: Contents(
+        title="Strongroom: key broker",
+        extras=("postgres", "pkcs11"),
+        without=_COMPUTING,
+        ports=(places.PROVISIONING_PORT, places.KBS_PORT, 8443),
+    ),
+    Role.MODEL_SERVER: Contents(
+        title="Strongroom: model server",
+        ports=(places.GRPC_PORT, places.REST_PORT, places.HEALTH_PORT),
+        has_app=True,
+        needs_enclave=True,
+    ),
+    Role.STREAMING_WORKER: Contents(title="Strongroom: streaming worker", needs_enclave=True),
+    Role.SPARK: Contents(title="Strongroom: Spark", needs_enclave=True),
+    Role.MODELS: Contents(
+        title="Strongroom: sealed models, data only",
+        entrypoint=(),
+        command=("cp", "-a", "/models/.", "/srv/models/"),
+    ),
+    Role.FRONT: Contents(
+        title="Strongroom: nginx in front of the replicas",
+        entrypoint=("nginx",),
+        command=("-e", "stderr", "-c", "/etc/nginx/nginx.conf", "-g", "daemon off;"),
+        ports=(places.GRPC_PORT, places.REST_PORT),
+    ),
+}
+
+
+def in_gramine(role: Role, description: Description) -> bool:
+    """Return whether the image carries Gramine: its program runs in an SGX enclave."""
+    return description.tee is Tee.SGX and CONTENTS[role].needs_enclave
+
+
+def system_packages(role: Role, description: Description) -> tuple[str, ...]:
+    """Return the packages of the distribution, or with Gramine of its and Intel's repositories, sorted."""
+    if role is Role.FRONT:
+        anolis = ("nginx", "nginx-mod-stream", "shadow-utils")
+        return anolis if description.flavour is Flavour.ANOLISOS else ("libnginx-mod-stream", "nginx-core")
+    is_anolis = description.flavour is Flavour.ANOLISOS
+    found = set(_PYTHON_ANOLIS if is_anolis else _PYTHON_DEBIAN)
+    if in_gramine(role, description):
+        found |= {*(_GRAMINE_ANOLIS if is_anolis else _GRAMINE_DEBIAN), _QUOTE_PROVIDER[description.flavour]}
+    return tuple(sorted(found))
