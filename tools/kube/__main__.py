@@ -1,8 +1,8 @@
 """Run a deployment on a real cluster of one node, and say what held: `make kube`.
 
-    cd tools && python -m kube [--json FILE] [--only up] [--keep]
+    cd tools && python -m kube [--json FILE] [--up] [--keep-logs]
 
-Builds Kubernetes' servers on first use (build.sh). Exit status 0 when everything held, 1 when something did not, 75 when
+Builds the servers on first use (build.sh). Exit status 0 when everything held, 1 when something did not, 75 when
 this machine cannot run a cluster; the reason is printed.
 """
 
