@@ -36,6 +36,9 @@ class Attributes(IntFlag):
     KSS = 1 << 7
 
 
+_DEBUG: Final = int(Attributes.DEBUG)  # in the first byte
+
+
 class ReportFieldSize(BadInput):
     """A field of a report that is to be written does not fit its place."""
 
@@ -135,7 +138,7 @@ class SgxReport:
     @property
     def debug(self) -> bool:
         """Whether the host may read this enclave's memory."""
-        return Attributes.DEBUG in self.flags
+        return bool(self.attributes[0] & _DEBUG)
 
     @property
     def reserved_clear(self) -> bool:

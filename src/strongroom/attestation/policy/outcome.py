@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn, Self
+from typing import NamedTuple, NoReturn, Self
 
 from strongroom.attestation.binding import Binding
 from strongroom.attestation.claims import Claims
@@ -20,7 +20,8 @@ from strongroom.attestation.steps import Outcome
 from strongroom.attestation.validity import timestamp
 
 NOT_SAID = "unknown: the evidence does not say"
-_OUTCOMES = {True: Outcome.PASS, False: Outcome.FAIL, None: Outcome.UNKNOWN}
+_PASS = Outcome.PASS
+_OUTCOMES = {True: Outcome.PASS, False: Outcome.FAIL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +35,7 @@ class Reason:
     fix: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(NamedTuple):  # an admission makes a score of them, which of frozen dataclasses takes three times as long
     """One rule and what it found; `required` says whether unknown refuses."""
 
     name: str  # the word of the policy, or what is always checked
@@ -91,7 +91,7 @@ class Decision:
     def of_checks(cls, checks: Iterable[Check]) -> Self:
         """Return the decision that some checks make together."""
         asked = tuple(checks)
-        reasons = tuple(check.to_reason() for check in asked if check.refuses)
+        reasons = tuple(check.to_reason() for check in asked if check.outcome is not _PASS and check.refuses)
         return cls(accepted=not reasons, reasons=reasons, checks=asked)
 
     def __bool__(self) -> NoReturn:
@@ -112,15 +112,10 @@ class Case:
         required: bool | None = None,
     ) -> Check:  # fmt: skip
         """Return one check; `holds` None is unknown, required unless the policy lets this rule stay unknown."""
-        return Check(
-            name=name,
-            code=code,
-            outcome=_OUTCOMES[holds],
-            seen=NOT_SAID if holds is None else observed,
-            wanted=expected,
-            fix=fix if holds is not None else _fix_of_unknown(name, fix),
-            required=name not in self.policy.accept_unknown if required is None else required,
-        )
+        required = name not in self.policy.accept_unknown if required is None else required
+        if holds is None:
+            return Check(name, code, Outcome.UNKNOWN, NOT_SAID, expected, _fix_of_unknown(name, fix), required)
+        return Check(name, code, _OUTCOMES[holds], observed, expected, fix, required)
 
 
 def _fix_of_unknown(name: str, fix: str) -> str:
@@ -131,7 +126,12 @@ def _fix_of_unknown(name: str, fix: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as an owner reads it: bytes in hex, times in UTC, sets as alternatives."""
+    """Return a value as an owner reads it: bytes in hex, times in UTC, sets as alternatives.
+
+    A text that takes long to make is given as a function that makes it.
+    """
+    if callable(value):
+        return str(value())
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, bool):
