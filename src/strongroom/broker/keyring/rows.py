@@ -14,6 +14,7 @@ from strongroom.broker.store import Row, Tx, as_bytes
 
 _KEY: Final = "tenant, generation, wrapped, root_id, created_ms"
 _COLUMNS: Final = "tenant, name, version, kind, state, wrapped, generation, bytes, author, created_ms, until_ms"
+_MEMO: Final = "secrets"  # the rows that a transaction has read
 
 
 class SecretState(StrEnum):
@@ -127,14 +128,20 @@ def rewrap_key(tx: Tx, row: KeyRow, wrapped: bytes, root_id: str) -> None:
 
 
 def readable(tx: Tx, tenant: str, name: str, version: int | None = None) -> SecretRow | None:
-    """Return the newest version that is given out, or the one named if it is."""
-    only = "" if version is None else " AND version = ?"
-    found = tx.execute(
-        f"SELECT {_COLUMNS} FROM secrets WHERE tenant = ? AND name = ?{only} AND state = 'active'"  # noqa: S608
-        " AND (until_ms = 0 OR until_ms > ?) ORDER BY version DESC LIMIT 1",
-        (tenant, name, *(() if version is None else (version,)), tx.now_ms),
-    )
-    return _secret(found[0]) if found else None
+    """Return the newest version that is given out, or the one named if it is.
+
+    A transaction that asks again, as one of many admissions does, gets the same row: see `_changed`.
+    """
+    memo: dict[tuple[str, str, int | None], SecretRow | None] = tx.memo.setdefault(_MEMO, {})
+    if (tenant, name, version) not in memo:
+        only = "" if version is None else " AND version = ?"
+        found = tx.execute(
+            f"SELECT {_COLUMNS} FROM secrets WHERE tenant = ? AND name = ?{only} AND state = 'active'"  # noqa: S608
+            " AND (until_ms = 0 OR until_ms > ?) ORDER BY version DESC LIMIT 1",
+            (tenant, name, *(() if version is None else (version,)), tx.now_ms),
+        )
+        memo[tenant, name, version] = _secret(found[0]) if found else None
+    return memo[tenant, name, version]
 
 
 def versions(tx: Tx, tenant: str, name: str) -> list[SecretInfo]:
@@ -159,6 +166,7 @@ def tenants(tx: Tx) -> list[str]:
 
 def insert_secret(tx: Tx, info: SecretInfo, wrapped: bytes) -> None:
     """Add a version of a secret."""
+    _changed(tx)
     tx.execute(
         f"INSERT INTO secrets ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         (info.tenant, info.name, info.version, info.kind, info.state.value, wrapped, info.generation, info.bytes,
@@ -168,6 +176,7 @@ def insert_secret(tx: Tx, info: SecretInfo, wrapped: bytes) -> None:
 
 def carry(tx: Tx, tenant: str, name: str, until_ms: int) -> None:
     """Let the versions there end at `until_ms`, where they do not end earlier."""
+    _changed(tx)
     tx.execute(
         "UPDATE secrets SET until_ms = ? WHERE tenant = ? AND name = ? AND state = 'active'"
         " AND (until_ms = 0 OR until_ms > ?)",
@@ -177,6 +186,7 @@ def carry(tx: Tx, tenant: str, name: str, until_ms: int) -> None:
 
 def rewrap_secret(tx: Tx, info: SecretInfo, wrapped: bytes, generation: int) -> None:
     """Put another wrapping of the same secret in place."""
+    _changed(tx)
     tx.execute(
         "UPDATE secrets SET wrapped = ?, generation = ? WHERE tenant = ? AND name = ? AND version = ?",
         (wrapped, generation, info.tenant, info.name, info.version),
@@ -185,6 +195,7 @@ def rewrap_secret(tx: Tx, info: SecretInfo, wrapped: bytes, generation: int) -> 
 
 def retire(tx: Tx, info: SecretInfo) -> None:
     """Give this version out no more."""
+    _changed(tx)
     tx.execute(
         "UPDATE secrets SET state = 'retired' WHERE tenant = ? AND name = ? AND version = ? AND state = 'active'",
         (info.tenant, info.name, info.version),
@@ -193,10 +204,16 @@ def retire(tx: Tx, info: SecretInfo) -> None:
 
 def destroy(tx: Tx, info: SecretInfo) -> None:
     """Forget the value of this version; its line stays."""
+    _changed(tx)
     tx.execute(
         "UPDATE secrets SET state = 'destroyed', wrapped = ? WHERE tenant = ? AND name = ? AND version = ?",
         (b"", info.tenant, info.name, info.version),
     )
+
+
+def _changed(tx: Tx) -> None:
+    """Forget what this transaction has read of the secrets."""
+    tx.memo.pop(_MEMO, None)
 
 
 def _key(row: Row) -> KeyRow:

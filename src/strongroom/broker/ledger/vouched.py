@@ -33,6 +33,8 @@ TABLES: Final = ("admins", "model_floors", "policies", "revocations", "seen_numb
 EMPTY_AT_FIRST: Final = ("admins", "policies", "revocations")  # of a store whose ledger has not begun
 _DIGEST_BYTES: Final = hashlib.sha256().digest_size
 _COPIES: Final = 4  # of different states: snapshots that were begun before a change may still be read
+_ANSWERS: Final = 256  # that one copy remembers, each of a few rows
+_ANSWER_ROWS: Final = 16
 _MEMO: Final = "vouched"
 _TABLE: Final = re.compile(r"\b(?:FROM|INTO|UPDATE|JOIN)\s+([a-z_]+)", re.ASCII | re.IGNORECASE)
 _log = logging.getLogger("strongroom.broker")
@@ -116,7 +118,7 @@ class VouchedStore:
         if f"{_MEMO} fork" not in tx.memo:
             copy = tx.memo[f"{_MEMO} copy"] = tx.memo[f"{_MEMO} fork"] = copy.fork()
             tx.before_commit(_MEMO, lambda: self._seal_anew(tx, least))
-        return copy.execute(sql, parameters)
+        return copy.change(sql, parameters)
 
     def _seal_anew(self, tx: Tx, least: int) -> None:
         """Vouch for what the tables hold after this transaction."""
@@ -190,14 +192,34 @@ class _WatchedTx:
 
 
 class _Copy:
-    """The tables in a database in memory. Threads may share one that nobody changes any more."""
+    """The tables in a database in memory. Threads may share one that nobody changes any more.
+
+    A question asked again gets its answer without the database: the rows have not changed meanwhile.
+    """
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._lock = threading.Lock()
+        self._answers: dict[tuple[Value, ...], tuple[Row, ...]] = {}
 
     def execute(self, sql: str, parameters: Sequence[Value]) -> list[Row]:
-        """Run one statement."""
+        """Run one statement that changes nothing."""
+        question = (sql, *parameters)
+        known = self._answers.get(question)
+        if known is None:
+            known = tuple(self._run(sql, parameters))
+            if len(known) <= _ANSWER_ROWS:
+                if len(self._answers) >= _ANSWERS:
+                    self._answers.clear()
+                self._answers[question] = known
+        return list(known)
+
+    def change(self, sql: str, parameters: Sequence[Value]) -> list[Row]:
+        """Run one statement that changes something; nobody else has this copy yet."""
+        self._answers.clear()
+        return self._run(sql, parameters)
+
+    def _run(self, sql: str, parameters: Sequence[Value]) -> list[Row]:
         with self._lock:
             return self._database.execute(sql, parameters).fetchall()
 
@@ -210,7 +232,7 @@ class _Copy:
 
     def digests(self) -> bytes:
         """Return what vouches for its content."""
-        return b"".join(digest_of(self.execute(_select(name), ())) for name in TABLES)
+        return b"".join(digest_of(self._run(_select(name), ())) for name in TABLES)
 
 
 class _Copies:

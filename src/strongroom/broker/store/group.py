@@ -22,8 +22,8 @@ from strongroom.broker.store.errors import StoreBusy, StoreUnavailable
 MAX_WAITING: Final = 10_000
 MAX_BATCH: Final = 256
 CROWD: Final = 4  # so many operations
-CROWD_WITHIN_S: Final = 0.02  # in so short a time are more than one caller's: then the next ones are waited for
-GATHER_S: Final = 0.006
+CROWD_WITHIN_S: Final = 0.045  # in so short a time are more than one caller's: then the next ones are waited for
+GATHER_S: Final = 0.015
 Operation = Callable[[Any], Any]
 T = TypeVar("T")
 
