@@ -218,6 +218,14 @@ def test_each_rule_leaves_alone_what_is_well(rule, text):
     assert rule not in rules(text)
 
 
+def test_old_protected_files_lie_on_an_ordinary_mount_and_on_no_trusted_one():
+    mount = 'mount.models.path = "/models"\nmount.models.uri = "file:sealed/models"'
+    on_a_mount = with_line("fs", mount, OLD)
+    assert "M09" not in rules(on_a_mount, version=GramineVersion.V1_0)
+    trusted = on_a_mount.replace("trusted_files = [", 'trusted_files = ["file:sealed/models/1/a", ')
+    assert "M09" in rules(trusted, version=GramineVersion.V1_0)
+
+
 def test_every_rule_has_a_manifest_of_each_kind():
     assert {rule for rule, _ in FOUND} == {rule.id for rule in lint.RULES}
     assert {rule for rule, _ in LEFT_ALONE} | {"M03", "M05", "M08", "M11"} == {rule.id for rule in lint.RULES}

@@ -4,7 +4,17 @@ Pure: values in, text out.
 """
 
 from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
-from strongroom.deploy.gramine.server_words import broker_address, broker_host, model_list
+from strongroom.deploy.gramine.programs import programs
+from strongroom.deploy.gramine.server_words import app_files, broker_address, broker_host, model_list
 from strongroom.deploy.gramine.simulated import replica_manifest
 
-__all__ = ["PYTHON", "PythonPlaces", "broker_address", "broker_host", "model_list", "replica_manifest"]
+__all__ = [
+    "PYTHON",
+    "PythonPlaces",
+    "app_files",
+    "broker_address",
+    "broker_host",
+    "model_list",
+    "programs",
+    "replica_manifest",
+]

@@ -9,6 +9,8 @@ from typing import Final
 from strongroom.deploy.description import Description
 from strongroom.deploy.gramine import places
 
+DRAIN_S: Final = 30  # running requests may take so long to finish once the server is told to stop
+METRICS_PATH: Final = "/monitoring/prometheus/metrics"
 CONNECTION_AGE: Final = "grpc.max_connection_age_ms=60000,grpc.max_connection_age_grace_ms=30000"
 
 
@@ -27,6 +29,8 @@ def server_words(description: Description) -> tuple[str, ...]:
         f"--owner_key={places.OWNER}",
         "--wait_for_key",
         "--allow_reload=false",
+        f"--monitoring_config_file={places.MONITORING}",
+        f"--drain_seconds={DRAIN_S}",
         f"--grpc_channel_arguments={CONNECTION_AGE}",
     )
 
@@ -49,7 +53,34 @@ def model_list(description: Description) -> str:
     return "\n".join(["model_config_list {", *rows, "}", ""])
 
 
-def server_environment(description: Description) -> Mapping[str, str]:
+def app_files(description: Description) -> Mapping[str, str]:
+    """Return the files of `/app` that the words name, by file name, but for the owner's two; all are measured."""
+    found = {places.MONITORING: f'prometheus_config {{ enable: true, path: "{METRICS_PATH}" }}\n'}
+    if len(description.models) != 1:
+        found[places.MODEL_LIST] = model_list(description)
+    return {path.removeprefix(f"{places.APP}/"): content for path, content in sorted(found.items())}
+
+
+def tensorflow_words(description: Description) -> tuple[str, ...]:
+    """Return the words of `tensorflow_model_server`; without REST, which it would answer in clear text."""
+    return (
+        f"--port={places.GRPC_PORT}",
+        "--rest_api_port=0",
+        *model_words(description),
+        f"--ssl_config_file={places.SSL_CONFIG}",
+        *_SEED_WORDS,
+    )
+
+
+# The reference solution's values, fixed: there they came from the container's environment, which the host chooses.
+_SEED_WORDS: Final = (
+    "--enable_model_warmup=true", "--flush_filesystem_caches=false", "--enable_batching=false",
+    "--tensorflow_session_parallelism=0", "--tensorflow_intra_op_parallelism=2", "--tensorflow_inter_op_parallelism=2",
+    "--file_system_poll_wait_seconds=5",
+)  # fmt: skip
+
+
+def server_environment() -> Mapping[str, str]:
     """Return the variables of `strongroom serve`; none comes from outside."""
     return {"GRPC_VERBOSITY": "NONE", "HOME": "/nonexistent", "LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # noqa: S108  # a tmpfs
 
@@ -62,3 +93,15 @@ def broker_address(description: Description) -> str:
 def broker_host(description: Description) -> str:
     """Return the broker's name, as it stands in its certificate."""
     return broker_address(description).removeprefix("https://").rpartition(":")[0]
+
+
+def provisioning_server(description: Description) -> str:
+    """Return HOST:PORT of the broker, as Gramine's SECRET_PROVISION_SERVERS has it."""
+    return f"{broker_host(description)}:{_provisioning_port(description)}"
+
+
+def _provisioning_port(description: Description) -> str:
+    outside = description.broker
+    if outside is None or outside.startswith("https://"):  # then its KBS port is named, and Gramine's is the usual one
+        return str(places.PROVISIONING_PORT)
+    return outside.rpartition(":")[2]

@@ -54,7 +54,8 @@ def overlaps(subject: Subject) -> Iterator[Finding]:
     sealed = [mount for mount in subject.encrypted() if mount.uri]
     others = [mount for mount in subject.mounts if mount.kind == "chroot" and not mount.is_root and mount.uri]
     for index, mount in enumerate(sealed):
-        for other in [*sealed[:index], *others]:
+        # sgx.protected_files are no mounts: they lie on the ordinary mount through which the program reaches them
+        for other in [*sealed[:index], *(others if mount.path else ())]:
             if _touch(mount.host, other.host):
                 yield _overlap(subject, mount, f"the {other.kind} mount {subject.name(other.place)}")
         for listed in (subject.trusted, subject.allowed):
