@@ -100,6 +100,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         "Deploy",
         (
             Verb("deploy render", "deploy_render", "write manifests, chart, container files and fronts of a deployment"),
+            Verb("deploy lint", "deploy_lint", "find what makes Kubernetes manifests dangerous: these, or anybody's"),
             Verb("deploy import", "deploy_import", "take over deploy.yaml, ra_config.json, ssl_configure, wrap_key"),
         ),
     ),

@@ -48,6 +48,23 @@ PURE_MODULES_ABOVE = (
     *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),
     "bundles/manifest.py",
     *(
+        f"deploy/lint/{name}.py"
+        for name in (
+            "__init__",
+            "access",
+            "exposure",
+            "findings",
+            "isolation",
+            "matching",
+            "network",
+            "objects",
+            "pods",
+            "running",
+            "secrets",
+            "selectors",
+        )
+    ),  # fmt: skip
+    *(
         f"collateral/{name}.py"
         for name in (
             "answering",

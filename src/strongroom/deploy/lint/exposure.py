@@ -7,6 +7,7 @@ from typing import Final
 
 from strongroom.deploy.lint.findings import Finding, Level, Rule
 from strongroom.deploy.lint.objects import Object, Objects, items, table, tables
+from strongroom.deploy.lint.pods import AESMD
 
 K24: Final = Rule(id="K24", level=Level.ERROR, title="a Service offers a port in clear text")
 K25: Final = Rule(id="K25", level=Level.ERROR, title="a port for administrators is open outside of the cluster")
@@ -83,7 +84,7 @@ def namespaces(objects: Objects) -> Iterator[Finding]:
 def _mounts_aesmd(objects: Objects, namespace: str) -> bool:
     """Return whether a pod needs the node's aesmd, which restricted forbids: K02 judges what is mounted."""
     return any(
-        "hostPath" in table(volume)
+        str(table(table(volume).get("hostPath")).get("path")).rstrip("/") == AESMD
         for pod in objects.workloads
         if pod.object.namespace == namespace
         for volume in items(pod.spec.get("volumes"))

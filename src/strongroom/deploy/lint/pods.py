@@ -88,7 +88,7 @@ def _root(pod: Workload, container: Container) -> Iterator[Finding]:
                           "Set runAsNonRoot: true, and a runAsUser that is not 0.")  # fmt: skip
     if container.security.get("readOnlyRootFilesystem") is not True:
         yield pod.finding(K05, f"{place}.readOnlyRootFilesystem", "the program's own files can be changed",
-                          "Set readOnlyRootFilesystem: true; mount an emptyDir where something is written.")  # fmt: skip
+                          "Set readOnlyRootFilesystem: true; mount an emptyDir where it writes.")  # fmt: skip
 
 
 def _confinement(pod: Workload, container: Container) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _NAMES_A_PLACE: Final = re.compile(r"(path|file|dir|servers?|url|host|port|name|chain)$", re.IGNORECASE)
+_PROVISIONING: Final = "SECRET_PROVISION_SET_"  # Gramine: whether keys are asked for, and what they are called
 _WORD: Final = re.compile(r"[A-Za-z0-9+/=_-]{24,4096}")
 _HEX: Final = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 _DIGESTED: Final = re.compile(r"sha(256|384|512)[:-][A-Za-z0-9+/=]+")
@@ -129,7 +130,12 @@ def _is_secret(name: str, value: object) -> bool:
         return True
     if _NAMES_A_PLACE.search(name) or value.startswith(("/", "$(", "https://")):
         return False
-    named = bool(_SECRET_NAME.search(name)) and value.lower() not in {"true", "false", "0", "1"}
+    named = bool(_SECRET_NAME.search(name.removeprefix(_PROVISIONING))) and value.lower() not in {
+        "true",
+        "false",
+        "0",
+        "1",
+    }
     return named or holds_random(value.encode(), least=16)
 
 
