@@ -63,7 +63,7 @@ PURE_MODULES_ABOVE = (
             "secrets",
             "selectors",
         )
-    ),  # fmt: skip
+    ),
     *(
         f"collateral/{name}.py"
         for name in (
