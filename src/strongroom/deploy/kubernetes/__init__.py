@@ -5,6 +5,6 @@ ask for is not there. The chart renders the same objects.
 """
 
 from strongroom.deploy.kubernetes.naming import Object
-from strongroom.deploy.kubernetes.objects import objects
+from strongroom.deploy.kubernetes.objects import Group, groups, objects
 
-__all__ = ["Object", "objects"]
+__all__ = ["Group", "Object", "groups", "objects"]

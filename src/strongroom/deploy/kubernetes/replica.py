@@ -1,15 +1,18 @@
 """What one replica runs: its command, its words, and where its container finds things. Pure.
 
-Paths inside of every container: `/app` is the program with its manifest, read-only, from the image. `/models` holds the
-sealed versions, copied from the models image at start. `/trust` holds what is public (ConfigMap NAME-trust). `/work`
-is memory of the pod. Nothing else is writable.
+Paths inside of every container: `/app` is the program's manifest and signature, read-only, from the image. `/models`
+holds the sealed versions, copied from the models image when the pod starts. `/trust` holds what is public (ConfigMap
+NAME-trust); those files are measured, so that another CA makes another program. `/tmp` and, with the simulated
+platform, `/work` are memory of the pod. Nothing else is writable.
 
 The words of a replica are part of its measurement: the manifest in the image says them (`replica_words`), so the pod
-says none. A pod that said others would run another program, which the broker refuses.
+says none. A pod that said others would run another program, which the broker refuses. A trust domain has no manifest:
+there the pod says them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -23,22 +26,37 @@ from strongroom.deploy.kubernetes.naming import (
     broker_service_names,
 )
 
+INTERPRETER: Final = "/opt/strongroom/bin/python3"
+STRONGROOM: Final = (INTERPRETER, "-I", "-m", "strongroom")
 APP: Final = "/app"
 MODELS: Final = "/models"
 MODELS_TO_FILL: Final = "/srv/models"  # where the models image's init container sees the volume that becomes /models
 TRUST: Final = "/trust"
 WORK: Final = "/work"
-WORLD_SECRET: Final = "/simulated-world"  # noqa: S105  # where the Secret of a simulated platform is mounted
-WORLD: Final = f"{WORK}/world"  # its copy, which only this container's user can enter
-REPLICA: Final = f"{APP}/replica"  # + .manifest, .manifest.sgx, .sig
-TENSORFLOW: Final = f"{APP}/tensorflow_model_server"  # + .manifest.sgx, .sig
-CA_FILE: Final = f"{TRUST}/ca_cert.pem"
-OWNER_FILE: Final = f"{TRUST}/owner_public.pem"
-MODELS_FILE: Final = "models.config"  # in /trust, where a replica serves several models
+WORLD: Final = f"{WORK}/world"  # the simulated platform's folder: a copy that this container's user alone can enter
+WORLD_SECRET: Final = "/simulated-world"  # noqa: S105  # where the Secret NAME-simulated-world is mounted
+REPLICA: Final = f"{APP}/replica"  # + .manifest for `sim run`, .manifest.sgx and .sig for gramine-sgx
+TENSORFLOW: Final = f"{APP}/tensorflow_model_server"
+CA_NAME: Final = "ca_cert.pem"
+OWNER_NAME: Final = "owner_public.pem"
+CA_FILE: Final = f"{TRUST}/{CA_NAME}"
+OWNER_FILE: Final = f"{TRUST}/{OWNER_NAME}"
+MODELS_FILE: Final = "models.config"  # in /trust, where a replica serves several models or none
 MONITORING_FILE: Final = "monitoring.config"  # in /trust: where metrics are found
 SSL_FILE: Final = f"{MODELS}/ssl.cfg"
-DRAIN_S: Final = 30  # running requests may take so long to finish once the server stops
 METRICS_PATH: Final = "/monitoring/prometheus/metrics"
+CONNECTION_AGE: Final = "grpc.max_connection_age_ms=60000,grpc.max_connection_age_grace_ms=30000"
+LEAVE_S: Final = 5  # between "terminating" and SIGTERM: until endpoints and fronts have noticed
+DRAIN_S: Final = 30  # what running requests may take once the server stops
+GRACE_S: Final = LEAVE_S + DRAIN_S + 10
+# Not -a: nobody but root may set the owner and the times of the volume's own folder.
+FILL_MODELS: Final = ("cp", "-R", f"{MODELS}/.", f"{MODELS_TO_FILL}/")
+# The files of a Secret belong to root; a world's have to belong to whoever uses it, and to nobody else.
+COPY_WORLD: Final = (
+    "sh",
+    "-c",
+    f"install -d -m 0700 {WORLD} && install -m 0600 {WORLD_SECRET}/* {WORLD}/",
+)
 
 
 def broker_url(description: Description) -> str:
@@ -60,9 +78,11 @@ def replica_words(description: Description) -> tuple[str, ...]:
         f"--broker_ca={CA_FILE}",
         f"--owner_key={OWNER_FILE}",
         "--wait_for_key=true",
+        "--allow_reload=false",
         f"--health_port={HEALTH_PORT}",
         "--health_bind=0.0.0.0",
         f"--monitoring_config_file={TRUST}/{MONITORING_FILE}",
+        f"--grpc_channel_arguments={CONNECTION_AGE}",
         f"--drain_seconds={DRAIN_S}",
     )
 
@@ -71,7 +91,7 @@ def tensorflow_words(description: Description) -> tuple[str, ...]:
     """Return the words of `tensorflow_model_server` in Gramine: measured, the same in every pod."""
     return (
         f"--port={GRPC_PORT}",
-        f"--rest_api_port={0}",  # it would answer in clear text (seed defect T7)
+        "--rest_api_port=0",  # it would answer in clear text (seed defect T7)
         *_models(description),
         f"--ssl_config_file={SSL_FILE}",
     )
@@ -79,13 +99,16 @@ def tensorflow_words(description: Description) -> tuple[str, ...]:
 
 def trusted_words(description: Description) -> Mapping[str, str]:
     """Return the public files of /trust that the description decides, by name; they are measured too."""
+    if description.engine is Engine.TENSORFLOW_SERVING:
+        return {}
     found = {MONITORING_FILE: f'prometheus_config {{ enable: true, path: "{METRICS_PATH}" }}\n'}
-    if len(description.models) > 1:
-        entries = "".join(
-            f'  config {{ name: "{each.name}", base_path: "{MODELS}/{each.name}", model_platform: "tensorflow" }}\n'
+    if len(description.models) != 1:
+        rows = [
+            f"  config {{ name: {json.dumps(each.name)}, base_path: {json.dumps(f'{MODELS}/{each.name}')},"
+            ' model_platform: "tensorflow" }\n'
             for each in description.models
-        )
-        found[MODELS_FILE] = f"model_config_list {{\n{entries}}}\n"
+        ]
+        found[MODELS_FILE] = f"model_config_list {{\n{''.join(rows)}}}\n"
     return found
 
 
@@ -93,12 +116,11 @@ def command(description: Description) -> tuple[str, ...]:
     """Return what a replica's container starts, in full: no pod depends on the ENTRYPOINT of an image."""
     match description.tee:
         case Tee.SIMULATED:
-            return ("strongroom", "sim", "run", "--world", WORLD, f"{REPLICA}.manifest")
+            return (*STRONGROOM, "sim", "run", "--world", WORLD, f"{REPLICA}.manifest")
         case Tee.SGX:
-            program = TENSORFLOW if description.engine is Engine.TENSORFLOW_SERVING else REPLICA
-            return ("gramine-sgx", program)
+            return ("gramine-sgx", TENSORFLOW if description.engine is Engine.TENSORFLOW_SERVING else REPLICA)
         case Tee.TDX:
-            return ("strongroom", "serve", *replica_words(description))
+            return (*STRONGROOM, "serve", *replica_words(description))
 
 
 def secret_provisioning_servers(description: Description) -> str:
@@ -109,7 +131,7 @@ def secret_provisioning_servers(description: Description) -> str:
 
 
 def _models(description: Description) -> tuple[str, ...]:
-    if len(description.models) > 1:
+    if len(description.models) != 1:
         return (f"--model_config_file={TRUST}/{MODELS_FILE}",)
-    name = description.models[0].name if description.models else "model"
+    name = description.models[0].name
     return (f"--model_name={name}", f"--model_base_path={MODELS}/{name}")
