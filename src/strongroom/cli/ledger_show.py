@@ -55,11 +55,14 @@ def since(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Print the entries."""
+    args.shown = False
     with open_place(args) as place:
         if not place.exists:
             sys.stderr.write(f"{place.name} is not there yet: the broker made no decision\n")
             return 0
         after = _print(place, args, -1)
+        if after >= 0 and not args.shown:
+            sys.stderr.write(f"none of the {after + 1} lines is of that kind\n")
         while args.follow:
             sys.stdout.flush()
             time.sleep(FOLLOW_S)
@@ -72,6 +75,7 @@ def _print(place: Place, args: argparse.Namespace, after: int) -> int:
     last = [after]
     wanted = (entry for entry in _entries(place, last) if _wanted(entry, args))
     for entry in deque(wanted, args.last) if args.last and after < 0 else wanted:
+        args.shown = True
         sys.stdout.write(json.dumps(entry) + "\n" if args.json else "\n".join(lines_of(entry)) + "\n")
     return last[0]
 
@@ -105,8 +109,8 @@ def lines_of(entry: dict[str, Any]) -> Iterator[str]:
         yield f"{head}  root  over {_word(entry.get('size'))} lines, signed"
         return
     if entry["kind"] != "decision":
-        details = {name: value for name, value in entry.items() if name not in _OWN}
-        yield f"{head}  {_word(entry['kind'])}  {json.dumps(details)}"
+        details = (f"{_word(name)} {_detail(value)}" for name, value in entry.items() if name not in _OWN)
+        yield f"{head}  {_word(entry['kind'])}  {', '.join(details)}"
         return
     what = f" {_word(entry.get('secret'))} by rule {json.dumps(entry.get('rule'))}" if entry.get("secret") else ""
     what = what or (f" {_word(entry['wanted'])}" if entry.get("wanted") else "")
@@ -129,6 +133,10 @@ def _reason_lines(reason: dict[str, Any]) -> Iterator[str]:
     yield f"        {_word(reason.get('code'))}: {place}"
     for name in ("observed", "expected", "fix") if reason.get("word") else ("observed", "fix"):
         yield f"          {name:<9} {_word(reason.get(name))}"
+
+
+def _detail(value: object) -> str:
+    return _word(value if isinstance(value, str | int) else json.dumps(value))
 
 
 def _word(value: object) -> str:
