@@ -7,6 +7,7 @@ from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
 from strongroom.deploy.gramine.programs import programs
 from strongroom.deploy.gramine.server_words import app_files, broker_address, broker_host, model_list
 from strongroom.deploy.gramine.simulated import replica_manifest
+from strongroom.deploy.gramine.tree import manifests
 
 __all__ = [
     "PYTHON",
@@ -14,6 +15,7 @@ __all__ = [
     "app_files",
     "broker_address",
     "broker_host",
+    "manifests",
     "model_list",
     "programs",
     "replica_manifest",

@@ -1,0 +1,57 @@
+"""All files of a description's enclaves, by their path in the rendered tree. Pure: the same values, the same bytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from strongroom.deploy.clouds import Profile
+from strongroom.deploy.description import Description, Tee
+from strongroom.deploy.gramine.java_script import java_script
+from strongroom.deploy.gramine.jvm import jvm_programs
+from strongroom.deploy.gramine.occlum import occlum
+from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
+from strongroom.deploy.gramine.programs import programs
+from strongroom.deploy.gramine.server_words import app_files
+from strongroom.deploy.gramine.simulated import replica_manifest
+from strongroom.deploy.tree import under
+from strongroom.gramine import versions
+from strongroom.gramine.manifests import Program, argv_file, graphene, render
+from strongroom.gramine.versions import GramineVersion
+
+GRAPHENE: Final = "graphene"
+
+
+def manifests(
+    description: Description, profile: Profile, *, python: PythonPlaces = PYTHON, ssl_version: int = 1
+) -> dict[str, bytes]:
+    """Return `gramine/…` and `occlum/…`: what an enclave of this deployment is measured by. Raises DeployMalformed.
+
+    `gramine/app/` is for `/app` in the image, where the owner's ca_cert.pem and owner_public.pem go as well. What a
+    cloud adds (devices, an attestation provider) is no part of an enclave, so a profile changes nothing here.
+    """
+    del profile
+    found = under("gramine/app", {name: text.encode() for name, text in app_files(description).items()})
+    if description.tee is Tee.SIMULATED:
+        found["gramine/app/replica.manifest"] = replica_manifest(description, python=python).encode()
+    if description.tee is Tee.SGX:
+        for program in programs(description, python, ssl_version=ssl_version):
+            found |= under("gramine", _program(program, description.gramine))
+        for program in jvm_programs(description, python):
+            found[f"gramine/java/{program.name}"] = java_script(program.name).encode()
+        found |= under("occlum", occlum(description, python))
+    return dict(sorted(found.items()))
+
+
+def _program(program: Program, release: str) -> dict[str, bytes]:
+    template, arguments = f"{program.name}.manifest.template", f"app/{program.name}.argv"
+    if release == GRAPHENE:
+        return {
+            template: graphene.render_toml(program).encode(),
+            f"graphene-1.1/{template}": graphene.render_text(program).encode(),
+            arguments: argv_file.serialise(program.argv),
+        }
+    version = versions.parse(release)
+    found = {template: render(program, version).encode()}
+    if version < GramineVersion.V1_3:
+        found[arguments] = argv_file.serialise(program.argv)
+    return found
