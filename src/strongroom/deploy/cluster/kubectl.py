@@ -94,15 +94,10 @@ class Kubectl:
         words = ["delete", kind, *names, "--ignore-not-found", f"--wait={'true' if wait else 'false'}"]
         self.run(*words, timeout_s=max(self.timeout_s, 300.0))
 
-    def send_archive(self, pod: str, container: str, archive: bytes, folder: str) -> None:
-        """Unpack a tar archive in a folder of a running container; it goes through standard input alone."""
-        words = ["exec", "-i", pod, f"--container={container}", "--", "tar", "-x", "-f", "-", "-C", folder]
-        self.run(*words, given=archive, timeout_s=max(self.timeout_s, 300.0))
-
-    def last_lines(self, pod: str, container: str, *, lines: int = 20, previous: bool = False) -> str:
-        """Return the end of a container's log."""
-        words = ["logs", pod, f"--container={container}", f"--tail={lines}", "--limit-bytes=65536"]
-        return self.run(*words, *(["--previous"] if previous else [])).decode("utf-8", "replace")
+    def send(self, pod: str, container: str, command: Sequence[str], content: bytes) -> None:
+        """Run a command in a container with `content` as its standard input, which alone carries it."""
+        words = ["exec", "-i", pod, f"--container={container}", "--", *command]
+        self.run(*words, given=content, timeout_s=max(self.timeout_s, 300.0))
 
     def run_helm(self, *words: str, timeout_s: float | None = None) -> bytes:
         """Run helm against the same cluster. Raises as `run`."""

@@ -17,8 +17,8 @@ from strongroom.deploy.cluster.metrics_reading import Load
 from strongroom.deploy.cluster.objects import EventNote, Pod, Workload, event_of, pod_of, workload_of
 from strongroom.deploy.cluster.reasons import Heard
 from strongroom.deploy.description import Description
+from strongroom.deploy.gramine.server_words import METRICS_PATH
 from strongroom.deploy.kubernetes.naming import HEALTH_PORT, LABEL, MODEL_SERVER, REST_PORT
-from strongroom.deploy.kubernetes.replica import METRICS_PATH
 from strongroom.errors import StrongroomError
 
 MOST_ASKED: Final = 200  # pods that are asked one by one in one look

@@ -6,7 +6,7 @@ Kubernetes knows that a pod waits; the replica itself knows for what (its /ready
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -64,8 +64,8 @@ _IMAGE_REASONS: Final = frozenset({"ImagePullBackOff", "ErrImagePull", "ErrImage
 _START_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 
-def why(pod: Pod, heard: Heard = NOTHING_HEARD, *, fixes: Mapping[str, str] | None = None) -> Reason:
-    """Return where a pod stands and why; `fixes` is the catalogue of our errors' fixes by code."""
+def why(pod: Pod, heard: Heard = NOTHING_HEARD) -> Reason:
+    """Return where a pod stands and why."""
     if pod.leaving:
         return Reason(standing=Standing.LEAVING, words="leaving: it finishes what it has begun")
     if pod.ready:
@@ -73,7 +73,7 @@ def why(pod: Pod, heard: Heard = NOTHING_HEARD, *, fixes: Mapping[str, str] | No
     return (
         _no_place(pod)
         or _no_image(pod)
-        or _crashing(pod, heard, fixes or {})
+        or _crashing(pod, heard)
         or _refused(heard)
         or _no_start(pod, heard)
         or _starting(pod, heard)
@@ -105,7 +105,7 @@ def _no_image(pod: Pod) -> Reason | None:
     return None
 
 
-def _crashing(pod: Pod, heard: Heard, fixes: Mapping[str, str]) -> Reason | None:
+def _crashing(pod: Pod, heard: Heard) -> Reason | None:
     ended = next((each for each in pod.containers if _ended_badly(each)), None)
     if ended is None:
         return None
@@ -120,10 +120,11 @@ def _crashing(pod: Pod, heard: Heard, fixes: Mapping[str, str]) -> Reason | None
     refused = ended.exit_code == REFUSED_STATUS and ended.name == pod.component
     return Reason(
         standing=Standing.REFUSED if refused else Standing.FAILED, words=shorten(words), code=code,
-        fix=fixes.get(code, "") or (_REFUSED if refused else ""),
+        fix=last_fix(heard.last_log) or (_REFUSED if refused else ""),
     )  # fmt: skip
 
 
+_FIX_LINE: Final = "what to do:"
 REFUSED_STATUS: Final = 3  # strongroom's exit status for what was refused or tampered with
 
 
@@ -165,6 +166,13 @@ def last_code(log: str) -> str:
     """Return the last of our error codes in a log, empty where there is none."""
     found = _CODE.findall(log[-65536:])
     return str(found[-1]) if found else ""
+
+
+def last_fix(log: str) -> str:
+    """Return what our last error in a log says is to be done."""
+    lines = [line.strip() for line in log[-65536:].splitlines()]
+    found = [line.removeprefix(_FIX_LINE).strip() for line in lines if line.startswith(_FIX_LINE)]
+    return shorten(found[-1]) if found else ""
 
 
 def last_sentence(log: str) -> str:

@@ -55,10 +55,10 @@ class Replica:
 
 def replica_of(
     pod: Pod, *, now: datetime, heard: Heard = NOTHING_HEARD, proof: Proof | None = None,
-    load: tuple[int | None, int | None] = (None, None), fixes: Mapping[str, str] | None = None,
+    load: tuple[int | None, int | None] = (None, None),
 ) -> Replica:  # fmt: skip
     """Return a pod's line; `load`: requests answered so far, and in flight."""
-    reason = _with_denial(why(pod, heard, fixes=fixes), proof)
+    reason = _with_denial(why(pod, heard), proof)
     return Replica(
         pod=pod.name, component=pod.component, node=pod.node, ready=pod.ready, image="".join(pod.images[:1]),
         age_s=None if pod.created is None else max(0, int((now - pod.created).total_seconds())),

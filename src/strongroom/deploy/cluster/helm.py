@@ -1,0 +1,27 @@
+"""Install the rendered chart with helm. World: helm, and a folder that is gone afterwards."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from strongroom.deploy.chart.chart import values
+from strongroom.deploy.cluster.deployment import Deployment
+from strongroom.deploy.rendering import render
+from strongroom.deploy.writing import write
+
+FOLDER = "chart"
+
+
+def install(deployment: Deployment, *, timeout_s: float) -> None:
+    """Install or upgrade the release. Raises KubectlMissing and what `error_of` returns."""
+    description, profile = deployment.description, deployment.profile
+    with tempfile.TemporaryDirectory(prefix="strongroom-") as place:
+        folder = Path(place) / "tree"
+        write(render(description, profile, deployment.trust), folder)
+        wanted = Path(place) / "values.json"  # JSON is YAML
+        wanted.write_text(json.dumps(values(description, profile)), encoding="utf-8")
+        words = ("upgrade", "--install", description.name, str(folder / FOLDER), f"--values={wanted}",
+                 "--create-namespace")  # fmt: skip
+        deployment.kubectl.run_helm(*words, timeout_s=timeout_s)
