@@ -32,7 +32,7 @@ _DEBIAN: Final = "amd64"
 
 
 def containerfiles(description: Description, profile: Profile) -> dict[str, bytes]:
-    """Return `images/ROLE/Containerfile` and what goes beside it, for every role. The same description, the same bytes."""
+    """Return `images/ROLE/Containerfile` and what goes beside it, for every role."""
     del profile  # a cloud's own packages come with the flavour
     found: dict[str, bytes] = {}
     for role in Role:

@@ -37,7 +37,7 @@ class Recipe:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Return mmdebstrap's words but for where to write; its customize hooks are the only shell in here, and ours."""
+        """Return mmdebstrap's words but for where to write; its hooks are the only shell in here, and ours."""
         options = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
         hooks = [f"--customize-hook={hook}" for hook in _HOOKS]
         packages = ",".join(("usr-is-merged", *self.packages))  # not usrmerge, which brings all of Perl
