@@ -4,7 +4,28 @@ Law of this room: text from the description, nothing else; TLS passes through un
 not; what is said of a front's behaviour was measured by tests/e2e/test_fronts.py.
 """
 
-from strongroom.deploy.fronts.nginx import nginx_passthrough
-from strongroom.deploy.fronts.upstreams import Listed, Listening, Replica, Resolved, Upstream, cluster_upstream
+from strongroom.deploy.fronts.haproxy import haproxy_h2, haproxy_passthrough
+from strongroom.deploy.fronts.nginx import nginx_grpc, nginx_passthrough
+from strongroom.deploy.fronts.upstreams import (
+    FrontFiles,
+    Listed,
+    Listening,
+    Replica,
+    Resolved,
+    Upstream,
+    cluster_upstream,
+)
 
-__all__ = ["Listed", "Listening", "Replica", "Resolved", "Upstream", "cluster_upstream", "nginx_passthrough"]
+__all__ = [
+    "FrontFiles",
+    "Listed",
+    "Listening",
+    "Replica",
+    "Resolved",
+    "Upstream",
+    "cluster_upstream",
+    "haproxy_h2",
+    "haproxy_passthrough",
+    "nginx_grpc",
+    "nginx_passthrough",
+]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from strongroom.deploy.description import Description
-from strongroom.deploy.fronts.upstreams import Listed, Listening, Resolved, Upstream
+from strongroom.deploy.fronts.behaviour import BEHAVIOURS
+from strongroom.deploy.fronts.upstreams import (
+    ATTESTED_ONLY,
+    CONNECT_S,
+    IDLE_S,
+    SHUTDOWN_S,
+    Listed,
+    Listening,
+    Resolved,
+    Upstream,
+)
 
-IDLE_S: Final = 2400  # a server ends a connection that has been idle for 1800 s; the front must not be first
-CONNECT_S: Final = 2
-SHUTDOWN_S: Final = 30
+MAX_BODY = "2g"  # what gRPC itself can carry; the servers have their own limit
 
 
 def nginx_passthrough(description: Description, upstream: Upstream, listening: Listening | None = None) -> str:
@@ -24,6 +30,7 @@ def nginx_passthrough(description: Description, upstream: Upstream, listening: L
         servers += "\n" + _server(at.rest, "rest")
     return f"""\
 # TLS passthrough by server name for {description.host}. Strongroom renders this file: change strongroom.toml instead.
+{BEHAVIOURS["nginx-passthrough"].comment()}
 {_main(at)}
 stream {{
     log_format connection '$remote_addr [$time_iso8601] $protocol $status in $bytes_received out $bytes_sent '
@@ -40,6 +47,68 @@ stream {{
 
 {servers}}}
 """
+
+
+def nginx_grpc(description: Description, upstream: Listed, listening: Listening | None = None) -> str:
+    """Return an nginx.conf that ends TLS and balances calls over gRPC: for an nginx that is attested itself."""
+    at = listening or Listening()
+    files = at.files
+    return f"""\
+{ATTESTED_ONLY}# Re-encryption for {description.host}. Strongroom renders this file: change strongroom.toml instead.
+{BEHAVIOURS["nginx-grpc"].comment()}
+{_main(at)}
+http {{
+    access_log {at.access_log};
+{_temporary(at.folder)}
+    upstream grpc {{
+{_zone("grpc", upstream)}        keepalive 64;
+    }}
+    server {{
+        listen {at.grpc} ssl http2 default_server;
+        ssl_reject_handshake on;  # another server name, or none
+        ssl_protocols TLSv1.2 TLSv1.3;
+    }}
+    server {{
+        listen {at.grpc} ssl http2;
+        server_name {" ".join((description.host, *at.names))};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_certificate     {files.server_pem};
+        ssl_certificate_key {files.server_pem};
+        ssl_client_certificate {files.ca};
+        ssl_verify_client on;
+        keepalive_requests 1000000;
+        keepalive_timeout  {IDLE_S}s;
+        client_max_body_size {MAX_BODY};
+        location / {{
+            grpc_pass grpcs://grpc;
+            grpc_ssl_certificate     {files.client_pem};
+            grpc_ssl_certificate_key {files.client_pem};
+            grpc_ssl_trusted_certificate {files.ca};
+            grpc_ssl_verify on;
+            grpc_ssl_server_name on;
+            grpc_ssl_name {description.host};
+            grpc_ssl_protocols TLSv1.2 TLSv1.3;
+            grpc_connect_timeout {CONNECT_S}s;
+            grpc_read_timeout {IDLE_S}s;
+            grpc_send_timeout {IDLE_S}s;
+            grpc_next_upstream error timeout;  # only what has not been sent: calls are POST
+            grpc_next_upstream_tries 3;
+        }}
+    }}
+}}
+"""
+
+
+def _temporary(folder: str) -> str:
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "".join(f"    {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+
+
+def _zone(kind: str, upstream: Listed) -> str:
+    lines = "".join(
+        f"        server {each.host}:{getattr(each, kind)} max_fails=1 fail_timeout=2s;\n" for each in upstream.replicas
+    )
+    return f"        zone replicas_{kind} 64k;\n        least_conn;\n{lines}"
 
 
 def _main(at: Listening) -> str:
@@ -66,13 +135,9 @@ def _maps(names: tuple[str, ...], upstream: Upstream, *, rest: bool) -> str:
     text = ""
     for kind in ("grpc", "rest") if rest else ("grpc",):
         match upstream:
-            case Listed(replicas):
+            case Listed():
                 target = f"replicas_{kind}"
-                lines = "".join(
-                    f"        server {each.host}:{getattr(each, kind)} max_fails=1 fail_timeout=2s;\n"
-                    for each in replicas
-                )
-                text += f"    upstream {target} {{\n        zone {target} 64k;\n        least_conn;\n{lines}    }}\n"
+                text += f"    upstream {target} {{\n{_zone(kind, upstream)}    }}\n"
             case Resolved():  # with a variable, nginx asks DNS again and takes one of the addresses by chance
                 target = f"{upstream.name}:{getattr(upstream, kind)}"
         known = "".join(f"        {name} {target};\n" for name in names)

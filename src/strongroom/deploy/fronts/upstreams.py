@@ -12,6 +12,14 @@ from strongroom.deploy.description import Description
 
 GRPC_PORT: Final = 8500
 REST_PORT: Final = 8501
+IDLE_S: Final = 2400  # a server ends a connection that has been idle for 1800 s; the front must not be first
+CONNECT_S: Final = 2
+SHUTDOWN_S: Final = 30  # how long connections may go on when the front stops
+ATTESTED_ONLY: Final = """\
+# WARNING: this front ends TLS. It reads every input and every answer, and holds a private key.
+# WARNING: run it only where it is itself attested (in a TEE, its key sealed to its measurement), never on an
+# WARNING: ordinary machine. Everywhere else, use the passthrough form, which needs no trust.
+"""
 CLUSTER_DOMAIN: Final = "cluster.local"
 CLUSTER_DNS: Final = f"kube-dns.kube-system.svc.{CLUSTER_DOMAIN}"
 
@@ -49,6 +57,28 @@ class Resolved:
 Upstream = Listed | Resolved
 
 
+@dataclass(frozen=True, slots=True)
+class FrontFiles:
+    """Keys and certificates of a front that ends TLS, in one folder; HAProxy wants certificate and key in one file."""
+
+    folder: str = "/run/strongroom-front"
+
+    @property
+    def ca(self) -> str:
+        """The owner's CA, which issued the certificates of clients and replicas."""
+        return f"{self.folder}/ca_cert.pem"
+
+    @property
+    def server_pem(self) -> str:
+        """What the front shows to clients: certificate and key."""
+        return f"{self.folder}/server.pem"
+
+    @property
+    def client_pem(self) -> str:
+        """What the front shows to replicas: certificate and key."""
+        return f"{self.folder}/client.pem"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
     """Where a front listens, what it may write, and where its log goes. `rest` is None where REST is not offered."""
@@ -58,7 +88,8 @@ class Listening:
     folder: str = "/tmp"  # noqa: S108  # inside a container: an emptyDir or tmpfs of its own
     access_log: str = "/dev/stdout"
     workers: int = 2
-    names: tuple[str, ...] = field(default=())  # server names besides the description's host
+    names: tuple[str, ...] = ()  # server names besides the description's host
+    files: FrontFiles = field(default_factory=FrontFiles)
 
 
 def cluster_upstream(
