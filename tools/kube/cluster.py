@@ -81,6 +81,7 @@ class Cluster:
         )
         start("proxy", flags.proxy(binaries, self.pki))
         self._start_dns()
+        start("registry", ["docker-registry", "serve", str(self._registry_config())])
         self._wait("the node is ready", self._node_is_ready)
         self._wait("the default service account is there", lambda: self.kubectl_ok("get", "serviceaccount", "default"))
         self.seconds["node ready"] = time.monotonic() - began
@@ -94,6 +95,14 @@ class Cluster:
                  "--ca", f"{self.pki}/ca.crt", "--cert", f"{self.pki}/dns.crt", "--key", f"{self.pki}/dns.key",
                  "--domain", flags.DOMAIN]  # fmt: skip
         self.sandbox.start("dns", words, {"PYTHONPATH": str(HERE.parent)})
+
+    def _registry_config(self) -> Path:
+        """Write the configuration of an image registry that only this cluster's network reaches; return where."""
+        storage = {"filesystem": {"rootdirectory": str(self.folder / "registry")}, "delete": {"enabled": True}}
+        config = {"version": 0.1, "log": {"level": "warn"}, "storage": storage, "http": {"addr": "127.0.0.1:5000"}}
+        path = self.folder / "registry.yml"
+        path.write_text(json.dumps(config), encoding="ascii")  # JSON is YAML
+        return path
 
     def kubectl_words(self, *words: str) -> list[str]:
         """Return the words that run kubectl against this cluster from this machine."""
@@ -132,10 +141,6 @@ class Cluster:
         ]
         self._wait("containerd listens", (self.folder / "containerd.sock").exists)
         self.sandbox.run(words, timeout_s=300)
-
-    def environment(self) -> dict[str, str]:
-        """Return the environment in which kubectl, helm and `strongroom deploy` find this cluster and no other."""
-        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder / "home")}
 
     def _node_is_ready(self) -> bool:
         if not self.kubectl_ok("get", "node", certificates.NODE):
