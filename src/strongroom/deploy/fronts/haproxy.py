@@ -53,7 +53,7 @@ def haproxy_h2(description: Description, upstream: Upstream, listening: Listenin
     return f"""\
 {ATTESTED_ONLY}# Re-encryption for {description.host}. Strongroom renders this file: change strongroom.toml instead.
 {BEHAVIOURS["haproxy-h2"].comment()}
-{_start(at, upstream, connections=1000)}    tune.bufsize {BUFFER_BYTES}  # larger requests pass through, and are not repeated
+{_start(at, upstream, connections=1000)}    tune.bufsize {BUFFER_BYTES}  # larger requests are not repeated
     tune.h2.initial-window-size {BUFFER_BYTES}
     ssl-default-bind-options ssl-min-ver TLSv1.2
     ssl-default-server-options ssl-min-ver TLSv1.2
