@@ -1,25 +1,67 @@
-"""Render manifests, chart, Gramine manifests, container files and fronts from the [deploy] table of strongroom.toml."""
+"""Render a whole deployment from the [deploy] table of strongroom.toml: manifests, chart, container files, fronts.
+
+Nothing in the workspace or the cluster changes. The same strongroom.toml gives the same bytes. Everything is looked
+through for keys before it is written. A folder that was rendered before is brought up to date: files that are no
+longer part of the deployment go, and files that somebody else put there stay.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from strongroom.cli.workspace_option import workspace_argument
+from strongroom.cli.workspace_option import open_workspace, workspace_argument
+
+OUT = Path("deploy")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("deploy"), help="(default: deploy)")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=OUT, help=f"where to write (default: {OUT})")
+    parser.add_argument("--kubernetes", metavar="1.N", type=_version,
+                        help="the cluster's version (default: strongroom.toml's)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     workspace_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Render, write, and print what to do next."""
-    from strongroom.deploy.clouds import GENERIC
-    from strongroom.deploy.description import Description
+    from strongroom.deploy.opening import open_deployment
+    from strongroom.deploy.readme import NEXT
     from strongroom.deploy.rendering import render
     from strongroom.deploy.writing import write
 
-    write(render(Description(), GENERIC), args.out)
+    found = open_deployment(open_workspace(args), kubernetes=args.kubernetes)
+    tree = render(found.description, found.profile, found.public_files)
+    removed = write(tree, args.out)
+    if args.json:
+        answer = {"out": str(args.out), "written": list(tree), "removed": list(removed), "next": list(NEXT)}
+        sys.stdout.write(f"{json.dumps(answer)}\n")
+        return 0
+    sys.stdout.write(f"{len(tree)} files in {args.out}:\n")
+    for folder, count in _counted(tree):
+        sys.stdout.write(f"  {folder}{f'  {count} files' if count > 1 else ''}\n")
+    for path in removed:
+        sys.stdout.write(f"removed {path}\n")
+    sys.stdout.write(f"\nWhat each file is: {args.out / 'README.md'}\nNext:\n")
+    sys.stdout.write("".join(f"  {each}\n" for each in NEXT))
     return 0
+
+
+def _counted(paths: Iterable[str]) -> list[tuple[str, int]]:
+    counts: dict[str, int] = {}
+    for path in paths:
+        name = f"{path.split('/')[0]}/" if "/" in path else path
+        counts[name] = counts.get(name, 0) + 1
+    return list(counts.items())
+
+
+def _version(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"1\.([0-9]{1,2})", text)
+    if found is None or int(found[1]) < 20:
+        raise argparse.ArgumentTypeError(f"{text[:32]!r} is no version from 1.20 on")
+    return 1, int(found[1])

@@ -1,7 +1,8 @@
 """The broker: one pod of ours, or a Service that stands for the owner's machine. Pure.
 
-The pod's init container waits until the owner has handed the workspace over (`deploy apply` does, into the pod's
-memory); no object holds any of it. Source: threats DP-03, DP-10.
+With simulated TEEs an init container waits until the owner has handed the workspace over (`deploy apply` does, into
+the pod's memory); no object holds any of it. With real ones nobody hands it over: it would have to be made inside of
+the TEE, which is why `broker = "HOST:PORT"` is the way there. Source: threats DP-03, DP-10.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import Description, Role, Tee
+from strongroom.deploy.gramine.places import APP
 from strongroom.deploy.kubernetes.model_server import START_S, placement, tee_resources
 from strongroom.deploy.kubernetes.naming import (
     ADMIN_PORT,
@@ -34,7 +36,7 @@ from strongroom.deploy.kubernetes.pods import (
     service_port,
     small_resources,
 )
-from strongroom.deploy.kubernetes.replica import APP, STRONGROOM, WORK
+from strongroom.deploy.kubernetes.replica import STRONGROOM, WORK
 
 WORKSPACE: Final = f"{WORK}/workspace"
 INCOMING: Final = f"{WORK}/incoming"
@@ -112,15 +114,7 @@ def _stateful_set(description: Description, profile: Profile) -> Object:
             {
                 **placement(description, profile),
                 "terminationGracePeriodSeconds": 30,
-                "initContainers": [
-                    container(
-                        WAITER,
-                        description.image(Role.BROKER),
-                        WAIT,
-                        resources=small_resources(),
-                        volumeMounts=[mount("work", WORK)],
-                    )
-                ],
+                **_waiting(description),
                 "containers": [_container(description, profile)],
                 "volumes": _volumes(description),
             },
@@ -134,6 +128,20 @@ def _stateful_set(description: Description, profile: Profile) -> Object:
             }
         ]
     return {**_head(description, "apps/v1", "StatefulSet"), "spec": spec}
+
+
+def _waiting(description: Description) -> Object:
+    """Return the init container that waits for the workspace; with real TEEs nobody may hand it to an ordinary pod."""
+    if description.tee is not Tee.SIMULATED:
+        return {}
+    waiter = container(
+        WAITER,
+        description.image(Role.BROKER),
+        WAIT,
+        resources=small_resources(),
+        volumeMounts=[mount("work", WORK)],
+    )
+    return {"initContainers": [waiter]}
 
 
 def _container(description: Description, profile: Profile) -> Object:

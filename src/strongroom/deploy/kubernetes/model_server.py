@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import SIZES, Description, Engine, Role, Size, Tee
+from strongroom.deploy.gramine.places import MODELS
 from strongroom.deploy.kubernetes import replica
 from strongroom.deploy.kubernetes.naming import (
     GRPC_PORT,
@@ -164,8 +165,7 @@ def _container(description: Description, profile: Profile) -> Object:
 
 def _mounts(description: Description, profile: Profile) -> list[Object]:
     found = [
-        mount("models", replica.MODELS, read_only=True),
-        mount("trust", replica.TRUST, read_only=True),
+        mount("models", MODELS, read_only=True),
         mount("tmp", "/tmp"),  # noqa: S108  # memory of this pod
     ]
     if description.tee is Tee.SIMULATED:
@@ -178,7 +178,6 @@ def _mounts(description: Description, profile: Profile) -> list[Object]:
 def _volumes(description: Description, profile: Profile) -> list[Object]:
     found: list[Object] = [
         {"name": "models", "emptyDir": {}},
-        {"name": "trust", "configMap": {"name": object_name(description, "trust")}},
         memory_volume("tmp", "64Mi"),
     ]
     if description.tee is Tee.SIMULATED:

@@ -20,6 +20,7 @@ from strongroom.deploy.kubernetes.naming import (
     GRAMINE_PORT,
     GRPC_PORT,
     KBS_PORT,
+    LABEL,
     METRICS_ADAPTER,
     MODEL_SERVER,
     REST_PORT,
@@ -33,6 +34,9 @@ API = "networking.k8s.io/v1"
 BROKER_ADMIN: Final = "broker-admin"  # the component of a pod from which people administer the broker
 COLLATERAL_PORTS: Final = (443, 8081)  # Intel's service and the clouds' PCCS; a PCCS of one's own
 MONITORING_NAMESPACE: Final = "monitoring"  # where Prometheus runs
+INGRESS_NAMESPACE: Final = "ingress-nginx"
+GATEWAY_NAMESPACE: Final = "nginx-gateway"
+CLIENT: Final = {"strongroom/client": "true"}  # the label of pods, in any namespace, that are clients
 _DNS_PODS: Final = {"k8s-app": "kube-dns"}
 _NODE_LOCAL_DNS: Final = "169.254.20.10/32"
 _ANYWHERE: Final = "0.0.0.0/0"
@@ -40,7 +44,8 @@ _ANYWHERE: Final = "0.0.0.0/0"
 
 def network_policies(description: Description) -> tuple[Object, ...]:
     """Return what may pass: first nothing, then each component's own lines."""
-    found = [_policy(description, "default-deny", {}, None, ingress=(), egress=())]
+    everything = {f"{LABEL}/instance": description.name}
+    found = [_policy(description, "default-deny", everything, None, ingress=(), egress=())]
     found.append(_model_server(description))
     if description.broker is None:
         found.append(_broker(description))
@@ -63,7 +68,7 @@ def _model_server(description: Description) -> Object:
             if description.autoscaling:
                 ingress.append(_rule("from", [_pods(description, METRICS_ADAPTER)], (REST_PORT,)))
     else:  # clients in the cluster; controllers of an Ingress or Gateway, which run in namespaces of their own
-        ingress = [_rule("from", [{"namespaceSelector": {}}], ports)]
+        ingress = [_rule("from", _clients(description), ports)]
     egress = [_dns(), _to_broker(description)]
     return _policy(
         description, MODEL_SERVER, selector(description, MODEL_SERVER), MODEL_SERVER, ingress=ingress, egress=egress
@@ -106,7 +111,7 @@ def _policy(
     egress: Iterable[Object],
 ) -> Object:
     incoming, outgoing = list(ingress), list(egress)
-    spec: Object = {"podSelector": {"matchLabels": dict(pods)} if pods else {}, "policyTypes": ["Ingress", "Egress"]}
+    spec: Object = {"podSelector": {"matchLabels": dict(pods)}, "policyTypes": ["Ingress", "Egress"]}
     if incoming:
         spec["ingress"] = incoming
     if outgoing:
@@ -133,6 +138,17 @@ def _dns() -> Object:
 
 def _pods(description: Description, component: str) -> Object:
     return {"podSelector": {"matchLabels": selector(description, component)}}
+
+
+def _clients(description: Description) -> list[Object]:
+    """Return who may connect where no front of ours stands: pods that carry the label of a client, and a controller."""
+    found: list[Object] = [{"namespaceSelector": {}, "podSelector": {"matchLabels": dict(CLIENT)}}]
+    if description.front is Front.INGRESS:
+        found.append(_in_namespace(INGRESS_NAMESPACE))
+    if description.front is Front.GATEWAY:
+        name = {"gateway.networking.k8s.io/gateway-name": object_name(description, FRONT)}
+        found += [{"podSelector": {"matchLabels": name}}, _in_namespace(GATEWAY_NAMESPACE)]
+    return found
 
 
 def _in_namespace(name: str) -> Object:

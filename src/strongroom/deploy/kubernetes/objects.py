@@ -42,8 +42,8 @@ def groups(
         Group("network-policies", "Who may connect to whom: nobody else.", network_policies(description)),
         Group(
             "trust",
-            "Public files: by what replicas know the broker and the owner's bundles. They are measured.",
-            (trust(description, public_files or {}),),
+            "By what clients in the cluster know replicas, broker and bundles: public, all of it.",
+            trust(description, public_files or {}),
         ),
         Group(
             "broker",

@@ -8,7 +8,6 @@ from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import Description, Front
 from strongroom.deploy.kubernetes.model_server import aesmd_folder
 from strongroom.deploy.kubernetes.naming import BROKER, FRONT, MODEL_SERVER, Object, head, object_name, service_account
-from strongroom.deploy.kubernetes.replica import trusted_words
 
 LEVELS = ("enforce", "audit", "warn")
 
@@ -45,10 +44,9 @@ def service_accounts(description: Description) -> tuple[Object, ...]:
     )
 
 
-def trust(description: Description, files: Mapping[str, str]) -> Object:
-    """Return the ConfigMap /trust of the replicas: by what they know the broker and bundles, and what they serve."""
+def trust(description: Description, files: Mapping[str, str]) -> tuple[Object, ...]:
+    """Return the ConfigMap by which clients in the cluster know replicas and bundles; the images hold it as well."""
+    if not files:
+        return ()
     name = object_name(description, "trust")
-    return {
-        **head(description, "v1", "ConfigMap", name),
-        "data": dict(sorted({**files, **trusted_words(description)}.items())),
-    }
+    return ({**head(description, "v1", "ConfigMap", name), "data": dict(sorted(files.items()))},)

@@ -1,0 +1,152 @@
+"""The metrics adapter: a small pod that tells the autoscaler how busy the replicas are. Pure.
+
+The only pod with a token of the API server. What the token may: read who the API server is (a role that Kubernetes
+brings), and read and change the one APIService below, into which the adapter writes the CA that it makes at start. So
+no object holds a key, and the API server checks a real certificate (decision 21).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from strongroom.deploy.description import Description, Role
+from strongroom.deploy.kubernetes import replica
+from strongroom.deploy.kubernetes.naming import (
+    METRICS_ADAPTER,
+    MODEL_SERVER,
+    REST_PORT,
+    Object,
+    head,
+    object_name,
+    selector,
+    service_account,
+)
+from strongroom.deploy.kubernetes.pods import (
+    container,
+    http_get,
+    mount,
+    pod_template,
+    port,
+    probes,
+    resources,
+)
+
+ADAPTER_PORT: Final = 6443
+API_SERVICE: Final = "v1beta1.external.metrics.k8s.io"
+_RBAC: Final = "rbac.authorization.k8s.io"
+_READS_FRONT_PROXY: Final = "extension-apiserver-authentication-reader"  # Kubernetes brings it, in kube-system
+
+
+def metrics_adapter(description: Description) -> tuple[Object, ...]:
+    """Return the adapter's objects, where the description asks for autoscaling."""
+    if description.autoscaling is None:
+        return ()
+    return (*_roles(description), _service(description), _deployment(description), _api_service(description))
+
+
+def _roles(description: Description) -> tuple[Object, ...]:
+    subject = {
+        "kind": "ServiceAccount",
+        "name": service_account(description, METRICS_ADAPTER),
+        "namespace": description.namespace,
+    }
+    name = f"{description.namespace}-{object_name(description, METRICS_ADAPTER)}"  # one for the whole cluster
+    rule = {
+        "apiGroups": ["apiregistration.k8s.io"],
+        "resources": ["apiservices"],
+        "resourceNames": [API_SERVICE],
+        "verbs": ["get", "patch"],
+    }
+    reader = _head(description, f"{_RBAC}/v1", "RoleBinding", name, namespaced=False)
+    reader["metadata"]["namespace"] = "kube-system"
+    return (
+        {**_head(description, f"{_RBAC}/v1", "ClusterRole", name, namespaced=False), "rules": [rule]},
+        {
+            **_head(description, f"{_RBAC}/v1", "ClusterRoleBinding", name, namespaced=False),
+            "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name},
+            "subjects": [subject],
+        },
+        {
+            **reader,
+            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": _READS_FRONT_PROXY},
+            "subjects": [subject],
+        },
+    )
+
+
+def _service(description: Description) -> Object:
+    ports = [{"name": "https", "port": 443, "targetPort": "https", "protocol": "TCP"}]
+    return {
+        **_head(description, "v1", "Service", object_name(description, METRICS_ADAPTER)),
+        "spec": {"type": "ClusterIP", "selector": selector(description, METRICS_ADAPTER), "ports": ports},
+    }
+
+
+def _deployment(description: Description) -> Object:
+    return {
+        **_head(description, "apps/v1", "Deployment", object_name(description, METRICS_ADAPTER)),
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 5,
+            "selector": {"matchLabels": selector(description, METRICS_ADAPTER)},
+            "strategy": {"type": "Recreate"},  # the APIService holds the CA of one adapter
+            "template": pod_template(
+                description,
+                METRICS_ADAPTER,
+                {
+                    "automountServiceAccountToken": True,
+                    "terminationGracePeriodSeconds": 15,
+                    "containers": [_container(description)],
+                    "volumes": [{"name": "trust", "configMap": {"name": object_name(description, "trust")}}],
+                },
+            ),
+        },
+    }
+
+
+def _container(description: Description) -> Object:
+    replicas = f"{object_name(description, MODEL_SERVER)}-headless.{description.namespace}.svc:{REST_PORT}"
+    command = (
+        *replica.STRONGROOM,
+        "deploy",
+        "metrics-adapter",
+        f"--deployment={object_name(description, MODEL_SERVER)}",
+        f"--service={object_name(description, METRICS_ADAPTER)}",
+        f"--namespace={description.namespace}",
+        f"--replicas={replicas}",
+        f"--server-name={description.host}",
+        f"--ca={replica.CA_FILE}",
+        f"--port={ADAPTER_PORT}",
+    )
+    return container(
+        METRICS_ADAPTER,
+        description.image(Role.MODEL_SERVER),
+        command,
+        ports=[port("https", ADAPTER_PORT)],
+        **probes(
+            http_get("/healthz", "https", scheme="HTTPS"), http_get("/readyz", "https", scheme="HTTPS"), start_s=60
+        ),
+        resources=resources(cpu="20m", cpu_limit="500m", memory="128Mi"),
+        volumeMounts=[mount("trust", replica.TRUST, read_only=True)],
+    )
+
+
+def _api_service(description: Description) -> Object:
+    return {
+        **_head(description, "apiregistration.k8s.io/v1", "APIService", API_SERVICE, namespaced=False),
+        "spec": {
+            "group": "external.metrics.k8s.io",
+            "version": "v1beta1",
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+            "service": {
+                "name": object_name(description, METRICS_ADAPTER),
+                "namespace": description.namespace,
+                "port": 443,
+            },
+        },
+    }
+
+
+def _head(description: Description, api_version: str, kind: str, name: str, *, namespaced: bool = True) -> Object:
+    return head(description, api_version, kind, name, component=METRICS_ADAPTER, namespaced=namespaced)

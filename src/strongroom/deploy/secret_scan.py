@@ -1,0 +1,68 @@
+"""Look through everything that was rendered, before any of it is written: nothing in it may be a key. Pure.
+
+A finding is a defect of ours or a secret that somebody put into strongroom.toml, so it stops the rendering (threats
+T1, SA-01, DP-03). What is as random as a key and public does not count: certificates, public keys, named digests.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from strongroom.bundles.intake import PRIVATE_KEY
+from strongroom.deploy.lint.secrets import holds_random
+from strongroom.deploy.tree import Tree
+from strongroom.errors import Refused
+from strongroom.sealing import WeakKey, check_wrap_key
+from strongroom.secret import Secret
+
+KEY_BYTES: Final = 16  # the shortest key that is used anywhere: Gramine's wrap key
+MAX_LINE: Final = 64 * 1024
+_PUBLIC: Final = re.compile(
+    r"-----BEGIN (?:CERTIFICATE|PUBLIC KEY)-----[^-]{0,100000}-----END (?:CERTIFICATE|PUBLIC KEY)-----"
+)
+_DIGEST: Final = re.compile(r"\b(?:sha256|mrenclave|mrsigner|mr_enclave|mr_signer)[:=\- \"']{1,5}[0-9a-f]{64}\b")
+_HEX_KEY: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32}(?![0-9A-Fa-f])")
+
+
+class SecretInTree(Refused):
+    """A file that was to be rendered holds something that is, or looks like, a key."""
+
+    code = "SR-RENDER-SECRET"
+    fix = "Take it out of strongroom.toml or the cloud profile, and change it: keys come from the broker alone."
+
+
+def refuse_secrets(tree: Tree) -> None:
+    """Raise SecretInTree, naming file and line, if any file holds a key; the key itself is never repeated."""
+    for path, content in tree.items():
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError:
+            raise SecretInTree(f"{path} is not text, and only text is rendered") from None
+        private = PRIVATE_KEY.search(content)
+        if private:
+            raise SecretInTree(f"{path}, line {_line_at(content, private.start())}: a private key")
+        for number, line in enumerate(_without_public(text).split("\n"), 1):
+            _check_line(line, f"{path}, line {number}")
+
+
+def _check_line(line: str, where: str) -> None:
+    if len(line) > MAX_LINE:
+        raise SecretInTree(f"{where}: too long to be looked through")
+    for found in _HEX_KEY.finditer(line):
+        try:
+            check_wrap_key(Secret(bytes.fromhex(found[0])))
+        except WeakKey as problem:
+            raise SecretInTree(f"{where}: {problem.sentence}") from None
+    if holds_random(line.encode("ascii", "replace").replace(b"?", b" "), least=KEY_BYTES):
+        raise SecretInTree(f"{where}: something as random as a key")
+
+
+def _without_public(text: str) -> str:
+    """Return the text without what is public; every line keeps its number."""
+    text = _PUBLIC.sub(lambda found: "\n" * found[0].count("\n"), text)
+    return _DIGEST.sub(" ", text)
+
+
+def _line_at(content: bytes, place: int) -> int:
+    return content.count(b"\n", 0, place) + 1
