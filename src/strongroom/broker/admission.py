@@ -179,7 +179,7 @@ class Admission:
             attempt.hold(None)
             return self.deny(tx, case, Denial((_no_lease_left(grant.rule, grant.secret_name),)))
         attempt.warnings = self._write_grace(tx, case, grant)
-        self._write(tx, case, grant, lease)
+        self._write(tx, case, grant, lease, platform)
         return lease
 
     def _fit(self, tx: Tx, tenant: str, name: str) -> Secret:
@@ -205,7 +205,7 @@ class Admission:
 
     def deny(self, tx: Tx, case: Case, denial: Denial) -> Denial:
         """Write down that the case got nothing, and why."""
-        self._write(tx, case, denial, None)
+        self._write(tx, case, denial, None, self._platform(case))
         return denial
 
     def _objections(
@@ -252,10 +252,10 @@ class Admission:
                 return lease
         return leases.grant(tx, asked, seconds=limits.lease_seconds, limit=limits.max_leases, until_ms=until_ms)
 
-    def _write(self, tx: Tx, case: Case, outcome: Grant | Denial, lease: Lease | None) -> None:
-        evidence = None
-        if case.claims is not None:
-            evidence = evidence_object(case.claims, platform=self._platform(case) or None)
+    def _write(
+        self, tx: Tx, case: Case, outcome: Grant | Denial, lease: Lease | None, platform: str
+    ) -> None:  # fmt: skip
+        evidence = None if case.claims is None else evidence_object(case.claims, platform=platform or None)
         record = decision_record(
             outcome, evidence, correlation=case.id, tenant=case.tenant, peer=case.peer, protocol=case.protocol,
             tls=case.tls, fresh=case.fresh, holder=case.holder, lease=lease,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -41,11 +41,11 @@ DEFAULT_LIFETIME: Final = timedelta(hours=24)
 GRAMINE_NOT_BEFORE: Final = datetime(2001, 1, 1, tzinfo=UTC)
 GRAMINE_NOT_AFTER: Final = datetime(2030, 12, 31, 23, 59, 59, tzinfo=UTC)
 SKEW: Final = timedelta(minutes=5)
-# SubjectPublicKeyInfo up to the coordinates of an uncompressed point, and its size: P-384 and P-256 (RFC 5480).
-_USUAL_POINTS: Final = (
-    (bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"), 120),
-    (bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"), 91),
-)
+# SubjectPublicKeyInfo up to the coordinates of an uncompressed point, by its size: P-384 and P-256 (RFC 5480).
+_USUAL_POINTS: Final = {
+    120: bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"),
+    91: bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"),
+}
 _SUBJECT: Final = x509.Name(
     [
         x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
@@ -238,8 +238,9 @@ def open_certificate(
     _check_self_signature(certificate, public)
     _check_validity(certificate, at, skew)
     # 2. The key is of an accepted type, and the live handshake's.
-    _check_accepted(public, allow_rsa=allow_rsa is not False)
-    spki = certificate.spki
+    spki, is_rsa = certificate.spki, False
+    if not _is_usual_point(spki):
+        is_rsa = _check_accepted(public, allow_rsa=allow_rsa is not False)
     if live_key is not None and not hmac.compare_digest(spki, live_key):
         raise LiveKeyMismatch("the handshake was made with another key than the certificate's")
     # 3. Evidence is found by parsing, once per kind, and has the size of a quote.
@@ -247,7 +248,7 @@ def open_certificate(
     dates = {"not_before": certificate.not_before, "not_after": certificate.not_after}
     # 4. If the DICE form is there it must verify; otherwise the legacy form.
     if DICE_OID in evidence:
-        if isinstance(public, rsa.RSAPublicKey) and not allow_rsa:
+        if is_rsa and not allow_rsa:
             raise KeyTypeRefused("RSA comes with the legacy form of evidence only")
         return _open_dice(evidence[DICE_OID], spki, nonce, **dates)
     if LEGACY_OID not in evidence:
@@ -291,16 +292,19 @@ def _public_key(certificate: SelfSigned) -> PublicKey:
         key = load_der_public_key(certificate.spki)
     except UNREADABLE:
         raise KeyTypeRefused("the certificate's key is of an unknown type") from None
+    if _is_usual_point(certificate.spki):
+        return cast("ec.EllipticCurvePublicKey", key)
     if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey):
         raise KeyTypeRefused(f"the key is of the type {type(key).__name__.removesuffix('PublicKey')}")
-    if not _is_usual_point(certificate.spki) and spki_of(key) != certificate.spki:
+    if spki_of(key) != certificate.spki:
         raise KeyTypeRefused("the key is not written in its usual form")
     return key
 
 
 def _is_usual_point(spki: bytes) -> bool:
-    """Return whether a key that was read is written as ours would be: to write it anew takes longer than to look."""
-    return any(len(spki) == size and spki.startswith(head) for head, size in _USUAL_POINTS)
+    """Return whether a key is one on P-384 or P-256, written as ours would be: to look takes less than to ask it."""
+    head = _USUAL_POINTS.get(len(spki))
+    return head is not None and spki.startswith(head)
 
 
 def _check_self_signature(certificate: SelfSigned, key: PublicKey) -> None:
@@ -321,14 +325,16 @@ def _check_validity(certificate: SelfSigned, at: datetime, skew: timedelta) -> N
         raise OutsideValidity(f"the certificate ended at {certificate.not_after.isoformat()}, now is {at.isoformat()}")
 
 
-def _check_accepted(key: PublicKey, *, allow_rsa: bool) -> None:
+def _check_accepted(key: PublicKey, *, allow_rsa: bool) -> bool:
+    """Raise KeyTypeRefused unless the key is of an accepted type; return whether that is RSA."""
     if isinstance(key, ec.EllipticCurvePublicKey):
         if not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
             raise KeyTypeRefused(f"the key is on the curve {key.curve.name}")
-        return
+        return False
     exponent = key.public_numbers().e
     if key.key_size != 3072 or exponent != 65537 or not allow_rsa:
         raise KeyTypeRefused(f"the key is RSA-{key.key_size} with exponent {exponent}")
+    return True
 
 
 def _evidence_extensions(certificate: SelfSigned) -> dict[ObjectIdentifier, bytes]:

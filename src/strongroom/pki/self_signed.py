@@ -23,9 +23,9 @@ from strongroom.wire.der import DerReader
 MAX_SERIAL_BYTES: Final = 20  # RFC 5280 section 4.1.2.2
 VERSION_3: Final = 2
 _ECDSA: Final = {
-    "1.2.840.10045.4.3.2": hashes.SHA256(),
-    "1.2.840.10045.4.3.3": hashes.SHA384(),
-    "1.2.840.10045.4.3.4": hashes.SHA512(),
+    "1.2.840.10045.4.3.2": ec.ECDSA(hashes.SHA256()),
+    "1.2.840.10045.4.3.3": ec.ECDSA(hashes.SHA384()),
+    "1.2.840.10045.4.3.4": ec.ECDSA(hashes.SHA512()),
 }
 _RSA: Final = {
     "1.2.840.113549.1.1.11": hashes.SHA256(),
@@ -33,6 +33,16 @@ _RSA: Final = {
     "1.2.840.113549.1.1.13": hashes.SHA512(),
 }
 _NULL: Final = b"\x05\x00"
+
+
+def _spelled(kind: str, parameters: bytes) -> bytes:
+    oid = der.oid_of(kind)
+    content = bytes([der.OID, len(oid)]) + oid + parameters
+    return bytes([der.SEQUENCE, len(content)]) + content
+
+
+# What is accepted, as it stands in certificates.
+_SPELLED: Final = {_spelled(kind, rest): kind for kind in (*_ECDSA, *_RSA) for rest in (b"", _NULL)}
 
 Fault = Callable[[str], StrongroomError]
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
@@ -55,11 +65,11 @@ class SelfSigned:
     def is_signed_with(self, key: PublicKey) -> bool:
         """Return whether the signature holds under `key`: ECDSA or RSA PKCS #1 v1.5 with SHA-256, -384 or -512."""
         try:
-            if isinstance(key, rsa.RSAPublicKey) and self.algorithm in _RSA:
-                key.verify(self.signature, self.signed, padding.PKCS1v15(), _RSA[self.algorithm])
+            if self.algorithm in _ECDSA and isinstance(key, ec.EllipticCurvePublicKey):
+                key.verify(self.signature, self.signed, _ECDSA[self.algorithm])
                 return True
-            if isinstance(key, ec.EllipticCurvePublicKey) and self.algorithm in _ECDSA:
-                key.verify(self.signature, self.signed, ec.ECDSA(_ECDSA[self.algorithm]))
+            if self.algorithm in _RSA and isinstance(key, rsa.RSAPublicKey):
+                key.verify(self.signature, self.signed, padding.PKCS1v15(), _RSA[self.algorithm])
                 return True
         except InvalidSignature:
             pass
@@ -68,33 +78,33 @@ class SelfSigned:
     @property
     def has_outdated_hash(self) -> bool:
         """Whether the signature is of a kind that is not accepted, whatever the key."""
-        return self.algorithm not in _RSA.keys() | _ECDSA.keys()
+        return self.algorithm not in _ECDSA and self.algorithm not in _RSA
 
 
 def parse(data: bytes, *, error: Fault) -> SelfSigned:
     """Return the certificate that `data` consists of; raise `error` unless it is strict DER of version 3."""
     outer = der.read_whole(data, der.SEQUENCE, what="the certificate", error=error)
-    signed = outer.read(der.SEQUENCE, "signed part")
-    algorithm = outer.read(der.SEQUENCE, "signature algorithm")
+    signed = outer.encoded(der.SEQUENCE, "signed part")
+    algorithm = outer.encoded(der.SEQUENCE, "signature algorithm")
     signature = outer.bits("signature")
     outer.end()
-    tbs = outer.inside(signed)
+    tbs = der.read_whole(signed, der.SEQUENCE, what="the certificate", error=error)
     if tbs.enter(der.context(0), "version").integer("version") != VERSION_3:
         raise tbs.fault("it is not of version 3")
     if not 0 < tbs.integer("serial number") < 1 << 8 * MAX_SERIAL_BYTES:
         raise tbs.fault(f"the serial number is not a positive number of at most {MAX_SERIAL_BYTES} bytes")
-    if tbs.read(der.SEQUENCE, "inner signature algorithm").encoded != algorithm.encoded:
+    if tbs.encoded(der.SEQUENCE, "inner signature algorithm") != algorithm:
         raise tbs.fault("it names two signature algorithms")
-    issuer = tbs.read(der.SEQUENCE, "issuer").encoded
-    validity = tbs.enter(der.SEQUENCE, "validity")
-    not_before, not_after = validity.time("not before"), validity.time("not after")
-    validity.end()
-    subject = tbs.read(der.SEQUENCE, "subject").encoded
-    spki = tbs.read(der.SEQUENCE, "public key").encoded
+    issuer = tbs.encoded(der.SEQUENCE, "issuer")
+    validity = tbs.open(der.SEQUENCE, "validity")
+    not_before, not_after = tbs.time("not before"), tbs.time("not after")
+    tbs.close(validity)
+    subject = tbs.encoded(der.SEQUENCE, "subject")
+    spki = tbs.encoded(der.SEQUENCE, "public key")
     extensions = b"" if tbs.at_end else _extension_list(tbs)
     tbs.end()
     return SelfSigned(
-        signed=signed.encoded, algorithm=_algorithm(tbs.inside(algorithm)), signature=signature, issuer=issuer,
+        signed=signed, algorithm=_algorithm(algorithm, error=error), signature=signature, issuer=issuer,
         subject=subject, not_before=not_before, not_after=not_after, spki=spki, extensions=extensions,
     )  # fmt: skip
 
@@ -112,14 +122,17 @@ def extensions_of(content: bytes, *, error: Fault) -> dict[bytes, bytes]:
 
 
 def _extension_list(tbs: DerReader) -> bytes:
-    wrapped = tbs.enter(der.context(3), "extensions")
-    content = wrapped.read(der.SEQUENCE, "extensions").content
-    wrapped.end()
+    wrapped = tbs.open(der.context(3), "extensions")
+    content = tbs.content(der.SEQUENCE, "extensions")
+    tbs.close(wrapped)
     return content
 
 
-def _algorithm(reader: DerReader) -> str:
+def _algorithm(encoded: bytes, *, error: Fault) -> str:
     """Return a signature algorithm; parameters other than NULL or none belong to no algorithm accepted here."""
+    if encoded in _SPELLED:
+        return _SPELLED[encoded]
+    reader = der.read_whole(encoded, der.SEQUENCE, what="the certificate", error=error)
     kind = reader.oid("signature algorithm")
     parameters = b"" if reader.at_end else reader.any("signature parameters").encoded
     reader.end()

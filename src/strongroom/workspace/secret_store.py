@@ -5,6 +5,7 @@ World: the `keys` folder. A model's key file can be used as Gramine's wrap-key f
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -83,7 +84,7 @@ class SecretStore:
 
     def has(self, name: str) -> bool:
         """Return whether there is a file of this name, readable or not."""
-        return _is_name(name) and (self._folder / name).is_file()
+        return _is_name(name) and os.path.isfile(f"{self._folder}/{name}")  # noqa: PTH113  # a Path takes longer
 
     def remove(self, name: str) -> None:
         """Remove a secret's file, durably; one that is gone already is no error."""

@@ -22,6 +22,9 @@ def configure(stream: TextIO, *, as_json: bool, level: int = logging.INFO) -> No
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines() if as_json else OneLine(TEXT_FORMAT))
     handler.addFilter(_add_id)
+    # No line says from where in the source, in which thread or process it comes, and to find that out takes a while.
+    logging._srcfile = None  # noqa: SLF001  # documented: Logging HOWTO, "Optimization"
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=level, force=True)
 
 

@@ -92,7 +92,7 @@ class Policies:
     def tenants(self) -> frozenset[str]:
         """Return the tenants that are served: those known and not suspended."""
         with self._lock:
-            self._look()
+            self._look_at_store()
             return self._tenants
 
     def look_again(self) -> None:
@@ -131,6 +131,9 @@ class Policies:
             self._keep(edited.sentence)
         elif edited is not None:
             self._take_edit(edited)
+        self._look_at_store()
+
+    def _look_at_store(self) -> None:
         if self._store is None or self._clock() - self._looked < LOOK_EVERY_S:
             return
         self._looked = self._clock()
