@@ -29,7 +29,7 @@ MAX_FINDINGS: Final = 5
 class LintRefuses(Refused):
     """What was rendered holds something that must not be in a cluster."""
 
-    code = "SR-DEPLOY-LINT"
+    code = "SR-APPLY-LINT"
     fix = "Do what stands beside each finding; strongroom deploy render writes the files to look at."
 
 
