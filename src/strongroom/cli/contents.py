@@ -99,12 +99,22 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
     (
         "Deploy",
         (
-            Verb("deploy render", "deploy_render", "write manifests, chart, container files and fronts of a deployment"),
+            Verb(
+                "deploy render", "deploy_render", "write manifests, chart, container files and fronts of a deployment"
+            ),
+            Verb(
+                "deploy build", "deploy_build", "build, look through, measure, push and pin the images of a deployment"
+            ),
             Verb("deploy lint", "deploy_lint", "find what makes Kubernetes manifests dangerous: these, or anybody's"),
             Verb("deploy apply", "deploy_apply", "bring a cluster to what is described, and wait for the replicas"),
             Verb("deploy status", "deploy_status", "show each replica with its trust, and why one is not ready"),
             Verb("deploy scale", "deploy_scale", "run N replicas, each of which proves itself"),
             Verb("deploy delete", "deploy_delete", "take a deployment out of its cluster"),
+            Verb(
+                "deploy metrics-adapter",
+                "deploy_metrics_adapter",
+                "tell Kubernetes' autoscaler how busy all replicas are",
+            ),
             Verb("deploy import", "deploy_import", "take over deploy.yaml, ra_config.json, ssl_configure, wrap_key"),
         ),
     ),

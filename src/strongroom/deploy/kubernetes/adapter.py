@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from strongroom.deploy.description import Description, Role
-from strongroom.deploy.kubernetes import replica
+from strongroom.deploy.gramine.places import CA
 from strongroom.deploy.kubernetes.naming import (
     METRICS_ADAPTER,
     MODEL_SERVER,
@@ -24,12 +24,12 @@ from strongroom.deploy.kubernetes.naming import (
 from strongroom.deploy.kubernetes.pods import (
     container,
     http_get,
-    mount,
     pod_template,
     port,
     probes,
     resources,
 )
+from strongroom.deploy.kubernetes.replica import STRONGROOM
 
 ADAPTER_PORT: Final = 6443
 API_SERVICE: Final = "v1beta1.external.metrics.k8s.io"
@@ -97,7 +97,6 @@ def _deployment(description: Description) -> Object:
                     "automountServiceAccountToken": True,
                     "terminationGracePeriodSeconds": 15,
                     "containers": [_container(description)],
-                    "volumes": [{"name": "trust", "configMap": {"name": object_name(description, "trust")}}],
                 },
             ),
         },
@@ -107,7 +106,7 @@ def _deployment(description: Description) -> Object:
 def _container(description: Description) -> Object:
     replicas = f"{object_name(description, MODEL_SERVER)}-headless.{description.namespace}.svc:{REST_PORT}"
     command = (
-        *replica.STRONGROOM,
+        *STRONGROOM,
         "deploy",
         "metrics-adapter",
         f"--deployment={object_name(description, MODEL_SERVER)}",
@@ -115,7 +114,7 @@ def _container(description: Description) -> Object:
         f"--namespace={description.namespace}",
         f"--replicas={replicas}",
         f"--server-name={description.host}",
-        f"--ca={replica.CA_FILE}",
+        f"--ca={CA}",
         f"--port={ADAPTER_PORT}",
     )
     return container(
@@ -127,7 +126,6 @@ def _container(description: Description) -> Object:
             http_get("/healthz", "https", scheme="HTTPS"), http_get("/readyz", "https", scheme="HTTPS"), start_s=60
         ),
         resources=resources(cpu="20m", cpu_limit="500m", memory="128Mi"),
-        volumeMounts=[mount("trust", replica.TRUST, read_only=True)],
     )
 
 
