@@ -43,8 +43,8 @@ class Member:
 def configuration(archive: Path) -> dict[str, Any]:
     """Return an image's configuration: environment, entrypoint, labels, history. Raises ArchiveMalformed."""
     with _opened(archive) as outer:
-        found = _json(outer, _image(outer)["Config"])
-    return found
+        found: dict[str, Any] = _json(outer, _image(outer)["Config"])
+        return found
 
 
 def members(archive: Path) -> Iterator[Member]:

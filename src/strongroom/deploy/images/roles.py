@@ -86,7 +86,7 @@ def system_packages(role: Role, description: Description) -> tuple[str, ...]:
     """Return the packages of the distribution, or with Gramine of its and Intel's repositories, sorted."""
     if role is Role.FRONT:
         anolis = ("nginx", "nginx-mod-stream", "shadow-utils")
-        return anolis if description.flavour is Flavour.ANOLISOS else ("libnginx-mod-stream", "nginx-core")
+        return anolis if description.flavour is Flavour.ANOLISOS else ("libnginx-mod-stream", "nginx")
     is_anolis = description.flavour is Flavour.ANOLISOS
     found = set(_PYTHON_ANOLIS if is_anolis else _PYTHON_DEBIAN)
     if in_gramine(role, description):

@@ -21,9 +21,12 @@ OVERLAP_BYTES: Final = 4096  # longer than what is searched for
 SEALED_MAGIC: Final = b"GRAFS_PF"
 # A marker alone stands in every library that reads keys; a marker with a line of a key behind it is a key.
 PRIVATE_KEY: Final = re.compile(
-    rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:\\n|\s|[A-Za-z-]{1,40}: [ -~]{1,80}){1,8}[A-Za-z0-9+/=]{40}"
+    rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    rb"(?:\\n|\s|[A-Za-z-]{1,40}: [ -~]{1,80}){1,8}[A-Za-z0-9+/=]{40}"
 )
-MODEL_FILES: Final = frozenset({".onnx", ".pb", ".tflite", ".h5", ".keras", ".savedmodel", ".safetensors", ".pt", ".pth"})
+MODEL_FILES: Final = frozenset(
+    {".onnx", ".pb", ".tflite", ".h5", ".keras", ".savedmodel", ".safetensors", ".pt", ".pth"}
+)
 KEY_NAMES: Final = frozenset({"wrap_key", "enclave-key.pem", "ca_key.pem", "owner_key.pem", "server_key.pem"})
 UNSEALED_IN_MODELS: Final = frozenset({"bundle.json", "bundle.sig"})
 MAX_FINDINGS: Final = 20
