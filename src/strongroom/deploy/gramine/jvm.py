@@ -40,12 +40,17 @@ def heap_mib(description: Description) -> int:
 
 def _jvm(description: Description, python: PythonPlaces, role: Role) -> Program:
     home = places.SPARK_HOME if role.is_spark else places.FLINK_HOME
+    machine = arch_libraries(description)
+    library_path = ":".join((f"{places.JAVA_HOME}/lib/server", "/lib", machine, f"/usr{machine}"))
+    is_driver = role is Role.SPARK_DRIVER
     launcher = (
         f"--role={role}",
         f"--java={places.JAVA_HOME}/bin/java",
         f"--home={home}",
         f"--scratch={places.SCRATCH}",
         f"--max-heap-mib={heap_mib(description)}",
+        f"--library-path={library_path}",
+        *([f"--program-from={places.SPARK_PROGRAM}"] if is_driver else []),
         "--words-from=/dev/stdin",
     )
     return Program(
@@ -53,7 +58,14 @@ def _jvm(description: Description, python: PythonPlaces, role: Role) -> Program:
         title=_TITLES[role],
         argv=(python.interpreter, "-I", "-B", "-X", "pycache_prefix=/nonexistent", "-m", LAUNCHER, *launcher),
         env={"HOME": "/nonexistent", "LANG": "C.UTF-8", "LD_LIBRARY_PATH": f"{places.JAVA_HOME}/lib/server"},
-        trusted=(places.CA, "/etc/passwd", f"{places.JAVA_HOME}/", f"{home}/", *python_files(python)),
+        trusted=(
+            places.CA,
+            *([places.SPARK_PROGRAM] if is_driver else []),
+            "/etc/passwd",
+            f"{places.JAVA_HOME}/",
+            f"{home}/",
+            *python_files(python),
+        ),
         arch_libraries=arch_libraries(description),
         encrypted=(
             Encrypted(path="/data", host=places.DATA),

@@ -29,6 +29,7 @@ JAVA_HOME: Final = "/opt/java"
 SPARK_HOME: Final = "/opt/spark"
 FLINK_HOME: Final = "/opt/flink"
 DATA: Final = "data"  # sealed files of an analytics job, bound to data/… as models are to models/…
+SPARK_PROGRAM: Final = f"{APP}/spark-program.argv"  # what the driver runs: words of spark-submit, each ended by NUL
 SCRATCH: Final = "/local"  # what a JVM spills: sealed by its own enclave
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import Description, Tee
+from strongroom.deploy.gramine import places
 from strongroom.deploy.gramine.java_script import java_script
 from strongroom.deploy.gramine.jvm import jvm_programs
 from strongroom.deploy.gramine.occlum import occlum
@@ -18,6 +19,10 @@ from strongroom.gramine import versions
 from strongroom.gramine.manifests import Program, argv_file, graphene, render
 from strongroom.gramine.versions import GramineVersion
 
+# What a Spark driver runs until the file says otherwise: Spark's own example.
+SPARK_PI: Final = (
+    "--class", "org.apache.spark.examples.SparkPi", f"local://{places.SPARK_HOME}/examples/jars/spark-examples.jar",
+)  # fmt: skip
 GRAPHENE: Final = "graphene"
 
 
@@ -38,6 +43,7 @@ def manifests(
             found |= under("gramine", _program(program, description.gramine))
         for program in jvm_programs(description, python):
             found[f"gramine/java/{program.name}"] = java_script(program.name).encode()
+        found[f"gramine{places.SPARK_PROGRAM}"] = argv_file.serialise(SPARK_PI)
         found |= under("occlum", occlum(description, python))
     return dict(sorted(found.items()))
 

@@ -1,8 +1,18 @@
-"""Which JVM is started: the measured manifest says it, never the host. Pure."""
+"""Which JVM is started, and what the measured manifest lets it be given: nothing here comes from the host. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+
+from strongroom.errors import Refused
+
+
+class LaunchArgumentRefused(Refused):
+    """A word on the command line of a measured program is not one that the untrusted side may choose."""
+
+    code = "SR-LAUNCH-ARGUMENT"
+    fix = "Remove it, or fix its value in the manifest; docs/gramine-manifests.md lists what may come from outside."
 
 
 class Role(StrEnum):
@@ -17,3 +27,29 @@ class Role(StrEnum):
     def is_spark(self) -> bool:
         """Whether it belongs to Spark."""
         return self in {Role.SPARK_DRIVER, Role.SPARK_EXECUTOR}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the manifest's own words say; they are measured."""
+
+    role: Role
+    java: str  # the program that is started
+    home: str  # Spark's or Flink's folder: jars and configuration, all of it trusted files
+    scratch: str  # what may be written: local folders, logs
+    max_heap_mib: int
+    library_path: str = ""
+    program: tuple[str, ...] = ()  # what a Spark driver runs: the words of spark-submit from --class on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """Words that were checked, and what was changed about them on the way."""
+
+    words: tuple[str, ...]
+    notices: tuple[str, ...] = ()
+
+
+def name_of(word: str) -> str:
+    """Return a word as an error may show it: without what it is set to, which could be a secret."""
+    return ascii(word.partition("=")[0][:80])[1:-1]
