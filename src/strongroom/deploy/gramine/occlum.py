@@ -198,8 +198,8 @@ def _readme() -> str:
 
 {CHECKED}
 
-`Occlum.json` is the instance's configuration; `streaming-worker` is its one entry point, for `image{ENTRY}` (mode 0755).
-Copy Python and the package into `image/` at the same paths as in the container image, then:
+`Occlum.json` is the instance's configuration; `streaming-worker` is its one entry point, for `image{ENTRY}`
+(mode 0755). Copy Python and the package into `image/` at the same paths as in the container image, then:
 
     occlum build --sign-key KEY && occlum run {ENTRY}
 
