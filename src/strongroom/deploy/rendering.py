@@ -29,7 +29,7 @@ def render(description: Description, profile: Profile, public_files: Mapping[str
     tree = joined(
         _kubernetes(description, profile, public_files),
         under("chart", chart_files()),
-        {"values.yaml": _yaml(values(description, profile), "Values of this deployment for the chart.")},
+        {"values.yaml": _yaml(values(description, profile, public_files), "Values of this deployment for the chart.")},
         manifests(description, profile),
         containerfiles(description, profile),
         _coredns(description),

@@ -26,6 +26,7 @@ def test_a_size_brings_its_numbers_and_each_may_be_said():
         {"model": [{"name": "a"}, {"name": "a"}]}, {"autoscaling": {"min": 3, "max": 2}}, {"autoscaling": {"min": 3}},
         {"resources": {"cpu": "two"}}, {"images": {"browser": "a"}}, {"images": {"broker": "UPPER"}},
         {"broker": "no-port"}, {"engine": "tensorflow-serving"}, {"host": "-"},
+        {"engine": "tensorflow-serving", "tee": "sgx", "autoscaling": {"max": 2}},
     ],
 )  # fmt: skip
 def test_what_is_no_setting_is_refused_with_sr_deploy_settings(table):

@@ -16,9 +16,9 @@ def chart_files() -> Mapping[str, bytes]:
     return dict(sorted(_walk(files(__package__) / "strongroom", "")))
 
 
-def values(description: Description, profile: Profile) -> dict[str, Any]:
-    """Return the values with which the chart renders `kubernetes.objects(description, profile)`."""
-    del description, profile
+def values(description: Description, profile: Profile, public_files: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the values with which the chart renders `kubernetes.objects` of the same three."""
+    del description, profile, public_files
     return {}
 
 

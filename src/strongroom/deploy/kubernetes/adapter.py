@@ -21,6 +21,7 @@ from strongroom.deploy.kubernetes.naming import (
     selector,
     service_account,
 )
+from strongroom.deploy.kubernetes.network import ADAPTER_PORT
 from strongroom.deploy.kubernetes.pods import (
     container,
     http_get,
@@ -31,7 +32,6 @@ from strongroom.deploy.kubernetes.pods import (
 )
 from strongroom.deploy.kubernetes.replica import STRONGROOM
 
-ADAPTER_PORT: Final = 6443
 API_SERVICE: Final = "v1beta1.external.metrics.k8s.io"
 _RBAC: Final = "rbac.authorization.k8s.io"
 _READS_FRONT_PROXY: Final = "extension-apiserver-authentication-reader"  # Kubernetes brings it, in kube-system

@@ -32,6 +32,8 @@ from strongroom.deploy.kubernetes.naming import (
 
 API = "networking.k8s.io/v1"
 BROKER_ADMIN: Final = "broker-admin"  # the component of a pod from which people administer the broker
+ADAPTER_PORT: Final = 6443
+API_SERVER_PORTS: Final = (443, 6443)  # its Service's, and its own, to which the Service leads
 COLLATERAL_PORTS: Final = (443, 8081)  # Intel's service and the clouds' PCCS; a PCCS of one's own
 MONITORING_NAMESPACE: Final = "monitoring"  # where Prometheus runs
 INGRESS_NAMESPACE: Final = "ingress-nginx"
@@ -51,6 +53,8 @@ def network_policies(description: Description) -> tuple[Object, ...]:
         found.append(_broker(description))
     if description.front is Front.NGINX:
         found.append(_front(description))
+    if description.autoscaling:
+        found.append(_metrics_adapter(description))
     return tuple(found)
 
 
@@ -99,6 +103,20 @@ def _front(description: Description) -> Object:
     ingress = [_rule("from", [], ports)]
     egress = [_dns(), _rule("to", [_pods(description, MODEL_SERVER)], ports)]
     return _policy(description, FRONT, selector(description, FRONT), FRONT, ingress=ingress, egress=egress)
+
+
+def _metrics_adapter(description: Description) -> Object:
+    """Return what the adapter may: the API server has no pod to name, so it proves itself by its certificate."""
+    ingress = [_rule("from", [], (ADAPTER_PORT,))]
+    egress = [
+        _dns(),
+        _rule("to", [_pods(description, MODEL_SERVER)], (REST_PORT,)),
+        _rule("to", [{"ipBlock": {"cidr": _ANYWHERE}}], API_SERVER_PORTS),
+    ]
+    return _policy(
+        description, METRICS_ADAPTER, selector(description, METRICS_ADAPTER), METRICS_ADAPTER,
+        ingress=ingress, egress=egress,
+    )  # fmt: skip
 
 
 def _policy(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import Description
+from strongroom.deploy.kubernetes.adapter import metrics_adapter
 from strongroom.deploy.kubernetes.broker import broker
 from strongroom.deploy.kubernetes.front import front
 from strongroom.deploy.kubernetes.model_server import model_server
@@ -38,7 +39,9 @@ def groups(
     """Return the objects by file; groups without objects are left out."""
     found = (
         Group("namespace", "Where everything lives, and how much its pods may.", (namespace(description, profile),)),
-        Group("service-accounts", "Names for the pods; no account has a token.", service_accounts(description)),
+        Group(
+            "service-accounts", "Names for the pods; no account has a token of itself.", service_accounts(description)
+        ),
         Group("network-policies", "Who may connect to whom: nobody else.", network_policies(description)),
         Group(
             "trust",
@@ -57,5 +60,6 @@ def groups(
             "How few replicas there may be for a moment, and how many at most.",
             (*disruption_budgets(description), *autoscaler(description)),
         ),
+        Group("metrics-adapter", "What tells the autoscaler how busy the replicas are.", metrics_adapter(description)),
     )
     return tuple(group for group in found if group.objects)

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import Description, Front
 from strongroom.deploy.kubernetes.model_server import aesmd_folder
-from strongroom.deploy.kubernetes.naming import BROKER, FRONT, MODEL_SERVER, Object, head, object_name, service_account
+from strongroom.deploy.kubernetes.naming import (
+    BROKER,
+    FRONT,
+    METRICS_ADAPTER,
+    MODEL_SERVER,
+    Object,
+    head,
+    object_name,
+    service_account,
+)
 
 LEVELS = ("enforce", "audit", "warn")
 
@@ -30,11 +39,13 @@ def components(description: Description) -> tuple[str, ...]:
         found.append(BROKER)
     if description.front is Front.NGINX:
         found.append(FRONT)
+    if description.autoscaling:
+        found.append(METRICS_ADAPTER)
     return tuple(sorted(found))
 
 
 def service_accounts(description: Description) -> tuple[Object, ...]:
-    """Return one account for each component; none has a token, for none asks the API server anything."""
+    """Return one account for each component; a pod has a token only if it says so itself, as the metrics adapter."""
     return tuple(
         {
             **head(description, "v1", "ServiceAccount", service_account(description, each), component=each),

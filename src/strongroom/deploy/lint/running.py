@@ -70,12 +70,17 @@ def _truthful(pod: Workload, container: Container) -> Iterator[Finding]:
     words = [str(each) for each in items(table(probe.get("exec")).get("command"))]
     if words and (" ".join(words) in _ALWAYS or words[-1].strip() in _ALWAYS or words[0] == "echo"):
         yield pod.finding(K11, place, "its command succeeds whatever the server's state is", "Ask the server itself.")
-    elif pod.component in TRUSTED and "tcpSocket" in probe:
+    elif pod.component in TRUSTED and "tcpSocket" in probe and not _listens_when_loaded(container):
         yield pod.finding(K11, place, "a port that is open says nothing about the keys behind it",
                           "Ask /readyz, which is 503 until the keys are there.")  # fmt: skip
     elif pod.component in TRUSTED and table(probe.get("httpGet")).get("path") in {"/", "/healthz"}:
         yield pod.finding(K11, place, "it asks whether the process lives, not whether it has its keys",
                           "Ask /readyz, which is 503 until the keys are there.")  # fmt: skip
+
+
+def _listens_when_loaded(container: Container) -> bool:
+    """Return whether a port that is open does mean something: TensorFlow Serving opens it once its models are there."""
+    return any(word.endswith("tensorflow_model_server") for word in container.words)
 
 
 def commands(objects: Objects) -> Iterator[Finding]:

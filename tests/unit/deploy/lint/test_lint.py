@@ -62,6 +62,11 @@ def test_dp_01_each_change_of_a_container_is_found(sound, container, rule, chang
     assert rule in found(sound)
 
 
+def test_tensorflow_serving_opens_its_port_once_it_has_its_models(sound, container):
+    container.update(readinessProbe={"tcpSocket": {"port": 8500}}, command=["gramine-sgx", "tensorflow_model_server"])
+    assert lint(sound) == ()
+
+
 POD = [
     ("K02", {"volumes": [{"name": "dev", "hostPath": {"path": "/dev/sgx"}}]}),
     ("K02", {"volumes": [{"name": "models", "hostPath": {"path": "/var/run/aesmd/../../models"}}]}),
