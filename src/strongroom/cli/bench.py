@@ -51,6 +51,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--signature", default="serving_default", help="signature (default: serving_default)")
     parser.add_argument("--server-name", help="name that the server's certificate carries, if not the host")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds for each request (default: 30)")
+    retries = "repeat a request that was not answered so often before it counts as failed (default: 0)"
+    parser.add_argument("--retries", type=int, default=0, metavar="N", help=retries)
     parser.add_argument("--insecure", action="store_true", help="allow a channel without TLS")
     parser.add_argument("--whole-answer", action="store_true", help="print every value of the first answer")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with charts to one HTML file")
@@ -130,10 +132,11 @@ def cells_of(args: argparse.Namespace) -> tuple[Cell, ...]:
 def load_of(args: argparse.Namespace) -> Load:
     """Return what to send where, for the first load.
 
-    Raises Misuse, BadUrl, PlaintextRefused, BadCredentials or BadImage.
+    Raises Misuse, BadUrl, PlaintextRefused, BadCredentials, BadRetries or BadImage.
     """
-    from strongroom.client import Credentials, Load, Shape, parse_address, read_image
+    from strongroom.client import Credentials, Load, Retries, Shape, parse_address, read_image
 
+    Retries.of(args.retries)
     cells = cells_of(args)
     loop, seconds = _length(args, matrix=len(cells) > 1)
     secure = bool(args.ca or args.crt)
@@ -159,6 +162,7 @@ def load_of(args: argparse.Namespace) -> Load:
         image=read_image(args.img) if args.img else None,
         timeout_s=args.timeout,
         seconds=seconds,
+        retries=args.retries,
     )
 
 

@@ -45,7 +45,10 @@ def channel_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server-name", help="name that the server's certificate carries, if not the host")
     parser.add_argument("--trust", type=Path, help="folder of rules, anchors and collateral: ask for evidence")
     parser.add_argument("--evidence-url", help="REST address of the same server, for grpcs:// with --trust")
-    parser.add_argument("--timeout", type=float, default=30.0, help="seconds for each exchange (default: 30)")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds for each request (default: 30)")
+    parser.add_argument("--connections", type=int, default=1, metavar="N", help="spread requests over N (default: 1)")
+    retries = "repeat what was not answered so often (default: only what no server began; 0: nothing)"
+    parser.add_argument("--retries", type=int, metavar="N", help=retries)
     parser.add_argument("--insecure", action="store_true", help="allow http:// and grpc://: no TLS, nothing is proved")
 
 
@@ -92,4 +95,6 @@ def open_client(args: argparse.Namespace) -> Client:
         evidence_url=args.evidence_url,
         insecure=args.insecure,
         timeout_s=args.timeout,
+        connections=args.connections,
+        retries=args.retries,
     )

@@ -17,10 +17,11 @@ import numpy as np
 
 from strongroom.client.address import Address, Protocol
 from strongroom.client.answers import Array
-from strongroom.client.bench_callers import Caller, CallFailed, GrpcSpeech, RestSpeech, Speech
+from strongroom.client.bench_callers import Caller, CallFailed, GrpcSpeech, Repeating, RestSpeech, Speech
 from strongroom.client.bench_report import Shape, Tally, error_line, query_line, shortened
 from strongroom.client.credentials import Credentials
 from strongroom.client.images import IMAGE_SIDE
+from strongroom.client.retries import Retrier, Retries
 from strongroom.errors import StrongroomError
 
 WARM_UP_LOOPS: Final = 5
@@ -47,6 +48,7 @@ class Load:
     image: Array | None
     timeout_s: float
     seconds: float | None = None
+    retries: int = 0  # how often a request that was not answered is repeated before it counts as failed
 
     def speech(self) -> Speech:
         """Return the protocol that the address names."""
@@ -77,6 +79,7 @@ class LoadRun:
         self.first: bytes | None = None
         self._say, self._speech = say, load.speech()
         self._requests = load.requests(self._speech)
+        self._retrier = Retrier(Retries.of(load.retries))
         self._started = 0.0
 
     def go(self) -> None:
@@ -108,7 +111,8 @@ class LoadRun:
                 group.create_task(self._one_task(task, self._requests[task % len(self._requests)]))
 
     async def _one_task(self, task: int, request: bytes) -> None:
-        async with self._speech.connect(self.load.model, self.load.timeout_s) as caller:
+        async with self._speech.connect(self.load.model, self.load.timeout_s) as once:
+            caller: Caller = Repeating(once, self._retrier, self.load.timeout_s) if self.load.retries else once
             index = 0
             while self._goes_on(index):
                 await self._one_request(caller, task, index, request)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 from strongroom.client.address import Address
 from strongroom.client.answers import Array
-from strongroom.client.connection import Connection
+from strongroom.client.connection import Connection, ServerUnreachable
 from strongroom.client.credentials import Credentials
 from strongroom.client.grpc_link import channel_options
 from strongroom.client.grpc_transport import PREDICT, predict_request, read_prediction
-from strongroom.client.rest import predict_body, predict_path
+from strongroom.client.rest import UNAVAILABLE, predict_body, predict_path
+from strongroom.client.retries import Fate, Retrier, fate_of_grpc
 from strongroom.client.status import BadAnswer, ServerSaid, clean, error_of_http, parse_json
 from strongroom.errors import StrongroomError
 from strongroom.tfserving import messages
@@ -26,9 +28,9 @@ MAX_ANSWER_BYTES: Final = 1 << 28
 class CallFailed(Exception):
     """One request was not answered; `code` is gRPC's name of the status, `HTTP_404`, or one of our codes."""
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: str, text: str, fate: Fate = Fate.FINAL) -> None:
         super().__init__(text)
-        self.code, self.text = code, text
+        self.code, self.text, self.fate = code, text, fate
 
 
 class Caller(Protocol):
@@ -104,7 +106,31 @@ class _GrpcCaller:
         try:
             return bytes(await self._method(request, timeout=self._timeout_s))
         except grpc.RpcError as failure:
-            raise CallFailed(failure.code().name, clean(failure.details() or "")) from None
+            code, text = failure.code().name, failure.details() or ""
+            raise CallFailed(code, clean(text), fate_of_grpc(code, text)) from None
+
+
+class Repeating:
+    """A caller that asks again as a client with `--retries` does; all tasks have one budget."""
+
+    def __init__(self, caller: Caller, retrier: Retrier, timeout_s: float) -> None:
+        self._caller, self._retrier, self._timeout_s = caller, retrier, timeout_s
+
+    async def call(self, request: bytes) -> bytes:
+        """Return the answer. Raises the last CallFailed."""
+        ends, attempt = time.monotonic() + self._timeout_s, 0
+        while True:
+            attempt += 1
+            try:
+                answer = await self._caller.call(request)
+            except CallFailed as failure:
+                pause_s = self._retrier.pause_after(failure.fate, attempt, ends - time.monotonic())
+                if pause_s is None:
+                    raise
+                await asyncio.sleep(pause_s)
+            else:
+                self._retrier.answered()
+                return answer
 
 
 class RestSpeech:
@@ -153,19 +179,22 @@ class _RestCaller:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._exchange, request)
 
     def _exchange(self, request: bytes) -> bytes:
+        fate = Fate.NOT_BEGUN
         try:
             if self._connection is None or not self._connection.is_open:
                 self.close()
                 self._connection = Connection(self._address, self._credentials, timeout_s=self._timeout_s)
+            fate = Fate.UNKNOWN
             status, answer = self._connection.exchange("POST", self._path, request, limit=MAX_ANSWER_BYTES)
         except StrongroomError as problem:
             self.close()
-            raise CallFailed(problem.code, clean(problem.sentence)) from None
+            fate = fate if isinstance(problem, ServerUnreachable) else Fate.FINAL
+            raise CallFailed(problem.code, clean(problem.sentence), fate) from None
         if status == 200:
             return answer
         error = error_of_http(status, answer)
         text = error.text if isinstance(error, ServerSaid) else error.sentence
-        raise CallFailed(f"HTTP_{status}", clean(text))
+        raise CallFailed(f"HTTP_{status}", clean(text), Fate.UNKNOWN if status == UNAVAILABLE else Fate.FINAL)
 
     def close(self) -> None:
         if self._connection is not None:

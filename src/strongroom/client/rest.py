@@ -31,7 +31,7 @@ from strongroom.client.status import BadAnswer, error_of_http, parse_json
 from strongroom.errors import StrongroomError, Unreachable
 
 MAX_DESCRIPTION_BYTES: Final = 16 * 1024 * 1024
-_UNAVAILABLE: Final = 503
+UNAVAILABLE: Final = 503
 _NUMPY_TYPES: Final[dict[str, type[np.generic]]] = {
     "DT_FLOAT": np.float32, "DT_DOUBLE": np.float64, "DT_HALF": np.float16, "DT_BOOL": np.bool_,
     "DT_INT8": np.int8, "DT_INT16": np.int16, "DT_INT32": np.int32, "DT_INT64": np.int64,
@@ -108,11 +108,11 @@ class RestTransport:
                 code, answer = ask(connection)
             except ServerUnreachable as problem:
                 raise _not_answered(Fate.UNKNOWN, problem) from None
-            if code == _UNAVAILABLE:
+            if code == UNAVAILABLE:
                 channel.close()  # a new connection may reach another replica
         if code == 200:
             return parse_json(answer)
-        fate = Fate.UNKNOWN if code == _UNAVAILABLE else Fate.FINAL
+        fate = Fate.UNKNOWN if code == UNAVAILABLE else Fate.FINAL
         raise _not_answered(fate, error_of_http(code, answer))
 
 
