@@ -32,8 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Apply."""
     from strongroom.deploy.cluster import applying
+    from strongroom.deploy.cluster.deployment import for_cluster
 
-    deployment = open_cluster(args)
+    deployment = for_cluster(open_cluster(args))
     objects = applying.rendered(deployment, now=datetime.now(UTC))
     plan = applying.plan(deployment.kubectl, deployment.description.name, objects)
     if not args.json:

@@ -42,21 +42,29 @@ def run(args: argparse.Namespace) -> int:
     deployment = open_cluster(args)
     with ExitStack() as stack:
         server = stack.enter_context(api(deployment.kubectl))
-        desk = None if args.no_broker else open_desk(args, deployment, stack)
+        seen = look(server, deployment.description, loads=True)
+        desk = open_desk(args, deployment, seen, stack)
         while True:
-            seen = look(server, deployment.description, loads=True)
             known = proofs_of(desk) if desk is not None else {}
             rows = replicas_of(seen, None, proofs=known)
             show(args, deployment, seen, rows)
             if not args.watch:
                 return 0
             time.sleep(WATCH_S)
+            seen = look(server, deployment.description, loads=True)
 
 
-def open_desk(args: argparse.Namespace, deployment: Deployment, stack: ExitStack) -> Desk | None:
+def open_desk(args: argparse.Namespace, deployment: Deployment, seen: Seen, stack: ExitStack) -> Desk | None:
     """Return the broker's administration, or say why there is none: the table is of use without it."""
+    from strongroom.deploy.kubernetes.naming import BROKER
     from strongroom.errors import StrongroomError
 
+    if args.no_broker:
+        return None
+    inside = deployment.description.broker is None and args.broker is None
+    if inside and not any(each.ready for each in seen.of(BROKER)):
+        tell("notice: the broker is not asked: its pod is not ready")
+        return None
     try:
         return stack.enter_context(broker_of(args, deployment))
     except (StrongroomError, OSError) as problem:

@@ -74,11 +74,11 @@ def refuse_findings(objects: Sequence[Mapping[str, Any]], *, production: bool) -
 def plan(kubectl: Kubectl, name: str, objects: Sequence[Mapping[str, Any]]) -> Plan:
     """Return what applying these objects would do, as the API server itself says. Raises what kubectl raises."""
     wanted = tuple(objects)
+    given = to_yaml(dict(each) for each in wanted).encode()
+    answer = kubectl.run("get", "--filename=-", "--ignore-not-found", "-o", "json", given=given)  # knows all kinds?
     if kubectl.get("namespace", kubectl.namespace) is None:
         fresh = tuple(changes.change_of(None, each) for each in wanted)
         return Plan(objects=wanted, gone=(), changes=fresh)
-    given = to_yaml(dict(each) for each in wanted).encode()
-    answer = kubectl.run("get", "--filename=-", "--ignore-not-found", "-o", "json", given=given)
     live = {changes.key(each): each for each in listed(answer)}
     planned = listed(kubectl.apply(wanted, dry_run=True))
     gone = changes.gone(ours(kubectl, name), wanted)

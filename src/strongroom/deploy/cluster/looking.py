@@ -37,8 +37,8 @@ class Seen:
     loads: dict[str, Load] = field(default_factory=dict)  # by pod, where its metrics could be read
 
     def of(self, component: str) -> tuple[Pod, ...]:
-        """Return the pods of a component."""
-        return tuple(each for each in self.pods if each.component == component)
+        """Return the pods of a component, without canaries."""
+        return tuple(each for each in self.pods if each.component == component and not each.canary)
 
     def workload(self, name: str) -> Workload | None:
         """Return a workload by its name."""

@@ -15,6 +15,7 @@ from strongroom.deploy.kubernetes.naming import LABEL
 
 T = TypeVar("T")
 MAX_TEXT: Final = 1000
+CANARY: Final = "strongroom/canary"  # the label of a pod that is started to see it refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Pod:
     unschedulable: str = ""  # the scheduler's words
     containers: tuple[Container, ...] = ()  # init containers first
     template: str = ""  # the hash of the template that it was made from
+    canary: bool = False  # started to see it refused: no replica
 
     @property
     def restarts(self) -> int:
@@ -98,6 +100,7 @@ def pod_of(value: Mapping[str, Any]) -> Pod:
         unschedulable=text(scheduled, "message") if text(scheduled, "status") == "False" else "",
         containers=tuple(_containers(value)),
         template=text(labels, "pod-template-hash") or text(labels, "controller-revision-hash"),
+        canary=CANARY in labels,
     )
 
 

@@ -96,7 +96,7 @@ def _for_build(rule: ReleaseRule, build: MeasuredBuild, new: str) -> ReleaseRule
     policy = replace(rule.policy, name=f"{rule.name.partition(' -> ')[0][:80]} -> {new[:SHORT]}")
     if build.domain:
         named = {word: value for word, value in build.domain.items() if getattr(rule.policy, word, None) is not None}
-        return replace(rule, policy=replace(policy, **named))
+        return replace(rule, policy=replace(policy, **named))  # type: ignore[arg-type]  # words of a domain, all bytes
     return replace(rule, policy=replace(policy, mrenclave=build.mr_enclave))
 
 

@@ -19,6 +19,7 @@ from strongroom.wire import strict_json
 FILE: Final = "deploy-rollout.json"
 FORMAT: Final = 1
 MAX_BYTES: Final = 8 * 1024 * 1024
+BEGINNING: Final = Position()
 
 
 class RolloutStateMalformed(BadInput):
@@ -40,7 +41,7 @@ class RolloutState:
     """One rollout: from what to what, and where it stands."""
 
     label: str  # NEW, as it was said
-    position: Position = Position()
+    position: Position = BEGINNING
     old: Mapping[str, Any] = field(default_factory=dict)  # the Deployment before, as the server had it
     new: Mapping[str, Any] = field(default_factory=dict)  # the Deployment after, as it was rendered
     images: Mapping[str, str] = field(default_factory=dict)  # by role, to be pinned at the end
