@@ -9,8 +9,11 @@ strongroom policy trust takes; OUT/ROLE also the image itself.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import shlex
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +22,11 @@ from strongroom.deploy.description import Flavour, Role
 from strongroom.deploy.images.builder import BuilderName
 
 if TYPE_CHECKING:
-    from strongroom.deploy.images.build import Made, Source, Workshop
+    from strongroom.deploy.images.build import Made, Signing, Source, Workshop
     from strongroom.workspace import Workspace
 
 USUAL = (Role.BROKER, Role.MODEL_SERVER, Role.MODELS, Role.FRONT, Role.CLIENT)
+USUAL_REGISTRY = ""
 ARCHIVE = "image.tar"
 BILL = "sbom.cdx.json"
 MEASUREMENT = "measurement.json"
@@ -41,7 +45,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repository-keys", metavar="DIR", type=Path,
                         help="public keys of Gramine's and Intel's packages, for SGX")  # fmt: skip
     parser.add_argument("--out", metavar="DIR", type=Path, help="write image archives for containerd, podman, docker")
-    parser.add_argument("--push", action="store_true", help="push to the registry of strongroom.toml and pin digests")
+    parser.add_argument("--push", metavar="REGISTRY", nargs="?", const=USUAL_REGISTRY,
+                        help="push there (default: the registry of strongroom.toml) and pin the digests in"
+                        " WORKSPACE/deploy.lock.toml")  # fmt: skip
+    parser.add_argument("--sign", metavar="KEY.pem", type=Path,
+                        help="sign enclaves with this RSA-3072 key (exponent 3, 0600); it never enters an image")  # fmt: skip
+    parser.add_argument("--trust", metavar="NAME", action="append", default=[],
+                        help="let the policy release this to the replicas: model/NAME/VERSION and others")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     workspace_argument(parser)
 
@@ -52,16 +62,68 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.deploy.images.builder import choose
 
     workspace = open_workspace(args)
-    source = build.with_flavour(source_of(workspace, args.repository_keys), args.flavour)
+    source = build.with_tags(source_of(workspace, args.repository_keys), args.flavour, args.push or None)
     environ = build.environment(args.proxy)
     base = build.checked_base(args.base)
     with build.working_folder() as folder:
         workshop = build.Workshop(
-            builder=choose(args.builder, environ), environ=environ, folder=folder, base=base, tell=tell
-        )
+            builder=choose(args.builder, environ), environ=environ, folder=folder, base=base,
+            signing=signing(args.sign), tell=tell,
+        )  # fmt: skip
         made = [one(workshop, role, source, args.out, workspace) for role in build.in_order(args.roles)]
-    sys.stdout.write(as_json(made) if args.json else as_text(made, workspace, args.out))
+        pinned = push(workshop, made, workspace) if args.push is not None else {}
+    for each in made:
+        trust(args, each, workspace)
+    sys.stdout.write(as_json(made, pinned) if args.json else as_text(made, pinned, args, workspace))
     return 0
+
+
+def signing(key: Path | None) -> Signing | None:
+    """Return with what enclaves are signed, dated today. Raises SigningKeyUnusable or LoosePermissions."""
+    from strongroom.deploy.images.build import Signing
+    from strongroom.deploy.images.signing import MAX_KEY_BYTES, load_key
+    from strongroom.pki import disk
+
+    if key is None:
+        return None
+    return Signing(key=load_key(disk.read_secret(key, limit=MAX_KEY_BYTES)), on=datetime.now(UTC).date())
+
+
+def push(workshop: Workshop, made: list[Made], workspace: Workspace) -> dict[Role, str]:
+    """Push images that were looked through, and pin them for every renderer."""
+    from strongroom.deploy.images.builder import is_loopback
+    from strongroom.deploy.images.pinning import pin
+
+    pinned = {}
+    for each in made:
+        tell(f"{each.role}: pushing {each.reference}")
+        digest = workshop.builder.push(each.reference, plain_http=is_loopback(each.reference))
+        pinned[each.role] = f"{each.reference.rpartition(':')[0]}@{digest}"
+    pin(workspace.folder, pinned)
+    return pinned
+
+
+def trust_words(args: argparse.Namespace, made: Made, workspace: Workspace) -> list[list[str]]:
+    """Return the words of `policy trust` for everything that was measured, but for what is released to it."""
+    folder = place_of(args.out, made, workspace)
+    usual = ["--workspace", str(workspace.folder), "--trust-domain"]
+    if made.measurement is not None:
+        return [[str(folder / MEASUREMENT), *usual, "simulated"]]
+    return [[str(folder / f"{enclave.name}.sig"), *usual, "intel"] for enclave in made.enclaves]
+
+
+def trust(args: argparse.Namespace, made: Made, workspace: Workspace) -> None:
+    """Write the rules that --trust asks for, as `policy trust` does; what it says goes to stderr."""
+    from strongroom.cli import policy_trust
+
+    if not args.trust:
+        return
+    released = [word for name in args.trust for word in ("--release", name)]
+    for words in trust_words(args, made, workspace):
+        parser = argparse.ArgumentParser(prog="strongroom policy trust")
+        policy_trust.arguments(parser)
+        with contextlib.redirect_stdout(sys.stderr):
+            policy_trust.run(parser.parse_args([*words, *released]))
 
 
 def source_of(workspace: Workspace, repository_keys: Path | None) -> Source:
@@ -86,11 +148,21 @@ def one(workshop: Workshop, role: Role, source: Source, out: Path | None, worksp
 
     folder = (out or workspace.folder / "images") / role.value
     folder.mkdir(parents=True, exist_ok=True)
-    made = workshop.make(role, source, (folder if out else workshop.folder) / ARCHIVE)
+    made = workshop.make(role, source, folder / ARCHIVE if out else workshop.folder / f"{role}.tar")
     disk.replace_public(folder / BILL, made.bill)
     if made.measurement is not None:
         disk.replace_public(folder / MEASUREMENT, made.measurement)
+    for enclave in made.enclaves:
+        for name, content in enclave.files.items():
+            disk.replace_public(folder / name, content)
+    if out is None:
+        made.archive.unlink()
     return made
+
+
+def place_of(out: Path | None, made: Made, workspace: Workspace) -> Path:
+    """Return the folder of what belongs to an image."""
+    return (out or workspace.folder / "images") / made.role.value
 
 
 def tell(sentence: str) -> None:
@@ -99,25 +171,32 @@ def tell(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def as_json(made: list[Made]) -> str:
+def as_json(made: list[Made], pinned: dict[Role, str]) -> str:
     """Return what was built, for a machine."""
     images = [
-        {"role": each.role.value, "image": each.reference, "archive": str(each.archive), "bytes": each.size,
+        {"role": each.role.value, "image": each.reference, "pinned": pinned.get(each.role), "bytes": each.size,
          "files": each.looked_at, "models": list(each.models),
+         "archive": str(each.archive) if each.archive.exists() else None,
+         "enclaves": {enclave.name: enclave.identity.mr_enclave.hex() for enclave in each.enclaves},
          "measurement": json.loads(each.measurement) if each.measurement else None}
         for each in made
     ]  # fmt: skip
     return json.dumps({"images": images}) + "\n"
 
 
-def as_text(made: list[Made], workspace: Workspace, out: Path | None) -> str:
+def as_text(made: list[Made], pinned: dict[Role, str], args: argparse.Namespace, workspace: Workspace) -> str:
     """Return what was built, and what to do next."""
     lines = []
     for each in made:
         lines.append(f"{each.reference}  {each.size / 1e6:.0f} MB, {each.looked_at} files looked through")
+        if each.role in pinned:
+            lines.append(f"  pinned as {pinned[each.role]}")
         if each.measurement is not None:
-            place = (out or workspace.folder / "images") / each.role.value / MEASUREMENT
             lines.append(f"  mr_enclave {json.loads(each.measurement)['mr_enclave']}")
-            lines.append(f"  to release a model to it: strongroom policy trust {place} --trust-domain simulated"
-                         f" --release model/NAME/VERSION --workspace {workspace.folder}")  # fmt: skip
+        lines += [f"  {enclave.name}: mr_enclave {enclave.identity.mr_enclave.hex()}" for enclave in each.enclaves]
+        if not args.trust:
+            lines += [
+                f"  to release a model to it: strongroom policy trust {shlex.join(words)} --release model/NAME/VERSION"
+                for words in trust_words(args, each, workspace)
+            ]
     return "\n".join(lines) + "\n"

@@ -17,8 +17,8 @@ from strongroom.errors import BadInput
 MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 MAX_LAYERS: Final = 128
 MAX_MEMBERS: Final = 1_000_000
-_WHITEOUT: Final = ".wh."
-_OPAQUE: Final = ".wh..wh..opq"
+WHITEOUT: Final = ".wh."
+OPAQUE: Final = ".wh..wh..opq"
 
 
 class ArchiveMalformed(BadInput):
@@ -36,6 +36,7 @@ class Member:
     path: str
     size: int
     is_file: bool
+    is_hard_link: bool
     link: str | None  # where a link leads
     open: Callable[[], IO[bytes]]
 
@@ -66,10 +67,10 @@ def remaining(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for member in members(archive):
         folder, _, name = member.path.rpartition("/")
-        if name == _OPAQUE:
+        if name == OPAQUE:
             found = {path: each for path, each in found.items() if not path.startswith(f"{folder}/")}
-        elif name.startswith(_WHITEOUT):
-            gone = f"{folder}/{name.removeprefix(_WHITEOUT)}".removeprefix("/")
+        elif name.startswith(WHITEOUT):
+            gone = f"{folder}/{name.removeprefix(WHITEOUT)}".removeprefix("/")
             found = {path: each for path, each in found.items() if path != gone and not path.startswith(f"{gone}/")}
         elif member.is_file and wanted(member.path):
             with member.open() as stream:
@@ -84,7 +85,7 @@ def _layer(number: int, stream: IO[bytes]) -> Iterator[Member]:
                 raise ArchiveMalformed(f"layer {number} holds more than {MAX_MEMBERS} files")
             path = member.name.removeprefix("./").strip("/")
             link = member.linkname if member.issym() or member.islnk() else None
-            yield Member(number, path, member.size, member.isreg(), link, _opener(layer, member))
+            yield Member(number, path, member.size, member.isreg(), member.islnk(), link, _opener(layer, member))
 
 
 def _opener(layer: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], IO[bytes]]:

@@ -12,9 +12,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from strongroom.deploy.clouds import Profile
@@ -22,16 +24,21 @@ from strongroom.deploy.description import Description, Flavour, Role, Tee
 from strongroom.deploy.gramine import manifests, places
 from strongroom.deploy.images import base as base_root
 from strongroom.deploy.images import bom, program, scan, sealed
+from strongroom.deploy.images.archive import members, remaining
 from strongroom.deploy.images.builder import Builder
 from strongroom.deploy.images.containerfile import CONTAINERFILE, keys, role_files
+from strongroom.deploy.images.expansion import NotExpandable, libpal
 from strongroom.deploy.images.recipe import recipe
-from strongroom.deploy.images.roles import CONTENTS, PROGRAM
+from strongroom.deploy.images.roles import CONTENTS, PROGRAM, has_app, has_program, in_gramine
+from strongroom.deploy.images.signing import SignedEnclave, sign
+from strongroom.deploy.images.tree_view import TreeView
 from strongroom.deploy.tree import Tree
 from strongroom.errors import BadInput, Refused
 from strongroom.pki import disk
 
 APP: Final = "gramine/app/"
 MANIFESTS: Final = "gramine/"
+TEMPLATE: Final = ".manifest.template"
 _ROOT: Final = "FROM scratch\nADD root.tar /\n"
 _MEASURE: Final = (f"{PROGRAM}/bin/strongroom", "sim", "measure", places.REPLICA, "--json", "--beside-real-tee",
                    "--world", "/tmp/world")  # fmt: skip  # noqa: S108  # in the container, which ends with it
@@ -82,6 +89,15 @@ class Made:
     bill: bytes  # of materials: CycloneDX, JSON
     measurement: bytes | None = None  # JSON as `policy trust` reads it; for what a simulated platform launches
     models: tuple[str, ...] = ()
+    enclaves: tuple[SignedEnclave, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """With what enclaves are signed, and which day stands in their identity."""
+
+    key: rsa.RSAPrivateKey
+    on: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +108,7 @@ class Workshop:
     environ: Mapping[str, str]
     folder: Path  # temporary
     base: str | None = None  # named by the user; None: made here
+    signing: Signing | None = None
     tell: Callable[[str], None] = field(default=lambda _: None)
 
     def make(self, role: Role, source: Source, archive: Path) -> Made:
@@ -105,6 +122,7 @@ class Workshop:
         self.builder.build(context, reference, base=base)
         shutil.rmtree(context)
         self.builder.save(reference, archive)
+        enclaves = self._sign(role, source, archive)
         self.tell(f"{role}: looking through every layer")
         looked_at = scan.check(archive)
         measurement = self._measure(role, source.description, reference)
@@ -112,6 +130,7 @@ class Workshop:
         return Made(
             role=role, reference=reference, archive=archive, size=archive.stat().st_size, looked_at=looked_at,
             bill=bill, measurement=measurement, models=tuple(models),
+            enclaves=enclaves,
         )  # fmt: skip
 
     def _base(self, role: Role, description: Description) -> str | None:
@@ -136,19 +155,50 @@ class Workshop:
 
     def _fill(self, role: Role, source: Source, context: Path) -> list[str]:
         """Put into the build's folder what the Containerfile copies; return the models."""
-        if role is Role.FRONT:
-            return []
         if role is Role.MODELS:
             target = context / "models"
             return sealed.gather(source.workspace, source.description.models, target, owner=source.owner)
-        self.tell(f"{role}: fetching locked dependencies")
-        program.dependencies(role, context / "dependencies", self.environ)
-        program.program(self._wheel(), context / "program", self.environ)
-        if CONTENTS[role].has_app:
-            self._write(context / "app", app(source))
-        if keys(role, source.description) and source.description.flavour is not Flavour.ANOLISOS:
+        if has_program(role, source.description):
+            self.tell(f"{role}: fetching locked dependencies")
+            program.dependencies(role, context / "dependencies", self.environ)
+            program.program(self._wheel(), context / "program", self.environ)
+        if has_app(role, source.description):
+            self._write(context / "app", app(role, source))
+        if source.description.flavour is not Flavour.ANOLISOS:
             self._copy_keys(role, source, context / "repositories")
         return []
+
+    def _sign(self, role: Role, source: Source, archive: Path) -> tuple[SignedEnclave, ...]:
+        """Sign what runs in an enclave and add manifest and signature to the image; the key stays here."""
+        if self.signing is None or not in_gramine(role, source.description):
+            return ()
+        self.tell(f"{role}: measuring and signing the enclave")
+        description = source.description
+        view = TreeView()
+        view.lay(members(archive))
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            models = Path(folder) / "models"
+            sealed.gather(source.workspace, description.models, models, owner=source.owner)
+            view.lay_folder("models", models)
+        pal = libpal(description.flavour)
+        found = remaining(archive, lambda path: path == pal.removeprefix("/"))
+        if not found:
+            raise NotExpandable(f"the image has no {pal}: Gramine is not installed in it")
+        enclaves = tuple(
+            sign(
+                name, template.decode(), view, next(iter(found.values())), self.signing.key, on=self.signing.on,
+                flavour=description.flavour, gramine=description.gramine,
+            )
+            for name, template in templates(role, source).items()
+        )  # fmt: skip
+        reference = description.image(role)
+        context = self.folder / f"{role}-signed"
+        self._write(context, {CONTAINERFILE: f"FROM {reference}\nCOPY signed/ {places.APP}/\n".encode()})
+        for enclave in enclaves:
+            self._write(context / "signed", enclave.files)
+        self.builder.build(context, reference)
+        self.builder.save(reference, archive)
+        return enclaves
 
     def _wheel(self) -> Path | None:
         """Return this program's wheel, built once for all images."""
@@ -167,7 +217,7 @@ class Workshop:
 
     def _measure(self, role: Role, description: Description, reference: str) -> bytes | None:
         """Let the program that was just built measure what a replica starts."""
-        if description.tee is not Tee.SIMULATED or not CONTENTS[role].has_app:
+        if description.tee is not Tee.SIMULATED or not has_app(role, description):
             return None
         self.tell(f"{role}: measuring the replica")
         return self.builder.run(reference, _MEASURE)
@@ -180,13 +230,19 @@ class Workshop:
             place.chmod(0o644)
 
 
-def app(source: Source) -> dict[str, bytes]:
+def templates(role: Role, source: Source) -> dict[str, bytes]:
+    """Return the Gramine manifest templates of the programs that a role's image starts, by the program's name."""
+    rendered = manifests(source.description, source.profile)
+    places_of = {name: f"{MANIFESTS}{name}{TEMPLATE}" for name in CONTENTS[role].enclaves}
+    return {name: rendered[path] for name, path in places_of.items() if path in rendered}
+
+
+def app(role: Role, source: Source) -> dict[str, bytes]:
     """Return what lies in /app: what programs start with, and the owner's two public files."""
     rendered = manifests(source.description, source.profile)
     found = {path.removeprefix(APP): content for path, content in rendered.items() if path.startswith(APP)}
     if source.description.tee is Tee.SGX:
-        names = {path: path.removeprefix(MANIFESTS) for path in rendered if path.endswith(".manifest.template")}
-        found |= {name: rendered[path] for path, name in names.items() if "/" not in name}
+        found |= {f"{name}{TEMPLATE}": content for name, content in templates(role, source).items()}
     found |= {name: text.encode() for name, text in source.public_files.items()}
     return dict(sorted(found.items()))
 
@@ -209,9 +265,10 @@ def checked_base(text: str | None) -> str | None:
     return text
 
 
-def with_flavour(source: Source, flavour: Flavour | None) -> Source:
-    """Return the source with another flavour, and with tags: images that are being built have no digest yet."""
-    described = replace(source.description, images={}, flavour=flavour or source.description.flavour)
+def with_tags(source: Source, flavour: Flavour | None = None, registry: str | None = None) -> Source:
+    """Return the source with tags for names: images that are being built have no digest yet."""
+    told = source.description
+    described = replace(told, images={}, flavour=flavour or told.flavour, registry=registry or told.registry)
     return replace(source, description=described)
 
 

@@ -6,7 +6,9 @@ containers; layers carry one fixed time, so that the same content has the same d
 
 from __future__ import annotations
 
+import re
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +24,7 @@ from strongroom.errors import BadInput
 BUILD_TIMEOUT_S: Final = 3600.0
 RUN_TIMEOUT_S: Final = 600.0
 _CAP_SYS_RESOURCE: Final = 1 << 24
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _LIMITS: Final = ("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096")
 
 
@@ -55,8 +58,8 @@ class Builder(Protocol):
     def run(self, reference: str, words: Sequence[str]) -> bytes:
         """Run a program of an image as the image's user, without network, and return what it printed."""
 
-    def push(self, reference: str, *, plain_http: bool) -> None:
-        """Push an image to its registry."""
+    def push(self, reference: str, *, plain_http: bool) -> str:
+        """Push an image to its registry; return the digest under which it lies there, as sha256:HEX."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,16 +115,36 @@ class CommandBuilder:
         finally:
             self._run(["rm", container])
 
-    def push(self, reference: str, *, plain_http: bool) -> None:
-        """Push an image to its registry; docker decides by its own configuration about plain HTTP."""
-        loose = ["--tls-verify=false"] if plain_http and self.name is not BuilderName.DOCKER else []
-        self._run(["push", "--quiet", *loose, reference], timeout_s=BUILD_TIMEOUT_S)
+    def push(self, reference: str, *, plain_http: bool) -> str:
+        """Push an image; docker decides by its own configuration about plain HTTP, and prints the digest."""
+        if self.name is BuilderName.DOCKER:
+            said = self._run(["push", reference], timeout_s=BUILD_TIMEOUT_S)
+            return _digest_in(said.decode("utf-8", "replace"))
+        loose = ["--tls-verify=false"] if plain_http else []
+        with tempfile.TemporaryDirectory(prefix="strongroom-push-") as folder:
+            place = Path(folder) / "digest"
+            words = ["push", "--quiet", *loose, "--digestfile", str(place), reference]
+            self._run(words, timeout_s=BUILD_TIMEOUT_S)
+            return _digest_in(place.read_text(encoding="ascii", errors="replace"))
 
     def _run(
         self, words: Sequence[str], *, environ: Mapping[str, str] | None = None, timeout_s: float = RUN_TIMEOUT_S
     ) -> bytes:
         install = f"apt-get install {'docker.io' if self.name is BuilderName.DOCKER else self.name}"
         return programs.run(self.name, words, environ or self.environ, install=install, timeout_s=timeout_s)
+
+
+def is_loopback(reference: str) -> bool:
+    """Return whether an image's registry is on this machine: only there plain HTTP will do."""
+    host = reference.split("/", 1)[0].rpartition(":")[0]
+    return host in {"localhost", "127.0.0.1", "[::1]"}
+
+
+def _digest_in(text: str) -> str:
+    found = _DIGEST.search(text)
+    if found is None:
+        raise programs.ProgramFailed("the builder pushed the image and named no digest")
+    return found[0]
 
 
 def choose(wanted: BuilderName | None, environ: Mapping[str, str]) -> CommandBuilder:

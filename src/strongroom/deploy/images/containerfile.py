@@ -16,7 +16,17 @@ from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import Description, Flavour, Role
 from strongroom.deploy.gramine import places
 from strongroom.deploy.images.recipe import recipe
-from strongroom.deploy.images.roles import CONTENTS, PROGRAM, PYTHON_VERSION, USER_ID, in_gramine, system_packages
+from strongroom.deploy.images.roles import (
+    CONTENTS,
+    PROGRAM,
+    PYTHON_VERSION,
+    USER_ID,
+    has_app,
+    has_program,
+    in_gramine,
+    started,
+    system_packages,
+)
 from strongroom.deploy.tree import Tree, under
 
 CONTAINERFILE: Final = "Containerfile"
@@ -44,20 +54,24 @@ def role_files(role: Role, description: Description, *, foreign_base: bool = Fal
     """Return the files of one role; with `foreign_base` for a base that has none of our packages yet."""
     files = {
         CONTAINERFILE: _text(_lines(role, description, foreign_base=foreign_base)),
-        IGNORE: _text(["# Nothing enters the image but this.", "*", *(f"!{name}" for name in entering(role))]),
+        IGNORE: _text(
+            ["# Nothing enters the image but this.", "*", *(f"!{name}" for name in entering(role, description))]
+        ),
     }
     if in_gramine(role, description) and description.flavour is not Flavour.ANOLISOS:
         files[f"repositories/{REPOSITORIES}"] = _text(repositories(description))
     return files
 
 
-def entering(role: Role) -> tuple[str, ...]:
+def entering(role: Role, description: Description) -> tuple[str, ...]:
     """Return the folders beside the Containerfile that a build may read."""
-    if role is Role.FRONT:
-        return ()
     if role is Role.MODELS:
         return ("models",)
-    return ("dependencies", "program", "repositories", *(["app"] if CONTENTS[role].has_app else []))
+    return (
+        *(["repositories"] if in_gramine(role, description) else []),
+        *(["dependencies", "program"] if has_program(role, description) else []),
+        *(["app"] if has_app(role, description) else []),
+    )
 
 
 def repositories(description: Description) -> list[str]:
@@ -86,14 +100,15 @@ def _lines(role: Role, description: Description, *, foreign_base: bool) -> Itera
     yield f"LABEL {' '.join(f'{name}={json.dumps(value)}' for name, value in labels(role, description).items())}"
     if role is not Role.MODELS:
         yield from _packages(role, description, foreign_base=foreign_base)
-    yield from _content(role)
+    yield from _content(role, description)
     contents = CONTENTS[role]
     if contents.ports:
         yield f"EXPOSE {' '.join(map(str, contents.ports))}"
     yield f"WORKDIR {places.WORKDIR}"
     yield f"USER {USER_ID}:{USER_ID}"
-    yield f"ENTRYPOINT {json.dumps(list(contents.entrypoint))}"
-    yield f"CMD {json.dumps(list(contents.command))}"
+    entrypoint, command = started(role, description)
+    yield f"ENTRYPOINT {json.dumps(list(entrypoint))}"
+    yield f"CMD {json.dumps(list(command))}"
 
 
 def _from(role: Role, description: Description, *, foreign_base: bool) -> Iterator[str]:
@@ -134,19 +149,18 @@ def _packages(role: Role, description: Description, *, foreign_base: bool) -> It
         yield f" && {user}"
 
 
-def _content(role: Role) -> Iterator[str]:
+def _content(role: Role, description: Description) -> Iterator[str]:
     """Yield what is ours: the program, or the sealed models."""
-    if role is Role.FRONT:
-        return
     if role is Role.MODELS:
         yield f"COPY --chown={USER_ID}:{USER_ID} models/ {places.MODELS}/"
         return
-    yield f"COPY dependencies/ {PROGRAM}/"
-    yield f"COPY program/ {PROGRAM}/"
-    yield f"ENV PATH={PROGRAM}/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1"
-    yield f'RUN ["{PROGRAM}/bin/python3", "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", \\'
-    yield f'     "{PROGRAM}/lib/python{PYTHON_VERSION}/site-packages"]'
-    if CONTENTS[role].has_app:
+    if has_program(role, description):
+        yield f"COPY dependencies/ {PROGRAM}/"
+        yield f"COPY program/ {PROGRAM}/"
+        yield f"ENV PATH={PROGRAM}/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1"
+        compiling = [f"{PROGRAM}/bin/python3", "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+        yield f"RUN {json.dumps([*compiling, f'{PROGRAM}/lib/python{PYTHON_VERSION}/site-packages'])}"
+    if has_app(role, description):
         yield f"COPY app/ {places.APP}/"
 
 

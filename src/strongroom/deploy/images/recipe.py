@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.deploy.description import Description, Flavour, Role
-from strongroom.deploy.images.roles import USER_ID, in_gramine, system_packages
+from strongroom.deploy.images.roles import USER_ID, has_program, in_gramine, system_packages
 
 EPOCH: Final = 1_767_225_600  # 2026-01-01: the time of every file and layer that we make
 SUITE: Final = "bookworm"
@@ -59,11 +59,13 @@ class Recipe:
 
 
 def recipe(role: Role, description: Description) -> Recipe | None:
-    """Return what the base of a role is made of; None where one has to be named (Anolis OS).
+    """Return what the base of a role is made of; None where one has to be named.
 
-    Packages of other distributors are not in it: the Containerfile installs those.
+    That is so for Anolis OS, and for TensorFlow Serving's own server, which no distribution has. Packages of other
+    distributors are not in it: the Containerfile installs those.
     """
-    if description.flavour is Flavour.ANOLISOS:
+    is_foreign = role is Role.MODEL_SERVER and not has_program(role, description)
+    if description.flavour is Flavour.ANOLISOS or is_foreign:
         return None
     if in_gramine(role, description):
         return Recipe(packages=("apt", "ca-certificates"))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.deploy.description import Description, Flavour, Role, Tee
+from strongroom.deploy.description import Description, Engine, Flavour, Role, Tee
 from strongroom.deploy.gramine import places
 
 USER_ID: Final = 10001  # as the pods run it; no user of any host
@@ -40,8 +40,7 @@ class Contents:
     extras: tuple[str, ...] = ()  # of our own package
     without: tuple[str, ...] = ()  # Python packages that our package asks for and this role does not import
     ports: tuple[int, ...] = ()
-    has_app: bool = False  # whether /app (manifest, the owner's public files) is part of it
-    needs_enclave: bool = False  # whether it runs in Gramine where the deployment is on SGX
+    enclaves: tuple[str, ...] = ()  # names of the Gramine manifests that it starts where the deployment is on SGX
 
 
 CONTENTS: Final[Mapping[Role, Contents]] = {
@@ -53,16 +52,19 @@ CONTENTS: Final[Mapping[Role, Contents]] = {
         title="Strongroom: key broker",
         extras=("postgres", "pkcs11"),
         without=_COMPUTING,
+        enclaves=("broker",),
         ports=(places.PROVISIONING_PORT, places.KBS_PORT, 8443),
     ),
     Role.MODEL_SERVER: Contents(
         title="Strongroom: model server",
         ports=(places.GRPC_PORT, places.REST_PORT, places.HEALTH_PORT),
-        has_app=True,
-        needs_enclave=True,
+        enclaves=("model-server", "tensorflow_model_server"),
     ),
-    Role.STREAMING_WORKER: Contents(title="Strongroom: streaming worker", needs_enclave=True),
-    Role.SPARK: Contents(title="Strongroom: Spark", needs_enclave=True),
+    Role.STREAMING_WORKER: Contents(title="Strongroom: streaming worker", enclaves=("streaming-worker",)),
+    Role.SPARK: Contents(
+        title="Strongroom: Spark",
+        enclaves=("spark-driver", "spark-executor", "flink-jobmanager", "flink-taskmanager"),
+    ),
     Role.MODELS: Contents(
         title="Strongroom: sealed models, data only",
         entrypoint=(),
@@ -79,7 +81,28 @@ CONTENTS: Final[Mapping[Role, Contents]] = {
 
 def in_gramine(role: Role, description: Description) -> bool:
     """Return whether the image carries Gramine: its program runs in an SGX enclave."""
-    return description.tee is Tee.SGX and CONTENTS[role].needs_enclave
+    is_outside = role is Role.BROKER and description.broker is not None  # it runs on the owner's machine
+    return description.tee is Tee.SGX and bool(CONTENTS[role].enclaves) and not is_outside
+
+
+def has_app(role: Role, description: Description) -> bool:
+    """Return whether /app (manifests, the owner's public files) is part of the image."""
+    return role is Role.MODEL_SERVER or in_gramine(role, description)
+
+
+def has_program(role: Role, description: Description) -> bool:
+    """Return whether this program is in the image; TensorFlow Serving's own server runs without it."""
+    is_foreign = role is Role.MODEL_SERVER and description.engine is Engine.TENSORFLOW_SERVING
+    return role not in {Role.FRONT, Role.MODELS} and not is_foreign
+
+
+def started(role: Role, description: Description) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return ENTRYPOINT and CMD; a pod may name another command."""
+    contents = CONTENTS[role]
+    if not in_gramine(role, description):
+        return contents.entrypoint, contents.command
+    name = contents.enclaves[0 if has_program(role, description) else 1]
+    return ("gramine-sgx",), (f"{places.APP}/{name}",)
 
 
 def system_packages(role: Role, description: Description) -> tuple[str, ...]:
@@ -88,7 +111,7 @@ def system_packages(role: Role, description: Description) -> tuple[str, ...]:
         anolis = ("nginx", "nginx-mod-stream", "shadow-utils")
         return anolis if description.flavour is Flavour.ANOLISOS else ("libnginx-mod-stream", "nginx")
     is_anolis = description.flavour is Flavour.ANOLISOS
-    found = set(_PYTHON_ANOLIS if is_anolis else _PYTHON_DEBIAN)
+    found = set(_PYTHON_ANOLIS if is_anolis else _PYTHON_DEBIAN) if has_program(role, description) else set()
     if in_gramine(role, description):
         found |= {*(_GRAMINE_ANOLIS if is_anolis else _GRAMINE_DEBIAN), _QUOTE_PROVIDER[description.flavour]}
     return tuple(sorted(found))
