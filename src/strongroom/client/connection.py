@@ -14,7 +14,7 @@ import ssl
 import time
 from typing import Any, Final, cast
 
-from strongroom.client.address import Address
+from strongroom.client.address import Address, Protocol
 from strongroom.client.credentials import Credentials, ServerCertificate
 from strongroom.client.status import BadAnswer, ServerBusy
 from strongroom.errors import BadInput, Refused, StrongroomError, Unreachable
@@ -142,6 +142,8 @@ def why_closed(address: Address, credentials: Credentials, *, timeout_s: float) 
 
 def _connect(address: Address, credentials: Credentials, timeout_s: float) -> socket.socket:
     context = credentials.context() if address.secure else None
+    if context is not None and address.protocol is Protocol.GRPC:
+        context.set_alpn_protocols(["h2"])  # gRPC servers end a connection that does not offer it
     try:
         plain = socket.create_connection((address.host, address.port), timeout=timeout_s)
     except TimeoutError:

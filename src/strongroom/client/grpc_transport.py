@@ -79,10 +79,9 @@ class GrpcTransport:
         return Metadata(response.model_spec.name, response.model_spec.version.value, signatures)
 
     def proof(self, spec: ModelSpec, *, fresh: bool = False) -> Proof:
-        """Return what is proved about a connection that the next request may take; `fresh` opens one for it."""
-        with self._links.lend(self._timeout_s) as link:
-            if fresh:
-                self._links.retire(link)
+        """Return what is proved about a connection that requests may take; `fresh` replaces all of them before."""
+        if fresh:
+            self._links.renew()
         return self._retrier.run(lambda left_s: self._prove(spec, left_s), self._timeout_s)
 
     def close(self) -> None:

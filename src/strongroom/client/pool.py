@@ -92,6 +92,11 @@ class Pool(Generic[L]):
         if slot is not None and not slot.in_flight:
             slot.link.close()
 
+    def renew(self) -> None:
+        """Retire all links."""
+        for slot in tuple(self._slots):
+            self.retire(slot.link)
+
     def close(self) -> None:
         """Close all links, those with requests in flight too. The next request opens new ones."""
         with self._changed:

@@ -156,9 +156,9 @@ def grpc_server(tls):
     """Return a function that starts a gRPC server and gives its address."""
     running = []
 
-    def start(*, mutual=False, plain=False, predict=None):
+    def start(*, mutual=False, plain=False, predict=None, options=()):
         model = Model()
-        server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+        server = grpc.server(concurrent.futures.ThreadPoolExecutor(4), options=options)
         paths = {messages.PREDICT: predict or model.predict, messages.GET_MODEL_METADATA: model.metadata,
                  messages.GET_MODEL_STATUS: model.status}  # fmt: skip
         for path, handle in paths.items():

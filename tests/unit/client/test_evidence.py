@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from strongroom.attestation import EvidenceRefused, report_data_for
 from strongroom.client import Client, ModelSpec
+from strongroom.client.connection import ServerUnreachable
 from strongroom.client.evidence import EvidenceNotBound, NoEvidence, ServerNotAccepted, verify_answer
 from strongroom.client.status import BadAnswer
 from strongroom.client.trust import BadTrustFolder, Trust
@@ -274,3 +276,52 @@ def test_rules_speak_for_the_model_and_version_they_release(trust):
     assert len(loaded.rules_for(ModelSpec("resnet", 1))) == 1
     for other in (ModelSpec("resnet", 2), ModelSpec("res"), ModelSpec("resnet50")):
         assert loaded.rules_for(other) == ()
+
+
+def grpc_replica(replica, grpc_server, tls, trust, **options):
+    """Return a REST server that proves itself and a client that asks the gRPC server with the same key."""
+    proving = replica()
+    url = grpc_server().url
+    return proving, Client(url, ca=tls.ca, trust=trust(), evidence_url=proving.url, **options)
+
+
+def test_each_grpc_connection_is_proved_before_a_request_takes_it(replica, grpc_server, tls, trust):
+    proving, client = grpc_replica(replica, grpc_server, tls, trust, connections=3)
+    with client:
+        for _ in range(9):
+            client.predict("m", {"x": np.array([1.5], np.float32)})
+        assert len({path for _, path, _ in proving.seen}) == 3
+        assert "program" in dict(client.proof("m").proved())
+        client.evidence("m")
+    assert len({path for _, path, _ in proving.seen}) == 4
+
+
+def test_a_grpc_connection_that_is_replaced_is_proved_again(replica, grpc_server, tls, trust):
+    proving, client = grpc_replica(replica, grpc_server, tls, trust, max_age_s=1e-9)
+    with client:
+        for _ in range(3):
+            client.predict("m", {"x": np.array([1.5], np.float32)})
+    assert len({path for _, path, _ in proving.seen}) == 3
+
+
+def test_a_server_that_ended_an_attested_grpc_connection_is_proved_again(replica, tls, trust, grpc_server):
+    proving = replica()
+    server = grpc_server(options=[("grpc.max_connection_idle_ms", 50)])
+    with Client(server.url, ca=tls.ca, trust=trust(), evidence_url=proving.url, retries=0) as client:
+        client.predict("m", {"x": np.array([1.5], np.float32)})
+        transport = client._transport  # nobody else can say that the connection has ended
+        link = transport._links._slots[0].link
+        wait_until(lambda: link.stale)
+        with pytest.raises(ServerUnreachable):
+            client.predict("m", {"x": np.array([1.5], np.float32)})
+        client.predict("m", {"x": np.array([1.5], np.float32)})
+    assert len({path for _, path, _ in proving.seen}) == 2
+
+
+def wait_until(holds):
+    pause = threading.Event()
+    for _ in range(1000):
+        if holds():
+            return
+        pause.wait(0.01)
+    pytest.fail("it did not come about within 10 s")
