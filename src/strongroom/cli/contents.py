@@ -109,6 +109,8 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("deploy apply", "deploy_apply", "bring a cluster to what is described, and wait for the replicas"),
             Verb("deploy status", "deploy_status", "show each replica with its trust, and why one is not ready"),
             Verb("deploy scale", "deploy_scale", "run N replicas, each of which proves itself"),
+            Verb("deploy rollout", "deploy_rollout", "bring a new version in, prove the old one out; or go back"),
+            Verb("deploy doctor", "deploy_doctor", "say what a cluster lacks for this deployment, each with a fix"),
             Verb("deploy delete", "deploy_delete", "take a deployment out of its cluster"),
             Verb(
                 "deploy metrics-adapter",

@@ -72,11 +72,11 @@ def qcnl_facts(root: Path, *, offline: bool) -> QcnlFacts | None:
     facts = QcnlFacts(path=str(path), pccs_url=conf.pccs_url, problem=None)
     if offline:
         return facts
-    failure = _failure(conf.pccs_url, verify_tls=conf.use_secure_cert)
+    failure = pccs_failure(conf.pccs_url, verify_tls=conf.use_secure_cert)
     return replace(facts, answers=failure is None, failure=failure)
 
 
-def _failure(pccs_url: str, *, verify_tls: bool) -> str | None:
+def pccs_failure(pccs_url: str, *, verify_tls: bool) -> str | None:
     """Ask a PCCS for the root CRL; return why it cannot serve, or None if it answers."""
     from strongroom.collateral import profiles
     from strongroom.collateral.api import Kind, Request
