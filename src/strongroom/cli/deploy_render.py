@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
+from strongroom.workspace import DEFAULT_FOLDER
 
 OUT = Path("deploy")
 
@@ -31,15 +33,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render, write, and print what to do next."""
     from strongroom.deploy.opening import open_deployment
-    from strongroom.deploy.readme import NEXT
+    from strongroom.deploy.readme import next_commands
     from strongroom.deploy.rendering import render
     from strongroom.deploy.writing import write
 
     found = open_deployment(open_workspace(args), kubernetes=args.kubernetes)
     tree = render(found.description, found.profile, found.public_files)
     removed = write(tree, args.out)
+    told = [] if args.workspace == DEFAULT_FOLDER else ["--workspace", shlex.quote(str(args.workspace))]
+    commands = [" ".join([each, *told]) for each in next_commands(found.description)]
     if args.json:
-        answer = {"out": str(args.out), "written": list(tree), "removed": list(removed), "next": list(NEXT)}
+        answer = {"out": str(args.out), "written": list(tree), "removed": list(removed), "next": commands}
         sys.stdout.write(f"{json.dumps(answer)}\n")
         return 0
     sys.stdout.write(f"{len(tree)} files in {args.out}:\n")
@@ -48,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     for path in removed:
         sys.stdout.write(f"removed {path}\n")
     sys.stdout.write(f"\nWhat each file is: {args.out / 'README.md'}\nNext:\n")
-    sys.stdout.write("".join(f"  {each}\n" for each in NEXT))
+    sys.stdout.write("".join(f"  {each}\n" for each in commands))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from strongroom.deploy.clouds import Profile
-from strongroom.deploy.description import Description, Front, Tee
+from strongroom.deploy.description import Description, Front, Role, Tee
 from strongroom.deploy.kubernetes.broker import is_address, outside_address
 from strongroom.deploy.kubernetes.model_server import aesmd_folder
 from strongroom.deploy.tree import Tree
@@ -23,7 +23,13 @@ PARTS = (
     ("coredns/", "the broker's old name, for programs that have it built in"),
     ("monitoring/", "alert rules (Prometheus) and a dashboard (Grafana)"),
 )
-NEXT = ("strongroom deploy apply", "strongroom deploy status")
+
+
+def next_commands(description: Description) -> tuple[str, str]:
+    """Return the two commands that come after rendering: images first, unless they are built and pinned."""
+    if Role.MODEL_SERVER in description.images:
+        return "strongroom deploy apply", "strongroom deploy status"
+    return "strongroom deploy build", "strongroom deploy apply"
 
 
 def readme(description: Description, profile: Profile, tree: Tree) -> str:
@@ -37,7 +43,7 @@ def readme(description: Description, profile: Profile, tree: Tree) -> str:
         "",
         "## Two commands",
         "",
-        *(f"    {each}" for each in NEXT),
+        *(f"    {each}" for each in next_commands(description)),
         "",
         "Where there is no strongroom: `kubectl apply -f kubernetes/`, or with Helm",
         f"`helm install {description.name} chart -f values.yaml -n {description.namespace}`.",
@@ -60,8 +66,8 @@ def notes(description: Description, profile: Profile) -> Iterable[str]:
     yield from _broker_notes(description)
     yield from _front_notes(description)
     yield (
-        f"Prometheus is let in from the namespace `monitoring`; clients in the cluster get {description.name}-trust"
-        " to check what they talk to."
+        "NetworkPolicies let in Prometheus from the namespace `monitoring`, and to the broker's administration pods"
+        " with the label strongroom/broker-admin=true; kubectl port-forward needs neither."
     )
     yield f"{profile.title}: {profile.verified}"
 

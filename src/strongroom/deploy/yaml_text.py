@@ -5,14 +5,16 @@ The same objects give the same bytes, in every process and on every machine.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import yaml
 
 WIDTH: Final = 120
-# Words that some reader of YAML 1.1 (Go's, Ruby's) takes for a boolean or a number although PyYAML writes them plain.
-_AMBIGUOUS: Final = frozenset({"y", "Y", "n", "N"})
+# What some reader takes for a boolean or a number although PyYAML writes it plain: YAML 1.2's numbers, YAML 1.1's y.
+_AMBIGUOUS: Final = re.compile(r"[yYnN]|[-+.]?[0-9][0-9A-Fa-fxXoOeE_.:+-]*")
+_BREAKS: Final = frozenset("\x85\u2028\u2029\r\ufeff")  # line breaks to some readers, text to others
 
 
 class _Dumper(yaml.SafeDumper):
@@ -27,10 +29,14 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    if "\n" in value:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|")
-    quoted = '"' if value in _AMBIGUOUS else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=quoted)
+    style = None
+    if not _BREAKS.isdisjoint(value):
+        style = '"'
+    elif "\n" in value:
+        style = "|"
+    elif _AMBIGUOUS.fullmatch(value):
+        style = "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 _Dumper.add_representer(str, _text)

@@ -31,7 +31,7 @@ from strongroom.deploy.kubernetes.naming import (
 )
 
 API = "networking.k8s.io/v1"
-BROKER_ADMIN: Final = "broker-admin"  # the component of a pod from which people administer the broker
+BROKER_ADMIN: Final = {"strongroom/broker-admin": "true"}  # the label of pods from which people administer the broker
 ADAPTER_PORT: Final = 6443
 API_SERVER_PORTS: Final = (443, 6443)  # its Service's, and its own, to which the Service leads
 COLLATERAL_PORTS: Final = (443, 8081)  # Intel's service and the clouds' PCCS; a PCCS of one's own
@@ -65,14 +65,13 @@ def served_ports(description: Description) -> tuple[int, ...]:
 
 def _model_server(description: Description) -> Object:
     ports = served_ports(description)
-    if description.front is Front.NGINX:
-        ingress = [_rule("from", [_pods(description, FRONT)], ports)]
-        if has_rest(description):
-            ingress.append(_rule("from", [_in_namespace(MONITORING_NAMESPACE)], (REST_PORT,)))
-            if description.autoscaling:
-                ingress.append(_rule("from", [_pods(description, METRICS_ADAPTER)], (REST_PORT,)))
-    else:  # clients in the cluster; controllers of an Ingress or Gateway, which run in namespaces of their own
-        ingress = [_rule("from", _clients(description), ports)]
+    # Controllers of an Ingress or Gateway run in namespaces of their own; with nginx, it alone may connect.
+    peers = [_pods(description, FRONT)] if description.front is Front.NGINX else _clients(description)
+    ingress = [_rule("from", peers, ports)]
+    if has_rest(description):
+        ingress.append(_rule("from", [_in_namespace(MONITORING_NAMESPACE)], (REST_PORT,)))
+    if description.autoscaling:
+        ingress.append(_rule("from", [_pods(description, METRICS_ADAPTER)], (REST_PORT,)))
     egress = [_dns(), _to_broker(description)]
     return _policy(
         description, MODEL_SERVER, selector(description, MODEL_SERVER), MODEL_SERVER, ingress=ingress, egress=egress
@@ -90,7 +89,7 @@ def _to_broker(description: Description) -> Object:
 def _broker(description: Description) -> Object:
     ingress = [
         _rule("from", [_pods(description, MODEL_SERVER)], (KBS_PORT, GRAMINE_PORT)),
-        _rule("from", [_pods(description, BROKER_ADMIN), _in_namespace(MONITORING_NAMESPACE)], (ADMIN_PORT,)),
+        _rule("from", [_labelled(BROKER_ADMIN), _in_namespace(MONITORING_NAMESPACE)], (ADMIN_PORT,)),
     ]
     egress = [_dns()]
     if description.tee is not Tee.SIMULATED:
@@ -155,7 +154,12 @@ def _dns() -> Object:
 
 
 def _pods(description: Description, component: str) -> Object:
-    return {"podSelector": {"matchLabels": selector(description, component)}}
+    return _labelled(selector(description, component))
+
+
+def _labelled(labels: Mapping[str, str]) -> Object:
+    """Return the pods of this namespace that carry these labels."""
+    return {"podSelector": {"matchLabels": dict(labels)}}
 
 
 def _clients(description: Description) -> list[Object]:
@@ -165,7 +169,7 @@ def _clients(description: Description) -> list[Object]:
         found.append(_in_namespace(INGRESS_NAMESPACE))
     if description.front is Front.GATEWAY:
         name = {"gateway.networking.k8s.io/gateway-name": object_name(description, FRONT)}
-        found += [{"podSelector": {"matchLabels": name}}, _in_namespace(GATEWAY_NAMESPACE)]
+        found += [_labelled(name), _in_namespace(GATEWAY_NAMESPACE)]
     return found
 
 
