@@ -25,6 +25,7 @@ from strongroom.broker.revocations import Revocation, RevocationKind
 from strongroom.broker.rollback_guard import RollbackGuard
 from strongroom.broker.store import Tx
 from strongroom.errors import CatalogueEntry, StrongroomError
+from strongroom.gramine.provisioning import SecretFormat
 from strongroom.sealing import check_wrap_key
 from strongroom.secret import Secret
 
@@ -108,6 +109,11 @@ class Case:
     def granted(self) -> bool:
         """Whether the evidence earns a secret."""
         return isinstance(self.outcome, Grant)
+
+    @property
+    def secret_format(self) -> SecretFormat:
+        """How the rule that grants has the secret handed over, where the protocol leaves that open."""
+        return self.outcome.rule.limits.secret_format if isinstance(self.outcome, Grant) else SecretFormat.RAW16
 
 
 @dataclass(frozen=True, slots=True)

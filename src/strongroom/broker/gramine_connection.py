@@ -231,7 +231,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         try:
             if self.step is Step.WRITING:
-                reply = self._protocol.answer(released.secret)
+                reply = self._protocol.answer(released.secret, self._case.secret_format)
                 self._tls.write(reply)
                 reply[:] = bytes(len(reply))
                 self._tls.close_notify()

@@ -17,6 +17,7 @@ from strongroom.attestation.policy.outcome import NOT_SAID
 from strongroom.attestation.policy.tcb import OUTDATED
 from strongroom.broker.names import Pattern, SecretName
 from strongroom.errors import CatalogueEntry, StrongroomError
+from strongroom.gramine.provisioning import SecretFormat
 
 NEAREST_RULES: Final = 3  # a denial explains at most so many rules
 NO_RULES: Final = "NO_RULES"
@@ -77,6 +78,7 @@ class Limits:
     lease_seconds: int = DEFAULT_LEASE_SECONDS  # a lease ends after so long, and with `until` at the latest
     until: datetime | None = None  # the rule counts before this moment
     min_model_version: int | None = None  # of models, no version below this one
+    secret_format: SecretFormat = SecretFormat.RAW16  # over Gramine's protocol, whose clients cannot say what they read
 
 
 NO_LIMITS: Final = Limits()

@@ -7,7 +7,9 @@ caller closes the connection. Source: Gramine, `tools/sgx/ra-tls/secret_prov*.c`
 
 from __future__ import annotations
 
+from binascii import hexlify
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from strongroom.errors import BadInput, Tampered
@@ -19,6 +21,13 @@ RESPONSE: Final = b"SECRET_PROVISION_RA_TLS_RESPONSE_V1:\0"  # 37 bytes, then u3
 HEADER_BYTES: Final = len(RESPONSE) + 4
 MAX_SECRET_BYTES: Final = 64 * 1024  # the protocol's own limit is 0x7fffffff: nobody provisions that
 PROTOCOL_LIMIT: Final = 0x7FFF_FFFF
+
+
+class SecretFormat(StrEnum):
+    """How a key is handed over; the protocol does not say, so the owner has to know which release reads it."""
+
+    RAW16 = "raw16"  # its bytes: SECRET_PROVISION_SET_KEY, Gramine 1.3 and later
+    HEX32Z = "hex32z"  # hex digits and a NUL: SECRET_PROVISION_SET_PF_KEY=1 up to 1.2, and Graphene
 
 
 class ProvisioningRequestMalformed(BadInput):
@@ -75,8 +84,8 @@ class Server:
             raise ProvisioningRequestMalformed("the peer's bytes are not a secret-provisioning request")
         return [SecretRequested()] if len(self._received) == len(REQUEST) else []
 
-    def answer(self, secret: Secret) -> bytearray:
-        """Return the bytes that hand over `secret`; the caller overwrites them once they are sent.
+    def answer(self, secret: Secret, form: SecretFormat = SecretFormat.RAW16) -> bytearray:
+        """Return the bytes that hand over `secret` in this form; the caller overwrites them once they are sent.
 
         Raises SecretSizeRefused for an empty or oversized secret.
         """
@@ -85,9 +94,10 @@ class Server:
         if not 0 < len(secret) <= self._max_secret_bytes:
             raise SecretSizeRefused(f"the secret has {len(secret)} bytes, allowed are 1 to {self._max_secret_bytes}")
         self._answered = True
-        reply = bytearray(RESPONSE + len(secret).to_bytes(4, "big"))
+        in_hex = form is SecretFormat.HEX32Z
+        reply = bytearray(RESPONSE + (2 * len(secret) + 1 if in_hex else len(secret)).to_bytes(4, "big"))
         with secret.reveal() as raw:
-            reply += raw
+            reply += hexlify(raw) + b"\0" if in_hex else raw
         return reply
 
 

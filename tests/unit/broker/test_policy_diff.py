@@ -192,6 +192,11 @@ def test_the_same_secrets_in_other_patterns_are_no_change():
     assert diff(old, new) == policy_diff.PolicyDiff((), ())
 
 
+def test_another_form_of_the_key_is_neither_wider_nor_narrower():
+    old, new = releasing('"model/m/1"'), releasing('"model/m/1"', 'secret_format = "hex32z"')
+    assert diff(old, new).wider == diff(new, old).wider == ()
+
+
 @pytest.mark.parametrize("strict", ["min_model_version = 3", "min_model_version = 2"])
 def test_sa_08_a_lower_least_version_is_wider(strict):
     loose = strict.replace("3", "2").replace("2", "1")

@@ -386,7 +386,8 @@ def test_id_04_what_is_released_is_no_wildcard(release):
     ("lease_seconds = 86401", "from 10 to 86400"), ("until = '2027-01-01'", "it takes a day"),
     ("until = 2027-01-01T00:00:00", "no time zone"), ("until = 00:00:00", "it takes a day"),
     ("min_model_version = 0", "from 1 to"), ("min_model_version = 9223372036854775808", "from 1 to"),
-    ("max_lease = 1", "unknown word"),
+    ("max_lease = 1", "unknown word"), ("secret_format = 'hex'", "it takes raw16 or hex32z"),
+    ("secret_format = 16", "it takes raw16 or hex32z"),
 ])  # fmt: skip
 def test_id_04_a_wrong_limit_is_refused_with_its_place(line, said):
     sentence = refused(policy(releasing('"model/m/1-"', line)))

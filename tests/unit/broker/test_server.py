@@ -76,6 +76,16 @@ def test_a_client_of_gramine_1_3_with_rsa_3072_and_the_legacy_form_gets_the_key(
     assert peer.read_all() == (ANSWER, True)
 
 
+def test_a_client_of_gramine_before_1_3_gets_the_key_in_hex(broker_with, connect, credentials_for, texts):
+    rule_text, policy_text = texts
+    with broker_with(policy_text(rule_text(extra='secret_format = "hex32z"'))) as broker:
+        key = rsa.generate_private_key(65537, 3072)
+        peer = connect(broker, credentials_for(key=key, forms=["legacy"])).handshake()
+        peer.send(REQUEST)
+        assert peer.read_all() == (RESPONSE + b"\x00\x00\x00\x21" + KEY.hex().encode() + b"\0", True)
+        assert broker.decisions()[0]["decision"] == "granted"
+
+
 def test_a_request_may_arrive_in_pieces(broker, connect, credentials_for):
     peer = connect(broker, credentials_for()).handshake()
     for place in range(len(REQUEST)):

@@ -9,6 +9,7 @@ from strongroom.gramine.provisioning import (
     Client,
     ProvisioningAnswerMalformed,
     ProvisioningRequestMalformed,
+    SecretFormat,
     SecretReceived,
     SecretRequested,
     SecretSizeRefused,
@@ -31,6 +32,13 @@ def test_the_request_is_35_bytes_and_the_answer_41_and_the_secret():
     answer = asked().answer(Secret(KEY))
     assert bytes(answer) == b"SECRET_PROVISION_RA_TLS_RESPONSE_V1:\x00" + b"\x00\x00\x00\x10" + KEY
     assert len(answer) == 41 + 16
+
+
+def test_before_1_3_the_key_is_text_of_32_hex_digits_and_a_nul():
+    answer = asked().answer(Secret(KEY), SecretFormat.HEX32Z)
+    assert bytes(answer) == RESPONSE + b"\x00\x00\x00\x21" + KEY.hex().encode("ascii") + b"\0"
+    [event] = Client().receive(bytes(answer))
+    assert event.secret == Secret(KEY.hex().encode() + b"\0")
 
 
 def test_the_length_is_big_endian_and_has_four_bytes():

@@ -194,6 +194,29 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOf:
+    """One word of an enumeration."""
+
+    words: type[StrEnum]
+
+    @property
+    def takes(self) -> str:
+        """What the word takes."""
+        return f"{' or '.join(each.value for each in self.words)}"
+
+    def read(self, raw: object) -> StrEnum:
+        """Return the member."""
+        known = {member.value: member for member in self.words}
+        if not isinstance(raw, str) or raw not in known:
+            raise Unfit(f"is {show(raw)}; it takes {self.takes}")
+        return known[raw]
+
+    def write(self, value: StrEnum) -> str:
+        """Return the word in quotes."""
+        return f'"{value.value}"'
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
     """A list of texts of one form; `what` names the form in errors, `upper` folds them to upper case."""
 

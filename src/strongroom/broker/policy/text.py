@@ -163,6 +163,8 @@ def _limits(limits: Limits) -> Iterator[str]:
         yield f"lends for {limits.lease_seconds} seconds, then the holder has to prove itself again"
     if limits.until is not None:
         yield f"counts before {limits.until:%Y-%m-%d %H:%M} UTC"
+    if limits.secret_format != NO_LIMITS.secret_format:
+        yield "hands the key over as 32 hex digits, which only Gramine before 1.3 and Graphene read"
     if limits.min_model_version is not None:
         yield f"releases no version of a model below {limits.min_model_version}"
 

@@ -25,6 +25,7 @@ from strongroom.broker.policy.kinds import (
     Moment,
     Number,
     Numbers,
+    OneOf,
     Platforms,
     Releases,
     Serials,
@@ -33,6 +34,7 @@ from strongroom.broker.policy.kinds import (
     Value,
 )
 from strongroom.broker.release import DEFAULT_LEASE_SECONDS, Limits
+from strongroom.gramine.provisioning import SecretFormat
 from strongroom.workspace.secret_store import MAX_VERSION
 
 MAX_U16: Final = 0xFFFF
@@ -183,6 +185,9 @@ LIMIT_WORDS: Final = (
     _word("until", Moment(), "the rule counts before this moment", "2027-01-31", unnamed="no end"),
     _word("min_model_version", Number(MAX_VERSION, 1), "no version of a model below this one, whatever release says",
           "3", unnamed="every version in release"),
+    _word("secret_format", OneOf(SecretFormat), "how Gramine's protocol hands the key over: its 16 bytes, or as text of"
+          " 32 hex digits for Gramine before 1.3 and Graphene; KBS is not concerned", '"hex32z"',
+          default=SecretFormat.RAW16),
 )  # fmt: skip
 IDENTITY_KINDS: Final[dict[str, Kind]] = {
     "mrenclave": Hex(32, measured=True), "mrsigner": Hex(32, measured=True), "isvprodid": Number(MAX_U16),
