@@ -148,7 +148,7 @@ def _container(description: Description, profile: Profile) -> Object:
     return container(
         BROKER,
         description.image(Role.BROKER),
-        _command(description),
+        command(description),
         ports=[port("gramine", GRAMINE_PORT), port("kbs", KBS_PORT), port("admin", ADMIN_PORT)],
         **probes(
             http_get("/healthz", "admin", scheme="HTTPS"),
@@ -174,7 +174,8 @@ def broker_words() -> tuple[str, ...]:
     )
 
 
-def _command(description: Description) -> tuple[str, ...]:
+def command(description: Description) -> tuple[str, ...]:
+    """Return what the broker's container starts."""
     if description.tee is Tee.SGX:
         return ("gramine-sgx", f"{APP}/broker")
     return (*STRONGROOM, "broker", *broker_words())

@@ -38,12 +38,12 @@ GATEWAY_CLASS: Final = "nginx"  # of NGINX Gateway Fabric
 INGRESS_CLASS: Final = "nginx"
 _PASSTHROUGH: Final = {"nginx.ingress.kubernetes.io/ssl-passthrough": "true"}
 GRACE_S: Final = 50  # connections may end by themselves for 30 s (worker_shutdown_timeout)
-_NGINX: Final = ("nginx", "-e", "stderr", "-c", f"{CONFIG_FOLDER}/{CONFIG_FILE}")
+NGINX: Final = ("nginx", "-e", "stderr", "-c", f"{CONFIG_FOLDER}/{CONFIG_FILE}")
 # Wait until nobody is sent here any more, then end without cutting connections: SIGTERM alone would cut them.
-_LEAVE: Final = (
+LEAVE: Final = (
     "sh",
     "-c",
-    f"sleep 5; {' '.join(_NGINX)} -s quit; while [ -e /tmp/nginx.pid ]; do sleep 1; done",
+    f"sleep 5; {' '.join(NGINX)} -s quit; while [ -e /tmp/nginx.pid ]; do sleep 1; done",
 )
 
 
@@ -123,10 +123,10 @@ def _container(description: Description) -> Object:
     return container(
         "nginx",
         description.image(Role.FRONT),
-        _NGINX,
+        NGINX,
         ports=ports,
         **probes(tcp("grpc"), tcp("grpc"), start_s=30),
-        lifecycle={"preStop": {"exec": {"command": list(_LEAVE)}}},
+        lifecycle={"preStop": {"exec": {"command": list(LEAVE)}}},
         resources=small_resources(),
         volumeMounts=[mount("config", CONFIG_FOLDER, read_only=True), mount("tmp", "/tmp")],  # noqa: S108
     )
