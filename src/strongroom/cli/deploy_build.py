@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="push there (default: the registry of strongroom.toml) and pin the digests in"
                         " WORKSPACE/deploy.lock.toml")  # fmt: skip
     parser.add_argument("--sign", metavar="KEY.pem", type=Path,
-                        help="sign enclaves with this RSA-3072 key (exponent 3, 0600); it never enters an image")  # fmt: skip
+                        help="sign enclaves with this key (RSA-3072, exponent 3, 0600)")  # fmt: skip
     parser.add_argument("--trust", metavar="NAME", action="append", default=[],
                         help="let the policy release this to the replicas: model/NAME/VERSION and others")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")

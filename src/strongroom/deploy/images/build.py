@@ -124,7 +124,11 @@ class Workshop:
         self.builder.save(reference, archive)
         enclaves = self._sign(role, source, archive)
         self.tell(f"{role}: looking through every layer")
-        looked_at = scan.check(archive)
+        try:
+            looked_at = scan.check(archive)
+        except Refused:
+            archive.unlink()  # nobody shall load it
+            raise
         measurement = self._measure(role, source.description, reference)
         bill = bom.of_archive(archive, role=role, reference=reference, measurement=measurement)
         return Made(

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from uuid import uuid4
 
 from strongroom.deploy.images import programs
-from strongroom.deploy.images.containerfile import CONTAINERFILE
+from strongroom.deploy.images.containerfile import CONTAINERFILE, IGNORE
 from strongroom.deploy.images.recipe import EPOCH
 from strongroom.errors import BadInput
 
@@ -81,6 +81,8 @@ class CommandBuilder:
         common = [*chosen, "--tag", reference, "--file", str(context / CONTAINERFILE), str(context)]
         if self.name is BuilderName.DOCKER:
             environ = {**self.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "DOCKER_BUILDKIT": "1"}
+            if (context / IGNORE).exists():
+                shutil.copyfile(context / IGNORE, context / ".dockerignore")
             self._run(["build", *common], environ=environ, timeout_s=BUILD_TIMEOUT_S)
             return
         pull = "--pull=false" if base else "--pull=never"  # without a base of the user's, everything is here

@@ -52,11 +52,10 @@ def containerfiles(description: Description, profile: Profile) -> dict[str, byte
 
 def role_files(role: Role, description: Description, *, foreign_base: bool = False) -> Tree:
     """Return the files of one role; with `foreign_base` for a base that has none of our packages yet."""
+    admitted = [f"!{name}" for name in entering(role, description)]
     files = {
         CONTAINERFILE: _text(_lines(role, description, foreign_base=foreign_base)),
-        IGNORE: _text(
-            ["# Nothing enters the image but this.", "*", *(f"!{name}" for name in entering(role, description))]
-        ),
+        IGNORE: _text(["# Nothing enters the image but this.", "*", *admitted]),
     }
     if in_gramine(role, description) and description.flavour is not Flavour.ANOLISOS:
         files[f"repositories/{REPOSITORIES}"] = _text(repositories(description))

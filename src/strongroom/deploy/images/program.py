@@ -22,8 +22,8 @@ import strongroom
 from strongroom.deploy.description import Role
 from strongroom.deploy.images import programs
 from strongroom.deploy.images.pins import closure
-from strongroom.deploy.images.roles import CONTENTS, PYTHON_VERSION
-from strongroom.errors import BadInput
+from strongroom.deploy.images.roles import CONTENTS, NATIVE_IN_BROKER, PYTHON_VERSION
+from strongroom.errors import BadInput, Refused
 
 PLATFORM: Final = "x86_64-manylinux_2_28"  # glibc 2.28: Debian 10 and later, Anolis OS 8
 SITE: Final = f"lib/python{PYTHON_VERSION}/site-packages"
@@ -50,6 +50,13 @@ class ProgramNotPortable(BadInput):
     fix = f"Install Strongroom under Python {PYTHON_VERSION}, or run strongroom deploy build from a checkout."
 
 
+class NativeCodeUnknown(Refused):
+    """A package with compiled code would enter the key broker's image, and nobody has admitted it."""
+
+    code = "SR-IMAGE-NATIVE"
+    fix = "Look at the package; then add it to NATIVE_IN_BROKER in deploy/images/roles.py, or leave it out of the role."
+
+
 def checkout() -> Path | None:
     """Return the source tree that this program runs from; None where it is installed from a wheel."""
     root = Path(strongroom.__file__).parents[2]
@@ -74,6 +81,8 @@ def dependencies(role: Role, folder: Path, environ: Mapping[str, str]) -> None:
     _install(["--requirements", str(wanted), *hashed], site, environ)
     wanted.unlink()
     _neutral(folder)
+    if role is Role.BROKER:
+        _check_native(site)
 
 
 def build_wheel(folder: Path, environ: Mapping[str, str]) -> Path | None:
@@ -136,6 +145,14 @@ def _install(what: list[str], site: Path, environ: Mapping[str, str]) -> None:
 
 def _uv(words: list[str], environ: Mapping[str, str]) -> None:
     programs.run("uv", words, environ, install=INSTALL, timeout_s=TIMEOUT_S)
+
+
+def _check_native(site: Path) -> None:
+    """Refuse compiled code in the broker that is not on the list (threats SA-06). Raises NativeCodeUnknown."""
+    owners = {place.relative_to(site).parts[0].split(".")[0] for place in site.rglob("*.so*")}
+    unknown = sorted(owners - NATIVE_IN_BROKER)
+    if unknown:
+        raise NativeCodeUnknown(f"{', '.join(unknown)[:200]} brings compiled code into the broker's image")
 
 
 def _copy_installed(site: Path) -> None:

@@ -27,7 +27,11 @@ _QUOTE_PROVIDER: Final = {  # the library that fetches collateral for Gramine's 
 }
 _SERVING: Final = ("onnxruntime", "pysimdjson", "uvloop", "httptools")
 _ADMINISTRATION: Final = ("starlette", "uvicorn", "jinja2", "prometheus-client", "pyyaml")
-_COMPUTING: Final = ("onnxruntime", "numpy", "pillow", "grpcio", "protobuf", "pysimdjson")
+_COMPUTING: Final = ("onnxruntime", "numpy", "pillow", "grpcio", "protobuf", "pysimdjson", "pyyaml")
+
+# Packages with compiled code that the key broker may hold; whoever adds one has looked at it (threats SA-06).
+NATIVE_IN_BROKER: Final = frozenset({"_cffi_backend", "cryptography", "httptools", "markupsafe", "orjson", "pkcs11",
+                                     "psycopg_binary", "uvloop"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
