@@ -1,8 +1,8 @@
 """Render a whole deployment from the [deploy] table of strongroom.toml: manifests, chart, container files, fronts.
 
 Nothing in the workspace or the cluster changes. The same strongroom.toml gives the same bytes. Everything is looked
-through for keys before it is written. A folder that was rendered before is brought up to date: files that are no
-longer part of the deployment go, and files that somebody else put there stay.
+through for keys, and objects are linted, before anything is written. A folder that was rendered before is brought up to
+date: files that are no longer part of the deployment go, files that somebody else put there stay.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render, write, and print what to do next."""
+    from strongroom.deploy.cluster.applying import refuse_findings
+    from strongroom.deploy.kubernetes import objects
+    from strongroom.deploy.lint import lint
     from strongroom.deploy.opening import open_deployment
     from strongroom.deploy.readme import next_commands
     from strongroom.deploy.rendering import render
@@ -39,6 +42,10 @@ def run(args: argparse.Namespace) -> int:
 
     found = open_deployment(open_workspace(args), kubernetes=args.kubernetes)
     tree = render(found.description, found.profile, found.public_files)
+    built = objects(found.description, found.profile, found.public_files)
+    refuse_findings(built, production=False)
+    for each in sorted({f"{finding.rule.title} ({finding.rule.id})" for finding in lint(built)}):
+        sys.stderr.write(f"strongroom: notice: {each}; strongroom deploy lint has every place and fix\n")
     removed = write(tree, args.out)
     told = [] if args.workspace == DEFAULT_FOLDER else ["--workspace", shlex.quote(str(args.workspace))]
     commands = [" ".join([each, *told]) for each in next_commands(found.description)]

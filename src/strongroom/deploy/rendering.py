@@ -9,6 +9,7 @@ from typing import Any, Final
 from strongroom.deploy.chart.chart import chart_files, values
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import Description
+from strongroom.deploy.fronts.files import fronts
 from strongroom.deploy.gramine.tree import manifests
 from strongroom.deploy.images import containerfiles
 from strongroom.deploy.kubernetes import groups
@@ -32,6 +33,7 @@ def render(description: Description, profile: Profile, public_files: Mapping[str
         {"values.yaml": _yaml(values(description, profile, public_files), "Values of this deployment for the chart.")},
         manifests(description, profile),
         containerfiles(description, profile),
+        fronts(description),
         _coredns(description),
         _monitoring(description),
     )

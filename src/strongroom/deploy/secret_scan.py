@@ -22,6 +22,8 @@ _PUBLIC: Final = re.compile(
     r"-----BEGIN (?:CERTIFICATE|PUBLIC KEY)-----[^-]{0,100000}-----END (?:CERTIFICATE|PUBLIC KEY)-----"
 )
 _DIGEST: Final = re.compile(r"\b(?:sha256|mrenclave|mrsigner|mr_enclave|mr_signer)[:=\- \"']{1,5}[0-9a-f]{64}\b")
+_ASSIGNMENT: Final = re.compile(r"=(?=[^=\s\"'])")  # NAME=VALUE are two words; base64 has its = at the end
+_PATH: Final = re.compile(r"(?<![A-Za-z0-9+/])/[^\s\"']{1,4096}")  # /a/B2/c are three
 _HEX_KEY: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32}(?![0-9A-Fa-f])")
 
 
@@ -54,6 +56,7 @@ def _check_line(line: str, where: str) -> None:
             check_wrap_key(Secret(bytes.fromhex(found[0])))
         except WeakKey as problem:
             raise SecretInTree(f"{where}: {problem.sentence}") from None
+    line = _PATH.sub(lambda found: found[0].replace("/", " "), _ASSIGNMENT.sub(" ", line))
     if holds_random(line.encode("ascii", "replace").replace(b"?", b" "), least=KEY_BYTES):
         raise SecretInTree(f"{where}: something as random as a key")
 
