@@ -48,6 +48,25 @@ PURE_MODULES_ABOVE = (
     *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),
     "bundles/manifest.py",
     *(
+        f"deploy/gramine/{name}.py"
+        for name in (
+            "__init__",
+            "java_script",
+            "jvm",
+            "occlum",
+            "parts",
+            "places",
+            "programs",
+            "server_words",
+            "simulated",
+            "tree",
+        )
+    ),
+    *(
+        f"deploy/launcher/{name}.py"
+        for name in ("__init__", "jvm", "launch", "mains", "properties", "refusals", "roles", "values")
+    ),
+    *(
         f"deploy/lint/{name}.py"
         for name in (
             "__init__",
