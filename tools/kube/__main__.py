@@ -9,15 +9,20 @@ this machine cannot run a cluster; the reason is printed.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final, NoReturn
 
 from kube import machine
 from kube.cluster import Cluster
+from kube.results import Results, measures, read_calls, table
+from kube.sandbox import SandboxFailed
+from kube.story import tell
 
 HERE: Final = Path(__file__).resolve().parent
 CANNOT: Final = 75  # EX_TEMPFAIL: not a failure of what is tested
@@ -67,15 +72,39 @@ def main() -> int:
     cache = prepare()
     if cache is None:
         return CANNOT
-    with Cluster(cache, keep_logs=lambda: args.keep_logs) as cluster:
-        for what, seconds in cluster.seconds.items():
-            say(f"{what} after {seconds:.1f} s")
-        if args.up:
-            say(
-                f"export KUBECONFIG={cluster.kubeconfig}; run kubectl after: {' '.join(cluster.sandbox.on_network([]))}"
-            )
-            signal.pause()
-    return 0
+    results, calls = Results(), []
+    cluster = Cluster(cache, keep_logs=lambda: args.keep_logs or not (args.up or results.held))
+    try:
+        with cluster:
+            _note_start(cluster, results)
+            if args.up:
+                say(f"KUBECONFIG={cluster.kubeconfig}, on this network: {' '.join(cluster.sandbox.on_network([]))}")
+                signal.pause()
+            try:
+                tell(cluster, results, say)
+            except (SandboxFailed, subprocess.SubprocessError) as problem:
+                results.check("the run came to its end", False, problem)
+            calls = read_calls(cluster.folder / "calls.jsonl")
+            began = time.monotonic()
+    finally:
+        left = cluster.leftovers()
+    results.check(
+        "nothing is left on this machine", not left, left or f"taken away in {time.monotonic() - began:.1f} s"
+    )
+    for line in table(results, calls):
+        sys.stdout.write(f"{line}\n")
+    if args.json:
+        args.json.write_text(json.dumps(measures(results, calls), indent=2) + "\n", encoding="utf-8")
+    if not results.held:
+        say(f"something did not hold; the logs are in {cluster.folder}/log")
+    return 0 if results.held else 1
+
+
+def _note_start(cluster: Cluster, results: Results) -> None:
+    with results.phase("cluster") as phase:
+        phase.times.update(cluster.seconds)
+        phase.began -= max(cluster.seconds.values())
+    say(f"the cluster is up after {max(cluster.seconds.values()):.1f} s")
 
 
 if __name__ == "__main__":

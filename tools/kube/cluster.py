@@ -28,6 +28,17 @@ from kube.sandbox import Sandbox, SandboxFailed
 HERE: Final = Path(__file__).resolve().parent
 READY_S: Final = 120.0
 KUBECTL: Final = Path(sys.executable).with_name("kubectl")
+_DNS_PORTS: Final = [
+    {"name": f"dns-{protocol.lower()}", "port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")
+]
+_DNS_HEAD: Final = {"apiVersion": "v1", "metadata": {"name": "kube-dns", "namespace": "kube-system"}}
+DNS_SERVICE: Final = {  # under the name that clusters have it; the server runs on the node itself
+    "apiVersion": "v1", "kind": "List", "items": [
+        {**_DNS_HEAD, "kind": "Service", "spec": {"clusterIP": flags.DNS_IP, "ports": _DNS_PORTS}},
+        {**_DNS_HEAD, "kind": "Endpoints",
+         "subsets": [{"addresses": [{"ip": certificates.NODE_IP}], "ports": _DNS_PORTS}]},
+    ],
+}  # fmt: skip
 
 
 class Cluster:
@@ -81,7 +92,6 @@ class Cluster:
         )
         start("proxy", flags.proxy(binaries, self.pki))
         self._start_dns()
-        start("registry", ["docker-registry", "serve", str(self._registry_config())])
         self._wait("the node is ready", self._node_is_ready)
         self._wait("the default service account is there", lambda: self.kubectl_ok("get", "serviceaccount", "default"))
         self.seconds["node ready"] = time.monotonic() - began
@@ -91,18 +101,11 @@ class Cluster:
         self.kubectl(*role)
         self.kubectl("create", "clusterrolebinding", "strongroom-dns", "--clusterrole=strongroom-dns",
                      "--user=strongroom:dns")  # fmt: skip
-        words = [sys.executable, "-m", "kube.dns_server", "--address", flags.DNS_IP, "--api", certificates.API_URL,
-                 "--ca", f"{self.pki}/ca.crt", "--cert", f"{self.pki}/dns.crt", "--key", f"{self.pki}/dns.key",
-                 "--domain", flags.DOMAIN]  # fmt: skip
+        self.kubectl("apply", "--filename=-", stdin=json.dumps(DNS_SERVICE))
+        words = [sys.executable, "-m", "kube.dns_server", "--address", certificates.NODE_IP, "--api",
+                 certificates.API_URL, "--ca", f"{self.pki}/ca.crt", "--cert", f"{self.pki}/dns.crt",
+                 "--key", f"{self.pki}/dns.key", "--domain", flags.DOMAIN]  # fmt: skip
         self.sandbox.start("dns", words, {"PYTHONPATH": str(HERE.parent)})
-
-    def _registry_config(self) -> Path:
-        """Write the configuration of an image registry that only this cluster's network reaches; return where."""
-        storage = {"filesystem": {"rootdirectory": str(self.folder / "registry")}, "delete": {"enabled": True}}
-        config = {"version": 0.1, "log": {"level": "warn"}, "storage": storage, "http": {"addr": "127.0.0.1:5000"}}
-        path = self.folder / "registry.yml"
-        path.write_text(json.dumps(config), encoding="ascii")  # JSON is YAML
-        return path
 
     def kubectl_words(self, *words: str) -> list[str]:
         """Return the words that run kubectl against this cluster from this machine."""

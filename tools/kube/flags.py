@@ -29,7 +29,6 @@ def network_script() -> str:
 ip link set lo up
 ip link add node0 type bridge
 ip addr add {NODE_IP}/24 dev node0
-ip addr add {DNS_IP}/32 dev node0
 ip link add nv0 type veth peer name nv1
 ip link set nv0 master node0
 for each in nv0 nv1 node0; do ip link set $each up; done  # the pair only gives the bridge a carrier

@@ -26,6 +26,7 @@ BROKER: Final = f"{NAME}-broker"
 FRONT: Final = f"{NAME}-front"
 CALM_S: Final = 3.0  # calls before a step and after it, to compare with
 KILLS: Final = 4
+REST_PORT: Final = 8501
 IN_NAMESPACE: Final = f"--namespace={NAMESPACE}"
 
 
@@ -66,10 +67,12 @@ class Journey:
         return [each for each in self.owner.ledger() if each["decision"] == "granted" and each["secret"] == SECRET]
 
     def front_url(self, scheme: str = "grpcs", port: str = "grpc") -> str:
-        """Return the address at which clients outside of the cluster reach nginx."""
-        ports = self.cluster.get("service", FRONT, IN_NAMESPACE)["spec"]["ports"]
-        number = next(each["nodePort"] for each in ports if each["name"] == port)
-        return f"{scheme}://{NODE_IP}:{number}"
+        """Return the address at which clients reach nginx: a port of the node, or the Service's own address."""
+        spec = self.cluster.get("service", FRONT, IN_NAMESPACE)["spec"]
+        found = next(each for each in spec["ports"] if each["name"] == port)
+        if "nodePort" in found:
+            return f"{scheme}://{NODE_IP}:{found['nodePort']}"
+        return f"{scheme}://{spec['clusterIP']}:{found['port']}"
 
     def kill(self, pod: dict[str, Any], container: str) -> None:
         """Kill a container's first process, as the kernel does when memory runs out."""
@@ -155,17 +158,10 @@ class Journey:
 
     def answers_spread(self) -> None:
         """Check that every replica has answered something."""
-        counts = {}
-        for pod in self.pods():
-            said = self.proxy(pod["metadata"]["name"], 8502, "/monitoring/prometheus/metrics")
-            counts[pod["metadata"]["name"]] = sum_of(said, ":tensorflow:serving:request_count")
-        self.results.check("every replica answered calls", all(counts.values()), counts)
-
-    def proxy(self, pod: str, port: int, path: str) -> str:
-        """Read a page of a pod through the API server, an answer that is no 200 too."""
-        words = self.cluster.kubectl_words("get", f"--raw=/api/v1/namespaces/{NAMESPACE}/pods/{pod}:{port}/proxy{path}")
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
-        return done.stdout or done.stderr
+        addresses = [f"{each['status']['podIP']}:{REST_PORT}" for each in self.pods()]
+        words = [sys.executable, "-m", "kube.scrape", "--client", str(self.owner.client), "--host", HOST, *addresses]
+        counts = json.loads(self.owner.run(*words))
+        self.results.check("every replica has answered calls", bool(counts) and all(counts.values()), counts)
 
     def kill_replicas(self) -> None:
         """Kill replicas one after the other: programs by SIGKILL, and whole pods without notice."""
@@ -235,11 +231,6 @@ def is_ready(pod: dict[str, Any]) -> bool:
 def restarts_of(pod: dict[str, Any]) -> int:
     """Return how often a pod's containers were started anew."""
     return sum(each["restartCount"] for each in pod["status"].get("containerStatuses", []))
-
-
-def sum_of(text: str, name: str) -> float:
-    """Return the sum of all samples of a metric in Prometheus' text form."""
-    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
 
 
 def write_json(path: Path, value: object) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ class Owner:
         self.workspace = self.folder / "workspace"
         self.client = self.folder / "client"
         self.commands: list[str] = []
+        self.sources: Path | None = None  # where `strongroom` comes from, if not from this checkout
         self.folder.mkdir(mode=0o700)
         storage = self.folder / "containers"
         self._storage_conf = self.folder / "storage.conf"
@@ -48,7 +49,8 @@ class Owner:
                   ("KUBECACHEDIR", "HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")}  # fmt: skip
         return {
             **os.environ, **places, "KUBECONFIG": str(self.cluster.kubeconfig),
-            "PYTHONPATH": str(HERE.parent), "BUILDAH_ISOLATION": "chroot",
+            "PYTHONPATH": ":".join(map(str, [*([self.sources / "src"] if self.sources else []), HERE.parent])),
+            "BUILDAH_ISOLATION": "chroot",
             "CONTAINERS_STORAGE_CONF": str(self._storage_conf),
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
         }  # fmt: skip
@@ -63,9 +65,11 @@ class Owner:
         """Run another program on the cluster's network."""
         return self._run([str(word) for word in words], timeout_s, (0,))
 
-    def run_here(self, *words: str | Path, timeout_s: float = 1800.0) -> str:
-        """Run a program on this machine's own network, with mounts of its own: what builds images."""
-        return self._finish(["unshare", "--mount", *map(str, words)], timeout_s, (0,))
+    def build(self, *words: str, timeout_s: float = 1800.0) -> str:
+        """Run a verb on this machine's own network, where packages can be downloaded, with mounts of its own."""
+        self.commands.append(f"strongroom {' '.join(words)}")
+        program = [*STRONGROOM, *words, "--workspace", str(self.workspace)]
+        return self._finish(["unshare", "--mount", *program], timeout_s, (0,))
 
     def _run(self, words: list[str], timeout_s: float, expected: Sequence[int]) -> str:
         return self._finish(self.cluster.sandbox.on_network(["unshare", "--mount", *words]), timeout_s, expected)
@@ -101,18 +105,13 @@ class Owner:
         self._finish([*STRONGROOM, "init", str(self.workspace)], 60, (0,))
         self._settings = (self.workspace / "strongroom.toml").read_text(encoding="utf-8")
 
-    def describe(self, **settings: str | int) -> None:
+    def describe(self, autoscaling: Mapping[str, int] | None = None, **settings: str | int) -> None:
         """Write the [deploy] table of strongroom.toml: as a person would, by hand."""
-        table = {
-            "tee": "simulated",
-            "kubernetes": "1.20",
-            "host": HOST,
-            "name": NAME,
-            "namespace": NAMESPACE,
-            **settings,
-        }
-        lines = [f"{name} = {json.dumps(value)}\n" for name, value in table.items()]
+        usual = {"tee": "simulated", "kubernetes": "1.20", "host": HOST, "name": NAME, "namespace": NAMESPACE}
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in {**usual, **settings}.items()]
         text = f'{self._settings}\n[deploy]\n{"".join(lines)}\n[[deploy.model]]\nname = "{MODEL}"\n'
+        if autoscaling:
+            text += "\n[deploy.autoscaling]\n" + "".join(f"{name} = {value}\n" for name, value in autoscaling.items())
         (self.workspace / "strongroom.toml").write_text(text, encoding="utf-8")
 
     def ledger(self) -> list[dict[str, Any]]:

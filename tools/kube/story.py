@@ -1,0 +1,60 @@
+"""The order of the whole run: images, trust, deployment, scaling, kills, wrong replicas, a new version, the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from kube.cluster import Cluster
+from kube.images import Images
+from kube.intruders import Intrusion
+from kube.journey import Journey
+from kube.profiles import dry_run
+from kube.registry import Registry
+from kube.results import Results
+from kube.rollout import Rollout
+from kube.scaling import Autoscaling
+
+
+def tell(cluster: Cluster, results: Results, say: Callable[[str], None]) -> Journey:
+    """Run everything on a cluster that has started; what did not hold is in the results. Raises SandboxFailed."""
+    journey = Journey(cluster, results, say)
+    _dry_run(cluster, results, say)
+    with results.phase("workspace, keys, sealed model"):
+        say("strongroom init, certs two-way, model publish")
+        journey.owner.prepare()
+    with Registry(cluster) as registry:
+        images = Images(journey, registry)
+        images.build_first()
+        _live(journey, images)
+    journey.summary()
+    return journey
+
+
+def _live(journey: Journey, images: Images) -> None:
+    """Deploy, and let all that happens happen under load."""
+    journey.deploy()
+    intrusion, rollout = Intrusion(journey), Rollout(journey, images)
+    with journey.load():
+        journey.scale(4)
+        journey.answers_spread()
+        intrusion.try_all()
+        journey.kill_replicas()
+        journey.kill_broker()
+        journey.scale(2)
+        rollout.roll_out()
+        rollout.try_old()
+        Autoscaling(journey, images).watch()
+    journey.delete()
+
+
+def _dry_run(cluster: Cluster, results: Results, say: Callable[[str], None]) -> None:
+    with results.phase("server-side dry run of every profile"):
+        say("server-side dry run of every profile")
+        began = time.monotonic()
+        count, objects, refused = dry_run(cluster)
+        results.check(
+            "the API server takes every rendering for 1.20",
+            not refused and count > 0,
+            refused[:3] or f"{count} renderings, {objects} different objects, {time.monotonic() - began:.1f} s",
+        )
