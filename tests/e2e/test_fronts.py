@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ from strongroom.deploy.fronts import (
     Listed,
     Listening,
     Replica,
+    Resolved,
     haproxy_h2,
     haproxy_passthrough,
     nginx_grpc,
@@ -87,6 +89,13 @@ def products(rounds):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
+def echo():
+    """Return a model that answers a list of numbers with itself, however long."""
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", value[:1], value[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """One owner's TLS files for clients, replicas and fronts; models whose version tells which replica answered."""
@@ -102,14 +111,15 @@ def files(tmp_path_factory):
             (folder / f"{name}.key").write_bytes(raw)
     with config.render().reveal() as raw:
         (folder / "ssl.cfg").write_bytes(raw)
+    models = {"fast": products(1), "slow": products(4000), "echo": echo()}
     for number in (1, 2, 3):
-        for name, rounds in (("fast", 1), ("slow", 4000)):
+        for name, model in models.items():
             version = folder / f"replica{number}" / name / str(number)
             version.mkdir(parents=True)
-            (version / "model.onnx").write_bytes(products(rounds))
+            (version / "model.onnx").write_bytes(model)
         configs = "".join(
             f'config {{ name: "{name}" base_path: "{folder}/replica{number}/{name}" model_platform: "onnx" }} '
-            for name in ("fast", "slow")
+            for name in models
         )
         (folder / f"replica{number}" / "models.config").write_text(f"model_config_list {{ {configs} }}")
     return folder
@@ -345,6 +355,68 @@ def test_a_connection_that_reached_its_age_at_the_client_or_the_server_ends_with
             assert asking.predict("fast", {"x": X}).version == 1
             count += 1
     assert count > 10
+
+
+@pytest.mark.parametrize("kind", FRONTS)
+def test_requests_and_answers_beyond_a_fronts_buffers_get_through(kind, files, start, front):
+    at = front(kind, listed(start(1)))
+    numbers = np.arange(3 << 20, dtype=np.float32)  # 12 MiB
+    with client(files, at.grpc) as asking:
+        assert np.array_equal(asking.predict("echo", {"x": numbers})["y"], numbers)
+
+
+class NameServer:
+    """Answers every question for an IPv4 address with all `addresses`, and every other with nothing (RFC 1035)."""
+
+    def __init__(self):
+        self.addresses = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._answer)
+        self._thread.start()
+
+    def _answer(self):
+        while True:
+            question, peer = self._socket.recvfrom(512)
+            if not question:
+                return
+            end = question.index(0, 12) + 5  # the name, its type and class
+            is_address = question[end - 4 : end - 2] == b"\x00\x01"
+            found = self.addresses if is_address else []
+            records = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton(a) for a in found)
+            head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, len(found), 0, 0)
+            self._socket.sendto(head + question[12:end] + records, peer)
+
+    def close(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", ("127.0.0.1", self.port))
+        self._thread.join()
+        self._socket.close()
+
+
+def test_as_in_a_cluster_replicas_that_dns_names_later_get_connections_and_those_that_left_get_none(
+    files, start, front
+):
+    ports = free_ports(2)
+    first, _second = (start(number, words=[f"--bind=127.0.0.{number + 1}"], ports=ports)[0] for number in (1, 2))
+    with contextlib.closing(NameServer()) as names:
+        names.addresses = ["127.0.0.2"]
+        upstream = Resolved(name="replicas.example", resolver=f"127.0.0.1:{names.port}", grpc=ports[0], rest=ports[1])
+        at = front("nginx-passthrough", upstream)
+        with Caller(files, at.grpc) as caller:
+
+            def fresh():
+                return caller.calls([caller.channel() for _ in range(10)])
+
+            assert fresh() == {1: 10}
+            names.addresses = ["127.0.0.2", "127.0.0.3"]
+            wait_until(lambda: fresh()[2], "a connection to the new replica")
+            assert set(fresh() + fresh()) == {1, 2}
+            first.end()
+            assert fresh() == {2: 10}  # DNS still names it: what cannot connect goes to the other one
+            names.addresses = ["127.0.0.3"]
+            assert fresh() == {2: 10}
 
 
 def test_names_that_are_not_ours_and_clients_without_a_name_get_nothing(files, start, front):

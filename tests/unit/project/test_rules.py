@@ -67,6 +67,10 @@ PURE_MODULES_ABOVE = (
         for name in ("__init__", "jvm", "launch", "mains", "properties", "refusals", "roles", "values")
     ),
     *(
+        f"deploy/fronts/{name}.py"
+        for name in ("__init__", "behaviour", "compose", "files", "haproxy", "nginx", "systemd", "upstreams")
+    ),
+    *(
         f"deploy/lint/{name}.py"
         for name in (
             "__init__",
