@@ -3,7 +3,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: chaos conformance help setup setup-all demo test lint bench bench-serving fuzz soak docs clean
+.PHONY: chaos conformance help kube setup setup-all demo test lint bench bench-serving fuzz soak docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
@@ -16,6 +16,7 @@ help:
 	@echo "make soak   serve for ten minutes under callers, reloads and kills; SECONDS=N for another time"
 	@echo "make chaos  three brokers on one PostgreSQL under load and faults, and a proof of what held; SECONDS=N SEED=N"
 	@echo "make conformance  replay TensorFlow Serving's cases on both front ends; CASES=FILE TESTDATA=FOLDER for others"
+	@echo "make kube   a real Kubernetes cluster, a deployment's whole life on it under load; builds Kubernetes once; root"
 	@echo "make docs   regenerate what docs/ takes from the code"
 	@echo "make clean  remove what the other targets made"
 
@@ -58,6 +59,9 @@ chaos: setup-all
 
 conformance: setup-all
 	$(PY) tools/conformance/conformance.py $(CASES) $(if $(TESTDATA),--testdata $(TESTDATA))
+
+kube: setup-all
+	cd tools && ../$(PY) -m kube $(OPTIONS)
 
 docs: setup-all
 	@$(PY) tools/write_error_docs.py

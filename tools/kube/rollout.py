@@ -11,11 +11,11 @@ from typing import Any, Final
 from kube.images import Images
 from kube.intruders import Intrusion
 from kube.journey import Journey
+from strongroom.broker.admission import REVOKED
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 SOURCES: Final = ("src", "pyproject.toml", "uv.lock", "hatch_build.py", "README.md", "LICENSE")
 CHANGED: Final = Path("src/strongroom/serving/__init__.py")
-REVOKED: Final = "POLICY_REVOKED"
 WATCH_S: Final = 10
 
 
