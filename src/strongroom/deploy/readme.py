@@ -35,6 +35,7 @@ def next_commands(description: Description) -> tuple[str, str]:
 def readme(description: Description, profile: Profile, tree: Tree) -> str:
     """Return the text; parts that this tree does not have are not named."""
     version = ".".join(map(str, description.kubernetes))
+    helm = f"{description.name} chart -f values.yaml -n {description.namespace} --create-namespace"
     lines = [
         f"# {description.name} on {profile.title}",
         "",
@@ -46,7 +47,7 @@ def readme(description: Description, profile: Profile, tree: Tree) -> str:
         *(f"    {each}" for each in next_commands(description)),
         "",
         "Where there is no strongroom: `kubectl apply -f kubernetes/`, or with Helm",
-        f"`helm install {description.name} chart -f values.yaml -n {description.namespace}`.",
+        f"`helm upgrade --install {helm}`.",
         "",
         "## What is here",
         "",

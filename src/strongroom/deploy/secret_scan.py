@@ -23,7 +23,8 @@ _PUBLIC: Final = re.compile(
 )
 _DIGEST: Final = re.compile(r"\b(?:sha256|mrenclave|mrsigner|mr_enclave|mr_signer)[:=\- \"']{1,5}[0-9a-f]{64}\b")
 _ASSIGNMENT: Final = re.compile(r"=(?=[^=\s\"'])")  # NAME=VALUE are two words; base64 has its = at the end
-_PATH: Final = re.compile(r"(?<![A-Za-z0-9+/])/[^\s\"']{1,4096}")  # /a/B2/c are three
+_PADDED: Final = re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{43}=)(?!=)")  # 16 or 32 bytes
+_BETWEEN: Final = re.compile(r"[\s\"']")
 _HEX_KEY: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32}(?![0-9A-Fa-f])")
 
 
@@ -56,9 +57,14 @@ def _check_line(line: str, where: str) -> None:
             check_wrap_key(Secret(bytes.fromhex(found[0])))
         except WeakKey as problem:
             raise SecretInTree(f"{where}: {problem.sentence}") from None
-    line = _PATH.sub(lambda found: found[0].replace("/", " "), _ASSIGNMENT.sub(" ", line))
-    if holds_random(line.encode("ascii", "replace").replace(b"?", b" "), least=KEY_BYTES):
+    words = " ".join(map(_parts, _BETWEEN.split(_ASSIGNMENT.sub(" ", line))))
+    if _PADDED.search(words) or holds_random(words.encode("ascii", "replace").replace(b"?", b" "), least=KEY_BYTES):
         raise SecretInTree(f"{where}: something as random as a key")
+
+
+def _parts(word: str) -> str:
+    """Return a word as it is, or the parts of a path: /a/B2/c are three words."""
+    return word.replace("/", " ") if word.startswith("/") and not word.endswith("=") else word
 
 
 def _without_public(text: str) -> str:

@@ -27,8 +27,8 @@ CA_NAME: Final = "ca_cert.pem"
 OWNER_NAME: Final = "owner_public.pem"
 LEAVE_S: Final = 5  # between "terminating" and SIGTERM: until endpoints and fronts have noticed
 GRACE_S: Final = LEAVE_S + DRAIN_S + 10
-# Not -a: nobody but root may set the owner and the times of the volume's own folder.
-FILL_MODELS: Final = ("cp", "-R", f"{MODELS}/.", f"{MODELS_TO_FILL}/")
+# Not -a: nobody but root may set the owner and the times of the volume's own folder. -f: it may run a second time.
+FILL_MODELS: Final = ("cp", "-Rf", f"{MODELS}/.", f"{MODELS_TO_FILL}/")
 # The files of a Secret belong to root; a world's have to belong to whoever uses it, and to nobody else.
 COPY_WORLD: Final = (
     "sh",
