@@ -276,3 +276,43 @@ def test_a_run_without_end_ends_with_ctrl_c_and_still_sums_up(grpc_server, tls):
     assert "percentiles: p50(ms)" in rest
     assert errors == ""
     assert running.returncode == 0
+
+
+class Restarting(Classifier):
+    """Is away for every second request."""
+
+    count = 0
+
+    def predict(self, data, context):
+        self.count += 1
+        if self.count % 2:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        return super().predict(data, context)
+
+
+def test_with_retries_a_request_counts_as_failed_only_when_the_last_try_failed(bench):
+    words = ["-cnum", "1", "-loop", "3"]
+    status, lines, _ = bench(*words, classifier=Restarting())
+    assert status == 4
+    assert "UNAVAILABLE" in lines[-1]
+    status, lines, _ = bench(*words, "--retries", "2", classifier=Restarting())
+    assert status == 0
+    assert lines[-1].endswith("requests 3, errors 0")
+
+
+def test_over_rest_with_retries_an_unavailable_server_is_asked_again(serve, tls, capsys):
+    answers = [503, 200] * 9
+
+    def reply(_handler, _body):
+        code = answers.pop(0)
+        return code, json.dumps({"outputs": [1.0]} if code == 200 else {"error": "busy"}).encode()
+
+    words = ["bench", "-url", serve(reply).url, "-ca", str(tls.ca), *ALONE, "--model", "m", "--retries", "1"]
+    assert main(words) == 0
+    assert "errors 0" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_number_of_retries_that_makes_no_sense_is_refused(bench, capsys):
+    assert bench(*ALONE, "--retries", "100")[0] == 2
+    assert main(["bench", "--insecure", "--retries", "-1"]) == 2
+    assert "SR-CLIENT-RETRIES" in capsys.readouterr().err

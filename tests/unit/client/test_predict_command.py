@@ -130,3 +130,26 @@ def test_addresses_are_checked_before_anything_is_opened(photo, capsys):
     assert "SR-PLAINTEXT" in capsys.readouterr().err
     assert main(["predict", "--url", "nonsense", *asked]) == 2
     assert main(["predict", *asked]) == 1
+
+
+def test_several_connections_and_repetitions_may_be_asked_for(predict):
+    answers = classifier()
+    asked = []
+
+    def reply(handler, body):
+        asked.append(handler.client_address)
+        return (503, b'{"error": "busy"}') if len(asked) == 1 else answers(handler, body)
+
+    status, _, err, _ = predict("--connections", "2", "--retries", "1", model=reply)
+    assert (status, err) == (0, "")
+    assert len(set(asked)) > 1
+
+
+@pytest.mark.parametrize(
+    ("option", "code"), [("--connections", "SR-CLIENT-CONNECTIONS"), ("--retries", "SR-CLIENT-RETRIES")]
+)
+def test_numbers_of_them_that_make_no_sense_are_refused(predict, option, code):
+    status, _, err, server = predict(option, "-1")
+    assert status == 2
+    assert code in err
+    assert server.seen == []

@@ -166,8 +166,8 @@ def _bind(source: str, target: str, *, writable: bool = False) -> Mapping[str, o
     return {**found, "bind": {"create_host_path": False}}
 
 
-def _loopback(port: int) -> Mapping[str, object]:
-    return {"target": port, "published": str(port), "host_ip": "127.0.0.1", "protocol": "tcp"}
+def _loopback(port: int) -> str:
+    return f"127.0.0.1:{port}:{port}"
 
 
 def _healthcheck(test: list[str], *, start_s: int = 60) -> Mapping[str, object]:

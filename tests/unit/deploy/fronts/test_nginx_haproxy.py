@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -32,8 +34,6 @@ FORMS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with the files of a front that ends TLS."""
-    from datetime import UTC, datetime
-
     found, now = tmp_path_factory.mktemp("front"), datetime.now(UTC)
     authority = Authority.create("Owner", now=now)
     (found / "ca_cert.pem").write_bytes(authority.certificate_pem)
@@ -123,3 +123,15 @@ def test_the_programs_take_them(kind, resolved, folder, tmp_path):
     done = subprocess.run([*check, file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "[warn" not in done.stderr.lower()
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_the_page_says_what_the_files_say(kind):
+    page = (Path(__file__).parents[4] / "docs" / "fronts.md").read_text(encoding="utf-8")
+    behaviour = BEHAVIOURS[kind]
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| {behaviour.title} |"))
+    told = [each.strip() for each in row.strip("|").split("|")]
+    assert told[2:] == [
+        behaviour.sees, behaviour.one_channel, behaviour.channels, behaviour.in_flight, behaviour.afterwards,
+        behaviour.none_left,
+    ]  # fmt: skip
