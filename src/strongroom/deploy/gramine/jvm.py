@@ -51,7 +51,7 @@ def _jvm(description: Description, python: PythonPlaces, role: Role) -> Program:
         f"--max-heap-mib={heap_mib(description)}",
         f"--library-path={library_path}",
         *([f"--program-from={places.SPARK_PROGRAM}"] if is_driver else []),
-        "--words-from=/dev/stdin",
+        "--words-from=-",
     )
     return Program(
         name=str(role),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from strongroom.deploy.description import Description, Flavour
+from strongroom.deploy.description import DeployMalformed, Description, Flavour
 from strongroom.deploy.gramine.places import PythonPlaces
 from strongroom.gramine.manifests import Enclave
 
@@ -17,8 +17,14 @@ def arch_libraries(description: Description) -> str:
 
 
 def enclave(description: Description, *, least_threads: int = _SERVER_THREADS, files: int = 4096) -> Enclave:
-    """Return the size that the description asks for, with as many threads as the program cannot do without."""
+    """Return the size that the description asks for, with as many threads as the program cannot do without.
+
+    Raises DeployMalformed for a size that is no power of two, which SGX wants.
+    """
     wanted = description.resources
+    number = int(wanted.enclave_size[:-1])
+    if number & (number - 1):
+        raise DeployMalformed(f"[deploy.resources] enclave_size is {wanted.enclave_size}, which is no power of two")
     return Enclave(size=wanted.enclave_size, threads=max(wanted.max_threads, least_threads), files=files)
 
 

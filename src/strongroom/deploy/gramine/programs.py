@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from strongroom.deploy.description import DeployMalformed, Description, Engine
@@ -25,20 +26,25 @@ _TENSORFLOW_ENVIRONMENT: Final = {"KMP_BLOCKTIME": "0", "MKL_NUM_THREADS": "2", 
 _TENSORFLOW_THREADS: Final = 400  # as the reference solution has it; TensorFlow starts hundreds
 
 
-def programs(description: Description, python: PythonPlaces = PYTHON, *, ssl_version: int = 1) -> tuple[Program, ...]:
+def programs(
+    description: Description,
+    python: PythonPlaces = PYTHON,
+    *,
+    ssl_version: int = 1,
+    isvprodid: int = 1,
+    isvsvn: int = 1,
+) -> tuple[Program, ...]:
     """Return every program that may run in an enclave of this deployment, by role and in a stable order.
 
-    `ssl_version`: the model version whose key seals the ssl.cfg of tensorflow_model_server. Raises DeployMalformed.
+    `ssl_version`: the model version whose key seals the ssl.cfg of tensorflow_model_server. `isvprodid`, `isvsvn`: the
+    numbers by which policies know product and release. Raises DeployMalformed.
     """
     served = replica(description, python)
     if description.engine is Engine.TENSORFLOW_SERVING:
         served = tensorflow_model_server(description, ssl_version=ssl_version)
-    return (
-        served,
-        broker(description, python),
-        streaming_worker(description, python),
-        *jvm_programs(description, python),
-    )
+    servers = (served, broker(description, python), streaming_worker(description, python))
+    found = (*servers, *jvm_programs(description, python))
+    return tuple(replace(each, enclave=replace(each.enclave, isvprodid=isvprodid, isvsvn=isvsvn)) for each in found)
 
 
 def replica(description: Description, python: PythonPlaces = PYTHON) -> Program:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Final
 
-from strongroom.deploy.description import Description
+from strongroom.deploy.description import DeployMalformed, Description
 from strongroom.deploy.gramine import places
 
+_ADDRESS: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", re.ASCII)
 DRAIN_S: Final = 30  # running requests may take so long to finish once the server is told to stop
 METRICS_PATH: Final = "/monitoring/prometheus/metrics"
 CONNECTION_AGE: Final = "grpc.max_connection_age_ms=60000,grpc.max_connection_age_grace_ms=30000"
@@ -96,8 +98,11 @@ def broker_host(description: Description) -> str:
 
 
 def provisioning_server(description: Description) -> str:
-    """Return HOST:PORT of the broker, as Gramine's SECRET_PROVISION_SERVERS has it."""
-    return f"{broker_host(description)}:{_provisioning_port(description)}"
+    """Return HOST:PORT of the broker, as Gramine's SECRET_PROVISION_SERVERS has it. Raises DeployMalformed."""
+    host = broker_host(description)
+    if _ADDRESS.fullmatch(host):
+        raise DeployMalformed(f"[deploy] broker is the address {host}; Gramine checks names, as in certificates")
+    return f"{host}:{_provisioning_port(description)}"
 
 
 def _provisioning_port(description: Description) -> str:

@@ -8,12 +8,12 @@ from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import Description, Tee
 from strongroom.deploy.gramine import places
 from strongroom.deploy.gramine.java_script import java_script
-from strongroom.deploy.gramine.jvm import jvm_programs
 from strongroom.deploy.gramine.occlum import occlum
 from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
 from strongroom.deploy.gramine.programs import programs
-from strongroom.deploy.gramine.server_words import app_files
+from strongroom.deploy.gramine.server_words import app_files, broker_host
 from strongroom.deploy.gramine.simulated import replica_manifest
+from strongroom.deploy.launcher.roles import Role
 from strongroom.deploy.tree import under
 from strongroom.gramine import versions
 from strongroom.gramine.manifests import Program, argv_file, graphene, render
@@ -24,11 +24,13 @@ SPARK_PI: Final = (
     "--class", "org.apache.spark.examples.SparkPi", f"local://{places.SPARK_HOME}/examples/jars/spark-examples.jar",
 )  # fmt: skip
 GRAPHENE: Final = "graphene"
+BEFORE_RESOLVING: Final = (GRAPHENE, "1.0", "1.1", "1.2")
 
 
 def manifests(
-    description: Description, profile: Profile, *, python: PythonPlaces = PYTHON, ssl_version: int = 1
-) -> dict[str, bytes]:
+    description: Description, profile: Profile, *, python: PythonPlaces = PYTHON, ssl_version: int = 1,
+    isvprodid: int = 1, isvsvn: int = 1,
+) -> dict[str, bytes]:  # fmt: skip
     """Return `gramine/…` and `occlum/…`: what an enclave of this deployment is measured by. Raises DeployMalformed.
 
     `gramine/app/` is for `/app` in the image, where the owner's ca_cert.pem and owner_public.pem go as well. What a
@@ -37,15 +39,26 @@ def manifests(
     del profile
     found = under("gramine/app", {name: text.encode() for name, text in app_files(description).items()})
     if description.tee is Tee.SIMULATED:
-        found["gramine/app/replica.manifest"] = replica_manifest(description, python=python).encode()
+        text = replica_manifest(description, python=python, isvprodid=isvprodid, isvsvn=isvsvn)
+        found["gramine/app/replica.manifest"] = text.encode()
     if description.tee is Tee.SGX:
-        for program in programs(description, python, ssl_version=ssl_version):
+        numbers = {"ssl_version": ssl_version, "isvprodid": isvprodid, "isvsvn": isvsvn}
+        for program in programs(description, python, **numbers):
             found |= under("gramine", _program(program, description.gramine))
-        for program in jvm_programs(description, python):
-            found[f"gramine/java/{program.name}"] = java_script(program.name).encode()
+        for role in Role:
+            found[f"gramine/java/{role}"] = java_script(str(role)).encode()
         found[f"gramine{places.SPARK_PROGRAM}"] = argv_file.serialise(SPARK_PI)
+        if description.gramine in BEFORE_RESOLVING:
+            found["gramine/app/hosts"] = _hosts(description).encode()
         found |= under("occlum", occlum(description, python))
     return dict(sorted(found.items()))
+
+
+def _hosts(description: Description) -> str:
+    """Return `/app/hosts` for releases that do not resolve names: the address goes in before the enclave is signed."""
+    return (
+        f"127.0.0.1 localhost\n# Before signing, write the broker's address here: ADDRESS {broker_host(description)}\n"
+    )
 
 
 def _program(program: Program, release: str) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """Start a JVM for the words that come from outside, once each of them has been checked.
 
-    python -m strongroom.deploy.launcher --role=spark-executor --java=… --home=… --words-from=/dev/stdin
+    python -m strongroom.deploy.launcher --role=spark-executor --java=… --home=… --words-from=-
 
 Its own words are the manifest's, and measured. The words for Java come from a file or standard input, each ended by
 NUL, or follow after `--`. A refusal ends it with status 3 before anything is started.
@@ -59,6 +59,8 @@ def _launch(args: argparse.Namespace, words: list[str] | None) -> Launch:
 
 
 def _read(path: Path) -> bytes:
+    if str(path) == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
@@ -75,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-heap-mib", type=int, required=True)
     parser.add_argument("--library-path", default="")
     parser.add_argument("--program-from", type=Path, metavar="FILE", help="what a Spark driver runs")
-    parser.add_argument("--words-from", type=Path, metavar="FILE")
+    parser.add_argument("--words-from", type=Path, metavar="FILE", help="words for Java; - is standard input")
     return parser
 
 

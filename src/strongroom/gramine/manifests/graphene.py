@@ -12,7 +12,7 @@ from typing import Final
 
 from strongroom.errors import BadInput
 from strongroom.gramine.manifests.program import KEY_NAME, Program
-from strongroom.gramine.manifests.rendering import LIBRARIES, RUNTIME, environment, mounted, trusted_files
+from strongroom.gramine.manifests.rendering import HOSTS, LIBRARIES, RUNTIME, environment, mounted, trusted_files
 from strongroom.gramine.manifests.toml_writing import text
 from strongroom.gramine.versions import GramineVersion
 
@@ -90,7 +90,7 @@ def _trusted(program: Program) -> Iterator[str]:
 
 def _mounts(program: Program) -> Iterator[tuple[str, str]]:
     pairs = [("/lib", _RUNTIME), (_LIBRARIES, _LIBRARIES), *((path, path) for path in mounted(program))]
-    pairs += [(each.path, each.host) for each in program.encrypted]
+    pairs += [("/etc/hosts", HOSTS), *((each.path, each.host) for each in program.encrypted)]
     for number, (path, host) in enumerate(pairs):
         yield f"fs.mount.m{number:02}.type", "chroot"
         yield f"fs.mount.m{number:02}.path", path

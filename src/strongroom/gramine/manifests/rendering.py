@@ -16,6 +16,7 @@ V = GramineVersion
 RUNTIME = "{{ gramine.runtimedir() }}"
 LIBRARIES = "{{ gramine.libdir }}"
 LIBOS = "{{ gramine.libos }}"
+HOSTS = "/app/hosts"  # names and addresses, where the release cannot resolve them: the host's own file is not trusted
 _PROVISIONING_LIBRARY = "libsecret_prov_attest.so"
 # Spec 7.4: what the JVM asks for network interfaces with; field names as in Gramine 1.5 and later.
 _IOCTLS = """\
@@ -77,7 +78,7 @@ def trusted_files(program: Program, version: GramineVersion = LATEST) -> tuple[s
     system = [f"{RUNTIME}/", f"{LIBRARIES}/", f"{program.arch_libraries}/", f"/usr{program.arch_libraries}/"]
     if version < V.V1_8:
         system.insert(0, LIBOS)
-    own = [*program.trusted, *([program.argv_file] if version < V.V1_3 else [])]
+    own = [*program.trusted, *([program.argv_file, HOSTS] if version < V.V1_3 else [])]
     return tuple(dict.fromkeys([*system, *own]))
 
 
@@ -112,7 +113,7 @@ def _environment(program: Program, version: GramineVersion) -> Iterator[str]:
 def _files(program: Program, version: GramineVersion) -> Iterator[str]:
     if version >= V.V1_2:
         yield "fs.mounts = ["
-        for words in _mounts(program):
+        for words in _mounts(program, version):
             yield f"  {{ {', '.join(f'{word} = {text(value)}' for word, value in words.items())} }},"
         yield "]"
         return
@@ -125,11 +126,13 @@ def _files(program: Program, version: GramineVersion) -> Iterator[str]:
             yield f"sgx.{name} = {array(uris)}"
 
 
-def _mounts(program: Program) -> Iterator[Mapping[str, str]]:
+def _mounts(program: Program, version: GramineVersion) -> Iterator[Mapping[str, str]]:
     yield {"path": "/lib", "uri": f"file:{RUNTIME}"}
     yield {"path": LIBRARIES, "uri": f"file:{LIBRARIES}"}
     for path in mounted(program):
         yield {"path": path, "uri": f"file:{path}"}
+    if version < V.V1_3:
+        yield {"path": "/etc/hosts", "uri": f"file:{HOSTS}"}
     for each in program.encrypted:
         yield {"type": "encrypted", "path": each.path, "uri": f"file:{each.host}", "key_name": each.key_name}
     for path in program.temporary:
@@ -148,7 +151,7 @@ def _old_uri(each: Encrypted) -> str:
 
 def _old_mounts(program: Program, version: GramineVersion) -> Iterator[Mapping[str, str]]:
     """Yield mounts as 1.0 and 1.1 have them: encrypted folders are ordinary mounts that are listed as protected."""
-    for words in _mounts(program):
+    for words in _mounts(program, version):
         kind = words.get("type", "chroot")
         if kind == "tmpfs" and version >= V.V1_1:
             yield {"type": "tmpfs", "path": words["path"], "uri": "file:unused"}  # 1.1 wants one and ignores it

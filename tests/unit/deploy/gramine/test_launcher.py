@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -395,7 +396,7 @@ def java(tmp_path):
         "--home=/opt/spark",
         "--scratch=/local",
         "--max-heap-mib=512",
-        "--words-from=/dev/stdin",
+        "--words-from=-",
     ]
     script = tmp_path / "java"
     script.write_text(java_script("spark-executor", " ".join(launcher)), encoding="ascii")
@@ -447,3 +448,22 @@ def test_a_java_that_is_not_there_is_said(java, tmp_path):
     done = subprocess.run([java, *EXECUTOR], capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 2
     assert "does not start" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="there is no JVM on this machine")
+@pytest.mark.parametrize(("role", "words"), REAL.values(), ids=REAL)
+def test_a_real_jvm_takes_the_checked_words_and_reads_no_options_from_the_environment(role, words):
+    launch = [sys.executable, "-I", "-B", "-m", "strongroom.deploy.launcher", f"--role={role}", "--max-heap-mib=512"]
+    launch += [f"--java={shutil.which('java')}", f"--home={settings(role).home}", "--scratch=/local"]
+    program = [] if role is not Role.SPARK_DRIVER else ["--program-from=/dev/stdin"]
+    done = subprocess.run(
+        [*launch, *program, "--", *words],
+        input=b"".join(word.encode() + b"\0" for word in PROGRAM),
+        capture_output=True,
+        env={**os.environ, "JAVA_TOOL_OPTIONS": "-javaagent:/nonexistent.jar", "JDK_JAVA_OPTIONS": "-Dnone"},
+        timeout=LIMIT_S,
+        check=False,
+    )
+    said = done.stderr.decode()
+    assert "Could not find or load main class org.apache." in said  # so it understood every option before
+    assert "Picked up" not in said

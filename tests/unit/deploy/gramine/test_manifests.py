@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from strongroom.deploy.clouds import GENERIC
 from strongroom.deploy.description import (
@@ -14,6 +17,7 @@ from strongroom.deploy.description import (
     DeployMalformed,
     Description,
     Engine,
+    Flavour,
     Model,
     Size,
     Tee,
@@ -185,3 +189,63 @@ def test_a_broker_outside_is_named_in_both_protocols():
     words = manifests(described(broker="https://keys.example.com:8080", engine=Engine.TENSORFLOW_SERVING), GENERIC)
     text = words["gramine/tensorflow_model_server.manifest.template"].decode()
     assert 'SECRET_PROVISION_SERVERS = "keys.example.com:4433"' in text
+
+
+def test_numbers_for_policies_can_be_set():
+    tree = manifests(described(), GENERIC, isvprodid=7, isvsvn=3)
+    for path, content in tree.items():
+        if path.endswith(".template"):
+            assert "sgx.isvprodid = 7\nsgx.isvsvn = 3\n" in content.decode()
+    simulated = manifests(Description(models=MODELS), GENERIC, isvsvn=3)["gramine/app/replica.manifest"].decode()
+    assert "sgx.isvsvn = 3" in simulated
+
+
+@pytest.mark.parametrize("release", ["graphene", "1.0", "1.1", "1.2"])
+def test_releases_that_resolve_no_names_read_a_measured_list_of_them(release):
+    tree = manifests(described(gramine=release), GENERIC)
+    assert "ADDRESS strongroom-broker" in tree["gramine/app/hosts"].decode()
+    text = tree["gramine/model-server.manifest.template"].decode()
+    assert '"/etc/hosts"' in text
+    assert '"file:/app/hosts"' in text.partition("trusted_files")[2]
+
+
+def test_an_enclave_of_a_size_that_sgx_does_not_have_is_refused():
+    odd = replace(SIZES[Size.SMALL], enclave_size="3G")
+    with pytest.raises(DeployMalformed, match="power of two"):
+        manifests(described(resources=odd), GENERIC)
+
+
+def test_gramine_cannot_check_a_broker_that_is_an_address():
+    with pytest.raises(DeployMalformed, match="names"):
+        manifests(described(broker="10.0.0.1:4433"), GENERIC)
+
+
+NAME = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,12}[a-z0-9])?", fullmatch=True)
+MODEL = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+BROKER = st.none() | st.from_regex(r"(https://)?[a-z][a-z0-9-]{0,10}\.example\.com:[1-9][0-9]{0,3}", fullmatch=True)
+
+
+DESCRIPTION = st.fixed_dictionaries(
+    {
+        "name": NAME,
+        "models": MODEL.map(lambda name: (Model(name=name, path="x"),)),
+        "broker": BROKER,
+        "gramine": st.sampled_from(RELEASES),
+        "engine": st.sampled_from(Engine),
+        "flavour": st.sampled_from(Flavour),
+        "resources": st.builds(
+            lambda size, threads: replace(SIZES[Size.SMALL], enclave_size=size, max_threads=threads),
+            st.sampled_from(["512M", "4G", "64G"]),
+            st.integers(4, 4096),
+        ),
+    }
+)
+
+
+@settings(max_examples=40)
+@given(DESCRIPTION)
+def test_no_description_makes_a_manifest_with_an_error(words):
+    for path, content in manifests(described(**words), GENERIC).items():
+        if path.endswith(".template"):
+            found = lint(content.decode(), version=versions.parse(words["gramine"]))
+            assert not [each for each in found if each.is_error], path
