@@ -115,7 +115,7 @@ def _nodes(cluster: ClusterFacts) -> Iterator[Finding]:
         yield missing("Nodes", f"none of {len(cluster.nodes)} nodes is ready", "Look at kubectl describe nodes.")
     elif not any(each.open for each in ready):
         yield missing("Nodes", "every node is closed for pods, by a taint or by being cordoned",
-                      "Run kubectl uncordon, or name a toleration in a profile of your own: clouds/NAME.toml.")  # fmt: skip
+                      "Run kubectl uncordon, or name a toleration in your own clouds/NAME.toml.")  # fmt: skip
     else:
         yield good("Nodes", f"{len(ready)} of {len(cluster.nodes)} nodes are ready")
 

@@ -149,9 +149,8 @@ class Rollout:
             text, added = rollout_policy.with_build(text, old, MeasuredBuild(mr_enclave=enclave, domain=domain or None))
             rules = (*rules, *added)
         if self.state.model:
-            holders = (self.state.new_measurement,) if self.state.new_measurement else old
-            text, added = rollout_policy.with_model(text, holders, self.state.model, self.state.model_version)
-            rules = (*rules, *added)
+            holders = (*old, self.state.new_measurement) if self.state.new_measurement else old
+            text = rollout_policy.with_model(text, holders, self.state.model, self.state.model_version)
         return text, tuple(dict.fromkeys(rules))
 
     def _shift(self) -> None:
@@ -266,6 +265,8 @@ class Rollout:
                     self.say(f"version {self.state.proposed} of the policy was not withdrawn: {problem.sentence}")
             text = str(desk.show_policy(tenant=self.state.tenant)["text"])
             wanted = rollout_policy.without(text, self.state.rules)
+            if self.state.model:
+                wanted = rollout_policy.without_model(wanted, self.state.model, self.state.model_version)
             if wanted != text:
                 desk.put_policy(tenant=self.state.tenant, text=wanted)
 

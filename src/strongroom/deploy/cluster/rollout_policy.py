@@ -5,7 +5,8 @@ Copied, so that nobody has to say again what the old version was given; whatever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,10 +14,12 @@ from strongroom.broker.names import Pattern
 from strongroom.broker.policy import file as policy_file
 from strongroom.broker.policy import text as policy_text
 from strongroom.broker.policy.measurement_file import MeasuredBuild
+from strongroom.broker.policy.words import RELEASES
 from strongroom.broker.release import ReleaseRule
 from strongroom.errors import BadInput
 
 SHORT: Final = 8
+_RELEASE: Final = re.compile(r"^release[ \t]*=.*$", re.MULTILINE)
 
 
 class NothingToCopy(BadInput):
@@ -60,36 +63,61 @@ def with_build(text: str, old: Iterable[str], build: MeasuredBuild) -> tuple[str
     return _appended(text, before, copied)
 
 
-def with_model(text: str, old: Iterable[str], model: str, version: int) -> tuple[str, tuple[str, ...]]:
-    """Return the policy with a rule that releases one more version of a model to what gets another version of it."""
-    before = policy_file.parse(text).written
-    secret = Pattern.parse(f"model/{model}/{version}")
-    wanted, single = set(old), secret.single
-    near = [
-        rule
-        for rule in before
+def with_model(text: str, old: Iterable[str], model: str, version: int) -> str:
+    """Return the policy in which what gets a version of a model gets one more of it.
+
+    The rules themselves are widened: two rules for one build that release different secrets would be ambiguous to
+    clients of Gramine's protocol. Raises NothingToCopy, and PolicyFileMalformed for a broken policy.
+    """
+    rules, wanted = policy_file.parse(text).written, set(old)
+    further = Pattern.parse(f"model/{model}/{version}")
+    near = {
+        number: rule
+        for number, rule in enumerate(rules)
         if measurement_of(rule) in wanted and any(str(each).startswith(f"model/{model}/") for each in rule.patterns)
-    ]
-    if single is not None and any(rule.names(single) for rule in near):
-        return text, ()
+    }
     if not near:
         raise NothingToCopy(f"no rule releases a version of {model} to what runs")
-    copied = [
-        replace(rule, patterns=(secret,), policy=replace(rule.policy, name=f"{rule.name[:80]}, version {version}"))
-        for rule in near
-    ]
-    return _appended(text, before, copied)
+    if any(further.single is not None and rule.names(further.single) for rule in near.values()):
+        return text
+    return _released(text, {number: (*rule.patterns, further) for number, rule in near.items()})
+
+
+def without_model(text: str, model: str, version: int) -> str:
+    """Return the policy in which no rule releases this very version by its name."""
+    gone = Pattern.parse(f"model/{model}/{version}")
+    changed = {
+        number: tuple(each for each in rule.patterns if each != gone)
+        for number, rule in enumerate(policy_file.parse(text).written)
+        if gone in rule.patterns and len(rule.patterns) > 1
+    }
+    return _released(text, changed)
 
 
 def without(text: str, names: Iterable[str]) -> str:
     """Return the policy without the rules of these names; all else as its author wrote it."""
-    gone = set(names)
-    kept = [block for block in _blocks(text) if not any(f"name = {_quoted(name)}\n" in block for name in gone)]
-    found = "".join(kept)
-    wanted = tuple(rule for rule in policy_file.parse(text).written if rule.name not in gone)
-    if policy_file.parse(found).written != wanted:
-        raise NothingToCopy("the new version's rules cannot be taken out by a program", fix="Take them out by hand.")
-    return found
+    gone, rules = set(names), policy_file.parse(text).written
+    head, *blocks = _blocks(text)
+    kept = [block for block, rule in zip(blocks, rules, strict=False) if rule.name not in gone]
+    return _checked("".join((head, *kept)), [rule for rule in rules if rule.name not in gone])
+
+
+def _released(text: str, patterns: Mapping[int, tuple[Pattern, ...]]) -> str:
+    """Return the policy in which some rules, by their number, release something else."""
+    rules = list(policy_file.parse(text).written)
+    head, *blocks = _blocks(text)
+    for number, wanted in patterns.items():
+        rules[number] = replace(rules[number], patterns=wanted)
+        line = f"release = {RELEASES.write(wanted)}"
+        blocks[number] = _RELEASE.sub(lambda _, line=line: line, blocks[number], count=1)  # type: ignore[misc]  # a default
+    return _checked("".join((head, *blocks)), rules)
+
+
+def _checked(text: str, rules: Sequence[ReleaseRule]) -> str:
+    """Return a changed policy if it says exactly what it is to say."""
+    if policy_file.parse(text).written != tuple(rules):
+        raise NothingToCopy("a program cannot change this policy", fix="Change the rules by hand, then go on.")
+    return text
 
 
 def _for_build(rule: ReleaseRule, build: MeasuredBuild, new: str) -> ReleaseRule:
@@ -111,9 +139,7 @@ def _appended(text: str, before: Sequence[ReleaseRule], rules: Sequence[ReleaseR
         taken.add(name)
         added.append(replace(rule, policy=replace(rule.policy, name=name)))
         text += ("" if text.endswith("\n") else "\n") + "\n" + policy_text.render(added[-1])
-    if policy_file.parse(text).written != (*before, *added):
-        raise NothingToCopy("the policy cannot take further rules from a program", fix="Write the rules by hand.")
-    return text, tuple(rule.name for rule in added)
+    return _checked(text, [*before, *added]), tuple(rule.name for rule in added)
 
 
 def _blocks(text: str) -> list[str]:
@@ -125,7 +151,3 @@ def _blocks(text: str) -> list[str]:
             current = ""
         current += line
     return [*found, current]
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
