@@ -25,6 +25,7 @@ def test_a_size_brings_its_numbers_and_each_may_be_said():
         {"kubernetes": "1.19"}, {"gramine": "2.0"}, {"model": [{}]}, {"model": ["m"]}, {"model": [{"name": "a/b"}]},
         {"model": [{"name": "a"}, {"name": "a"}]}, {"autoscaling": {"min": 3, "max": 2}}, {"autoscaling": {"min": 3}},
         {"resources": {"cpu": "two"}}, {"images": {"browser": "a"}}, {"images": {"broker": "UPPER"}},
+        {"engine": "tensorflow-serving", "tee": "sgx", "broker": "https://broker.example.com:8080"},
         {"broker": "no-port"}, {"engine": "tensorflow-serving"}, {"host": "-"},
         {"engine": "tensorflow-serving", "tee": "sgx", "autoscaling": {"max": 2}},
     ],

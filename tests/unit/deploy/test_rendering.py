@@ -155,11 +155,11 @@ def test_a_readme_says_what_this_rendering_needs(tree, public_files):
     simulated = tree["README.md"].decode()
     assert "keeps nothing secret" in simulated
     assert "coredns/" not in simulated
-    described = Description(tee=Tee.SGX, cloud="aks", broker="10.1.2.3:4433", models=MODELS, front=Front.INGRESS)
+    described = Description(tee=Tee.SGX, cloud="aks", broker="b.example.com:4433", models=MODELS, front=Front.INGRESS)
     found = render(described, profile("aks"), public_files)
     text = found["README.md"].decode()
     assert "`privileged`" in text
-    assert "10.1.2.3:4433" in text
+    assert "b.example.com:4433" in text
     assert "--enable-ssl-passthrough" in text
     assert all(f"`{path.split('/')[0]}" in text or "/" not in path for path in found)
 
