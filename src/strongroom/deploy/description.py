@@ -176,7 +176,7 @@ class Description:
         if found.engine is Engine.TENSORFLOW_SERVING and found.tee is not Tee.SGX:
             raise DeployMalformed('[deploy] engine = "tensorflow-serving" runs in Gramine only: say tee = "sgx"')
         if found.engine is Engine.TENSORFLOW_SERVING and (found.broker or "").startswith("https://"):
-            raise DeployMalformed("[deploy] TensorFlow Serving gets its key over Gramine's protocol: broker is HOST:PORT")
+            raise DeployMalformed("[deploy] TensorFlow Serving asks over Gramine's protocol: broker is HOST:PORT")
         if found.engine is Engine.TENSORFLOW_SERVING and found.autoscaling is not None:
             raise DeployMalformed("[deploy.autoscaling] counts requests in flight, which TensorFlow Serving does not")
         return found

@@ -47,6 +47,26 @@ PURE_MODULES_ABOVE = (
     *(f"broker/policy/{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "votes", "words")),
     *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),
     "bundles/manifest.py",
+    *(f"deploy/{name}.py" for name in ("description", "readme", "rendering", "secret_scan", "tree", "yaml_text")),
+    *(
+        f"deploy/kubernetes/{name}.py"
+        for name in (
+            "__init__",
+            "adapter",
+            "alerts",
+            "broker",
+            "dashboard",
+            "front",
+            "model_server",
+            "naming",
+            "network",
+            "objects",
+            "pods",
+            "replica",
+            "scaling",
+            "space",
+        )
+    ),
     *(
         f"deploy/gramine/{name}.py"
         for name in (
