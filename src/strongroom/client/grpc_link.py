@@ -49,7 +49,7 @@ class GrpcLink:
                 kept = problem
                 raise NotAnswered(Fate.NOT_BEGUN, lambda: kept) from None
             if self._closed:
-                raise ServerUnreachable(f"the connection to {self._address} was closed by this program")
+                raise self.was_closed()
         if self._prover:
             self._prover.evidence_proof(spec)
         return self._channel
@@ -72,6 +72,10 @@ class GrpcLink:
             return False
         inner = self._channel._channel  # noqa: SLF001  # grpcio tells the state to nobody else without a thread
         return bool(inner.check_connectivity_state(False) != _READY)
+
+    def was_closed(self) -> ServerUnreachable:
+        """Return what to tell who asks on a closed link."""
+        return ServerUnreachable(f"the connection to {self._address} was closed by this program")
 
     def close(self) -> None:
         """Close the channel; calls on it end."""

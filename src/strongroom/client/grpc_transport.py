@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -19,12 +19,12 @@ from strongroom.client.answers import (
     UnclearRequest,
     VersionStatus,
 )
-from strongroom.client.connection import ServerUnreachable, why_closed
+from strongroom.client.connection import why_closed
 from strongroom.client.credentials import Credentials
 from strongroom.client.grpc_link import GrpcLink
 from strongroom.client.pool import Pool
 from strongroom.client.proof import Proof
-from strongroom.client.retries import Fate, NotAnswered, Retrier, fate_of_grpc
+from strongroom.client.retries import NotAnswered, Retrier, fate_of_grpc
 from strongroom.client.status import BadAnswer, error_of_status
 from strongroom.errors import StrongroomError
 from strongroom.tfserving import messages
@@ -32,6 +32,12 @@ from strongroom.tfserving.tensors import array_to_tensor, tensor_to_array
 
 PREDICT: Final = messages.PREDICT
 _UNREACHED: Final = "UNAVAILABLE"
+
+
+class _Call(NamedTuple):
+    spec: ModelSpec
+    method: str
+    request: bytes
 
 
 class GrpcTransport:
@@ -95,31 +101,38 @@ class GrpcTransport:
         return Proof(channel=channel, evidence=evidence, carried_by=carried if evidence else "")
 
     def _call(self, spec: ModelSpec, method: str, request: bytes) -> bytes:
-        return self._retrier.run(lambda left_s: self._once(spec, method, request, left_s), self._timeout_s)
+        call = _Call(spec, method, request)
+        return self._retrier.run(lambda left_s: self._once(call, left_s), self._timeout_s)
 
-    def _once(self, spec: ModelSpec, method: str, request: bytes, left_s: float) -> bytes:
+    def _once(self, call: _Call, left_s: float) -> bytes:
         """Try a call on one link. Raises NotAnswered."""
+        ends = time.monotonic() + left_s
+        while True:
+            with self._links.lend(left_s) as link:
+                if not link.stale:
+                    return self._ask(link, call, ends)
+                self._links.retire(link)  # nothing went over it: another one, which has to prove itself first
+
+    def _ask(self, link: GrpcLink, call: _Call, ends: float) -> bytes:
         import grpc
 
-        ends = time.monotonic() + left_s
-        with self._links.lend(left_s) as link:
-            if link.stale:
-                self._links.retire(link)
-                raise NotAnswered(Fate.NOT_BEGUN, lambda: ServerUnreachable(f"{self._address} closed the connection"))
-            try:
-                channel = link.channel(spec, left_s)
-            except NotAnswered:
-                self._links.retire(link)
-                raise
-            try:
-                answer = bytes(channel.unary_unary(method)(request, timeout=max(0.001, ends - time.monotonic())))
-            except grpc.RpcError as failure:
-                status, text = failure.code().name, failure.details() or ""
-            else:
-                link.used()
-                return answer
-            if status == _UNREACHED:
-                self._links.retire(link)  # a new connection may reach another replica
+        try:
+            channel = link.channel(call.spec, max(0.001, ends - time.monotonic()))
+        except NotAnswered:
+            self._links.retire(link)
+            raise
+        try:
+            ask = channel.unary_unary(call.method)
+            answer = bytes(ask(call.request, timeout=max(0.001, ends - time.monotonic())))
+        except grpc.RpcError as failure:
+            status, text = failure.code().name, failure.details() or ""
+        except ValueError:  # grpcio's word for it
+            raise link.was_closed() from None
+        else:
+            link.used()
+            return answer
+        if status == _UNREACHED:
+            self._links.retire(link)  # a new connection may reach another replica
         raise NotAnswered(fate_of_grpc(status, text), lambda: self._meaning(status, text))
 
     def _meaning(self, status: str, text: str) -> StrongroomError:
