@@ -15,6 +15,7 @@ from strongroom.deploy.cluster.changes import Change, Fate
 from strongroom.deploy.cluster.deployment import Deployment
 from strongroom.deploy.cluster.kubectl import FIELD_MANAGER, Kubectl, read_object
 from strongroom.deploy.cluster.objects import dig, items, text
+from strongroom.deploy.cluster.wide import known_kinds, wide
 from strongroom.deploy.description import Tee
 from strongroom.deploy.kubernetes.naming import LABEL
 from strongroom.deploy.kubernetes.objects import objects as render_objects
@@ -97,12 +98,12 @@ def carry_out(kubectl: Kubectl, found: Plan, *, force: bool = False) -> None:
 
 def ours(kubectl: Kubectl, name: str, kinds: Sequence[str] = changes.PRUNED) -> tuple[Mapping[str, Any], ...]:
     """Return the live objects that `deploy apply` has made, of the kinds that this cluster knows."""
-    words = ("api-resources", "--verbs=list,delete", "--namespaced=true", "-o", "name")
-    known = set(kubectl.run(*words).decode("utf-8", "replace").split())
-    wanted = [each for each in kinds if each in known]
+    wanted = known_kinds(kubectl, kinds)
     labels = {f"{LABEL}/instance": name, f"{LABEL}/part-of": "strongroom", f"{LABEL}/managed-by": FIELD_MANAGER}
     found = kubectl.list(wanted, labels)
-    return tuple(each for each in found if not dig(each, "metadata", "deletionTimestamp", kind=str))
+    return tuple(
+        each for each in (*wide(kubectl, name), *found) if not dig(each, "metadata", "deletionTimestamp", kind=str)
+    )
 
 
 def kind_of(value: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from strongroom.deploy.cluster import applying, changes
 from strongroom.deploy.cluster.deployment import Deployment
 from strongroom.deploy.cluster.objects import text
+from strongroom.deploy.cluster.wide import wide
 from strongroom.deploy.kubernetes.naming import LABEL
 
 CLAIMS: Final = "persistentvolumeclaims"
@@ -17,7 +18,7 @@ def doomed(deployment: Deployment, *, everything: bool = False) -> tuple[Mapping
     """Return what goes: workloads first, so that nothing is started again; volumes and namespace only if asked."""
     name, kubectl = deployment.description.name, deployment.kubectl
     if kubectl.get("namespace", kubectl.namespace) is None:
-        return ()
+        return wide(kubectl, name)
     found = changes.gone(applying.ours(kubectl, name), ())
     if not everything:
         return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from strongroom.deploy.chart.chart import values
 from strongroom.deploy.cluster.deployment import Deployment
+from strongroom.deploy.kubernetes.space import namespace
 from strongroom.deploy.rendering import render
 from strongroom.deploy.writing import write
 
@@ -21,7 +22,8 @@ def install(deployment: Deployment, *, timeout_s: float) -> None:
         folder = Path(place) / "tree"
         write(render(description, profile, deployment.trust), folder)
         wanted = Path(place) / "values.json"  # JSON is YAML
-        wanted.write_text(json.dumps(values(description, profile)), encoding="utf-8")
-        words = ("upgrade", "--install", description.name, str(folder / FOLDER), f"--values={wanted}",
-                 "--create-namespace")  # fmt: skip
+        wanted.write_text(json.dumps(values(description, profile, deployment.trust)), encoding="utf-8")
+        # Helm keeps its records in the namespace, so the chart cannot make it; --create-namespace would forget its labels.
+        deployment.kubectl.apply([namespace(description, profile)])
+        words = ("upgrade", "--install", description.name, str(folder / FOLDER), f"--values={wanted}")
         deployment.kubectl.run_helm(*words, timeout_s=timeout_s)

@@ -1,8 +1,8 @@
 """The metrics adapter: a small pod that tells the autoscaler how busy the replicas are. Pure.
 
-The only pod with a token of the API server. What the token may: read who the API server is (a role that Kubernetes
-brings), and read and change the one APIService below, into which the adapter writes the CA that it makes at start. So
-no object holds a key, and the API server checks a real certificate (decision 21).
+The only pod with a token of the API server. What the token may: read by what the API server is known, and read and
+change the one APIService below, into which the adapter writes the CA that it makes at start. So no object holds a key,
+and the API server checks a real certificate (decision 21).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from strongroom.deploy.kubernetes.replica import STRONGROOM
 
 API_SERVICE: Final = "v1beta1.external.metrics.k8s.io"
 _RBAC: Final = "rbac.authorization.k8s.io"
-_READS_FRONT_PROXY: Final = "extension-apiserver-authentication-reader"  # Kubernetes brings it, in kube-system
+FRONT_PROXY: Final = "extension-apiserver-authentication"  # by what the API server is known; it is in kube-system
 
 
 def metrics_adapter(description: Description) -> tuple[Object, ...]:
@@ -44,31 +44,32 @@ def metrics_adapter(description: Description) -> tuple[Object, ...]:
     return (*_roles(description), _service(description), _deployment(description), _api_service(description))
 
 
-def _roles(description: Description) -> tuple[Object, ...]:
+def wide_name(name: str, namespace: str) -> str:
+    """Return what the role and its binding are called, which are the whole cluster's."""
+    return f"{namespace}-{name}-{METRICS_ADAPTER}"
+
+
+def _roles(description: Description) -> tuple[Object, Object]:
+    name = wide_name(description.name, description.namespace)
+    rules = [
+        {
+            "apiGroups": ["apiregistration.k8s.io"],
+            "resources": ["apiservices"],
+            "resourceNames": [API_SERVICE],
+            "verbs": ["get", "patch"],
+        },
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [FRONT_PROXY], "verbs": ["get"]},
+    ]
     subject = {
         "kind": "ServiceAccount",
         "name": service_account(description, METRICS_ADAPTER),
         "namespace": description.namespace,
     }
-    name = f"{description.namespace}-{object_name(description, METRICS_ADAPTER)}"  # one for the whole cluster
-    rule = {
-        "apiGroups": ["apiregistration.k8s.io"],
-        "resources": ["apiservices"],
-        "resourceNames": [API_SERVICE],
-        "verbs": ["get", "patch"],
-    }
-    reader = _head(description, f"{_RBAC}/v1", "RoleBinding", name, namespaced=False)
-    reader["metadata"]["namespace"] = "kube-system"
     return (
-        {**_head(description, f"{_RBAC}/v1", "ClusterRole", name, namespaced=False), "rules": [rule]},
+        {**_head(description, f"{_RBAC}/v1", "ClusterRole", name, namespaced=False), "rules": rules},
         {
             **_head(description, f"{_RBAC}/v1", "ClusterRoleBinding", name, namespaced=False),
             "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name},
-            "subjects": [subject],
-        },
-        {
-            **reader,
-            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": _READS_FRONT_PROXY},
             "subjects": [subject],
         },
     )
