@@ -23,7 +23,7 @@ def install(deployment: Deployment, *, timeout_s: float) -> None:
         write(render(description, profile, deployment.trust), folder)
         wanted = Path(place) / "values.json"  # JSON is YAML
         wanted.write_text(json.dumps(values(description, profile, deployment.trust)), encoding="utf-8")
-        # Helm keeps its records in the namespace, so the chart cannot make it; --create-namespace would forget its labels.
+        # Helm keeps its records in the namespace, so no chart can make it; --create-namespace forgets its labels.
         deployment.kubectl.apply([namespace(description, profile)])
         words = ("upgrade", "--install", description.name, str(folder / FOLDER), f"--values={wanted}")
         deployment.kubectl.run_helm(*words, timeout_s=timeout_s)
