@@ -4,7 +4,7 @@ Pure: values in, text out.
 """
 
 from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
-from strongroom.deploy.gramine.programs import programs
+from strongroom.deploy.gramine.programs import programs, ssl_link
 from strongroom.deploy.gramine.server_words import app_files, broker_address, broker_host, model_list
 from strongroom.deploy.gramine.simulated import replica_manifest
 from strongroom.deploy.gramine.tree import manifests
@@ -19,4 +19,5 @@ __all__ = [
     "model_list",
     "programs",
     "replica_manifest",
+    "ssl_link",
 ]

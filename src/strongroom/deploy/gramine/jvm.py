@@ -56,7 +56,7 @@ def _jvm(description: Description, python: PythonPlaces, role: Role) -> Program:
     return Program(
         name=str(role),
         title=_TITLES[role],
-        argv=(python.interpreter, "-I", "-B", "-X", "pycache_prefix=/nonexistent", "-m", LAUNCHER, *launcher),
+        argv=(python.interpreter, "-I", "-B", "-m", LAUNCHER, *launcher),
         env={"HOME": "/nonexistent", "LANG": "C.UTF-8", "LD_LIBRARY_PATH": f"{places.JAVA_HOME}/lib/server"},
         trusted=(
             places.CA,

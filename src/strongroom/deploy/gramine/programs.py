@@ -20,7 +20,7 @@ from strongroom.deploy.gramine.server_words import (
 )
 from strongroom.gramine.manifests import Encrypted, Program, Provisioning
 
-PYTHON_WORDS: Final = ("-I", "-B", "-u", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom")
+PYTHON_WORDS: Final = ("-I", "-B", "-u", "-m", "strongroom")  # compiled files are read: they are trusted ones as well
 _ENVIRONMENT: Final = {"HOME": "/nonexistent", "LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # noqa: S108  # the enclave's memory
 _TENSORFLOW_ENVIRONMENT: Final = {"KMP_BLOCKTIME": "0", "MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
 _TENSORFLOW_THREADS: Final = 400  # as the reference solution has it; TensorFlow starts hundreds
@@ -77,6 +77,15 @@ def streaming_worker(description: Description, python: PythonPlaces = PYTHON) ->
     )  # fmt: skip
 
 
+def ssl_link(description: Description, ssl_version: int = 1) -> str:
+    """Return where ssl.cfg has to be found besides /models: the path that `model publish` binds it to.
+
+    An image of tensorflow_model_server has a symbolic link there, to /models/ssl.cfg.
+    """
+    name = description.models[0].name if description.models else "model"
+    return f"/ssl/{name}/{ssl_version}/ssl.cfg"
+
+
 def tensorflow_model_server(description: Description, *, ssl_version: int = 1) -> Program:
     """Return TensorFlow Serving's own server: Gramine opens its model and ssl.cfg with the one key it is given."""
     if len(description.models) > 1:
@@ -86,7 +95,7 @@ def tensorflow_model_server(description: Description, *, ssl_version: int = 1) -
     name = description.models[0].name if description.models else "model"
     sealed = [
         Encrypted(path=f"{places.MODELS}/{name}", host=f"models/{name}"),
-        Encrypted(path=places.SSL_CONFIG, host=f"ssl/{name}/{ssl_version}/ssl.cfg", is_folder=False),
+        Encrypted(path=places.SSL_CONFIG, host=ssl_link(description, ssl_version).lstrip("/"), is_folder=False),
     ]
     return Program(
         name="tensorflow_model_server",

@@ -6,10 +6,15 @@ in it is measured.
 
 from __future__ import annotations
 
+from typing import Final
+
 from strongroom.deploy.description import Description
 from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
-from strongroom.deploy.gramine.programs import replica
+from strongroom.deploy.gramine.programs import PYTHON_WORDS, replica
 from strongroom.gramine.manifests import array, text
+
+# The simulated platform does not measure compiled files, so Python must not read any.
+INTERPRETER_WORDS: Final = ("-I", "-B", "-u", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom")
 
 
 def replica_manifest(
@@ -17,10 +22,11 @@ def replica_manifest(
 ) -> str:
     """Return `/app/replica.manifest`: TOML that `strongroom sim run` and `sim measure` read."""
     program = replica(description, python)
+    argv = (python.interpreter, *INTERPRETER_WORDS, *program.argv[1 + len(PYTHON_WORDS) :])
     lines = [
         "# Who a replica on the simulated platform is: every word, variable and file below is measured.",
         f"libos.entrypoint = {text(program.entrypoint)}",
-        f"loader.argv = {array(program.argv)}",
+        f"loader.argv = {array(argv)}",
         *(f"loader.env.{name} = {text(value)}" for name, value in sorted(program.env.items())),
         f"sgx.isvprodid = {isvprodid}",
         f"sgx.isvsvn = {isvsvn}",
