@@ -168,8 +168,7 @@ class Workshop:
             program.program(self._wheel(), context / "program", self.environ)
         if has_app(role, source.description):
             self._write(context / "app", app(role, source))
-        if source.description.flavour is not Flavour.ANOLISOS:
-            self._copy_keys(role, source, context / "repositories")
+        self._copy_keys(role, source, context / "repositories")
         return []
 
     def _sign(self, role: Role, source: Source, archive: Path) -> tuple[SignedEnclave, ...]:

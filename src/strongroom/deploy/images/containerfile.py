@@ -57,7 +57,7 @@ def role_files(role: Role, description: Description, *, foreign_base: bool = Fal
         CONTAINERFILE: _text(_lines(role, description, foreign_base=foreign_base)),
         IGNORE: _text(["# Nothing enters the image but this.", "*", *admitted]),
     }
-    if in_gramine(role, description) and description.flavour is not Flavour.ANOLISOS:
+    if keys(role, description):
         files[f"repositories/{REPOSITORIES}"] = _text(repositories(description))
     return files
 
@@ -67,7 +67,7 @@ def entering(role: Role, description: Description) -> tuple[str, ...]:
     if role is Role.MODELS:
         return ("models",)
     return (
-        *(["repositories"] if in_gramine(role, description) else []),
+        *(["repositories"] if keys(role, description) else []),
         *(["dependencies", "program"] if has_program(role, description) else []),
         *(["app"] if has_app(role, description) else []),
     )
@@ -86,8 +86,11 @@ def repositories(description: Description) -> list[str]:
 
 
 def keys(role: Role, description: Description) -> tuple[str, ...]:
-    """Return the key files that the build of a role needs beside `repositories/strongroom.list`."""
-    if not in_gramine(role, description):
+    """Return the key files that the build of a role needs beside `repositories/strongroom.list`.
+
+    A base of Anolis OS has its repositories and their keys set up by whoever made it.
+    """
+    if not in_gramine(role, description) or description.flavour is Flavour.ANOLISOS:
         return ()
     microsoft = [MICROSOFT_KEY] if description.flavour is Flavour.AZURE else []
     return (GRAMINE_KEY, INTEL_KEY, *microsoft)

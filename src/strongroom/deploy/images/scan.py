@@ -71,6 +71,8 @@ def _why_not(member: Member, needles: Sequence[bytes]) -> str | None:
             return "is a model that is not sealed"
         if member.size == WRAP_KEY_BYTES and hashlib.sha256(head).hexdigest() in PUBLIC_KEY_DIGESTS:
             return "is the publicly known sample key"
+        if member.size == WRAP_KEY_BYTES and not (head.isascii() and head.strip().decode("ascii").isprintable()):
+            return "has the shape of a wrap key"
         return _search(head, stream, needles)
 
 
