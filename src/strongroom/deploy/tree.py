@@ -6,7 +6,6 @@ Every renderer returns one, `joined` puts them together. Paths are relative, wit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Final, TypeAlias
 
 from strongroom.errors import BadInput
@@ -30,7 +29,7 @@ def joined(*trees: Tree) -> dict[str, bytes]:
             if path in found:
                 raise TreeUnusable(f"{path} would be written twice")
             found[checked_path(path)] = content
-    folders = {str(parent) for path in found for parent in PurePosixPath(path).parents}
+    folders = {path[:place] for path in found for place, char in enumerate(path) if char == "/"}
     for path in found:
         if path in folders:
             raise TreeUnusable(f"{path} would be both a file and a folder")
