@@ -10,7 +10,8 @@ from strongroom.deploy.images import bom
 SITE = "opt/strongroom/lib/python3.11/site-packages"
 FILES = {
     "var/lib/dpkg/status": b"Package: libc6\nStatus: install ok installed\nArchitecture: amd64\n"
-    b"Version: 2.36-9+deb12u14\nDescription: C library\n Version: 9\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n",
+    b"Version: 2.36-9+deb12u14\nDescription: C library\n Version: 9\n\n"
+    b"Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n",
     f"{SITE}/numpy-2.4.6.dist-info/METADATA": b"Metadata-Version: 2.4\nName: NumPy\nVersion: 2.4.6\n\nText\n",
     f"{SITE}/numpy-2.4.6.dist-info/RECORD": b"numpy/__init__.py,sha256=abc,1\n",
     "models/resnet50/3/bundle.json": b'{"name": "resnet50"}',
