@@ -83,6 +83,7 @@ def main() -> int:
             try:
                 tell(cluster, results, say)
             except (SandboxFailed, subprocess.SubprocessError) as problem:
+                say(str(problem))
                 results.check("the run came to its end", False, problem)
             calls = read_calls(cluster.folder / "calls.jsonl")
             began = time.monotonic()
