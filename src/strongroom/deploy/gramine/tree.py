@@ -47,11 +47,18 @@ def manifests(
             found |= under("gramine", _program(program, description.gramine))
         for role in Role:
             found[f"gramine/java/{role}"] = java_script(str(role)).encode()
+        found[f"gramine{places.WORKER_CONFIG}"] = _worker_config(description).encode()
         found[f"gramine{places.SPARK_PROGRAM}"] = argv_file.serialise(SPARK_PI)
         if description.gramine in BEFORE_RESOLVING:
             found["gramine/app/hosts"] = _hosts(description).encode()
         found |= under("occlum", occlum(description, python))
     return dict(sorted(found.items()))
+
+
+def _worker_config(description: Description) -> str:
+    """Return the streaming worker's configuration as far as the description goes: which model it serves."""
+    name = description.models[0].name if description.models else "model"
+    return f"modelPath: {places.MODELS}/{name}\n"
 
 
 def _hosts(description: Description) -> str:

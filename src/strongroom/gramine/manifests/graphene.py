@@ -12,7 +12,15 @@ from typing import Final
 
 from strongroom.errors import BadInput
 from strongroom.gramine.manifests.program import KEY_NAME, Program
-from strongroom.gramine.manifests.rendering import HOSTS, LIBRARIES, RUNTIME, environment, mounted, trusted_files
+from strongroom.gramine.manifests.rendering import (
+    HOSTS,
+    LIBRARIES,
+    LIBRARIES_INSIDE,
+    RUNTIME,
+    environment,
+    mounted,
+    trusted_files,
+)
 from strongroom.gramine.manifests.toml_writing import text
 from strongroom.gramine.versions import GramineVersion
 
@@ -89,7 +97,7 @@ def _trusted(program: Program) -> Iterator[str]:
 
 
 def _mounts(program: Program) -> Iterator[tuple[str, str]]:
-    pairs = [("/lib", _RUNTIME), (_LIBRARIES, _LIBRARIES), *((path, path) for path in mounted(program))]
+    pairs = [("/lib", _RUNTIME), (LIBRARIES_INSIDE, _LIBRARIES), *((path, path) for path in mounted(program))]
     pairs += [("/etc/hosts", HOSTS), *((each.path, each.host) for each in program.encrypted)]
     for number, (path, host) in enumerate(pairs):
         yield f"fs.mount.m{number:02}.type", "chroot"

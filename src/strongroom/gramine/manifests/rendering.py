@@ -15,6 +15,7 @@ from strongroom.gramine.versions import LATEST, GramineVersion
 V = GramineVersion
 RUNTIME = "{{ gramine.runtimedir() }}"
 LIBRARIES = "{{ gramine.libdir }}"
+LIBRARIES_INSIDE = "/gramine/lib"  # a place of its own: packages put Gramine's libraries among the system's
 LIBOS = "{{ gramine.libos }}"
 HOSTS = "/app/hosts"  # names and addresses, where the release cannot resolve them: the host's own file is not trusted
 _PROVISIONING_LIBRARY = "libsecret_prov_attest.so"
@@ -58,7 +59,7 @@ def render(program: Program, version: GramineVersion = LATEST) -> str:
 def environment(program: Program, version: GramineVersion) -> Mapping[str, str]:
     """Return all variables: the program's own, the loader's, and those of secret provisioning."""
     found = dict(program.env)
-    places = ["/lib", LIBRARIES, program.arch_libraries, f"/usr{program.arch_libraries}"]
+    places = ["/lib", LIBRARIES_INSIDE, program.arch_libraries, f"/usr{program.arch_libraries}"]
     own = [each for each in found.get("LD_LIBRARY_PATH", "").split(":") if each]
     found["LD_LIBRARY_PATH"] = ":".join([*own, *places])
     if program.provisioning is not None:
@@ -128,7 +129,7 @@ def _files(program: Program, version: GramineVersion) -> Iterator[str]:
 
 def _mounts(program: Program, version: GramineVersion) -> Iterator[Mapping[str, str]]:
     yield {"path": "/lib", "uri": f"file:{RUNTIME}"}
-    yield {"path": LIBRARIES, "uri": f"file:{LIBRARIES}"}
+    yield {"path": LIBRARIES_INSIDE, "uri": f"file:{LIBRARIES}"}
     for path in mounted(program):
         yield {"path": path, "uri": f"file:{path}"}
     if version < V.V1_3:

@@ -249,3 +249,22 @@ def test_no_description_makes_a_manifest_with_an_error(words):
         if path.endswith(".template"):
             found = lint(content.decode(), version=versions.parse(words["gramine"]))
             assert not [each for each in found if each.is_error], path
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_no_place_in_the_enclave_is_mounted_twice_where_packages_put_gramine(release):
+    for name, text in every_template(release):
+        filled = text.replace("{{ gramine.libdir }}", "/usr/lib/x86_64-linux-gnu")
+        filled = re.sub(r"\{\{[^}]*\}\}", "/usr/lib/x86_64-linux-gnu/gramine/runtime/glibc", filled)
+        mounts = tomllib.loads(filled)["fs"]
+        listed = mounts["mounts"] if "mounts" in mounts else mounts["mount"].values()
+        paths = [each["path"] for each in listed]
+        assert len(set(paths)) == len(paths), name
+
+
+def test_what_a_manifest_trusts_of_app_is_rendered_or_the_owners():
+    tree = manifests(described(gramine="1.2"), GENERIC)
+    for path, content in tree.items():
+        if path.endswith(".template"):
+            trusted = re.findall(r'"file:/app/([^"]+)"', content.decode().partition("trusted_files")[2])
+            assert set(trusted) <= {"ca_cert.pem", "owner_public.pem", *(each[12:] for each in tree if "/app/" in each)}
