@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strongroom.cli.frame import Misuse
 from strongroom.cli.workspace_option import open_workspace, workspace_argument
 from strongroom.deploy.description import Flavour, Role
 from strongroom.deploy.images.builder import BuilderName
@@ -52,6 +53,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="sign enclaves with this key (RSA-3072, exponent 3, 0600)")  # fmt: skip
     parser.add_argument("--trust", metavar="NAME", action="append", default=[],
                         help="let the policy release this to the replicas: model/NAME/VERSION and others")  # fmt: skip
+    parser.add_argument("--compare", metavar="OLD.tar", type=Path,
+                        help="say file by file how the (one) image differs from this archive of an earlier build")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     workspace_argument(parser)
 
@@ -60,7 +63,10 @@ def run(args: argparse.Namespace) -> int:
     """Build, look through, list, and print what there is."""
     from strongroom.deploy.images import build
     from strongroom.deploy.images.builder import choose
+    from strongroom.deploy.images.comparison import differences
 
+    if args.compare is not None and (len(args.roles) != 1 or args.out is None):
+        raise Misuse("--compare is about one image", fix="Name one ROLE, and --out DIR.")
     workspace = open_workspace(args)
     source = build.with_tags(source_of(workspace, args.repository_keys), args.flavour, args.push or None)
     environ = build.environment(args.proxy)
@@ -74,7 +80,10 @@ def run(args: argparse.Namespace) -> int:
         pinned = push(workshop, made, workspace) if args.push is not None else {}
     for each in made:
         trust(args, each, workspace)
-    sys.stdout.write(as_json(made, pinned) if args.json else as_text(made, pinned, args, workspace))
+    changes = differences(args.compare, made[-1].archive) if args.compare is not None else []
+    sys.stdout.write(as_json(made, pinned, changes) if args.json else as_text(made, pinned, args, workspace))
+    if args.compare is not None and not args.json:
+        sys.stdout.writelines(f"{line}\n" for line in changes or ["the same, file by file"])
     return 0
 
 
@@ -171,7 +180,7 @@ def tell(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def as_json(made: list[Made], pinned: dict[Role, str]) -> str:
+def as_json(made: list[Made], pinned: dict[Role, str], changes: list[str]) -> str:
     """Return what was built, for a machine."""
     images = [
         {"role": each.role.value, "image": each.reference, "pinned": pinned.get(each.role), "bytes": each.size,
@@ -181,7 +190,7 @@ def as_json(made: list[Made], pinned: dict[Role, str]) -> str:
          "measurement": json.loads(each.measurement) if each.measurement else None}
         for each in made
     ]  # fmt: skip
-    return json.dumps({"images": images}) + "\n"
+    return json.dumps({"images": images, "changes": changes}) + "\n"
 
 
 def as_text(made: list[Made], pinned: dict[Role, str], args: argparse.Namespace, workspace: Workspace) -> str:

@@ -6,6 +6,7 @@ through.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -35,10 +36,12 @@ from strongroom.deploy.images.tree_view import TreeView
 from strongroom.deploy.tree import Tree
 from strongroom.errors import BadInput, Refused
 from strongroom.pki import disk
+from strongroom.platforms import simulated
 
 APP: Final = "gramine/app/"
 MANIFESTS: Final = "gramine/"
 TEMPLATE: Final = ".manifest.template"
+WORLD: Final = "world"  # the simulated platform that goes with a workspace
 _ROOT: Final = "FROM scratch\nADD root.tar /\n"
 _MEASURE: Final = (f"{PROGRAM}/bin/strongroom", "sim", "measure", places.REPLICA, "--json", "--beside-real-tee",
                    "--world", "/tmp/world")  # fmt: skip  # noqa: S108  # in the container, which ends with it
@@ -129,7 +132,7 @@ class Workshop:
         except Refused:
             archive.unlink()  # nobody shall load it
             raise
-        measurement = self._measure(role, source.description, reference)
+        measurement = self._measure(role, source.description, reference, source.workspace)
         bill = bom.of_archive(archive, role=role, reference=reference, measurement=measurement)
         return Made(
             role=role, reference=reference, archive=archive, size=archive.stat().st_size, looked_at=looked_at,
@@ -218,12 +221,18 @@ class Workshop:
                 raise DistributorKeyMissing(f"{name} is not in {source.repository_keys or '--repository-keys'}")
             disk.replace_public(target / name, disk.read_bounded(place, limit=64 * 1024))
 
-    def _measure(self, role: Role, description: Description, reference: str) -> bytes | None:
-        """Let the program that was just built measure what a replica starts."""
+    def _measure(self, role: Role, description: Description, reference: str, workspace: Path) -> bytes | None:
+        """Let the program that was just built measure what a replica starts.
+
+        The signer is that of the workspace's simulated platform; without one, a platform's that ends with the container.
+        """
         if description.tee is not Tee.SIMULATED or not has_app(role, description):
             return None
         self.tell(f"{role}: measuring the replica")
-        return self.builder.run(reference, _MEASURE)
+        found = json.loads(self.builder.run(reference, _MEASURE))
+        if (workspace / WORLD).is_dir():
+            found["mr_signer"] = simulated.World.open(workspace / WORLD).mr_signer.hex()
+        return (json.dumps(found) + "\n").encode()
 
     def _write(self, folder: Path, tree: Tree) -> None:
         for path, content in tree.items():
