@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Final
 
 from strongroom.deploy.clouds import Profile
-from strongroom.deploy.description import Description, Flavour, Role
-from strongroom.deploy.gramine import places
+from strongroom.deploy.description import Description, Engine, Flavour, Role
+from strongroom.deploy.gramine import places, ssl_link
 from strongroom.deploy.images.recipe import recipe
 from strongroom.deploy.images.roles import (
     CONTENTS,
@@ -164,6 +164,9 @@ def _content(role: Role, description: Description) -> Iterator[str]:
         yield f"RUN {json.dumps([*compiling, f'{PROGRAM}/lib/python{PYTHON_VERSION}/site-packages'])}"
     if has_app(role, description):
         yield f"COPY app/ {places.APP}/"
+    if role is Role.MODEL_SERVER and description.engine is Engine.TENSORFLOW_SERVING:
+        link = ssl_link(description)  # Gramine opens a sealed file only at the path that it was sealed for
+        yield f"RUN mkdir -p {link.rpartition('/')[0]} && ln -s {places.SSL_CONFIG} {link}"
 
 
 def labels(role: Role, description: Description) -> dict[str, str]:

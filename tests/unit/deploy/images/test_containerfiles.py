@@ -112,6 +112,12 @@ def test_tensorflow_serving_stands_on_a_base_that_has_it_and_brings_no_python():
     assert not any("/opt/strongroom" in line for line in lines)
 
 
+def test_tensorflow_serving_finds_its_sealed_ssl_cfg_at_the_path_that_it_is_bound_to():
+    lines = lines_of(TENSORFLOW, Role.MODEL_SERVER)
+    link = f"/ssl/{TENSORFLOW.models[0].name}/1/ssl.cfg"
+    assert f"RUN mkdir -p {link.removesuffix('/ssl.cfg')} && ln -s /models/ssl.cfg {link}" in lines
+
+
 def test_a_root_is_named_by_what_it_is_made_of():
     names = {recipe(role, Description()).reference for role in (Role.CLIENT, Role.BROKER, Role.MODEL_SERVER)}
     assert len(names) == 1
