@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trust", metavar="NAME", action="append", default=[],
                         help="let the policy release this to the replicas: model/NAME/VERSION and others")  # fmt: skip
     parser.add_argument("--compare", metavar="OLD.tar", type=Path,
-                        help="say file by file how the (one) image differs from this archive of an earlier build")  # fmt: skip
+                        help="say file by file how the image differs from this archive of an earlier one")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     workspace_argument(parser)
 

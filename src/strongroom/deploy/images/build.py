@@ -224,7 +224,7 @@ class Workshop:
     def _measure(self, role: Role, description: Description, reference: str, workspace: Path) -> bytes | None:
         """Let the program that was just built measure what a replica starts.
 
-        The signer is that of the workspace's simulated platform; without one, a platform's that ends with the container.
+        The signer is that of the workspace's simulated platform; without one, of one that ends with the container.
         """
         if description.tee is not Tee.SIMULATED or not has_app(role, description):
             return None
