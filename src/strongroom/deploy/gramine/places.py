@@ -24,6 +24,7 @@ REST_PORT: Final = 8501
 HEALTH_PORT: Final = 8502
 KBS_PORT: Final = 8080
 PROVISIONING_PORT: Final = 4433
+ADMIN_PORT: Final = 8443  # of the broker: administration, and what probes ask
 TENSORFLOW_SERVER: Final = "/usr/bin/tensorflow_model_server"
 JAVA_HOME: Final = "/opt/java"
 SPARK_HOME: Final = "/opt/spark"

@@ -63,7 +63,8 @@ def broker(description: Description, python: PythonPlaces = PYTHON) -> Program:
     return _python_server(
         description, python, "broker", "Key broker",
         words=["broker", "serve", "--workspace=/work/workspace", "--address=0.0.0.0",
-               f"--port={places.PROVISIONING_PORT}", f"--kbs-port={places.KBS_PORT}"],
+               f"--port={places.PROVISIONING_PORT}", f"--kbs-port={places.KBS_PORT}", "--admin-address=0.0.0.0",
+               f"--admin-port={places.ADMIN_PORT}", "--log-format=json"],
         trusted=[places.CA, places.OWNER], env={}, temporary=("/tmp", "/work"),  # noqa: S108  # the enclave's memory
     )  # fmt: skip
 

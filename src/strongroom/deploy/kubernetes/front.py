@@ -43,7 +43,7 @@ NGINX: Final = ("nginx", "-e", "stderr", "-c", f"{CONFIG_FOLDER}/{CONFIG_FILE}")
 LEAVE: Final = (
     "sh",
     "-c",
-    f"sleep 5; {' '.join(NGINX)} -s quit; while [ -e /tmp/nginx.pid ]; do sleep 1; done",
+    "sleep 5; kill -QUIT $(cat /tmp/nginx.pid); while [ -e /tmp/nginx.pid ]; do sleep 1; done",
 )
 
 
