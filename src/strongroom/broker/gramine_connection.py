@@ -20,6 +20,7 @@ from OpenSSL import SSL
 
 from strongroom.broker.service import Case, Released, ReleaseService
 from strongroom.broker.tls import MAX_HANDSHAKE_BYTES, TlsPeer
+from strongroom.broker.turns import Turns
 from strongroom.broker.workers import Workers
 from strongroom.errors import StrongroomError, Unreachable
 from strongroom.gramine import provisioning
@@ -48,7 +49,7 @@ class Step(Enum):
     """Where a connection is."""
 
     HANDSHAKE = auto()
-    JUDGING = auto()  # in a thread; the peer is not waited for
+    JUDGING = auto()  # in its turn, or in a thread; the peer is not waited for
     REQUEST = auto()
     WRITING = auto()  # an admission or a denial, in the store
     LEAVING = auto()
@@ -69,6 +70,7 @@ class Host(Protocol):
     context: SSL.Context
     patience: Patience
     workers: Workers
+    turns: Turns
     inbox: memoryview  # what was received last, of any connection
 
     def opened(self, connection: Connection, address: str) -> bool:
@@ -158,7 +160,9 @@ class Connection(asyncio.BufferedProtocol):
             done = self._tls.handshake()
             self._flush()
             if done:
-                self._judge()
+                self._left_s = self._stop_waiting()
+                self.step = Step.JUDGING
+                self._host.turns.add(lambda: self._guarded(self._judge))
         else:
             self._read_request()
 
@@ -173,8 +177,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _judge(self) -> None:
         """Have the certificate judged, before a byte of the request is read."""
-        self._left_s = self._stop_waiting()
-        self.step = Step.JUDGING
         service, tls = self._host.service, self._tls
         case, tenant = self._case, service.tenant_of(tls.server_name)
         if tenant != case.tenant:
@@ -244,6 +246,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _refuse(self, problem: StrongroomError | None) -> None:
         """Write down why the peer gets nothing, then close without a word."""
+        if self.step is Step.LEAVING:  # it left while it waited for its turn
+            self._host.service.submit_refusal(self._case, problem)
+            return
         self._stop_waiting()
         if not self._received:
             _log.debug("%s connected and said nothing", self._case.peer)

@@ -19,6 +19,7 @@ from OpenSSL import SSL
 from strongroom.broker.address_limits import AddressBudget, AddressLimits
 from strongroom.broker.gramine_connection import PROTOCOL_NAME, Connection, Patience, PeerLeft, PeerSlow
 from strongroom.broker.service import ReleaseService
+from strongroom.broker.turns import Turns
 from strongroom.broker.workers import Workers
 
 __all__ = ["PROTOCOL_NAME", "BrokerServer", "PeerLeft", "PeerSlow", "ServerLimits"]
@@ -67,6 +68,7 @@ class BrokerServer:
         )  # fmt: skip
         self._addresses = AddressLimits(budget, loop.time)
         self._changed = asyncio.Event()
+        self.turns = Turns(loop)
         self.workers = Workers(loop, limits.workers, name="judge")
         try:
             self._server = await loop.create_server(lambda: Connection(self), address, port, backlog=_ACCEPT_AT_ONCE)
