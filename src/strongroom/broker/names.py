@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Self
 
 from strongroom.workspace.secret_store import MAX_VERSION, BadSecretName
@@ -119,7 +120,7 @@ class Pattern:
     @property
     def single(self) -> SecretName | None:
         """The one secret that matches; None where there are several."""
-        return SecretName(self.kind, self.name, self.low) if self.low == self.high else None
+        return _named(self.kind, self.name, self.low) if self.low == self.high else None
 
     def matches(self, secret: SecretName) -> bool:
         """Return whether the pattern names this secret."""
@@ -167,6 +168,11 @@ def parse_kbs(path: str) -> tuple[str, SecretName]:
     if len(path) > MAX_TEXT_CHARS + len(KBS_SCHEME) or len(parts) != 3:
         raise BadSecretName(f"{path[:160]!r} is not the path of a secret", fix=_KBS_FIX)
     return check_tenant(parts[0]), SecretName.from_kbs(parts[1], parts[2])
+
+
+@lru_cache(maxsize=1024)
+def _named(kind: SecretKind, name: str, version: int | None) -> SecretName:
+    return SecretName(kind, name, version)
 
 
 def _not_a_name(text: str) -> BadSecretName:

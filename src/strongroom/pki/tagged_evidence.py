@@ -79,6 +79,11 @@ def are_usual(claims: bytes, spki: bytes) -> bool:
     return hmac.compare_digest(claims, _USUAL_HEAD + hashlib.sha256(spki).digest())
 
 
+# The tag, an array of two, and a byte string whose length has two bytes; behind it one whose length has one.
+_USUAL_START: Final = bytes.fromhex("d9ea60 82 59")
+_ONE_BYTE_LENGTH: Final = b"\x58"
+
+
 def encode(evidence: TaggedEvidence) -> bytes:
     """Return the value of the DICE extension."""
     return cbor.encode(cbor.Tag(EVIDENCE_TAG, (evidence.quote, evidence.claims)))
@@ -86,6 +91,23 @@ def encode(evidence: TaggedEvidence) -> bytes:
 
 def decode(value: bytes) -> TaggedEvidence:
     """Read the value of the DICE extension; bytes after the item are tolerated (old libcbor leaves some)."""
+    return _usual(value) or _general(value)
+
+
+def _usual(value: bytes) -> TaggedEvidence | None:
+    """Read it where both lengths are written as Gramine writes them; None leaves everything else to `_general`."""
+    if not value.startswith(_USUAL_START):
+        return None
+    start = len(_USUAL_START) + 2
+    stop = start + int.from_bytes(value[start - 2 : start], "big")
+    if value[stop : stop + 1] != _ONE_BYTE_LENGTH or stop - start < MIN_QUOTE_BYTES:
+        return None
+    size = value[stop + 1] if stop + 1 < len(value) else 0
+    claims = value[stop + 2 : stop + 2 + size]
+    return TaggedEvidence(value[start:stop], claims) if claims and len(claims) == size else None
+
+
+def _general(value: bytes) -> TaggedEvidence:
     item, _ = cbor.decode_first(value, what="tagged evidence", error=TaggedEvidenceMalformed)
     if not isinstance(item, cbor.Tag) or item.number != EVIDENCE_TAG:
         raise TaggedEvidenceMalformed(f"tagged evidence does not begin with the tag {EVIDENCE_TAG}")

@@ -38,6 +38,11 @@ _SHORT_OID: Final = re.compile(rb"(?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f]){1,
 _EXTENSION: Final = re.compile(
     rb"\x30([\x00-\x7f])\x06\x03(\x55\x1d[\x00-\x7f])(?:\x01\x01(\x00|\xff))?\x04([\x00-\x7f])"
 )
+# One that is not critical and of 256 bytes or more, its identifier's numbers in their shortest form, up to its value.
+_LONG_EXTENSION: Final = re.compile(
+    rb"\x30\x82([\x01-\xff][\x00-\xff])\x06[\x01-\x7f]((?:(?:[\x81-\xff][\x80-\xff]*)?[\x00-\x7f]){1,127}?)"
+    rb"\x04\x82([\x01-\xff][\x00-\xff])"
+)
 # A name entry of one attribute whose lengths are short and whose type is one of X.520's (2.5.4.x), up to its value.
 _ATTRIBUTE: Final = re.compile(rb"\x31[\x00-\x7f]\x30[\x00-\x7f]\x06\x03(\x55\x04[\x00-\x7f])[\x0c\x13\x16][\x00-\x7f]")
 # Years, months, days, then hours to 23: newer releases of Python read 24:00:00 as the next day.
@@ -236,6 +241,14 @@ class DerReader:
             if stop == at + 2 + size[0] and stop <= self._end:
                 self._position = stop
                 return kind, critical == b"\xff", data[start:stop]
+        found = _LONG_EXTENSION.match(data, at, self._end)
+        if found:
+            size, kind, value_size = found.groups()
+            start = found.end()
+            stop = start + int.from_bytes(value_size, "big")
+            if stop == at + 4 + int.from_bytes(size, "big") and stop <= self._end and found[0][5] == len(kind):
+                self._position = stop
+                return kind, False, data[start:stop]
         outer = self.open(SEQUENCE, "extension")
         kind = self.oid_content("extension identifier")
         is_critical = self.boolean("critical") if self.peek() == BOOLEAN else False

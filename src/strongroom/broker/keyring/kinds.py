@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -68,6 +69,7 @@ def is_name(check: Callable[[str], object], text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=1024)
 def is_public(tenant: str, name: str) -> bool:
     """Return whether a tenant's secret could have this name; the broker's own tenant is nobody's."""
     return is_name(check_tenant, tenant) and is_name(SecretName.parse, name)
