@@ -6,6 +6,7 @@ answers are bounded and JSON is read strictly. Nothing secret is ever an argumen
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +22,9 @@ from strongroom.wire import strict_json
 FIELD_MANAGER: Final = "strongroom"
 SCALE_MANAGER: Final = "strongroom-scale"
 OURS: Final = frozenset({FIELD_MANAGER, SCALE_MANAGER})
+# What an API server of Kubernetes 1.20 cannot apply itself: on the first it panics ("FieldManager must be installed"), of
+# the second it repeats the metrics at every apply.
+CLIENT_SIDE: Final = frozenset({"apiregistration.k8s.io/v1", "autoscaling/v2beta2"})
 REQUEST_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a list of 10,000 pods
 MAX_COMPLAINT_BYTES: Final = 256 * 1024
@@ -75,6 +79,15 @@ class Kubectl:
         A field that only `deploy scale` has set is ours too. Raises ObjectConflict where somebody else set a field,
         unless `force`.
         """
+        usual = [each for each in objects if each.get("apiVersion") not in CLIENT_SIDE]
+        others = [each for each in objects if each.get("apiVersion") in CLIENT_SIDE]
+        answer = self._apply_there(usual, dry_run=dry_run, force=force) if usual else b""
+        if not others:
+            return answer
+        more = self._apply_here(others, dry_run=dry_run)
+        return json.dumps({"kind": "List", "items": [*_members(answer), *_members(more)]}).encode()
+
+    def _apply_there(self, objects: Sequence[Mapping[str, Any]], *, dry_run: bool, force: bool) -> bytes:
         words = ["apply", "--server-side", f"--field-manager={FIELD_MANAGER}", "--filename=-", "-o", "json"]
         words += ["--dry-run=server"] if dry_run else []
         text = to_yaml(dict(each) for each in objects).encode()
@@ -84,6 +97,12 @@ class Kubectl:
             if not errors.conflicting_managers(conflict.sentence) <= OURS:
                 raise
         return self.run(*words, "--force-conflicts", given=text)
+
+    def _apply_here(self, objects: Sequence[Mapping[str, Any]], *, dry_run: bool) -> bytes:
+        """Apply as kubectl does by itself: it compares, and sends what has changed."""
+        words = ["apply", f"--field-manager={FIELD_MANAGER}", "--filename=-", "-o", "json"]
+        words += ["--dry-run=server"] if dry_run else []
+        return self.run(*words, given=to_yaml(dict(each) for each in objects).encode())
 
     def patch(self, kind: str, name: str, merge: str, *, manager: str = FIELD_MANAGER) -> None:
         """Merge a JSON document into an object."""
@@ -141,6 +160,15 @@ def _read(file: IO[bytes], limit: int) -> bytes:
     if len(found) > limit:
         raise errors.AnswerMalformed(f"the answer is longer than {limit} bytes")
     return found
+
+
+def _members(answer: bytes) -> list[Any]:
+    """Return the objects of kubectl's answer: none, one, or the items of a List."""
+    if not answer.strip():
+        return []
+    found = read_object(answer, what="kubectl's answer")
+    items = found.get("items")
+    return items if found.get("kind") == "List" and isinstance(items, list) else [found]
 
 
 def read_object(text: bytes, *, what: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from strongroom.deploy.cluster.wide import known_kinds, wide
 PROGRAM = """#!{python}
 import json, pathlib, sys
 answers = json.loads(pathlib.Path({answers!r}).read_text())
-line = " ".join(word for word in sys.argv[1:] if not word.startswith("--"))
+line = " ".join(sys.argv[1:]).replace("--namespace=ns", "").replace("--namespaced=true", "")
 for part, (out, err) in answers.items():
     if part in line:
         sys.stdout.write(out)
@@ -75,3 +75,14 @@ def test_an_adapter_that_does_not_answer_yet_hides_no_kind(kubectl):
 def test_a_cluster_that_does_not_answer_is_no_empty_one(kubectl):
     with pytest.raises(ClusterUnreachable):
         known_kinds(kubectl(api_resources=("", "The connection to the server was refused\n")), ["services"])
+
+
+def test_what_old_api_servers_cannot_apply_is_applied_by_kubectl_itself(kubectl):
+    answer = {"kind": "List", "items": [{"kind": "Service"}, {"kind": "ConfigMap"}]}
+    made = kubectl(server_side=said(answer), apply=said({"kind": "APIService"}))
+    service, other = {"kind": "Service", "apiVersion": "v1"}, {"apiVersion": "apiregistration.k8s.io/v1"}
+    assert [each["kind"] for each in json.loads(made.apply([service, other]))["items"]] == [
+        "Service", "ConfigMap", "APIService"
+    ]  # fmt: skip
+    assert json.loads(made.apply([service])) == answer
+    assert json.loads(made.apply([{"apiVersion": "autoscaling/v2beta2"}]))["items"] == [{"kind": "APIService"}]
