@@ -35,7 +35,7 @@ def nginx_passthrough(description: Description, upstream: Upstream, listening: L
 stream {{
     log_format connection '$remote_addr [$time_iso8601] $protocol $status in $bytes_received out $bytes_sent '
                           '$session_time s to "$upstream_addr" name "$ssl_preread_server_name"';
-    access_log {at.access_log} connection;
+    {_access_log(at)}
 {_resolver(upstream)}{_maps(names, upstream, rest=at.rest is not None)}
     preread_timeout       10s;   # a client that connects and says nothing
     proxy_connect_timeout {CONNECT_S}s;
@@ -122,6 +122,10 @@ error_log stderr warn;
 events {{
     worker_connections 4096;
 }}"""
+
+
+def _access_log(at: Listening) -> str:
+    return "access_log off;" if at.access_log == "off" else f"access_log {at.access_log} connection;"
 
 
 def _resolver(upstream: Upstream) -> str:
