@@ -116,7 +116,7 @@ def limits_of(args: argparse.Namespace) -> Limits:
 
     found = {}
     for word in LIMIT_WORDS:
-        text = getattr(args, word.name)
+        text = getattr(args, word.name, None)  # a word without an option is written into the file by hand
         if text is None:
             continue
         try:
