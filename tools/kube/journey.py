@@ -20,6 +20,7 @@ from kube.cluster import Cluster, wait_until
 from kube.load import ONCE, PATIENT
 from kube.owner import HOST, MODEL, NAME, NAMESPACE, SECRET, Owner
 from kube.results import Results, read_calls, tally
+from kube.sandbox import TOGETHER
 
 REPLICAS: Final = f"{NAME}-model-server"
 BROKER: Final = f"{NAME}-broker"
@@ -89,7 +90,9 @@ class Journey:
         words = [*self.load_words(), "--out", str(self.calls_file)]
         environ = self.owner.environment()
         with (self.cluster.folder / "log/load.log").open("ab") as log:
-            process = subprocess.Popen(self.cluster.sandbox.on_network(words), stdout=log, stderr=log, env=environ)
+            process = subprocess.Popen(
+                self.cluster.sandbox.on_network([*TOGETHER, *words]), stdout=log, stderr=log, env=environ
+            )
         try:
             self.wait("the load is answered", lambda: bool(read_calls(self.calls_file)))
             yield

@@ -23,6 +23,9 @@ MODEL: Final = "half-plus-two"
 SECRET: Final = f"model/{MODEL}/1"
 NAME: Final = "strongroom"
 NAMESPACE: Final = "strongroom"
+# A command and all that it starts end with this program, whatever ends it, and so do their mounts.
+ALONE: Final = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL",
+                "--mount-proc")  # fmt: skip
 STRONGROOM: Final = (sys.executable, "-m", "strongroom")
 
 
@@ -69,10 +72,10 @@ class Owner:
         """Run a verb on this machine's own network, where packages can be downloaded, with mounts of its own."""
         self.commands.append(f"strongroom {' '.join(words)}")
         program = [*STRONGROOM, *words, "--workspace", str(self.workspace)]
-        return self._finish(["unshare", "--mount", *program], timeout_s, (0,))
+        return self._finish([*ALONE, *program], timeout_s, (0,))
 
     def _run(self, words: list[str], timeout_s: float, expected: Sequence[int]) -> str:
-        return self._finish(self.cluster.sandbox.on_network(["unshare", "--mount", *words]), timeout_s, expected)
+        return self._finish(self.cluster.sandbox.on_network([*ALONE, *words]), timeout_s, expected)
 
     def _finish(self, words: list[str], timeout_s: float, expected: Sequence[int]) -> str:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=timeout_s, cwd=self.folder,

@@ -18,6 +18,7 @@ from typing import Final, Self
 
 # The first process of a process namespace inherits every orphan. Ignoring SIGCHLD has the kernel reap them.
 _HOLDER: Final = "import os, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.write(1, b'.'); signal.pause()"
+TOGETHER: Final = ("setpriv", "--pdeathsig", "KILL")  # ends with the program that started it, however that ends
 START_S: Final = 20.0
 STOP_S: Final = 20.0
 # Where container runtime and kubelet write whatever their flags say, each with a place in the cluster's own folder.
@@ -54,7 +55,7 @@ class Sandbox:
     def _open(self) -> None:
         (self.folder / "log").mkdir(exist_ok=True)
         # Dies with this program, and takes the first process of the namespace, and so all of them, with it.
-        argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork",
+        argv = [*TOGETHER, "unshare", "--mount", "--net", "--pid", "--fork",
                 "--kill-child=SIGKILL", "--mount-proc", sys.executable, "-I", "-S", "-c", _HOLDER]  # fmt: skip
         self._holder = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
         if self._holder.stdout is None or self._holder.stdout.read(1) != b".":

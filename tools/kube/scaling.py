@@ -8,6 +8,7 @@ from typing import Final
 
 from kube.images import Images
 from kube.journey import IN_NAMESPACE, REPLICAS, Journey
+from kube.sandbox import TOGETHER
 
 MOST: Final = 3
 IN_FLIGHT: Final = 2
@@ -45,8 +46,9 @@ class Autoscaling:
 
     def _crowd(self) -> subprocess.Popen[bytes]:
         words = [*self.journey.load_words(), "--out", "/dev/null", "--patient", str(CALLERS), "--once", "0"]
-        return subprocess.Popen(self.journey.cluster.sandbox.on_network(words), env=self.journey.owner.environment(),
-                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # fmt: skip
+        words = self.journey.cluster.sandbox.on_network([*TOGETHER, *words])
+        return subprocess.Popen(words, env=self.journey.owner.environment(), stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL)  # fmt: skip
 
     def _metric_is_served(self) -> bool:
         return self.journey.cluster.kubectl_ok("get", f"--raw={METRICS}")
