@@ -1,6 +1,7 @@
 """A whole rendering: what is in it, that it is the same each time, and that nothing in it is a key."""
 
 import base64
+import contextlib
 import json
 import os
 import secrets
@@ -13,6 +14,8 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strongroom.deploy.clouds import names, profile
 from strongroom.deploy.description import Autoscaling, Description, Flavour, Front, Model, Role, Tee
@@ -139,6 +142,12 @@ def test_a_file_that_is_no_text_or_hides_in_a_long_line_is_refused():
         refuse_secrets({"a": b"\xff\xfe\x00" + bytes(16)})
     with pytest.raises(SecretInTree, match="too long"):
         refuse_secrets({"a": b"a " * 40_000})
+
+
+@given(st.binary(max_size=400) | st.text(max_size=400).map(str.encode))
+def test_whatever_is_rendered_is_let_through_or_refused_in_words(content):
+    with contextlib.suppress(SecretInTree):
+        refuse_secrets({"a": content})
 
 
 def test_what_is_public_is_let_through(public_files):
