@@ -7,6 +7,7 @@ import re
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from unittest.mock import patch
@@ -23,12 +24,15 @@ from strongroom.attestation.pck import read_pck_claims
 from strongroom.attestation.tcb_info import parse_tcb_info
 from strongroom.attestation.usual_levels import MARK, cut_levels
 from strongroom.errors import StrongroomError
+from strongroom.pki import ratls, self_signed, tagged_evidence
+from strongroom.pki.tagged_evidence import TaggedEvidence
 from strongroom.wire import der
 
 LITTLE_WORLD = Path(__file__).resolve().parents[1] / "unit" / "attestation" / "little_world.py"
 VECTORS = Path(
     os.environ.get("STRONGROOM_VECTORS", Path(__file__).resolve().parents[3] / "shared" / "vectors")
 ).joinpath("dcap")
+KINDS = ["certificate", "list", "extension", "TCB info", "self-signed", "evidence"]
 NEVER = re.compile(rb"(?!)")
 
 
@@ -47,13 +51,15 @@ def element_by_element():
     """Let no usual form match any more."""
     stack = ExitStack()
     for module, names in (
-        (der, ("_EXTENSION", "_ATTRIBUTE", "_SHORT_OID")),
+        (der, ("_EXTENSION", "_LONG_EXTENSION", "_ATTRIBUTE", "_SHORT_OID")),
         (certificates, ("_USUAL_VALIDITY",)),
         (crl, ("_USUAL_ENTRY",)),
         (pck, ("_USUAL_TCB",)),
     ):
         for name in names:
             stack.enter_context(patch.object(module, name, NEVER))
+    stack.enter_context(patch.object(self_signed, "_SPELLED", {}))
+    stack.enter_context(patch.object(tagged_evidence, "_usual", lambda _value: None))
     stack.enter_context(patch.object(certificates, "_USUAL_CONSTRAINTS", {}))
     stack.enter_context(patch.object(certificates, "_USUAL_USAGES", {}))
     stack.enter_context(patch.object(tcb_info, "cut_levels", lambda _text: None))
@@ -89,6 +95,19 @@ def sound_certificate():
     return read_certificate(pem_bytes(little_world().LittleWorld().certificate("leaf")))
 
 
+def read_self_signed(data):
+    found = self_signed.parse(data, error=ratls.RaTlsCertificateMalformed)
+    return found, self_signed.extensions_of(found.extensions, error=ratls.EvidenceAmbiguous)
+
+
+@cache
+def self_signed_certificate():
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return ratls.make_certificate(
+        ratls.generate_key(), lambda report_data: bytes(436) + report_data, not_before=at, not_after=at
+    )
+
+
 def read_extension(data):
     return read_pck_claims(replace(sound_certificate(), sgx_extensions=(data,)))
 
@@ -111,6 +130,15 @@ def samples():
         "list": (read_list, [world.crl("pck"), world.crl("root")]),
         "extension": (read_extension, [world.sgx_value()]),
         "TCB info": (parse_tcb_info, infos),
+        "self-signed": (read_self_signed, [self_signed_certificate()]),
+        "evidence": (
+            tagged_evidence.decode,
+            [
+                tagged_evidence.encode(TaggedEvidence(bytes(size), bytes(claims)))
+                for size in (436, 4000)
+                for claims in (1, 23, 24, 49, 255, 256)
+            ],
+        ),
     }
     index = VECTORS / "index.json"
     entries = json.loads(index.read_text(encoding="utf-8"))["vectors"] if index.is_file() else []
@@ -121,7 +149,7 @@ def samples():
     return found
 
 
-@pytest.mark.parametrize("kind", ["certificate", "list", "extension", "TCB info"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_sound_data_read_the_same(kind):
     read, texts = samples()[kind]
     for text in texts:
@@ -129,7 +157,7 @@ def test_sound_data_read_the_same(kind):
         assert quick == slow
 
 
-@pytest.mark.parametrize("kind", ["certificate", "list", "extension", "TCB info"])
+@pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_changed_data_read_the_same(kind, data):
     read, texts = samples()[kind]
