@@ -22,8 +22,8 @@ from strongroom.wire import strict_json
 FIELD_MANAGER: Final = "strongroom"
 SCALE_MANAGER: Final = "strongroom-scale"
 OURS: Final = frozenset({FIELD_MANAGER, SCALE_MANAGER})
-# What an API server of Kubernetes 1.20 cannot apply itself: on the first it panics ("FieldManager must be installed"), of
-# the second it repeats the metrics at every apply.
+# What an API server of Kubernetes 1.20 cannot apply itself: on the first it panics ("FieldManager must be installed to
+# run apply"), of the second it repeats the metrics at every apply.
 CLIENT_SIDE: Final = frozenset({"apiregistration.k8s.io/v1", "autoscaling/v2beta2"})
 REQUEST_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # a list of 10,000 pods
@@ -94,7 +94,7 @@ class Kubectl:
         try:
             return self.run(*words, *(["--force-conflicts"] if force else []), given=text)
         except errors.ObjectConflict as conflict:
-            if not errors.conflicting_managers(conflict.sentence) <= OURS:
+            if not conflict.managers <= OURS:
                 raise
         return self.run(*words, "--force-conflicts", given=text)
 

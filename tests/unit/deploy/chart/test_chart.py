@@ -11,6 +11,7 @@ import pytest
 import yaml
 from kubernetes_validate import validate
 
+from strongroom import __version__
 from strongroom.deploy.chart import chart_files, values
 from strongroom.deploy.clouds import GENERIC, profile
 from strongroom.deploy.description import SIZES, Autoscaling, Description, Engine, Front, Model, Role, Size, Tee
@@ -134,6 +135,11 @@ def test_objects_are_valid_for_old_and_new_clusters(rendered, case, version):
     for each in rendered(wanted, "--set=namespace.create=true", kubernetes=version):
         if not each["apiVersion"].startswith(("gateway.", "apiregistration.")):  # schemas of neither are at hand
             validate(each, version, strict=True)
+
+
+def test_the_chart_has_the_version_of_the_product():
+    chart = yaml.safe_load(chart_files()["Chart.yaml"])
+    assert chart["version"] == chart["appVersion"] == __version__
 
 
 def test_helm_lints_it_strictly(helm, chart, tmp_path):
