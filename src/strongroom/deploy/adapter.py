@@ -2,7 +2,7 @@
 
 It answers external.metrics.k8s.io/v1beta1 to the API server alone, which has to prove itself with its front-proxy
 certificate; a kubelet may ask whether it is alive and ready. Its own certificate is made at every start, in memory, and
-its CA is written into the APIService by the adapter itself, so no key is in any object (decision 21).
+its CA is written into the APIService by the adapter itself, so no key is in any object (decision 22).
 """
 
 from __future__ import annotations

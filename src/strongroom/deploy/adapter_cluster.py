@@ -2,7 +2,7 @@
 
 World: one TLS connection to the API server, with the pod's own token. Two questions and one change, no more: the
 ConfigMap extension-apiserver-authentication, and the one APIService that is the adapter's. Source: Kubernetes,
-"Configure the Aggregation Layer"; decision 21.
+"Configure the Aggregation Layer"; decision 22.
 """
 
 from __future__ import annotations

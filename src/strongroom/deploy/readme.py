@@ -35,7 +35,7 @@ def next_commands(description: Description) -> tuple[str, str]:
 def readme(description: Description, profile: Profile, tree: Tree) -> str:
     """Return the text; parts that this tree does not have are not named."""
     version = ".".join(map(str, description.kubernetes))
-    helm = f"{description.name} chart -f values.yaml -n {description.namespace} --create-namespace"
+    helm = f"{description.name} chart -f values.yaml -n {description.namespace}"
     lines = [
         f"# {description.name} on {profile.title}",
         "",
@@ -47,6 +47,7 @@ def readme(description: Description, profile: Profile, tree: Tree) -> str:
         *(f"    {each}" for each in next_commands(description)),
         "",
         "Where there is no strongroom: `kubectl apply -f kubernetes/`, or with Helm",
+        "`kubectl apply -f kubernetes/00-namespace.yaml` (for its labels) and",
         f"`helm upgrade --install {helm}`.",
         "",
         "## What is here",

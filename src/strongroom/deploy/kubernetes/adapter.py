@@ -2,7 +2,7 @@
 
 The only pod with a token of the API server. What the token may: read by what the API server is known, and read and
 change the one APIService below, into which the adapter writes the CA that it makes at start. So no object holds a key,
-and the API server checks a real certificate (decision 21).
+and the API server checks a real certificate (decision 22).
 """
 
 from __future__ import annotations
