@@ -59,6 +59,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lease-seconds", metavar="N", help="a secret is lent for so long (10 to 86400; 600)")
     parser.add_argument("--until", metavar="DAY", help="the rule counts before this day, as in 2027-01-31")
     parser.add_argument("--min-model-version", metavar="N", help="no version of a model below this one")
+    parser.add_argument("--secret-format", type=json.dumps, metavar="FORM",
+                        help="raw16 (default), or hex32z for Gramine before 1.3 and Graphene")  # fmt: skip
     parser.add_argument("--name", help="what to call the rule in logs and ledger")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

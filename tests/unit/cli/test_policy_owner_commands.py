@@ -142,16 +142,19 @@ def test_a_broken_file_is_not_proposed(run, tmp_path):
 
 def test_trust_writes_several_secrets_and_limits(run, owner):
     run("policy", "trust", "--mrenclave", ENCLAVE, "--release", "model/m/2-5", "--release", "secret/s", "--max-leases",
-        "8", "--lease-seconds", "60", "--until", "2027-01-31", "--min-model-version", "3")  # fmt: skip
+        "8", "--lease-seconds", "60", "--until", "2027-01-31", "--min-model-version", "3", "--secret-format",
+        "hex32z")  # fmt: skip
     [rule] = policy_file.parse(owner.policy_path.read_text()).rules
     assert rule.release == "model/m/2-5, secret/s"
     limits = rule.limits
     assert (limits.max_leases, limits.lease_seconds, limits.min_model_version) == (8, 60, 3)
+    assert limits.secret_format == "hex32z"
     assert limits.until == datetime(2027, 1, 31, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--max-leases", "0"), ("--lease-seconds", "9"), ("--until", "soon"),
                                                ("--lease-seconds", "86401"), ("--min-model-version", "x = 1"),
+                                               ("--secret-format", "hex"), ("--secret-format", 'raw16"\nx = "'),
                                                ("--max-leases", "1\nallow_debug = true")])  # fmt: skip
 def test_trust_takes_limits_as_the_file_does(run, owner, option, value):
     run("policy", "trust", "--mrenclave", ENCLAVE, "--release", "model/m/1-", option, value, status=1)
