@@ -81,7 +81,7 @@ def plan(kubectl: Kubectl, name: str, objects: Sequence[Mapping[str, Any]]) -> P
         fresh = tuple(changes.change_of(None, each) for each in wanted)
         return Plan(objects=wanted, gone=(), changes=fresh)
     live = {changes.key(each): each for each in listed(answer)}
-    planned = listed(kubectl.apply(wanted, dry_run=True))
+    planned = listed(kubectl.apply(wanted, dry_run=True, force=True))  # to show it; applying itself asks
     gone = changes.gone(ours(kubectl, name), wanted)
     found = [changes.change_of(live.get(changes.key(each)), each) for each in planned]
     found += [Change(kind=text(each, "kind"), name=text(each, "metadata", "name"), fate=Fate.GONE) for each in gone]

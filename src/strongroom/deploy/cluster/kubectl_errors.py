@@ -14,6 +14,7 @@ from strongroom.errors import BadInput, Refused, StrongroomError, Unreachable
 MAX_SENTENCE: Final = 600
 _REASON: Final = re.compile(r"[Ee]rror from server \((\w{1,40})\)")
 _CONFLICT: Final = re.compile(r'conflicts? with "([^"]{1,128})"')
+_CONFLICTS: Final = re.compile(r'conflicts? with "[^"]{1,128}"[^\n]*(?:\n- [^\n]*)*')
 _FIELD: Final = re.compile(r"(?:is invalid: |unknown field \"?|ValidationError\()([A-Za-z][\w.\[\]/-]{0,120})")
 
 
@@ -57,6 +58,7 @@ class ObjectConflict(Refused):
 
     code = "SR-KUBECTL-CONFLICT"
     fix = "Find out who manages it: kubectl get -o yaml --show-managed-fields. With --force the field is taken over."
+    managers: frozenset[str] = frozenset()  # who has set it
 
 
 class NoSuchObject(BadInput):
@@ -104,7 +106,7 @@ _BY_WORDS: Final[tuple[tuple[tuple[str, ...], type[StrongroomError]], ...]] = (
     (("no matches for kind", "resource mapping not found", "the server doesn't have a resource type"), NoSuchKind),
     (("is invalid:", "unknown field", "ValidationError", "strict decoding error", "error validating"), ObjectInvalid),
     (("You must be logged in", "is forbidden:"), ClusterForbidden),
-    (("context was not found", "does not exist in the kubeconfig", "invalid configuration", "error loading config",
+    (("error: context ", "context was not found", "invalid configuration", "error loading config",
       "no configuration has been provided", "Error in configuration", "CreateFile", "stat "), KubectlConfig),
     (("was refused", "Unable to connect to the server", "dial tcp", "i/o timeout", "TLS handshake", "no route to host",
       "context deadline exceeded", "connection reset", "no such host", "x509:", "unable to handle the request",
@@ -116,11 +118,13 @@ def error_of(complaint: str, *, doing: str) -> StrongroomError:
     """Return what went wrong, from what kubectl or helm wrote to standard error; `doing` begins the sentence."""
     text = one_line(complaint)
     sentence = f"{doing}: {text or 'it ended without a word'}"
+    if "Apply failed with" in complaint and _CONFLICT.search(complaint):
+        conflict = ObjectConflict(f"{doing}: {one_line('; '.join(_CONFLICTS.findall(complaint)))}")
+        conflict.managers = conflicting_managers(complaint)
+        return conflict
     reason = _REASON.search(complaint)
     if reason and reason[1] in _BY_REASON:
         return _BY_REASON[reason[1]](sentence)
-    if "Apply failed with" in complaint and _CONFLICT.search(complaint):
-        return ObjectConflict(sentence)
     for words, kind in _BY_WORDS:
         if any(word in complaint for word in words):
             return kind(sentence)

@@ -31,7 +31,7 @@ CONFLICT = (
         (CONFLICT, "SR-KUBECTL-CONFLICT", 3),
         ('Error from server (NotFound): namespaces "x" not found', "SR-KUBECTL-NOT-FOUND", 2),
         ('error: resource mapping not found for name: "x": no matches for kind "TLSRoute"', "SR-KUBECTL-NO-KIND", 2),
-        ('error: context "nowhere" does not exist', "SR-KUBECTL-FAILED", 2),
+        ('error: context "nowhere" does not exist', "SR-KUBECTL-CONFIG", 2),
         ("error: stat /nowhere: no such file or directory", "SR-KUBECTL-CONFIG", 2),
         ("", "SR-KUBECTL-FAILED", 2),
     ],
@@ -44,6 +44,18 @@ def test_each_complaint_becomes_an_error_of_the_family_whose_move_it_is(said, co
 
 def test_the_managers_in_a_conflict_are_named():
     assert conflicting_managers(CONFLICT) == {"kubectl-edit"}
+
+
+def test_who_stands_in_the_way_is_known_however_long_the_complaint_is():
+    advice = "Please review the fields above--they currently have other managers.\n" * 20
+    one = f'Apply failed with 1 conflict: conflict with "strongroom-scale" using apps/v1: .spec.replicas\n{advice}'
+    two = f'Apply failed with 2 conflicts: conflicts with "somebody" using v1:\n- .spec.type\n- .spec.x\n{advice}'
+    found = error_of(one + two, doing="kubectl apply")  # of several objects, without "error:"
+    assert found.managers == {"strongroom-scale", "somebody"}
+    assert found.sentence == (
+        'kubectl apply: conflict with "strongroom-scale" using apps/v1: .spec.replicas;'
+        ' conflicts with "somebody" using v1: - .spec.type - .spec.x'
+    )
 
 
 def test_the_field_that_the_server_does_not_take_is_named():
