@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.pki import disk
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("strongroom.broker.http").setLevel(
+        logging.WARNING
+    )  # the API server and the kubelet ask all the time
     host, sign, number = args.replicas.rpartition(":")
     if not (host and sign and number.isdecimal() and 0 < int(number) < 65536):
         raise Misuse("--replicas is not HOST:PORT", fix="Name the headless Service and its REST port.")
