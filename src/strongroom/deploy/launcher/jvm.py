@@ -85,7 +85,7 @@ def class_path(value: str, settings: Settings) -> str:
     if not entries or len(entries) > MAX_ENTRIES:
         raise LaunchArgumentRefused(f"the class path has {len(entries)} entries; 1 to {MAX_ENTRIES} are allowed")
     for entry in entries:
-        if not path_below(entry.removesuffix("*"), settings.home):
+        if not path_below(entry.removesuffix("*") if entry.endswith("/*") else entry, settings.home):
             raise LaunchArgumentRefused(f"the class path names {entry[:100]!a}, which is not in {settings.home}")
     return ":".join(entries)
 

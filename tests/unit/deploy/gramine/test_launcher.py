@@ -264,6 +264,8 @@ def test_what_chooses_code_or_turns_protection_off_is_refused_with_its_reason(wo
         "/tmp/evil.jar",
         "/opt/spark/../../tmp/evil.jar",
         "/opt/sparkling/evil.jar",
+        "/opt/spark*",
+        "/opt/spark/jars/*.jar",
         "evil.jar",
         "/opt/spark//x",
         ".",
