@@ -33,8 +33,8 @@ def test_dp_11_every_source_of_collateral_is_one_that_is_asked_with_tls_verified
         assert found.pccs_url.startswith(sources.find(found.collateral).base)
 
 
-def test_only_aks_wants_a_folder_of_the_node():
-    assert {name for name in clouds.names() if clouds.profile(name).aesmd_socket} == {"aks"}
+def test_gramine_gets_its_quotes_from_the_nodes_aesmd_everywhere():
+    assert {clouds.profile(name).aesmd_socket for name in clouds.names()} == {"/var/run/aesmd"}
 
 
 def test_a_workspace_brings_its_own_cloud_and_may_overrule_one(tmp_path):

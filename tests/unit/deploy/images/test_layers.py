@@ -1,6 +1,8 @@
 """What is in an image: layers on each other, and no key, readable model or wrap key in any of them, deleted or not."""
 
+import gzip
 import hashlib
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,23 @@ def test_what_is_no_archive_is_refused_with_sr_image_archive(tmp_path, content):
     with pytest.raises(ArchiveMalformed) as caught:
         list(members(place))
     assert caught.value.code == "SR-IMAGE-ARCHIVE"
+
+
+def test_a_compressed_layer_is_read_as_well(archive_of, tmp_path):
+    with tarfile.open(archive_of({"a": b"1" * 100})) as plain:
+        layer = plain.extractfile("0.tar").read()
+    archive = archive_of(gzip.compress(layer))
+    assert remaining(archive, lambda _: True) == {"a": b"1" * 100}
+    for broken in (gzip.compress(layer)[:-20], gzip.compress(layer)[:20] + bytes(100)):
+        with pytest.raises(ArchiveMalformed):
+            list(members(archive_of(broken)))
+
+
+def test_a_file_that_would_end_behind_its_layer_is_refused_before_it_is_read(archive_of):
+    with tarfile.open(archive_of({"a": b"1" * 100_000})) as plain:
+        layer = plain.extractfile("0.tar").read()
+    with pytest.raises(ArchiveMalformed, match="cut short"):
+        list(members(archive_of(layer[:50_000])))
 
 
 def test_a_layer_that_is_no_tar_is_refused(archive_of):
