@@ -292,6 +292,55 @@ def test_a_cluster_that_cannot_be_used_is_said_with_its_exit_status(deploy, verb
     assert (found.returncode, code in found.stderr) == (status, True), found.stderr
 
 
+RULE = """
+[[rule]]
+name = "tiny"
+mrenclave = "%s"
+accepted_tcb_status = ["UpToDate"]
+trust_domains = ["simulated"]
+allow_debug = false
+max_collateral_age_days = 7
+release = "model/tiny/1"
+"""
+OLD, NEW = "ab" * 32, "cd" * 32
+
+
+def test_a_rollout_whose_replicas_do_not_come_goes_back_and_can_be_taken_up_again(applied, deploy, kubectl, workspace):
+    assert applied
+    settings = workspace / "strongroom.toml"
+    before = settings.read_text()
+    settings.write_text(before.replace("replicas = 2", 'replicas = 2\nbroker = "attestation.service.com:4433"'))
+    built = workspace / "v2.json"
+    built.write_text(json.dumps({"mr_enclave": NEW, "mr_signer": "ef" * 32, "isv_prod_id": 1, "isv_svn": 1}))
+    measured = ("--measurement", str(built))
+    image = ("get", "deployment", "strongroom-model-server", "-o",
+             "jsonpath={.spec.template.spec.containers[0].image}")  # fmt: skip
+    try:
+        assert "SR-ROLLOUT-NOTHING" in deploy("rollout").stderr
+        assert "SR-ROLLOUT-MEASUREMENT" in deploy("rollout", "v2").stderr
+        assert "SR-ROLLOUT-OLD" in deploy("rollout", "v2", *measured).stderr
+        began = deploy("rollout", "v2", *measured, "--old-measurement", OLD)
+        assert "SR-ROLLOUT-NO-RULE" in began.stderr
+        with (workspace / "policy.toml").open("a") as file:
+            file.write(RULE % OLD)
+        assert strongroom("policy", "propose", "--workspace", str(workspace)).returncode == 0
+        assert "SR-ROLLOUT-UNDER-WAY" in deploy("rollout", "v3").stderr
+        old = kubectl(*image)
+        failed = deploy("rollout", "--timeout", "0", "--json")
+        assert (failed.returncode, "SR-ROLLOUT-WAITS" in failed.stderr) == (4, True), failed.stderr
+        done = json.loads(failed.stdout)
+        assert [(each["step"], each["outcome"]) for each in done["steps"]] == [
+            ("admit", "done"), ("shift", "failed"), ("restore", "later")
+        ]  # fmt: skip
+        assert "0 of 2 replicas" in done["why"]
+        assert kubectl(*image) == old  # applied again, though no controller is here to start it
+        assert NEW in (workspace / "policy.toml").read_text()  # withdrawn only once the old replicas are back
+        assert json.loads((workspace / "deploy-rollout.json").read_text())["position"]["step"] == "restore"
+    finally:
+        settings.write_text(before)
+        (workspace / "deploy-rollout.json").unlink(missing_ok=True)
+
+
 def test_deleting_names_what_goes_and_asks_first(applied, deploy, kubectl):
     assert applied
     asked = deploy("delete")
