@@ -5,18 +5,25 @@ World: one file. The archive comes from a builder on this machine; it is read wi
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 from strongroom.errors import BadInput
 
 MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 MAX_LAYERS: Final = 128
 MAX_MEMBERS: Final = 1_000_000
+_NO_TAR: Final = (
+    tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, OverflowError, RecursionError
+)  # fmt: skip
+_GZIP: Final = b"\x1f\x8b"
 WHITEOUT: Final = ".wh."
 OPAQUE: Final = ".wh..wh..opq"
 
@@ -58,7 +65,7 @@ def members(archive: Path) -> Iterator[Member]:
             stream = _stream(outer, name)
             try:
                 yield from _layer(number, stream)
-            except tarfile.TarError as problem:
+            except _NO_TAR as problem:
                 raise ArchiveMalformed(f"layer {number} of {archive.name} is no tar: {problem}") from None
 
 
@@ -79,13 +86,30 @@ def remaining(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
 
 
 def _layer(number: int, stream: IO[bytes]) -> Iterator[Member]:
-    with tarfile.open(fileobj=stream, mode="r:*") as layer:
+    stream = _plain(stream)
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    with tarfile.open(fileobj=stream, mode="r:") as layer:
         for counted, member in enumerate(layer):
             if counted > MAX_MEMBERS:
                 raise ArchiveMalformed(f"layer {number} holds more than {MAX_MEMBERS} files")
+            _check_bounds(member, size)
             path = member.name.removeprefix("./").strip("/")
             link = member.linkname if member.issym() or member.islnk() else None
             yield Member(number, path, member.size, member.isreg(), member.islnk(), link, _opener(layer, member))
+
+
+def _plain(stream: IO[bytes]) -> IO[bytes]:
+    """Return a layer's tar; docker may compress it."""
+    is_compressed = stream.read(len(_GZIP)) == _GZIP
+    stream.seek(0)
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if is_compressed else stream
+
+
+def _check_bounds(member: tarfile.TarInfo, size: int) -> None:
+    """Refuse a file that would end behind its tar, or has holes, before any of it is read."""
+    if member.size < 0 or member.offset_data + (member.size if member.isreg() else 0) > size or member.sparse:
+        raise ArchiveMalformed(f"{member.name[:160]!r} is cut short")
 
 
 def _opener(layer: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], IO[bytes]]:
@@ -101,7 +125,7 @@ def _opener(layer: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], IO[
 def _opened(archive: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(archive, mode="r:")
-    except (tarfile.TarError, EOFError) as problem:
+    except _NO_TAR as problem:
         raise ArchiveMalformed(f"{archive.name} is no tar: {problem}") from None
 
 
@@ -129,8 +153,10 @@ def _json(outer: tarfile.TarFile, name: str) -> Any:  # noqa: ANN401  # as JSON 
 def _stream(outer: tarfile.TarFile, name: object) -> IO[bytes]:
     """Return a member's content; layers of equal content may be links to each other."""
     try:
-        found = outer.extractfile(str(name))
-    except (KeyError, tarfile.TarError):
+        member = outer.getmember(str(name))
+        _check_bounds(member, Path(str(outer.name)).stat().st_size)
+        found = outer.extractfile(member)
+    except (KeyError, *_NO_TAR):
         found = None
     if found is None:
         raise ArchiveMalformed(f"{str(name)[:80]} is not in the archive")
