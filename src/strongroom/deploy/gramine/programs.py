@@ -73,7 +73,7 @@ def streaming_worker(description: Description, python: PythonPlaces = PYTHON) ->
     """Return the streaming worker: its configuration and its sealed model are trusted files."""
     return _python_server(
         description, python, "streaming-worker", "Streaming worker",
-        words=["serving", "start", "-c", places.WORKER_CONFIG],
+        words=["queue", "serve", "-c", places.WORKER_CONFIG],
         trusted=[places.CA, places.OWNER, places.WORKER_CONFIG, f"{places.MODELS}/"], env={},
     )  # fmt: skip
 
