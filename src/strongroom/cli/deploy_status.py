@@ -37,12 +37,14 @@ def run(args: argparse.Namespace) -> int:
     """Look and print."""
     from strongroom.deploy.cluster.api_proxy import api
     from strongroom.deploy.cluster.looking import look
+    from strongroom.deploy.cluster.replica_metrics import ReplicaMetrics
     from strongroom.deploy.cluster.waiting import replicas_of
 
     deployment = open_cluster(args)
     with ExitStack() as stack:
         server = stack.enter_context(api(deployment.kubectl))
-        seen = look(server, deployment.description, loads=True)
+        metrics = stack.enter_context(ReplicaMetrics(deployment))
+        seen = look(server, deployment.description, read=metrics.read)
         desk = open_desk(args, deployment, seen, stack)
         while True:
             known = proofs_of(desk) if desk is not None else {}
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
             if not args.watch:
                 return 0
             time.sleep(WATCH_S)
-            seen = look(server, deployment.description, loads=True)
+            seen = look(server, deployment.description, read=metrics.read)
 
 
 def open_desk(args: argparse.Namespace, deployment: Deployment, seen: Seen, stack: ExitStack) -> Desk | None:

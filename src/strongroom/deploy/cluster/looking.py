@@ -5,25 +5,24 @@ World: the API server, through `api_proxy`. Everything is bounded; what cannot b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
-from strongroom.deploy.cluster import metrics_reading
 from strongroom.deploy.cluster.api_proxy import Api, selector
 from strongroom.deploy.cluster.metrics_reading import Load
 from strongroom.deploy.cluster.objects import EventNote, Pod, Workload, event_of, pod_of, workload_of
 from strongroom.deploy.cluster.reasons import Heard
 from strongroom.deploy.description import Description
-from strongroom.deploy.gramine.server_words import METRICS_PATH
-from strongroom.deploy.kubernetes.naming import HEALTH_PORT, LABEL, MODEL_SERVER, REST_PORT
+from strongroom.deploy.kubernetes.naming import HEALTH_PORT, LABEL, MODEL_SERVER
 from strongroom.errors import StrongroomError
 
 MOST_ASKED: Final = 200  # pods that are asked one by one in one look
 READYZ_BYTES: Final = 4096
 OK: Final = 200
+ReadLoads = Callable[[Iterable[Pod]], dict[str, Load]]  # see `replica_metrics`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +44,8 @@ class Seen:
         return next((each for each in self.workloads if each.name == name), None)
 
 
-def look(api: Api, description: Description, *, loads: bool = False) -> Seen:
-    """Return what there is now; with `loads` also what replicas have answered. Raises what reading the API raises."""
+def look(api: Api, description: Description, *, read: ReadLoads | None = None) -> Seen:
+    """Return what there is now; with `read` also what replicas have answered. Raises what reading the API raises."""
     place = quote(description.namespace)
     ours = selector({f"{LABEL}/instance": description.name, f"{LABEL}/part-of": "strongroom"})
     pods = tuple(pod_of(each) for each in api.items(f"/api/v1/namespaces/{place}/pods?{_instance(description)}"))
@@ -62,7 +61,7 @@ def look(api: Api, description: Description, *, loads: bool = False) -> Seen:
         pods=tuple(sorted(pods, key=lambda each: (each.component != MODEL_SERVER, each.component, each.name))),
         workloads=workloads,
         heard={each.name: hear(api, description, each, warnings.get(each.name, ())) for each in asked},
-        loads=read_loads(api, description, pods) if loads else {},
+        loads=read(pods) if read is not None else {},
     )
 
 
@@ -84,19 +83,6 @@ def log_end(api: Api, namespace: str, pod: str, container: str, *, previous: str
     words = f"container={quote(container)}&tailLines={lines}&limitBytes=65536&previous={previous}"
     answer = api.ask(f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log?{words}")
     return answer.body.decode("utf-8", "replace") if answer.status == OK else ""
-
-
-def read_loads(api: Api, description: Description, pods: Iterable[Pod]) -> dict[str, Load]:
-    """Return what ready replicas have answered, where their metrics can be read through the API server."""
-    found = {}
-    for pod in [each for each in pods if each.component == MODEL_SERVER and each.ready][:MOST_ASKED]:
-        try:
-            answer = api.ask_pod(description.namespace, pod.name, REST_PORT, METRICS_PATH, tls=True)
-        except StrongroomError:
-            continue  # no number is an answer too: the table shows a dash
-        if answer.status == OK:
-            found[pod.name] = metrics_reading.read(answer.body.decode("utf-8", "replace"))
-    return found
 
 
 def _quietly(api: Api, namespace: str, pod: str, port: int, path: str) -> str:

@@ -22,6 +22,7 @@ from strongroom.deploy.cluster.deployment import Deployment
 from strongroom.deploy.cluster.looking import look
 from strongroom.deploy.cluster.objects import dig
 from strongroom.deploy.cluster.progress import ReplicasFail, ReplicasNotReady, ReplicasRefused
+from strongroom.deploy.cluster.replica_metrics import ReplicaMetrics
 from strongroom.deploy.cluster.rollout_plan import SENTENCES, Limits, Outcome, Step, Watched, after, judge
 from strongroom.deploy.cluster.rollout_settling import settle
 from strongroom.deploy.cluster.rollout_state import RolloutState, save
@@ -173,16 +174,17 @@ class Rollout:
 
     def _watch(self) -> None:
         began = self.clock()
-        while True:
-            outcome, why = judge(self._watched(self.clock() - began), self.limits)
-            if outcome is Outcome.FAILED:
-                raise _StepFailed(why)
-            if outcome is Outcome.DONE:
-                return
-            time.sleep(LOOK_EVERY_S)
+        with ReplicaMetrics(self.deployment) as metrics:
+            while True:
+                outcome, why = judge(self._watched(self.clock() - began, metrics), self.limits)
+                if outcome is Outcome.FAILED:
+                    raise _StepFailed(why)
+                if outcome is Outcome.DONE:
+                    return
+                time.sleep(LOOK_EVERY_S)
 
-    def _watched(self, elapsed_s: float) -> Watched:
-        seen = look(self.api, self.deployment.description, loads=True)
+    def _watched(self, elapsed_s: float, metrics: ReplicaMetrics) -> Watched:
+        seen = look(self.api, self.deployment.description, read=metrics.read)
         replicas = seen.of(MODEL_SERVER)
         workload = seen.workload(self.deployment.model_server)
         with self.ask() as desk:
