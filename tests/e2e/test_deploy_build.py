@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -48,9 +49,11 @@ def strongroom(*words):
 
 @pytest.fixture
 def workspace(tmp_path, models):
-    """An owner's workspace with one sealed model."""
+    """An owner's workspace with one sealed model, whose images are called as nobody else's."""
     place = tmp_path / "workspace"
     strongroom("init", place)
+    with (place / "strongroom.toml").open("a") as settings:
+        settings.write(f'\n[deploy]\nregistry = "localhost/test-{uuid4().hex[:12]}"\n')
     source = tmp_path / "plain" / "1"
     source.mkdir(parents=True)
     (source / "model.onnx").write_bytes(models)

@@ -45,8 +45,27 @@ PURE_MODULES_ABOVE = (
         )
     ),
     *(f"broker/policy/{name}.py" for name in ("diff", "file", "kinds", "overlap", "text", "votes", "words")),
+    *(
+        f"deploy/cluster/{name}.py"
+        for name in (
+            "canary",
+            "changes",
+            "kubectl_errors",
+            "metrics_reading",
+            "nodes",
+            "objects",
+            "preflight",
+            "progress",
+            "quantities",
+            "reasons",
+            "replicas",
+            "rollout_plan",
+            "rollout_policy",
+        )
+    ),
     *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),
     "bundles/manifest.py",
+    *(f"deploy/images/{name}.py" for name in ("containerfile", "expansion", "pins", "recipe", "roles", "signing")),
     *(f"deploy/{name}.py" for name in ("description", "readme", "rendering", "secret_scan", "tree", "yaml_text")),
     *(
         f"deploy/kubernetes/{name}.py"

@@ -41,6 +41,7 @@ from strongroom.platforms import simulated
 APP: Final = "gramine/app/"
 MANIFESTS: Final = "gramine/"
 TEMPLATE: Final = ".manifest.template"
+UNFINISHED: Final = (Role.STREAMING_WORKER, Role.SPARK)
 WORLD: Final = "world"  # the simulated platform that goes with a workspace
 _ROOT: Final = "FROM scratch\nADD root.tar /\n"
 _MEASURE: Final = (f"{PROGRAM}/bin/strongroom", "sim", "measure", places.REPLICA, "--json", "--beside-real-tee",
@@ -116,6 +117,8 @@ class Workshop:
 
     def make(self, role: Role, source: Source, archive: Path) -> Made:
         """Build one role's image and look through it. Raises SecretInImage and what building raises."""
+        if role in UNFINISHED:
+            self.tell(f"{role}: holds the program and its core; the parts of its own are not there yet")
         context = self.folder / role.value
         self._write(context, role_files(role, source.description, foreign_base=self.base is not None))
         base = self._base(role, source.description)
