@@ -34,7 +34,8 @@ class Images:
             said = owner.build("deploy", "build", *words, "--push", "--json")
             made = {each["role"]: each for each in json.loads(said)["images"]}
             phase.times["built, looked through, pushed"] = time.monotonic() - began
-            phase.times["megabytes"] = sum(each["bytes"] for each in made.values()) / 1e6
+        sizes = ", ".join(f"{role} {each['bytes'] / 1e6:.0f} MB" for role, each in made.items())
+        self.journey.results.check("images were built, looked through and pushed", bool(made), sizes)
         found: dict[str, Any] = made["model-server"]["measurement"]
         return found
 

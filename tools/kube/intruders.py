@@ -14,7 +14,6 @@ from typing import Any, Final
 from kube.journey import IN_NAMESPACE, REPLICAS, Journey, is_ready
 from kube.owner import NAMESPACE
 
-REGISTRY: Final = "localhost:5000"
 MANIFEST: Final = "/app/replica.manifest"
 
 
@@ -66,7 +65,7 @@ class Intrusion:
             self.build(each)
         with self.journey.step("wrong replicas"):
             for each in INTRUDERS:
-                self.try_one(each.name, each.prose, f"{REGISTRY}/{each.name}:1", each.wanted)
+                self.try_one(each.name, each.prose, self.tag(each), each.wanted)
 
     def build(self, intruder: Intruder) -> None:
         """Build and push the image of an intruder."""
@@ -76,10 +75,14 @@ class Intrusion:
         folder.mkdir()
         (folder / "replica.manifest").write_text(changed(intruder, manifest), encoding="utf-8")
         (folder / "Containerfile").write_text(containerfile(intruder, image), encoding="utf-8")
-        tag = f"{REGISTRY}/{intruder.name}:1"
+        tag = self.tag(intruder)
         run = self.journey.owner.run
         run("buildah", "bud", "--quiet", "--tls-verify=false", "--tag", tag, "--file", folder / "Containerfile", folder)
         run("buildah", "push", "--quiet", "--tls-verify=false", tag)
+
+    def tag(self, intruder: Intruder) -> str:
+        """Return what an intruder's image is called: it lies beside the replicas'."""
+        return f"{self.image().partition('/')[0]}/{intruder.name}:1"
 
     def image(self) -> str:
         """Return the image of the replicas."""
