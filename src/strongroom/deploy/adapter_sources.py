@@ -35,7 +35,7 @@ class MetricUnknown(Unreachable):
     """A metric has no value now: too few of those who would know it answered."""
 
     code = "SR-ADAPTER-NO-VALUE"
-    fix = "Look at the replicas: are they ready, is metrics' port open to the adapter, is the server's name right?"
+    fix = "Check that the replicas are ready, bear the deployment's name, and ask no certificate of the adapter (--identity)."
 
 
 class Source(Protocol):
