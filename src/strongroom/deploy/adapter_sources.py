@@ -35,7 +35,7 @@ class MetricUnknown(Unreachable):
     """A metric has no value now: too few of those who would know it answered."""
 
     code = "SR-ADAPTER-NO-VALUE"
-    fix = "Check that the replicas are ready, bear the deployment's name, and ask no certificate of the adapter (--identity)."
+    fix = "Check that replicas are ready, bear the name, and ask for no certificate (or give the adapter --identity)."
 
 
 class Source(Protocol):
