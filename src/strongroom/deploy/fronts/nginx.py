@@ -129,9 +129,10 @@ def _access_log(at: Listening) -> str:
 
 
 def _resolver(upstream: Upstream) -> str:
-    if isinstance(upstream, Resolved):
-        return f"    resolver {upstream.resolver} valid={upstream.valid_s}s ipv6=off;\n    resolver_timeout 2s;\n"
-    return ""
+    """Return who is asked for addresses; a question that is lost is asked again after 5 s."""
+    if isinstance(upstream, Listed):
+        return ""
+    return f"    resolver {upstream.resolver} valid={upstream.valid_s}s ipv6=off;\n    resolver_timeout 12s;\n"
 
 
 def _maps(names: tuple[str, ...], upstream: Upstream, *, rest: bool) -> str:
