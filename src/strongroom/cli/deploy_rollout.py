@@ -52,6 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Begin or go on."""
+    from strongroom.cli.admin_option import administration
     from strongroom.deploy.cluster.api_proxy import api
     from strongroom.deploy.cluster.deployment import for_cluster
     from strongroom.deploy.cluster.rollout import Rollout
@@ -63,10 +64,14 @@ def run(args: argparse.Namespace) -> int:
         def ask() -> AbstractContextManager[Desk]:
             return broker_of(args, deployment)
 
+        def own() -> AbstractContextManager[Desk]:
+            return administration(argparse.Namespace(**{**vars(args), "broker": None, "identity": None}))
+
         state = state_of(args, deployment, server)
         rollout = Rollout(
             deployment=deployment, api=server, ask=ask, state=state, say=tell, timeout_s=args.timeout,
             limits=Limits(watch_s=args.watch, errors=args.errors, refusals=args.refusals),
+            own=own if deployment.description.broker is None else None,
         )  # fmt: skip
         try:
             rollout.run()

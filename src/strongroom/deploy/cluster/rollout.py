@@ -23,6 +23,7 @@ from strongroom.deploy.cluster.looking import look
 from strongroom.deploy.cluster.objects import dig
 from strongroom.deploy.cluster.progress import ReplicasFail, ReplicasNotReady, ReplicasRefused
 from strongroom.deploy.cluster.replica_metrics import ReplicaMetrics
+from strongroom.deploy.cluster.rollout_mirror import REASON, mirror
 from strongroom.deploy.cluster.rollout_plan import SENTENCES, Limits, Outcome, Step, Watched, after, judge
 from strongroom.deploy.cluster.rollout_settling import settle
 from strongroom.deploy.cluster.rollout_state import RolloutState, save
@@ -30,8 +31,8 @@ from strongroom.deploy.cluster.waiting import LOOK_EVERY_S, Say, Waiting
 from strongroom.deploy.kubernetes.naming import MODEL_SERVER
 from strongroom.errors import BadInput, Refused, StrongroomError, Unreachable
 
-REASON: Final = "replaced by strongroom deploy rollout"
 PROOF_S: Final = 90.0
+_AT_THE_BROKER: Final = (Step.ADMIT, Step.REVOKE, Step.LIFT, Step.WITHDRAW)
 _REPLICAS: Final = (ReplicasRefused, ReplicasFail, ReplicasNotReady)
 
 
@@ -83,6 +84,7 @@ class Rollout:
     say: Say
     limits: Limits = field(default_factory=Limits)
     timeout_s: float = 300.0
+    own: Callable[[], AbstractContextManager[Desk]] | None = None  # the workspace, where the broker has a copy of it
     clock: Callable[[], float] = time.monotonic
     report: list[StepReport] = field(default_factory=list)
 
@@ -100,6 +102,9 @@ class Rollout:
             began, outcome, why = self.clock(), Outcome.LATER, "it was interrupted"
             try:
                 steps[step]()
+                if step in _AT_THE_BROKER and self.own is not None:
+                    with self.ask() as there, self.own() as here:
+                        mirror(there, here, tenant=self.state.tenant)
                 outcome, why = Outcome.DONE, ""
             except _StepFailed as failure:
                 outcome, why = self._outcome_of(failure)

@@ -12,6 +12,7 @@ from strongroom.deploy.cluster.applying import LintRefuses, refuse_findings
 from strongroom.deploy.cluster.deployment import Deployment
 from strongroom.deploy.cluster.kubectl import Kubectl
 from strongroom.deploy.cluster.rollout import AwaitsOwners, RolledBack, Rollout, RolloutWaits
+from strongroom.deploy.cluster.rollout_mirror import mirror
 from strongroom.deploy.cluster.rollout_plan import Outcome, Position, Step
 from strongroom.deploy.cluster.rollout_policy import admits
 from strongroom.deploy.cluster.rollout_start import RolloutMisnamed, understood
@@ -133,6 +134,26 @@ def test_a_new_model_version_raises_the_floor_of_the_model(workspace):
     with open_desk(workspace) as desk:
         [floor] = desk.list_floors()
     assert (floor["model"], floor["min_version"]) == ("tiny", 2)
+
+
+def test_the_owners_workspace_follows_a_broker_that_has_a_copy_of_it(workspace, tmp_path):
+    mine = made(tmp_path / "mine")
+    for step in (Step.ADMIT, Step.REVOKE):
+        going = rollout(workspace, step)
+        going._admit() if step is Step.ADMIT else going._revoke()
+    with open_desk(workspace) as there, open_desk(mine) as here:
+        there.raise_floor(tenant="default", model="tiny", version=3)
+        for _ in range(2):
+            mirror(there, here)
+    assert policy(mine) == policy(workspace)
+    assert admits(mine.policy_path.read_text(), NEW)
+    with open_desk(mine) as here:
+        assert [each["value"] for each in here.list_revocations()] == [OLD]
+        assert [each["min_version"] for each in here.list_floors()] == [3]
+    rollout(workspace, Step.LIFT)._lift()
+    with open_desk(workspace) as there, open_desk(mine) as here:
+        mirror(there, here)
+        assert [each for each in here.list_revocations() if each["lifted_ms"] is None] == []
 
 
 DIGEST = f"r:5000/x@sha256:{'ab' * 32}"
