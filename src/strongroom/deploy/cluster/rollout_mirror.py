@@ -11,7 +11,6 @@ from typing import Final
 from strongroom.broker.admin.desk import Desk
 from strongroom.broker.names import DEFAULT_TENANT
 
-
 REASON: Final = "replaced by strongroom deploy rollout"  # of every revocation that a rollout makes
 
 
