@@ -161,7 +161,9 @@ def _content(role: Role, description: Description) -> Iterator[str]:
         yield f"COPY program/ {PROGRAM}/"
         yield f"ENV PATH={PROGRAM}/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1"
         compiling = [f"{PROGRAM}/bin/python3", "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-        yield f"RUN {json.dumps([*compiling, f'{PROGRAM}/lib/python{PYTHON_VERSION}/site-packages'])}"
+        # What is measured runs from its sources (-X pycache_prefix), so only its launcher has a use for bytecode.
+        own = "/strongroom" if has_app(role, description) else ""
+        yield f"RUN {json.dumps([*compiling, f'{PROGRAM}/lib/python{PYTHON_VERSION}/site-packages{own}'])}"
     if has_app(role, description):
         yield f"COPY app/ {places.APP}/"
     if role is Role.MODEL_SERVER and description.engine is Engine.TENSORFLOW_SERVING:
