@@ -47,7 +47,7 @@ def free_ports(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_every_command_of_the_page_runs(page, tmp_path):
+def test_sa_18_every_command_of_the_page_runs(page, tmp_path):
     if importlib.util.find_spec(NEEDS.get(page.name, "strongroom")) is None:
         pytest.skip(f"{page.name} needs {NEEDS[page.name]}")
     home = tmp_path / "home"
