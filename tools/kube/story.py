@@ -13,6 +13,7 @@ from kube.profiles import dry_run
 from kube.registry import Registry
 from kube.results import Results
 from kube.rollout import Rollout
+from kube.sandbox import SandboxFailed
 from kube.scaling import Autoscaling
 
 
@@ -44,8 +45,17 @@ def _live(journey: Journey, images: Images) -> None:
         journey.scale(2)
         rollout.roll_out()
         rollout.try_old()
-        Autoscaling(journey, images).watch()
+        _even_if(journey, Autoscaling(journey, images).watch)
     journey.delete()
+
+
+def _even_if(journey: Journey, step: Callable[[], None]) -> None:
+    """Take a step after which the others make sense all the same; that it broke off is a check that did not hold."""
+    try:
+        step()
+    except SandboxFailed as problem:
+        journey.say(str(problem))
+        journey.results.check("the step came to its end", False, problem)
 
 
 def _dry_run(cluster: Cluster, results: Results, say: Callable[[str], None]) -> None:
