@@ -109,4 +109,8 @@ def _note_start(cluster: Cluster, results: Results) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        say("interrupted; everything was taken away")
+        sys.exit(130)
