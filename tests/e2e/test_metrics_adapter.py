@@ -1,4 +1,4 @@
-"""The metrics adapter between a real Kubernetes 1.20 (API server, autoscaler), and a real model server over TLS.
+"""The metrics adapter between a real Kubernetes 1.20 (API server, autoscaler), and a real model server.
 
 The part with Kubernetes is skipped where `tools/kube/build.sh` has built none.
 """
@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,13 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 
-from strongroom.broker.web.server import WebServer, tls_context
 from strongroom.demo.model import MODEL_NAME, cache_folder, servable
-from strongroom.deploy.adapter_sources import IN_FLIGHT, InFlight, Replicas, trust
+from strongroom.deploy.adapter_sources import IN_FLIGHT, InFlight, Replicas
 from strongroom.deploy.clouds import GENERIC
 from strongroom.deploy.cluster.applying import carry_out, plan
 from strongroom.deploy.cluster.kubectl import Kubectl
@@ -31,6 +28,9 @@ from strongroom.deploy.cluster.wide import wide
 from strongroom.deploy.description import Autoscaling, Description, Front
 from strongroom.deploy.kubernetes import objects
 from strongroom.pki import Authority
+from strongroom.serving.fronts.health_port import health_port
+from strongroom.serving.operations.load import Load
+from strongroom.serving.operations.readiness import Readiness
 
 BIN = Path(os.environ.get("STRONGROOM_KUBE_CACHE", Path.home() / ".cache/strongroom/kube")) / "bin"
 PROGRAMS = Path(sys.executable).parent
@@ -133,24 +133,14 @@ def kubernetes(tmp_path, processes):
 
 @pytest.fixture
 def replica():
-    """Run one replica that says how many requests it holds; return that number, to be changed, its CA and its port."""
-    now = datetime.now(UTC)
-    authority, said = Authority.create("replicas", now=now), {"value": 3}
-    leaf = authority.issue_server([DESCRIBED.host], now=now)
-
-    async def metrics(_):
-        return PlainTextResponse(f"{IN_FLIGHT} {said['value']}\n")
-
+    """Run one replica that says how many requests it holds; return that number, to be changed, and its health port."""
+    said = {"value": 3}
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = WebServer(
-        Starlette(routes=[Route("/monitoring/prometheus/metrics", metrics)]),
-        tls_context(leaf.certificate_pem, leaf.key_pem), name="replica",
-    )  # fmt: skip
-    port = asyncio.run_coroutine_threadsafe(server.start("127.0.0.1", 0), loop).result(30)
-    yield said, authority.certificate_pem, port
-    asyncio.run_coroutine_threadsafe(server.stop(), loop).result(30)
+    server = health_port("127.0.0.1", 0, Readiness(), Load(lambda: said["value"]))
+    yield said, asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(30)
+    asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result(30)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()
@@ -158,7 +148,7 @@ def replica():
 
 def test_a_real_autoscaler_goes_by_the_adapters_number(kubernetes, replica, processes):
     kubectl, address, port, place = kubernetes
-    said, ca_pem, replicas_port = replica
+    said, replicas_port = replica
     rendered = objects(DESCRIBED, GENERIC)
     carry_out(kubectl, plan(kubectl, "strongroom", rendered))
     assert plan(kubectl, "strongroom", rendered).empty  # applying again changes nothing
@@ -166,12 +156,11 @@ def test_a_real_autoscaler_goes_by_the_adapters_number(kubernetes, replica, proc
     account.mkdir()
     (account / "token").write_bytes(kubectl.run("create", "token", "strongroom-metrics-adapter"))
     shutil.copy(place / "ca.crt", account / "ca.crt")
-    (place / "replicas.pem").write_bytes(ca_pem)
     environment = {**os.environ, "KUBERNETES_SERVICE_HOST": address, "KUBERNETES_SERVICE_PORT": str(port)}
     adapter = processes(
         [sys.executable, "-m", "strongroom", "deploy", "metrics-adapter", "--deployment=strongroom-model-server",
          "--service=strongroom-metrics-adapter", "--namespace=strongroom", f"--replicas=127.0.0.1:{replicas_port}",
-         f"--server-name={DESCRIBED.host}", f"--ca={place / 'replicas.pem'}", f"--account={account}", "--port=0"],
+         f"--account={account}", "--port=0"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
     )  # fmt: skip
     listening = int(re.search(r":(\d+)$", adapter.stdout.readline())[1])
@@ -201,26 +190,42 @@ def test_a_real_autoscaler_goes_by_the_adapters_number(kubernetes, replica, proc
     assert wide(kubectl, "strongroom") == ()
 
 
-def test_a_real_replica_tells_the_adapter_how_busy_it_is(tmp_path, processes):
+def test_a_real_replica_with_two_way_tls_tells_the_adapter_how_busy_it_is(tmp_path, processes):
     def run(*words):
         subprocess.run([sys.executable, "-m", "strongroom", *words], cwd=tmp_path, check=True, capture_output=True)
 
     run("init")
-    run("certs", "one-way", "--server", "localhost")
+    run("certs", "two-way", "--server", "localhost", "--client", "client.example")
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "1").symlink_to(servable(cache_folder(os.environ)))
     (tmp_path / "monitoring.config").write_text(
         'prometheus_config { enable: true, path: "/monitoring/prometheus/metrics" }\n'
     )
-    grpc, rest = free_ports(2)
+    grpc, rest, health = free_ports(3)
     server = processes(
         [sys.executable, "-m", "strongroom", "serve", f"--port={grpc}", f"--rest_api_port={rest}",
-         f"--model_name={MODEL_NAME}", f"--model_base_path={tmp_path / 'models'}",
+         f"--health_port={health}", f"--model_name={MODEL_NAME}", f"--model_base_path={tmp_path / 'models'}",
          f"--ssl_config_file={tmp_path / 'ssl_configure' / 'ssl.cfg'}",
          f"--monitoring_config_file={tmp_path / 'monitoring.config'}"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert any("Entering the event loop" in line for line in server.stdout)
-    ca_pem = (tmp_path / "strongroom-workspace" / "ca" / "ca_cert.pem").read_bytes()
-    replicas = Replicas(host="localhost", port=rest, server_name="localhost", tls=trust(ca_pem))
-    assert InFlight(replicas, addresses=lambda: ("127.0.0.1",)).read() == 0
+    context = ssl.create_default_context(cafile=tmp_path / "strongroom-workspace" / "ca" / "ca_cert.pem")
+    assert not is_answered(rest, context)  # its metrics are for clients that show a certificate
+    client = tmp_path / "ssl_configure" / "client"
+    context.load_cert_chain(client / "cert.pem", client / "key.pem")
+    assert is_answered(rest, context)
+    assert InFlight(Replicas(host="localhost", port=health), addresses=lambda: ("127.0.0.1",)).read() == 0
+
+
+def is_answered(port, context):
+    """Return whether a replica shows its metrics; it may refuse in the handshake, or by closing the connection."""
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), 30) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as connection,
+        ):
+            connection.sendall(b"GET /monitoring/prometheus/metrics HTTP/1.0\r\n\r\n")
+            return connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+    except (ssl.SSLError, ConnectionError):
+        return False

@@ -1,8 +1,7 @@
 """Answer Kubernetes' autoscaler: how many requests all replicas together hold (external.metrics.k8s.io).
 
-Runs in the pod that [deploy.autoscaling] adds. Every value is fresh: each replica behind --replicas is asked for its
-metrics over TLS, and has to show a certificate of --ca for --server-name. Only the API server is answered.
-SIGTERM ends it.
+Runs in the pod that [deploy.autoscaling] adds. Every value is fresh: each replica behind --replicas is asked at its
+health port (/load, in clear text: one number and no secret). Only the API server is answered. SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -11,12 +10,9 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import Final
 
 from strongroom.cli.frame import Misuse
 from strongroom.cli.option_types import port
-
-MAX_PEM_BYTES: Final = 1024 * 1024
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deployment", metavar="NAME", required=True, help="whose replicas: the metrics' label")
     parser.add_argument("--service", metavar="NAME", required=True, help="this adapter's Service")
     parser.add_argument("--namespace", metavar="NAME", required=True, help="of all of these")
-    parser.add_argument("--replicas", metavar="HOST:PORT", required=True, help="headless Service and REST port")
-    parser.add_argument("--server-name", metavar="NAME", required=True, help="in the replicas' certificate")
-    parser.add_argument("--ca", metavar="FILE", type=Path, required=True, help="CA of the replicas' certificate, PEM")
-    parser.add_argument("--identity", metavar=("CERT", "KEY"), type=Path, nargs=2,
-                        help="certificate and key to show to replicas that want one (two-way TLS)")  # fmt: skip
+    parser.add_argument("--replicas", metavar="HOST:PORT", required=True, help="headless Service and health port")
     parser.add_argument("--account", metavar="FOLDER", type=Path,
                         help="token and CA of the API server (default: where Kubernetes mounts them)")  # fmt: skip
     parser.add_argument("--address", default="0.0.0.0",  # noqa: S104  # only the API server is answered
@@ -38,9 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    from strongroom.deploy import adapter, adapter_sources
+    from strongroom.deploy import adapter
     from strongroom.deploy.adapter_cluster import ACCOUNT, Cluster
-    from strongroom.pki import disk
+    from strongroom.deploy.adapter_sources import InFlight, Replicas
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("strongroom.broker.http").setLevel(
@@ -48,12 +40,8 @@ def run(args: argparse.Namespace) -> int:
     )  # the API server and the kubelet ask all the time
     host, sign, number = args.replicas.rpartition(":")
     if not (host and sign and number.isdecimal() and 0 < int(number) < 65536):
-        raise Misuse("--replicas is not HOST:PORT", fix="Name the headless Service and its REST port.")
-    identity = (str(args.identity[0]), str(args.identity[1])) if args.identity else None
-    replicas = adapter_sources.Replicas(
-        host=host, port=int(number), server_name=args.server_name,
-        tls=adapter_sources.trust(disk.read_bounded(args.ca, limit=MAX_PEM_BYTES), identity=identity),
-    )  # fmt: skip
+        raise Misuse("--replicas is not HOST:PORT", fix="Name the headless Service and the replicas' health port.")
+    replicas = Replicas(host=host, port=int(number))
     place = adapter.Place(
         deployment=args.deployment, service=args.service, namespace=args.namespace, address=args.address,
         port=args.port,
@@ -63,7 +51,5 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(f"metrics adapter listens on https://{args.address}:{listening}\n")
         sys.stdout.flush()
 
-    adapter.serve(
-        place, Cluster.of_this_pod(args.account or ACCOUNT), [adapter_sources.InFlight(replicas)], ready=ready
-    )
+    adapter.serve(place, Cluster.of_this_pod(args.account or ACCOUNT), [InFlight(replicas)], ready=ready)
     return 0

@@ -134,8 +134,10 @@ STRONGROOM: Final = (
     _works("key_lease_seconds", 0.0, "prove anew within so many seconds, or stop answering; 0 = the key is kept"),
     _works("self_check", "", "while the key is refused, say on /readyz what collateral from here says of this machine"),
     _works("self_check_root", "", "a root certificate (PEM) to trust in that check, beside Intel's"),
-    _works("health_port", 0, "answer /healthz and /readyz in clear text, before there is a key; 0 = no such port"),
-    _works("health_bind", "127.0.0.1", "address of the health port; 0.0.0.0 lets a kubelet ask"),
+    _works(
+        "health_port", 0, "answer /healthz, /readyz and /load in clear text, before there is a key; 0 = no such port"
+    ),
+    _works("health_bind", "127.0.0.1", "address of the health port; 0.0.0.0 lets a kubelet and an autoscaler ask"),
     _works("owner_key", "", "the owner's Ed25519 public key (PEM): serve only bundles that it signed"),
     _works("max_message_bytes", MAX_MESSAGE_BYTES, "largest gRPC request, also after decompression"),
     _works("max_body_bytes", MAX_BODY_BYTES, "largest REST body, also after decompression"),

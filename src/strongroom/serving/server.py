@@ -31,6 +31,7 @@ from strongroom.serving.models.versions import Listing, list_versions
 from strongroom.serving.operations.evidence import Evidence
 from strongroom.serving.operations.identity import KeyNotReleased, load_tls, obtain_key, platform_of, read_ca
 from strongroom.serving.operations.keys import Keys, OneKey, VersionKeys
+from strongroom.serving.operations.load import Load
 from strongroom.serving.operations.metrics import Metrics
 from strongroom.serving.operations.operating import health, leased, operations
 from strongroom.serving.operations.operator_routes import Operations
@@ -76,12 +77,13 @@ class Server:
     options: Options
     metrics: Metrics = field(default_factory=Metrics)
     readiness: Readiness = field(default_factory=Readiness)
+    load: Load = field(default_factory=Load)
     _manager: ModelManager | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start, serve, stop. Raises what keeps it from starting."""
         self.readiness.wait("start", "starting")
-        async with health(self.options, self.readiness):
+        async with health(self.options, self.readiness, self.load):
             await self._run(stop)
 
     def read_again(self) -> None:
@@ -110,6 +112,7 @@ class Server:
                 ),
                 leased(self.options.broker, prepared.platform, prepared.dataplane, prepared.keys),
             ):
+                self._tell_load(dataplane, siblings)
                 self.readiness.done("start")
                 _announce(self.options, prepared)
                 await _follow(prepared.manager, stop)
@@ -188,6 +191,10 @@ class Server:
                 if entry is found[-1][0]:
                     raise
         return load_tls(self.options, keys.of(self.options.models.name), [])
+
+    def _tell_load(self, dataplane: Dataplane, siblings: Siblings | None) -> None:
+        self.load.here = lambda: float(dataplane.in_flight)
+        self.load.elsewhere = siblings.in_flight if siblings is not None else None
 
     def _siblings(self, prepared: _Prepared) -> Siblings | None:
         place = Place.of(os.environ)

@@ -1,9 +1,10 @@
-"""Readiness says what is waited for; the health port repeats it, before there is anything else to listen."""
+"""Readiness says what is waited for; the health port repeats it, and tells the load, and nothing else."""
 
 import asyncio
 import http.client
 
 from strongroom.serving.fronts.health_port import health_port
+from strongroom.serving.operations.load import Load
 from strongroom.serving.operations.readiness import Readiness
 
 
@@ -61,7 +62,7 @@ def test_sv_19_the_health_port_answers_probes_with_the_reason_and_nothing_else()
     async def scenario():
         readiness = Readiness()
         readiness.wait("key", "waiting for key: TCB OutOfDate")
-        async with health_port("127.0.0.1", 0, readiness) as port:
+        async with health_port("127.0.0.1", 0, readiness, Load()) as port:
 
             async def asked(method, path):
                 return await asyncio.to_thread(ask, port, method, path)
@@ -74,5 +75,27 @@ def test_sv_19_the_health_port_answers_probes_with_the_reason_and_nothing_else()
             for method, path in (("GET", "/v1/models/default"), ("GET", "/monitoring/prometheus/metrics"),
                                  ("POST", "/readyz"), ("GET", "/")):  # fmt: skip
                 assert (await asked(method, path))[0] == 404
+
+    asyncio.run(scenario())
+
+
+def test_sv_01_the_health_port_tells_one_number_and_no_other_metric():
+    async def scenario():
+        load = Load()
+        async with health_port("127.0.0.1", 0, Readiness(), load) as port:
+
+            async def asked(method="GET"):
+                return await asyncio.to_thread(ask, port, method, "/load")
+
+            async def others():
+                return 4.0
+
+            assert await asked() == (503, "not serving yet\n")
+            load.here = lambda: 3.0
+            text = "# TYPE strongroom_requests_in_flight gauge\nstrongroom_requests_in_flight {}\n"
+            assert await asked() == (200, text.format(3))
+            load.elsewhere = others
+            assert await asked() == (200, text.format(7))
+            assert (await asked("POST"))[0] == 404
 
     asyncio.run(scenario())

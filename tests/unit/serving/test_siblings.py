@@ -95,6 +95,14 @@ def test_metrics_are_those_of_all(family, on_loop):
     assert 'request_latency_count{model_name="m",API="Predict",entrypoint="GRPC"} 3\n' in text
 
 
+def test_requests_in_flight_are_those_of_all(family, on_loop):
+    first, *others = (family(number) for number in (1, 2, 3))
+    assert on_loop(first.siblings.in_flight()) == 0
+    for member in (first, *others):
+        member.metrics.gauge("strongroom_requests_in_flight", lambda: [((), 4.0)])
+    assert on_loop(first.siblings.in_flight()) == 8
+
+
 def test_a_reload_reaches_all_and_a_latecomer_too(family, on_loop):
     first, second = family(1), family(2)
     on_loop(second.siblings.reload(config("new")))

@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from strongroom.deploy.description import Description, Role
-from strongroom.deploy.gramine.places import CA
 from strongroom.deploy.kubernetes.naming import (
+    HEALTH_PORT,
     METRICS_ADAPTER,
     MODEL_SERVER,
-    REST_PORT,
     Object,
     head,
     object_name,
@@ -105,7 +104,7 @@ def _deployment(description: Description) -> Object:
 
 
 def _container(description: Description) -> Object:
-    replicas = f"{object_name(description, MODEL_SERVER)}-headless.{description.namespace}.svc:{REST_PORT}"
+    replicas = f"{object_name(description, MODEL_SERVER)}-headless.{description.namespace}.svc:{HEALTH_PORT}"
     command = (
         *STRONGROOM,
         "deploy",
@@ -114,8 +113,6 @@ def _container(description: Description) -> Object:
         f"--service={object_name(description, METRICS_ADAPTER)}",
         f"--namespace={description.namespace}",
         f"--replicas={replicas}",
-        f"--server-name={description.host}",
-        f"--ca={CA}",
         f"--port={ADAPTER_PORT}",
     )
     return container(

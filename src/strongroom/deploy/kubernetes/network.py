@@ -19,6 +19,7 @@ from strongroom.deploy.kubernetes.naming import (
     FRONT,
     GRAMINE_PORT,
     GRPC_PORT,
+    HEALTH_PORT,
     KBS_PORT,
     LABEL,
     METRICS_ADAPTER,
@@ -71,7 +72,7 @@ def _model_server(description: Description) -> Object:
     if has_rest(description):
         ingress.append(_rule("from", [_in_namespace(MONITORING_NAMESPACE)], (REST_PORT,)))
     if description.autoscaling:
-        ingress.append(_rule("from", [_pods(description, METRICS_ADAPTER)], (REST_PORT,)))
+        ingress.append(_rule("from", [_pods(description, METRICS_ADAPTER)], (HEALTH_PORT,)))
     egress = [_dns(), _to_broker(description)]
     return _policy(
         description, MODEL_SERVER, selector(description, MODEL_SERVER), MODEL_SERVER, ingress=ingress, egress=egress
@@ -109,7 +110,7 @@ def _metrics_adapter(description: Description) -> Object:
     ingress = [_rule("from", [], (ADAPTER_PORT,))]
     egress = [
         _dns(),
-        _rule("to", [_pods(description, MODEL_SERVER)], (REST_PORT,)),
+        _rule("to", [_pods(description, MODEL_SERVER)], (HEALTH_PORT,)),
         _rule("to", [{"ipBlock": {"cidr": _ANYWHERE}}], API_SERVER_PORTS),
     ]
     return _policy(

@@ -123,6 +123,11 @@ class Metrics:
         """Show what `reading` returns whenever somebody asks; `name` is one of ours (strongroom_…)."""
         self._gauges[name] = reading
 
+    def shown(self, name: str) -> float:
+        """Return what a gauge shows now, all its cells together; 0 for one that nobody set up."""
+        reading = self._gauges.get(name)
+        return sum(value for _, value in reading()) if reading is not None else 0.0
+
     def value(self, registry_name: str) -> int:
         """Return the first cell of a counter by its registry name (`/tensorflow/serving/request_count`), or 0."""
         with self._lock:

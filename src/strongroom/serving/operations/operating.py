@@ -18,6 +18,7 @@ from strongroom.serving.fronts.health_port import health_port
 from strongroom.serving.operations.identity import ATTEMPT_S, obtain_key
 from strongroom.serving.operations.keys import Keys, VersionKeys
 from strongroom.serving.operations.lease import KeyLease, LeaseLost
+from strongroom.serving.operations.load import IN_FLIGHT, Load
 from strongroom.serving.operations.metrics import Metrics, states_reading
 from strongroom.serving.operations.operator_routes import Operations
 from strongroom.serving.operations.readiness import Readiness
@@ -32,14 +33,14 @@ _log: Final = logging.getLogger("strongroom.serving")
 
 
 @asynccontextmanager
-async def health(options: Options, readiness: Readiness) -> AsyncIterator[None]:
+async def health(options: Options, readiness: Readiness, load: Load) -> AsyncIterator[None]:
     """Answer probes on the health port, where the options ask for one, while the block runs. Raises OSError."""
     monitoring = options.monitoring
     if not monitoring.health_port:
         yield
         return
-    async with health_port(monitoring.health_bind, monitoring.health_port, readiness) as port:
-        _log.info("Answering /healthz and /readyz in clear text at %s:%d", monitoring.health_bind, port)
+    async with health_port(monitoring.health_bind, monitoring.health_port, readiness, load) as port:
+        _log.info("Answering /healthz, /readyz and /load in clear text at %s:%d", monitoring.health_bind, port)
         yield
 
 
@@ -98,7 +99,7 @@ def operations(
 def _show_gauges(metrics: Metrics, readiness: Readiness, dataplane: Dataplane) -> None:
     catalogue = dataplane.catalogue
     metrics.gauge("strongroom_ready", lambda: [((), float(readiness.ready))])
-    metrics.gauge("strongroom_requests_in_flight", lambda: [((), float(dataplane.in_flight))])
+    metrics.gauge(IN_FLIGHT, lambda: [((), float(dataplane.in_flight))])
     metrics.gauge(
         "strongroom_model_version",
         states_reading(

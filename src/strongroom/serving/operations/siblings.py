@@ -1,4 +1,4 @@
-"""The processes that share a port, as one server: metrics summed, a reload taken by all, latecomers told.
+"""The processes that share a port, as one server: metrics and load summed, a reload taken by all, latecomers told.
 
 They talk over unix sockets in a folder that only this user can enter (0700); each process answers at its own number.
 A message is a length and JSON. One reload at a time: whoever gives one, and whoever starts, holds a file lock, which
@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol, Self
 from strongroom.errors import StrongroomError, Unreachable
 from strongroom.serving.fronts.rest_front import Answer
 from strongroom.serving.http1 import Request
+from strongroom.serving.operations.load import IN_FLIGHT
 from strongroom.serving.operations.metrics import Metrics
 from strongroom.serving.operations.metrics_text import Family, exposition, summed
 from strongroom.serving.requests.model_service import Reloader
@@ -32,7 +33,7 @@ from strongroom.tfserving import messages
 from strongroom.tfserving.descriptors import ProtoMessage
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-ASK_S: Final = 2.0  # for metrics: a sibling that hangs is left out
+ASK_S: Final = 2.0  # for metrics and load: a sibling that hangs is left out
 RELOAD_S: Final = 600.0
 LOOK_S: Final = 0.02  # between two looks whether the lock is free
 MAX_CONFIG_BYTES: Final = MAX_MESSAGE_BYTES // 2  # base64 adds a third
@@ -122,6 +123,11 @@ class Siblings:
         answers = [answer for answer in await asyncio.gather(*asked) if isinstance(answer, dict)]
         self._heard = [[Family.from_json(each) for each in answer["families"]] for answer in answers]
 
+    async def in_flight(self) -> float:
+        """Return how many requests the others hold; one that does not answer is left out."""
+        asked = [_ask(path, {"ask": "load"}, ASK_S) for path in self._place.others()]
+        return sum(float(answer["load"]) for answer in await asyncio.gather(*asked) if isinstance(answer, dict))
+
     async def reload(self, config: ProtoMessage) -> None:
         """Exchange the models here, which checks the configuration, then in every other process.
 
@@ -164,6 +170,8 @@ class Siblings:
     async def _reply(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         if asked["ask"] == "metrics":
             return {"families": [family.to_json() for family in self._metrics.families()]}
+        if asked["ask"] == "load":
+            return {"load": self._metrics.shown(IN_FLIGHT)}
         if asked["ask"] == "config":
             return {"config": base64.b64encode(self._config).decode()}
         try:

@@ -8,15 +8,17 @@ from datetime import UTC, datetime
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from strongroom.broker.web.server import WebServer, tls_context
 from strongroom.deploy.adapter_cluster import API_SERVICE, Cluster
 from strongroom.pki import Authority
+from strongroom.serving.fronts.health_port import health_port
+from strongroom.serving.operations.load import Load
+from strongroom.serving.operations.readiness import Readiness
 
 NOW = datetime.now(UTC)
-SERVER_NAME = "grpc.serving.test"
 
 
 class Loop:
@@ -56,7 +58,7 @@ def loop():
 
 @pytest.fixture(scope="session")
 def authority():
-    """Return the CA of replicas and of the API server's own port."""
+    """Return the CA of the API server's own port."""
     return Authority.create("test", now=NOW)
 
 
@@ -127,27 +129,38 @@ def cluster(loop, api_server, authority, account):
 
 
 @pytest.fixture
-def replicas(loop, authority):
-    """Start replicas that answer with these texts at 127.0.0.1, 127.0.0.2 …; return their port and addresses."""
+def replicas(loop):
+    """Start replicas that answer with these at 127.0.0.1, 127.0.0.2 …; return their port and addresses.
 
-    def start(*texts, names=(SERVER_NAME,)):
-        leaf = authority.issue_server(list(names), now=NOW)
-        context = tls_context(leaf.certificate_pem, leaf.key_pem)
-        addresses, port = [], 0
-        for index, text in enumerate(texts):
-            address = f"127.0.0.{index + 1}"
-            addresses.append(address)
-            if text is None:
-                continue  # nobody listens there
+    A number is what a real health port says, bytes are sent as they are, and None listens nowhere.
+    """
+    running = contextlib.AsyncExitStack()
 
-            async def metrics(_, text=text):
-                return text if not isinstance(text, str) else PlainTextResponse(text)
+    async def listen(said, address, port):
+        if not isinstance(said, bytes):
+            return await running.enter_async_context(health_port(address, port, Readiness(), Load(lambda: said)))
 
-            app = Starlette(routes=[Route("/monitoring/prometheus/metrics", metrics)])
-            port = loop.serve(app, context, address, port)
-        return port, tuple(addresses)
+        async def answer(reader, writer):
+            with contextlib.suppress(ConnectionError):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(said)
+                await writer.drain()
+            writer.close()
 
-    return start
+        server = await asyncio.start_server(answer, address, port)
+        running.push_async_callback(server.wait_closed)
+        running.callback(server.close)
+        return server.sockets[0].getsockname()[1]
+
+    def start(*all_said):
+        addresses, port = tuple(f"127.0.0.{index + 1}" for index in range(len(all_said))), 0
+        for said, address in zip(all_said, addresses, strict=True):
+            if said is not None:
+                port = loop.run(listen(said, address, port))
+        return port, addresses
+
+    yield start
+    loop.run(running.aclose())
 
 
 @pytest.fixture

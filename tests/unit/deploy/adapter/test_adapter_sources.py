@@ -1,93 +1,79 @@
 """What replicas say of themselves is added up; what they do not say is not made up."""
 
-import ssl
+import socket
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.responses import PlainTextResponse
 
+from strongroom.deploy import adapter_sources
 from strongroom.deploy.adapter_sources import (
     IN_FLIGHT,
-    MAX_METRICS_BYTES,
+    MAX_ANSWER_BYTES,
     InFlight,
     MetricUnknown,
     Replicas,
-    trust,
     value_of,
 )
 
 
 @pytest.fixture
-def in_flight(replicas, authority):
-    def make(*texts, server_name="grpc.serving.test", **words):
-        port, addresses = replicas(*texts, **words)
-        found = Replicas(host="localhost", port=port, server_name=server_name, tls=trust(authority.certificate_pem))
-        return InFlight(found, addresses=lambda: addresses)
+def in_flight(replicas):
+    def make(*said):
+        port, addresses = replicas(*said)
+        return InFlight(Replicas(host="localhost", port=port), addresses=lambda: addresses)
 
     return make
 
 
-def said(value):
-    return f"# TYPE {IN_FLIGHT} gauge\n{IN_FLIGHT} {value}\nstrongroom_ready 1\n"
+def answered(value, status="200 OK", ends="\n"):
+    return f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n\r\n# TYPE x gauge\n{IN_FLIGHT} {value}{ends}".encode()
 
 
 def test_replicas_are_added_up(in_flight):
-    assert in_flight(said(3), said(0), said(4)).read() == 7
+    assert in_flight(3, 0, 4).read() == 7
+    assert in_flight(answered(5)).read() == 5
 
 
 def test_a_replica_that_does_not_answer_counts_as_the_others_do(in_flight):
-    assert in_flight(said(4), said(8), None).read() == 18
+    assert in_flight(4, 8, None).read() == 18
 
 
-@pytest.mark.parametrize("texts", [(said(4), None, None), ()])
-def test_without_half_of_the_replicas_there_is_no_value(in_flight, texts):
+@pytest.mark.parametrize("all_said", [(4, None, None), ()])
+def test_without_half_of_the_replicas_there_is_no_value(in_flight, all_said):
     with pytest.raises(MetricUnknown) as caught:
-        in_flight(*texts).read()
+        in_flight(*all_said).read()
     assert caught.value.code == "SR-ADAPTER-NO-VALUE"
 
 
 @pytest.mark.parametrize(
-    "answer",
-    ["strongroom_ready 1\n", said("NaN"), said(-1), said("inf"), "x" * (MAX_METRICS_BYTES + 1),
-     PlainTextResponse(said(4), 503)],
-    ids=["another", "nan", "negative", "infinite", "endless", "refused"],
+    "said",
+    [b"", b"HTTP/1.1 200 OK\r\n\r\nstrongroom_ready 1\n", answered("NaN"), answered(-1), answered("1e9"),
+     answered("9" * 10), answered(4, "503 Service Unavailable"), answered(4, "2000 OK"), answered(12, ends=""),
+     b"x" * MAX_ANSWER_BYTES + answered(4)],
+    ids=["nothing", "another", "nan", "negative", "no-digits", "too-large", "refused", "no-status", "cut-off",
+         "endless"],
 )  # fmt: skip
-def test_what_is_no_number_is_no_answer(in_flight, answer):
+def test_what_is_no_number_is_no_answer(in_flight, said):
     with pytest.raises(MetricUnknown):
-        in_flight(answer).read()
+        in_flight(said).read()
 
 
-def test_a_replica_needs_the_deployments_name_and_ca(in_flight):
+def test_a_replica_that_takes_its_time_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(adapter_sources, "REPLICA_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        replicas = Replicas(host="localhost", port=silent.getsockname()[1])
+        with pytest.raises(TimeoutError):
+            replicas.answer("127.0.0.1")
+
+
+def test_addresses_come_from_dns():
+    assert "127.0.0.1" in Replicas(host="localhost", port=8502).addresses()
     with pytest.raises(MetricUnknown):
-        in_flight(said(1), server_name="other.test").read()
-    with pytest.raises(MetricUnknown):
-        in_flight(said(1), names=("other.test",)).read()
-
-
-def test_addresses_come_from_dns(authority):
-    places = Replicas(host="localhost", port=8501, server_name="x", tls=trust(authority.certificate_pem))
-    assert "127.0.0.1" in places.addresses()
-    with pytest.raises(MetricUnknown):
-        Replicas(host="no.such.invalid", port=1, server_name="x", tls=places.tls).addresses()
-
-
-def test_replicas_may_be_asked_with_an_identity(authority, written):
-    from datetime import UTC, datetime
-
-    from strongroom.secret import Secret
-
-    leaf = authority.issue_client("adapter.test", now=datetime.now(UTC))
-    context = trust(authority.certificate_pem, identity=(written(Secret(leaf.certificate_pem)), written(leaf.key_pem)))
-    assert context.verify_mode is ssl.CERT_REQUIRED
-
-
-def test_cells_with_labels_are_added_up():
-    assert value_of("m", b'm{a="1"} 2\nm{a="2"} 3.5\nm_other 9\nnot_m 8\n') == 5.5
-    assert value_of("m", b"m 1e400\n") is None
-    assert value_of("m", b"m 1.2.3\n") is None
+        Replicas(host="no.such.invalid", port=1).addresses()
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read(text):
-    assert value_of("m", b"m " + text) is None or value_of("m", b"m " + text) >= 0
+def test_any_bytes_are_read(said):
+    for answer in (said, b"HTTP/1.1 200 OK\r\n\r\nm " + said):
+        assert value_of("m", answer) is None or value_of("m", answer) >= 0

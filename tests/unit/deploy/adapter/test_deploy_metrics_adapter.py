@@ -22,12 +22,11 @@ from strongroom.secret import Secret
 def words(account):
     """Return the verb's words, but for the port of the replicas."""
     names = ["--deployment=serving-model-server", "--service=serving-metrics-adapter", "--namespace=serving"]
-    places = [f"--ca={account / 'ca.crt'}", "--server-name=grpc.serving.test", f"--account={account}"]
-    return ["deploy", "metrics-adapter", *names, *places, "--address=127.0.0.1", "--port=0"]
+    return ["deploy", "metrics-adapter", *names, f"--account={account}", "--address=127.0.0.1", "--port=0"]
 
 
 def test_the_adapter_makes_itself_known_and_answers(*, cluster, api_server, replicas, front_proxy, words, written):
-    port, _ = replicas(f"{IN_FLIGHT} 5\n")
+    port, _ = replicas(5)
     place = urlsplit(cluster.url)
     environment = {**os.environ, "KUBERNETES_SERVICE_HOST": place.hostname, "KUBERNETES_SERVICE_PORT": str(place.port)}
     process = subprocess.Popen(
@@ -63,10 +62,10 @@ def b64_text(text):
 
 def test_outside_of_a_pod_it_does_not_start(words, monkeypatch, capsys):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    assert main([*words, "--replicas=localhost:8501"]) == 4
+    assert main([*words, "--replicas=localhost:8502"]) == 4
     assert "SR-ADAPTER-NO-CLUSTER" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("replicas_at", ["localhost", "localhost:0", ":8501", "localhost:x"])
+@pytest.mark.parametrize("replicas_at", ["localhost", "localhost:0", ":8502", "localhost:x"])
 def test_replicas_have_a_host_and_a_port(words, replicas_at):
     assert main([*words, f"--replicas={replicas_at}"]) == 1

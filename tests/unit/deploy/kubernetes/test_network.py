@@ -52,7 +52,7 @@ def with_dns(*rows):
 INSIDE = {
     ("front", "replica", 8500), ("front", "replica", 8501), ("prometheus", "replica", 8501),
     ("replica", "broker", 8080), ("replica", "broker", 4433), ("admin", "broker", 8443),
-    ("prometheus", "broker", 8443), ("adapter", "replica", 8501), ("adapter", "internet", 443),
+    ("prometheus", "broker", 8443), ("adapter", "replica", 8502), ("adapter", "internet", 443),
     ("adapter", "internet", 6443),
 }  # fmt: skip
 TO_THE_FRONT = {(each, "front", port) for each in ("neighbour", "impostor", "internet", "prometheus", "dns", "admin")
@@ -106,6 +106,8 @@ def test_dp_10_without_our_front_only_clients_and_the_controller_reach_replicas(
     assert not any(allowed(policies, each, PEERS["replica"], 8500) for each in may_not)
 
 
-def test_autoscaling_reaches_replicas_behind_any_front(built):
+def test_dp_10_autoscaling_reaches_the_health_port_of_replicas_alone_behind_any_front(built):
     for front in Front:
-        assert allowed(built(front=front, autoscaling=SCALED), PEERS["adapter"], PEERS["replica"], 8501)
+        policies = built(front=front, autoscaling=SCALED)
+        reached = [port for port in PORTS if allowed(policies, PEERS["adapter"], PEERS["replica"], port)]
+        assert reached == [8502]  # how busy they are, and nothing else
