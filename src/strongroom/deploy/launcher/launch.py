@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.deploy.launcher.jvm import check_options
-from strongroom.deploy.launcher.mains import check_main
+from strongroom.deploy.launcher.mains import PROPERTIES_FILE, check_main
 from strongroom.deploy.launcher.roles import LaunchArgumentRefused, Settings
 
 MAX_WORDS: Final = 1024
@@ -46,7 +46,10 @@ def check(words: Sequence[str], settings: Settings) -> Launch:
             raise LaunchArgumentRefused("a word has characters that cannot be printed, or that are not ASCII")
     options = check_options(words, settings)
     main = check_main(options.rest, settings)
-    return Launch((settings.java, *options.words, *main), environment(settings), options.notices)
+    notices = options.notices
+    if PROPERTIES_FILE in options.rest:
+        notices += (f"{PROPERTIES_FILE} is left out: {settings.home}/conf/spark-defaults.conf is measured, and rules",)
+    return Launch((settings.java, *options.words, *main), environment(settings), notices)
 
 
 def environment(settings: Settings) -> dict[str, str]:

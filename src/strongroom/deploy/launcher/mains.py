@@ -49,6 +49,14 @@ _REFUSED_BY_NAME: Final[Mapping[str, str]] = {
     "--class": "it is not the class that the manifest names",
     "--keytab": "secrets come from the broker",
 }
+# Another file than conf/spark-defaults.conf would be read in its place, so that what it protects would be off: any
+# other measured file without those words would do, a template or one for logging.
+PROPERTIES_FILE: Final = "--properties-file"
+# After the host's words, so that these win: a job manager runs whatever job it is sent, and both deserialise what
+# arrives, so nobody may connect without a certificate. Where conf/ names no stores, Flink does not start.
+_FLINK_FIXED: Final = tuple(
+    f"-Dsecurity.ssl.{each}=true" for each in ("internal.enabled", "rest.enabled", "rest.authentication-enabled")
+)
 
 
 def check_main(words: Sequence[str], settings: Settings) -> tuple[str, ...]:
@@ -74,7 +82,10 @@ def _executor(words: list[str], _settings: Settings) -> tuple[str, ...]:
 
 
 def _driver(words: list[str], settings: Settings) -> tuple[str, ...]:
-    """Check the options of spark-submit; what it runs is the manifest's, whether the host repeats it or not."""
+    """Check the options of spark-submit; what it runs is the manifest's, whether the host repeats it or not.
+
+    A properties file goes: Spark reads the measured conf/spark-defaults.conf where none is named.
+    """
     program = list(settings.program)
     if not program:
         raise LaunchArgumentRefused("the manifest names no program for this driver")
@@ -84,15 +95,18 @@ def _driver(words: list[str], settings: Settings) -> tuple[str, ...]:
         "--master": _master,
         "--deploy-mode": exactly("client"),
         "--name": identifier,
-        "--properties-file": lambda value: path_below(value, f"{settings.home}/conf"),
+        PROPERTIES_FILE: lambda value: path_below(value, f"{settings.home}/conf"),
         "--num-executors": number,
         "--executor-cores": number,
         "--total-executor-cores": number,
     }
+    kept: list[str] = []
     for name, value in _pairs(words, forms, also=("--conf",)):
         if name == "--conf":
             check_spark_conf(value)
-    return (*words, *program)
+        if name != PROPERTIES_FILE:
+            kept += [name, value]
+    return (*kept, *program)
 
 
 def _master(value: str) -> bool:
@@ -105,8 +119,8 @@ def _master(value: str) -> bool:
 def _flink(words: list[str], settings: Settings) -> tuple[str, ...]:
     """Check --configDir, --executionMode and Flink's own settings, as `-D name=value` or `-Dname=value`."""
     forms: dict[str, Form] = {
-        "--configDir": lambda value: path_below(value, f"{settings.home}/conf"),
-        "-c": lambda value: path_below(value, f"{settings.home}/conf"),
+        "--configDir": exactly(f"{settings.home}/conf"),
+        "-c": exactly(f"{settings.home}/conf"),
         "--executionMode": exactly("cluster"),
         "--host": host,
     }
@@ -123,7 +137,7 @@ def _flink(words: list[str], settings: Settings) -> tuple[str, ...]:
         else:
             plain.append(word)
     _pairs(plain, forms)
-    return tuple(words)
+    return (*words, *_FLINK_FIXED)
 
 
 def _pairs(words: Sequence[str], forms: Mapping[str, Form], also: tuple[str, ...] = ()) -> list[tuple[str, str]]:

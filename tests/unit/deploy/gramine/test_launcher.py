@@ -304,6 +304,37 @@ def test_sizes_are_brought_down_to_what_the_enclave_holds(given, wanted):
     assert len(launch.notices) == sum(word not in wanted for word in given)
 
 
+@pytest.mark.parametrize("name", ["spark.properties", "spark-defaults.conf.template", "log4j2.properties"])
+def test_no_other_measured_file_stands_in_for_the_settings_that_protect_a_driver(name):
+    words = changed(DRIVER, DRIVER[-1], f"/opt/spark/conf/{name}")
+    launch = check(["-cp", CLASS_PATH, *words], settings(Role.SPARK_DRIVER))
+    assert "--properties-file" not in launch.argv
+    assert not any(name in word for word in launch.argv)
+    assert any("--properties-file is left out" in notice for notice in launch.notices)
+
+
+@pytest.mark.parametrize("name", ["Spark 3.5, standalone executor", "Spark 3.5, driver on Kubernetes"])
+def test_no_jvm_of_spark_talks_to_anybody_without_the_jobs_secret(name):
+    role, words = REAL[name]
+    launch = check(words, settings(role))
+    main = next(index for index, word in enumerate(launch.argv) if word.startswith("org.apache.spark."))
+    options = launch.argv[:main]
+    assert "-Dspark.authenticate=true" in options
+    assert "-Dspark.authenticate.secret.file=/data/spark_secret" in options
+    assert "-Dspark.network.crypto.enabled=true" in options
+
+
+@pytest.mark.parametrize("name", ["Flink, task manager", "Flink, job manager"])
+def test_no_jvm_of_flink_takes_a_job_or_a_message_from_somebody_without_a_certificate(name):
+    role, words = REAL[name]
+    after = check(words, settings(role)).argv[-3:]
+    assert after == (
+        "-Dsecurity.ssl.internal.enabled=true",
+        "-Dsecurity.ssl.rest.enabled=true",
+        "-Dsecurity.ssl.rest.authentication-enabled=true",
+    )
+
+
 def changed(words, old, new):
     assert old in words
     return [new if word == old else word for word in words]
@@ -328,6 +359,7 @@ def changed(words, old, new):
         (Role.SPARK_DRIVER, [*DRIVER, "--conf", "spark.jars=/tmp/evil.jar"]),
         (Role.SPARK_DRIVER, [*DRIVER, "--driver-java-options", "-javaagent:x"]),
         (Role.SPARK_DRIVER, changed(DRIVER, DRIVER[-1], "/tmp/spark.properties")),
+        (Role.FLINK_TASKMANAGER, changed(TASKMANAGER, "/opt/flink/conf", "/opt/flink/conf/other")),
         (Role.FLINK_TASKMANAGER, changed(TASKMANAGER, "/opt/flink/conf", "/tmp/conf")),
         (Role.FLINK_TASKMANAGER, [*TASKMANAGER, "-D", "env.java.opts.all=-javaagent:x"]),
         (Role.FLINK_TASKMANAGER, [*TASKMANAGER, "-Dclassloader.parent-first-patterns.additional=evil"]),
