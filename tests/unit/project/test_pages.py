@@ -10,7 +10,8 @@ PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPO
 BLOCK = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INSECURE = re.compile(
     r"--insecure|\bcurl\b.*\s-[a-zA-Z]*k\b|--no-check-certificate|verify=False|CERT_NONE|privileged: *true"
-    r"|RA_TLS_ALLOW_|insecure__|use_secure_cert\"? *[:=] *(false|FALSE)|--no-verify|chmod (-R )?0?777|sgx\.debug *= *(true|1)"
+    r"|RA_TLS_ALLOW_|insecure__|use_secure_cert\"? *[:=] *(false|FALSE)"
+    r"|--no-verify|chmod (-R )?0?777|sgx\.debug *= *(true|1)"
 )
 SHOWN_TO_BE_REFUSED = {("measurements.md", "insecure__")}  # the linter's own example, with its refusal below
 
@@ -29,8 +30,11 @@ def test_sa_18_no_block_of_a_page_turns_a_protection_off(page):
 
 @pytest.mark.parametrize(
     "line",
-    ["strongroom serve --insecure", "curl -sk https://localhost:8501", "privileged: true",
-     "RA_TLS_ALLOW_OUTDATED_TCB_INSECURE=1", "loader.insecure__use_cmdline_argv = true", '"use_secure_cert": false', "sgx.debug = true"],
+    [
+        "strongroom serve --insecure", "curl -sk https://localhost:8501", "privileged: true",
+        "RA_TLS_ALLOW_OUTDATED_TCB_INSECURE=1", "loader.insecure__use_cmdline_argv = true",
+        '"use_secure_cert": false', "sgx.debug = true",
+    ],
 )  # fmt: skip
 def test_sa_18_what_turns_a_protection_off_is_recognised(line):
     assert INSECURE.search(line)
