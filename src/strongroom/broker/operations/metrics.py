@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_-]{1,48}", re.ASCII)
+PROTOCOLS: Final = ("gramine-v1", "kbs")  # by which peers ask for secrets
 _MOST_CODES: Final = 200  # of the catalogue's size: whatever goes wrong, the label stays bounded
 _SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -28,6 +29,9 @@ class Metrics:
             "strongroom_broker_admissions", "Decisions on peers that asked for a secret",
             ("protocol", "outcome"), registry=self._registry,
         )  # fmt: skip
+        for protocol in PROTOCOLS:  # a counter that begins with its first refusal has not increased: no alert sees it
+            for outcome in ("granted", "denied"):
+                self._admissions.labels(protocol, outcome)
         self._denials = Counter(
             "strongroom_broker_denials", "Refusals by the code of their first reason", ("code",),
             registry=self._registry,

@@ -7,6 +7,8 @@ import math
 
 import pytest
 
+from strongroom.broker.gramine_connection import PROTOCOL_NAME
+from strongroom.broker.kbs_service import PROTOCOL
 from strongroom.broker.operations import logs
 from strongroom.broker.operations.health import Recently, examine
 from strongroom.broker.operations.metrics import Metrics
@@ -76,6 +78,12 @@ def test_decisions_are_counted_by_protocol_outcome_and_first_code():
     assert values["strongroom_broker_turned_away_total{port=kbs}"] == 1
     assert values["strongroom_broker_http_requests_total{port=admin,status=403}"] == 1
     assert values["strongroom_broker_admission_seconds_count{protocol=kbs}"] == 2
+
+
+def test_the_first_refusal_is_an_increase_that_an_alert_sees():
+    values = Metrics().values()
+    for protocol in (PROTOCOL_NAME, PROTOCOL):
+        assert values[f"strongroom_broker_admissions_total{{outcome=denied,protocol={protocol}}}"] == 0
 
 
 def test_kd_21_no_label_takes_what_a_peer_chose_and_their_number_is_bounded():
