@@ -2,12 +2,13 @@
 
 Replicas answer /monitoring/prometheus/metrics on the REST port, brokers /metrics on the administration port, both
 over TLS for clients with a certificate. A replica that waits for its key answers nothing yet: kube-state-metrics
-(kube_…) counts those.
+(kube_…) counts those, and TensorFlow Serving's replicas, which export nothing as their REST port is off.
 """
 
 from __future__ import annotations
 
 from strongroom.deploy.description import Description
+from strongroom.deploy.kubernetes.model_server import has_rest
 from strongroom.deploy.kubernetes.naming import MODEL_SERVER, Object, object_name
 
 REQUESTS = ":tensorflow:serving:request_count"
@@ -25,7 +26,7 @@ def _replicas(description: Description) -> list[Object]:
     here = f'{{namespace="{description.namespace}"}}'
     deployment = f'{{namespace="{description.namespace}", deployment="{object_name(description, MODEL_SERVER)}"}}'
     failed = f'{REQUESTS}{{namespace="{description.namespace}", status=~"INTERNAL|UNAVAILABLE|UNKNOWN|DATA_LOSS"}}'
-    return [
+    counted = [
         _rule(
             "StrongroomNoReplicaReady",
             f"kube_deployment_status_replicas_available{deployment} < 1",
@@ -42,6 +43,11 @@ def _replicas(description: Description) -> list[Object]:
             "A replica is not ready: it has no key yet, or lost it.",
             "strongroom deploy status shows the reason; strongroom ledger show has the broker's.",
         ),
+    ]
+    if not has_rest(description):
+        return counted
+    return [
+        *counted,
         _rule(
             "StrongroomKeyLost",
             f"strongroom_ready{here} == 0",

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from strongroom.broker.operations.metrics import Metrics as BrokerMetrics
-from strongroom.deploy.description import Autoscaling, Description
+from strongroom.deploy.description import Autoscaling, Description, Engine, Tee
 from strongroom.deploy.kubernetes.alerts import alert_rules
 from strongroom.deploy.kubernetes.dashboard import dashboard
 from strongroom.serving.operations.metrics import Metrics
@@ -62,6 +62,13 @@ def test_a_broker_outside_is_watched_where_it_runs():
     alerts = {rule["alert"] for rule in alert_rules(Description(broker="b.example.com:4433"))["groups"][0]["rules"]}
     assert alerts == {"StrongroomNoReplicaReady", "StrongroomReplicaNotReady", "StrongroomKeyLost",
                       "StrongroomRequestsFail", "StrongroomSaturated"}  # fmt: skip
+
+
+def test_nothing_is_asked_of_a_server_that_exports_nothing():
+    described = Description(engine=Engine.TENSORFLOW_SERVING, tee=Tee.SGX, broker="b.example.com:4433")
+    named = {name for each in expressions(described) for name in NAMES.findall(each)}
+    assert named == KUBE_STATE_METRICS
+    json.dumps(dashboard(described))
 
 
 def test_replicas_are_called_saturated_at_twice_what_another_one_is_started_for():
