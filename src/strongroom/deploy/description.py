@@ -5,6 +5,7 @@ One frozen value that every renderer takes. Names are Kubernetes names (RFC 1123
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,9 +18,14 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_QUANTITY: Final = re.compile(r"[1-9][0-9]{0,8}(m|Ki|Mi|Gi|Ti)?")
+_NAME: Final = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")  # of Services as well: a label as RFC 1035 has it
+_HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_CPU: Final = re.compile(r"[1-9][0-9]{0,8}m?")
+_BYTES: Final = re.compile(r"[1-9][0-9]{0,8}(Ki|Mi|Gi|Ti)?")
+_BROKER: Final = re.compile(r"(https://)?([^:/]{1,253}):([0-9]{1,5})")
+_LAST_PORT: Final = 65535
 _IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,200}(@sha256:[0-9a-f]{64})?")
+_PATH: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f$]{1,1024}")  # $ would be a variable in Compose
 _VERSION: Final = re.compile(r"1\.[0-9]{1,2}")
 GRAMINE_VERSIONS: Final = ("graphene", "1.0", "1.1", "1.2", "1.3.1", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9")
 OLDEST_KUBERNETES: Final = (1, 20)
@@ -152,7 +158,7 @@ class Description:
         words = _Words(table, "[deploy]")
         size = words.one_of("size", Size, Size.SMALL)
         found = cls(
-            name=words.text("name", "strongroom", _LABEL),
+            name=words.text("name", "strongroom", _NAME),
             namespace=words.text("namespace", "strongroom", _LABEL),
             tee=words.one_of("tee", Tee, Tee.SIMULATED),
             engine=words.one_of("engine", Engine, Engine.STRONGROOM),
@@ -166,7 +172,7 @@ class Description:
             flavour=words.one_of("flavour", Flavour, Flavour.DEFAULT),
             registry=words.text("registry", "localhost:5000", _IMAGE),
             version=words.text("version", "latest-sealed", _MODEL),
-            broker=words.optional("broker", re.compile(r"(https://)?[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")),
+            broker=_broker(words.optional("broker", _BROKER)),
             models=_models(words.take("model", list, [])),
             resources=_resources(words.take("resources", dict, {}), SIZES[size]),
             autoscaling=_autoscaling(words.take("autoscaling", dict, {})),
@@ -189,6 +195,21 @@ def _kubernetes(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
+def _broker(text: str | None) -> str | None:
+    found = _BROKER.fullmatch(text or "")
+    if found is None:
+        return text
+    if not _HOST.fullmatch(found[2]) or not 0 < int(found[3]) <= _LAST_PORT:
+        raise DeployMalformed(f"[deploy]: broker cannot be {found[0][:80]!r}")
+    try:
+        address = ipaddress.ip_address(found[2])
+    except ValueError:
+        return text
+    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
+        raise DeployMalformed(f"[deploy]: broker is {found[2]}, an address that means another machine in every pod")
+    return text
+
+
 def _models(items: list[Any]) -> tuple[Model, ...]:
     found = []
     for index, item in enumerate(items):
@@ -196,7 +217,7 @@ def _models(items: list[Any]) -> tuple[Model, ...]:
             raise DeployMalformed(f"[[deploy.model]] number {index + 1} is not a table")
         words = _Words(item, f"[[deploy.model]] number {index + 1}")
         name = words.text("name", None, _MODEL)
-        found.append(Model(name=name, path=words.text("path", f"models/{name}", re.compile(r"[^\0]{1,1024}"))))
+        found.append(Model(name=name, path=words.text("path", f"models/{name}", _PATH)))
         words.expect_end()
     if len({model.name for model in found}) < len(found):
         raise DeployMalformed("[[deploy.model]] names a model twice")
@@ -206,9 +227,9 @@ def _models(items: list[Any]) -> tuple[Model, ...]:
 def _resources(values: dict[str, Any], usual: Resources) -> Resources:
     words = _Words(values, "[deploy.resources]")
     found = Resources(
-        cpu=words.text("cpu", usual.cpu, _QUANTITY),
-        memory=words.text("memory", usual.memory, _QUANTITY),
-        epc=words.text("epc", usual.epc, _QUANTITY),
+        cpu=words.text("cpu", usual.cpu, _CPU),
+        memory=words.text("memory", usual.memory, _BYTES),
+        epc=words.text("epc", usual.epc, _BYTES),
         enclave_size=words.text("enclave_size", usual.enclave_size, re.compile(r"[1-9][0-9]{0,5}[KMG]")),
         max_threads=words.number("max_threads", usual.max_threads, 4, 4096),
     )

@@ -57,7 +57,8 @@ def test_an_unknown_cloud_is_refused_with_sr_cloud_unknown(name, tmp_path):
     [
         b"", b"\xff", b"name = 1", GOOD + b"more = 1", GOOD + b"ports = [0]", GOOD + b'ports = ["80"]',
         GOOD + b'pccs_url = "http://pccs.service.com:8081"', GOOD + b'attestation_provider = "sharedcus"',
-        GOOD + b'aesmd_socket = "/"', GOOD + b'device_paths = ["/etc/passwd"]',
+        GOOD + b'aesmd_socket = "/"', GOOD + b'aesmd_socket = "/var/run/aesmd/../../etc"',
+        GOOD + b'device_paths = ["/etc/passwd"]',
         GOOD + b'device_paths = ["/dev/../etc"]',
         GOOD + b'steps = ["two\\nlines"]', GOOD + b"facts = []", GOOD + b"tolerations = [1]",
         b'name = "-"\ntitle = "t"',

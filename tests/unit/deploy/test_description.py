@@ -28,6 +28,11 @@ def test_a_size_brings_its_numbers_and_each_may_be_said():
         {"engine": "tensorflow-serving", "tee": "sgx", "broker": "https://broker.example.com:8080"},
         {"broker": "no-port"}, {"engine": "tensorflow-serving"}, {"host": "-"},
         {"engine": "tensorflow-serving", "tee": "sgx", "autoscaling": {"max": 2}},
+        {"name": "1st"}, {"host": "a..b"}, {"host": "a.-b"}, {"host": f"{'a' * 64}.com"}, {"resources": {"cpu": "1Mi"}},
+        {"resources": {"memory": "512m"}}, {"resources": {"epc": "1m"}}, {"broker": "b.example.com:0"},
+        {"broker": "b.example.com:65536"}, {"broker": "..:4433"}, {"broker": "127.0.0.1:4433"}, {"broker": "Up.er:1"},
+        {"broker": "0.0.0.0:4433"}, {"model": [{"name": "a", "path": "a\nb"}]},
+        {"model": [{"name": "a", "path": "$HOME"}]},
     ],
 )  # fmt: skip
 def test_what_is_no_setting_is_refused_with_sr_deploy_settings(table):

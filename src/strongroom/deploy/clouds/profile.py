@@ -14,6 +14,7 @@ T = TypeVar("T")
 MAX_PROFILE_BYTES: Final = 64 * 1024
 USUAL_PORTS: Final = (4433, 8500, 8501)
 USUAL_SGX: Final[Mapping[str, str]] = {"sgx.intel.com/enclave": "1", "sgx.intel.com/provision": "1"}
+AESMD: Final = "/var/run/aesmd"
 USUAL_DEVICES: Final = ("/dev/sgx_enclave", "/dev/sgx_provision")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -84,10 +85,8 @@ def _sound(found: Profile, where: str) -> Profile:
     for word, url in (("pccs_url", found.pccs_url), ("attestation_provider", found.attestation_provider)):
         if url is not None and not url.startswith("https://"):
             raise CloudMalformed(f"{where}: {word} is {url[:128]!r}; TLS is not an option, so it starts with https://")
-    if found.aesmd_socket is not None and not found.aesmd_socket.startswith("/var/run/aesmd"):
-        raise CloudMalformed(
-            f"{where}: aesmd_socket is {found.aesmd_socket[:128]!r}, and may be in /var/run/aesmd only"
-        )
+    if found.aesmd_socket not in {None, AESMD}:  # a folder of the node that a pod gets: this one alone
+        raise CloudMalformed(f"{where}: aesmd_socket is {str(found.aesmd_socket)[:128]!r}, and may be {AESMD} only")
     for path in found.device_paths:
         if not re.fullmatch(r"/dev/[a-z0-9_/-]{1,60}", path) or "//" in path:
             raise CloudMalformed(f"{where}: {path[:64]!r} is no device")
