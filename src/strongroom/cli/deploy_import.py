@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -81,7 +82,7 @@ def tls_files(folder: Path) -> Imported:
 
     findings = ssl_configure.inspect(folder, now=datetime.now(UTC))
     notes = tuple(Note(f"{folder}/{each.where}", each.seen, each.fix) for each in findings)
-    command = f"strongroom certs import {folder} --into tls"
+    command = f"strongroom certs import {shlex.quote(str(folder))} --into tls"
     return Imported(path=str(folder), kind=Kind.SSL_CONFIGURE, command=command, notes=notes)
 
 
@@ -92,4 +93,9 @@ def as_text(each: Imported) -> str:
         lines.append(f"    take it over with: {each.command}")
     for note in each.notes:
         lines += [f"  - {note.where}: {note.seen}", f"    {note.instead}"]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _printable(line: str) -> str:
+    """Return a line that moves no cursor: names and images in it are whatever somebody's file says."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -76,7 +76,12 @@ def _read(name: str) -> tuple[dict[str, Any], ...]:
 
 def _sentence(finding: Finding) -> str:
     head = f"{finding.object}: {finding.rule.level} {finding.rule.id} {finding.place}"
-    return f"{head}: {finding.why}\n  what to do: {finding.fix}\n"
+    return f"{_printable(f'{head}: {finding.why}')}\n  what to do: {_printable(finding.fix)}\n"
+
+
+def _printable(line: str) -> str:
+    """Return a line that moves no cursor: names in it are whatever somebody's manifest says."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _count(number: int, what: str) -> str:

@@ -6,6 +6,7 @@ their length and never shown.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -85,7 +86,9 @@ def _ra_config(path: str, data: bytes) -> Imported:
     found = ra_config.parse(data)
     instead = "The rules say what is enforced; --dry-run shows them."
     notes = tuple(Note(path, notice, instead) for notice in notices_of(found))
-    return Imported(path=path, kind=Kind.RA_CONFIG, command=f"strongroom policy import {path} --dry-run", notes=notes)
+    return Imported(
+        path=path, kind=Kind.RA_CONFIG, command=f"strongroom policy import {shlex.quote(path)} --dry-run", notes=notes
+    )
 
 
 def _qcnl(path: str, data: bytes) -> Imported:
@@ -97,7 +100,7 @@ def _qcnl(path: str, data: bytes) -> Imported:
                 path, "use_secure_cert is false: anybody on the way could answer", "TLS is verified; pin the PCCS's CA."
             )
         )
-    command = f"strongroom collateral doctor --qcnl {path}"
+    command = f"strongroom collateral doctor --qcnl {shlex.quote(path)}"
     return Imported(path=path, kind=Kind.QCNL, command=command, notes=tuple(notes))
 
 
@@ -107,4 +110,6 @@ def _wrap_key(path: str, data: bytes) -> Imported:
     except WeakKey as problem:
         instead = "Publish the model again: strongroom model publish makes a key for each version."
         return Imported(path=path, kind=Kind.WRAP_KEY, notes=(Note(path, problem.sentence, instead),))
-    return Imported(path=path, kind=Kind.WRAP_KEY, command=f"strongroom key put secret/wrap_key --from {path}")
+    return Imported(
+        path=path, kind=Kind.WRAP_KEY, command=f"strongroom key put secret/wrap_key --from {shlex.quote(path)}"
+    )

@@ -63,11 +63,9 @@ def _deployment(each: Mapping[str, Any], settings: dict[str, object], notes: lis
 
 
 def _container(container: Mapping[str, Any], where: str, settings: dict[str, object], notes: list[Note]) -> None:
-    limits = _at(container, "resources", "limits")
+    limits = _table(_at(container, "resources", "limits"))
     taken = {"cpu": "cpu", "memory": "memory", "sgx.intel.com/epc": "epc"}
-    resources: dict[str, object] = (
-        {ours: str(limits[theirs]) for theirs, ours in taken.items() if theirs in limits} if limits else {}
-    )
+    resources: dict[str, object] = {ours: str(limits[theirs]) for theirs, ours in taken.items() if theirs in limits}
     image = container.get("image")
     if isinstance(image, str):
         notes.append(
@@ -111,11 +109,11 @@ def _ingress(each: Mapping[str, Any], settings: dict[str, object], notes: list[N
         if isinstance(rule.get("host"), str):
             settings["host"] = rule["host"]
     settings["front"] = "ingress"
-    annotations = _at(each, "metadata", "annotations") or {}
+    annotations = _table(_at(each, "metadata", "annotations"))
     if str(annotations.get(_PASSTHROUGH)).lower() != "true":
         seen = "TLS ends in the ingress controller, outside of the attested process"
         notes.append(Note(_name(each), seen, "The rendered Ingress passes TLS through."))
-    unused = sorted(name for name in annotations if name != _PASSTHROUGH and "ingress" in name)
+    unused = [name for name in annotations if name != _PASSTHROUGH and "ingress" in str(name)]
     if unused:
         seen = f"{len(unused)} annotations of ingress-nginx that mean nothing where TLS is passed through"
         notes.append(Note(_name(each), seen, "They are left out."))
@@ -139,6 +137,10 @@ def _at(value: object, *path: str) -> Any:  # noqa: ANN401  # whatever somebody'
             return None
         value = value.get(word)
     return value
+
+
+def _table(value: object) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _list(value: object) -> list[Mapping[str, Any]]:

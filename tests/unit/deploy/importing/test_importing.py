@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from strongroom.cli import main
 from strongroom.deploy.description import Description, Engine, Front, Tee
 from strongroom.deploy.importing import Kind, NothingToImport, read, settings_text
 from strongroom.deploy.yaml_reading import MAX_YAML_BYTES, YamlMalformed, objects_of
@@ -130,6 +131,33 @@ def test_yaml_that_is_not_of_plain_values_is_refused_with_sr_deploy_yaml(data):
     with pytest.raises(YamlMalformed) as caught:
         objects_of(data, where="x.yaml")
     assert caught.value.code == "SR-DEPLOY-YAML"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"kind: Deployment\nmetadata: {{name: a}}\nspec: {{template: {{spec: {{containers: [{each}]}}}}}}"
+          for each in ("{resources: {limits: cpu}}", "{resources: {limits: [cpu]}}", "{resources: {limits: 5}}")),
+        *(f"kind: Ingress\nmetadata: {{annotations: {each}}}"
+          for each in ("foo", "[ingress]", "5", "{5: x, ingress: y, 6.5: z}")),
+    ],
+)  # fmt: skip
+def test_sa_07_tables_that_are_none_are_passed_over(text):
+    assert read("deploy.yaml", text.encode()).kind is Kind.KUBERNETES
+
+
+def test_sa_07_nothing_in_a_file_moves_the_cursor_or_ends_a_command(tmp_path, capsys):
+    folder = tmp_path / "a; reboot"
+    folder.mkdir()
+    (folder / "deploy.yaml").write_text(
+        'kind: Deployment\nmetadata: {name: a}\nspec: {template: {spec: {containers: [{image: "x\\e]0;owned\\a"}]}}}'
+    )
+    (folder / "wrap_key").write_bytes(bytes(range(16)))
+    assert main(["deploy", "import", str(folder)]) == 0
+    said = capsys.readouterr().err
+    assert "the image x?]0;owned?" in said
+    assert "\x1b" not in said
+    assert f"--from '{folder}/wrap_key'" in said
 
 
 def test_a_list_is_its_items():

@@ -33,6 +33,13 @@ def test_an_error_is_printed_and_stops_the_pipeline(manifest, container, capsys)
     assert "SR-DEPLOY-LINT" in err
 
 
+def test_nothing_in_a_manifest_moves_the_cursor(manifest, container, capsys):
+    container["securityContext"]["privileged"] = True
+    container["image"] = container["name"] = "a\x1b[2Jb"
+    assert main(["deploy", "lint", manifest()]) == 2
+    assert "\x1b" not in capsys.readouterr().out
+
+
 def test_files_are_judged_together(manifest, sound):
     parts = [manifest(f"{index}.yaml", [each]) for index, each in enumerate(sound)]
     assert main(["deploy", "lint", *parts]) == 0
