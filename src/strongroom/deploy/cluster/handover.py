@@ -19,9 +19,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from strongroom.attestation import Tee as EvidenceTee
+from strongroom.attestation import TrustDomain
 from strongroom.broker.admin.identities import OWNER_FOLDER, ensure_owner_identity
 from strongroom.broker.keyring.opening import store_location
+from strongroom.broker.names import DEFAULT_TENANT
 from strongroom.broker.opening import opened_workspace
+from strongroom.broker.policy.policies import Policies
+from strongroom.broker.policy.watched import parse_policy, read_policy_bytes
 from strongroom.broker.store import backup
 from strongroom.broker.store.opening import open_store
 from strongroom.collateral.folder import file_name
@@ -72,6 +76,19 @@ def check(description: Description, workspace: Workspace) -> None:
         raise HandoverRefused(f"the root key is not a file ([broker] root = {root[:32]!r}): a pod has no way to it")
 
 
+def refuse_real_keys(workspace: Workspace, policies: Policies) -> None:
+    """Raise HandoverRefused if a rule keeps a key from simulated TEEs: all keys of a workspace go together."""
+    read = [parse_policy(read_policy_bytes(workspace.policy_path))]  # what the broker there puts in force
+    read += [policies.current(tenant)[0] for tenant in sorted(policies.tenants() - {DEFAULT_TENANT})]
+    for rule in (rule for policy in read for rule in policy.rules):
+        if TrustDomain.SIMULATED not in rule.policy.trust_domains:
+            raise HandoverRefused(
+                f"rule {rule.name!r} releases {rule.release} on real TEEs alone, and whoever operates the cluster"
+                " could read it in an ordinary pod",
+                fix="Make a workspace for the rehearsal (strongroom init), with models of its own.",
+            )
+
+
 def world_of(workspace: Workspace, *, now: datetime) -> simulated.World:
     """Return the workspace's simulated world, made at the first use, with fresh collateral in the workspace's trust."""
     world = simulated.World.open_or_create(workspace.folder / WORLD_FOLDER, now=now)
@@ -107,11 +124,12 @@ def world_secret(description: Description, workspace: Workspace) -> dict[str, An
 def workspace_archive(description: Description, workspace: Workspace, *, now: datetime) -> bytes:
     """Return the broker's part of the workspace as a tar archive, its store as a consistent copy.
 
-    The broker's certificate in it holds the names of its Service. Raises HandoverRefused, HandoverTooLong, and what
-    reading the workspace raises.
+    The broker's certificate in it holds the names of its Service. Raises HandoverRefused, also where a rule keeps a key
+    to real TEEs, HandoverTooLong, and what reading the workspace raises.
     """
     check(description, workspace)
     with opened_workspace(workspace) as found:
+        refuse_real_keys(workspace, found.policies)
         ensure_owner_identity(workspace, found.store, found.ledger, now=now)
     with tempfile.TemporaryDirectory(prefix="strongroom-") as place:
         files = dict(_files(description, workspace, now=now)) | {STORE: _store_copy(workspace, Path(place))}

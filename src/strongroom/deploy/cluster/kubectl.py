@@ -7,6 +7,7 @@ answers are bounded and JSON is read strictly. Nothing secret is ever an argumen
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -136,7 +137,12 @@ def program_at(name: str) -> str:
 
 def run(argv: Sequence[str], *, doing: str, given: bytes | None = None, timeout_s: float) -> bytes:
     """Run a program to its end and return its standard output, bounded. Raises ClusterUnreachable when it hangs."""
-    with tempfile.TemporaryFile() as fed, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
+    # What is given may be a broker's keys: it lies in memory, never on a disk.
+    with (
+        os.fdopen(os.memfd_create("given", os.MFD_CLOEXEC), "w+b") as fed,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as complaints,
+    ):
         if given is not None:
             fed.write(given)
             fed.seek(0)

@@ -79,6 +79,30 @@ def test_for_a_real_tee_it_is_refused_with_the_reason(workspace, tee):
     assert 'broker = "HOST:PORT"' in caught.value.fix
 
 
+RULE = """
+[[rule]]
+name = "resnet50"
+mrenclave = "{}"
+accepted_tcb_status = ["UpToDate"]
+trust_domains = [{}]
+allow_debug = false
+max_collateral_age_days = 7
+release = "model/resnet50/1"
+"""
+
+
+def test_keys_that_a_rule_keeps_to_real_tees_never_go_where_an_operator_reads_memory(tmp_path):
+    mixed = Workspace.create(tmp_path / "workspace", now=NOW)
+    with mixed.policy_path.open("a") as file:
+        file.write(RULE.format("ab" * 32, '"simulated", "intel"'))
+    handover.workspace_archive(Description(), mixed, now=NOW)
+    with mixed.policy_path.open("a") as file:
+        file.write(RULE.format("cd" * 32, '"intel"').replace("resnet50", "payroll"))
+    with pytest.raises(HandoverRefused, match="'payroll' releases model/payroll/1 on real TEEs alone") as caught:
+        handover.workspace_archive(Description(), mixed, now=NOW)
+    assert "a workspace for the rehearsal" in caught.value.fix
+
+
 def test_a_root_key_that_is_not_a_file_cannot_be_handed_over(workspace):
     locked = replace(workspace, settings=Settings(broker=BrokerSettings(root="passphrase")))
     with pytest.raises(HandoverRefused, match="root key is not a file"):

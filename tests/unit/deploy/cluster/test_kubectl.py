@@ -57,3 +57,8 @@ def test_an_answer_that_is_no_strict_json_object_is_refused(answer):
 def test_options_name_cluster_and_namespace_and_nothing_secret():
     found = replace(KUBECTL, context="mine", kubeconfig=Path("/k")).options()
     assert found == ["--context=mine", "--kubeconfig=/k", "--namespace=here"]
+
+
+def test_what_is_given_to_a_program_lies_in_memory_and_on_no_disk():
+    said = run(["readlink", "/proc/self/fd/0"], doing="readlink", given=b"a key", timeout_s=30)
+    assert said.startswith(b"/memfd:")
