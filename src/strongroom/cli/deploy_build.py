@@ -64,11 +64,15 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.deploy.images import build
     from strongroom.deploy.images.builder import choose
     from strongroom.deploy.images.comparison import differences
+    from strongroom.deploy.images.sealed import versions_of
 
     if args.compare is not None and (len(args.roles) != 1 or args.out is None):
         raise Misuse("--compare is about one image", fix="Name one ROLE, and --out DIR.")
     workspace = open_workspace(args)
     source = build.with_tags(source_of(workspace, args.repository_keys), args.flavour, args.push or None)
+    if Role.MODELS in args.roles:  # before minutes go into the images under it
+        for model in source.description.models:
+            versions_of(workspace.folder, model)
     environ = build.environment(args.proxy)
     base = build.checked_base(args.base)
     with build.working_folder() as folder:

@@ -47,10 +47,7 @@ def gather(workspace: Path, models: Sequence[Model], target: Path, *, owner: Ed2
     target.mkdir(parents=True)
     for model in models:
         folder = workspace / model.path
-        versions = sorted(each.name for each in folder.iterdir() if each.name.isdecimal()) if folder.is_dir() else []
-        if not versions:
-            raise NothingPublished(f"{folder} holds no version of {model.name}")
-        for version in versions:
+        for version in versions_of(workspace, model):
             _copy_version(folder / version, target / model.name / version, model.name, owner=owner)
             found.append(f"{model.name}/{version}")
         _copy_ssl_config(folder.parent / SSL_CONFIG, target / SSL_CONFIG)
@@ -59,11 +56,13 @@ def gather(workspace: Path, models: Sequence[Model], target: Path, *, owner: Ed2
     return sorted(found)
 
 
-def published(workspace: Path) -> tuple[Model, ...]:
-    """Return the models in WORKSPACE/models, for a description that names none."""
-    folder = workspace / "models"
-    names = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
-    return tuple(Model(name=name, path=f"models/{name}") for name in names if bundle.is_plain_path(name))
+def versions_of(workspace: Path, model: Model) -> list[str]:
+    """Return the versions of a model that were published, sorted as text. Raises NothingPublished."""
+    folder = workspace / model.path
+    found = sorted(each.name for each in folder.iterdir() if each.name.isdecimal()) if folder.is_dir() else []
+    if not found:
+        raise NothingPublished(f"{folder} holds no version of {model.name}")
+    return found
 
 
 def _copy_version(source: Path, target: Path, name: str, *, owner: Ed25519PublicKey) -> None:

@@ -60,6 +60,15 @@ def test_a_base_by_its_tag_is_refused_before_anything_is_built(workspace, capsys
     assert "SR-IMAGE-BASE" in capsys.readouterr().err
 
 
+def test_a_model_that_was_not_published_is_said_before_anything_is_built(workspace, capsys):
+    with (workspace.folder / "strongroom.toml").open("a") as file:
+        file.write('\n[deploy]\n[[deploy.model]]\nname = "other"\n')
+    assert build(workspace) == 2
+    said = capsys.readouterr().err
+    assert "SR-IMAGE-NO-MODEL" in said
+    assert "building" not in said
+
+
 def test_without_a_builder_it_says_which_to_install(workspace, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert build(workspace, "front") == 2
