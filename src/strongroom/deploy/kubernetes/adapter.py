@@ -30,8 +30,10 @@ from strongroom.deploy.kubernetes.pods import (
     resources,
 )
 from strongroom.deploy.kubernetes.replica import STRONGROOM
+from strongroom.deploy.kubernetes.scaling import REQUESTS_IN_FLIGHT
 
-API_SERVICE: Final = "v1beta1.external.metrics.k8s.io"
+METRICS_GROUP: Final = "external.metrics.k8s.io"
+API_SERVICE: Final = f"v1beta1.{METRICS_GROUP}"
 _RBAC: Final = "rbac.authorization.k8s.io"
 FRONT_PROXY: Final = "extension-apiserver-authentication"  # by what the API server is known; it is in kube-system
 
@@ -40,7 +42,13 @@ def metrics_adapter(description: Description) -> tuple[Object, ...]:
     """Return the adapter's objects, where the description asks for autoscaling."""
     if description.autoscaling is None:
         return ()
-    return (*_roles(description), _service(description), _deployment(description), _api_service(description))
+    return (
+        *_roles(description),
+        *_reading(description),
+        _service(description),
+        _deployment(description),
+        _api_service(description),
+    )
 
 
 def wide_name(name: str, namespace: str) -> str:
@@ -69,6 +77,21 @@ def _roles(description: Description) -> tuple[Object, Object]:
         {
             **_head(description, f"{_RBAC}/v1", "ClusterRoleBinding", name, namespaced=False),
             "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name},
+            "subjects": [subject],
+        },
+    )
+
+
+def _reading(description: Description) -> tuple[Object, Object]:
+    """Return what lets Kubernetes' autoscaler read the metric; its own role has no external metrics, seen with 1.20."""
+    name = object_name(description, METRICS_ADAPTER)
+    rule = {"apiGroups": [METRICS_GROUP], "resources": [REQUESTS_IN_FLIGHT], "verbs": ["get", "list"]}
+    subject = {"kind": "ServiceAccount", "name": "horizontal-pod-autoscaler", "namespace": "kube-system"}
+    return (
+        {**_head(description, f"{_RBAC}/v1", "Role", name), "rules": [rule]},
+        {
+            **_head(description, f"{_RBAC}/v1", "RoleBinding", name),
+            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": name},
             "subjects": [subject],
         },
     )
