@@ -25,6 +25,9 @@ RENEWED_AFTER_S: Final = LEASE_S / 3  # where a replica renews its lease: two mo
 DEADLINE_S: Final = 10.0  # a peer's, at the broker
 FIRST_PAUSE_S: Final = 1.0
 MAX_PAUSE_S: Final = 30.0
+PAGE: Final = PLOT.with_suffix(".md")
+BEGIN: Final = "<!-- figures: written by bench/scaling.py -->\n"
+END: Final = "<!-- end of figures -->\n"
 DAY_S: Final = 86_400.0
 STAGES: Final = (0.4, 0.4, 0.2)  # of an admission: handshake, evidence, release; a broker takes them in turns
 
@@ -176,7 +179,20 @@ def main() -> None:
     report.add("collateral: answers taken from the cache a day", asked, "requests")
     report.add("collateral: PCK certificates that 50 nodes fetch once", Cluster().nodes, "requests")
     plot(kbs, gramine)
-    sys.exit(report.finish())
+    status = report.finish()
+    write_figures()
+    sys.exit(status)
+
+
+def write_figures() -> None:
+    """Put the figures into the page, between its two marks."""
+    lines = json.loads((RESULTS / "scaling.json").read_text(encoding="utf-8"))
+    rows = "".join(f"| {line['measure']} | {line['value']:,g} {line['unit']} |\n" for line in lines)
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(
+        f"{before}{BEGIN}\n| simulated, unless it says measured | |\n|---|---|\n{rows}\n{END}{after}", encoding="utf-8"
+    )
 
 
 def plot(kbs: Costs, gramine: Costs) -> None:
