@@ -93,7 +93,7 @@ def main() -> int:
     parser.add_argument("--trust", type=Path, help="ask once, after the server proved itself by these rules")
     parser.add_argument("--evidence-url")
     parser.add_argument("--patient", type=int, default=3)
-    parser.add_argument("--once", type=int, default=1)
+    parser.add_argument("--once", type=int, default=4)
     args = parser.parse_args()
     if args.trust:
         return ask_once(args)
