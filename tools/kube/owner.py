@@ -55,7 +55,7 @@ class Owner:
             "PYTHONPATH": ":".join(map(str, [*([self.sources / "src"] if self.sources else []), HERE.parent])),
             "BUILDAH_ISOLATION": "chroot",
             "CONTAINERS_STORAGE_CONF": str(self._storage_conf),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:{HERE.parents[1] / '.tools/bin'}",
         }  # fmt: skip
 
     def strongroom(self, *words: str | Path, timeout_s: float = 600.0, expected: Sequence[int] = (0,)) -> str:
