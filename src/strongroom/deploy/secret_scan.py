@@ -7,6 +7,7 @@ T1, SA-01, DP-03). What is as random as a key and public does not count: certifi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from strongroom.bundles.intake import PRIVATE_KEY
@@ -25,6 +26,13 @@ _DIGEST: Final = re.compile(r"\b(?:sha256|mrenclave|mrsigner|mr_enclave|mr_signe
 _ASSIGNMENT: Final = re.compile(r"=(?=[^=\s\"'])")  # NAME=VALUE are two words; base64 has its = at the end
 _PADDED: Final = re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{43}=)(?!=)")  # 16 or 32 bytes
 _BETWEEN: Final = re.compile(r"[\s\"']")
+# As programs print bytes: aa:bb:…, 0xaa, 0xbb, …, \xaa\xbb…; each piece is two digits, so this is linear.
+_PAIRS: Final = re.compile(
+    r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[\s:,;-]{0,2}){15,4096}(?:0x|\\x)?[0-9A-Fa-f]{2}(?![0-9A-Za-z])"
+)
+_NUMBERS: Final = re.compile(r"(?<![0-9.])(?:[0-9]{1,3}[\s,;]{1,2}){15,4096}[0-9]{1,3}(?![0-9.])")
+_BASE32: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{26,4096}(?![A-Za-z0-9])")
+_DISTINCT: Final = 10  # among 16 bytes or 26 letters; random ones have more
 _HEX_KEY: Final = re.compile(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32}(?![0-9A-Fa-f])")
 
 
@@ -57,9 +65,23 @@ def _check_line(line: str, where: str) -> None:
             check_wrap_key(Secret(bytes.fromhex(found[0])))
         except WeakKey as problem:
             raise SecretInTree(f"{where}: {problem.sentence}") from None
+    if any(_in_disguise(line)):
+        raise SecretInTree(f"{where}: bytes as random as a key")
     words = " ".join(map(_parts, _BETWEEN.split(_ASSIGNMENT.sub(" ", line))))
     if _PADDED.search(words) or holds_random(words.encode("ascii", "replace").replace(b"?", b" "), least=KEY_BYTES):
         raise SecretInTree(f"{where}: something as random as a key")
+
+
+def _in_disguise(line: str) -> Iterator[bool]:
+    """Yield, for each run that spells bytes out one by one or in base32, whether they differ as random ones do."""
+    for found in _PAIRS.finditer(line):
+        pairs = re.findall("[0-9a-f]{2}", re.sub(r"0x|\\x|[^0-9a-f]", "", found[0].lower()))
+        yield len(set(pairs)) > _DISTINCT
+    for found in _NUMBERS.finditer(line):
+        numbers = re.findall("[0-9]+", found[0])
+        yield max(map(int, numbers)) < 256 and len(set(numbers)) > _DISTINCT
+    for found in _BASE32.finditer(line):
+        yield len(set(found[0])) > _DISTINCT and len(re.findall("[2-7]", found[0])) > 1
 
 
 def _parts(word: str) -> str:

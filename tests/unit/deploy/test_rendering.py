@@ -111,6 +111,32 @@ def test_every_cloud_and_tee_renders_and_holds_no_key(cloud, public_files):
         assert len(render(described, profile(cloud), public_files)) > 30
 
 
+SPELLINGS = {
+    "prefixed": lambda key: f"0x{key.hex()}",
+    "with colons": lambda key: key.hex(":"),
+    "with spaces, in capitals": lambda key: key.hex(" ").upper(),
+    "broken up": lambda key: f"{key.hex()[:14]}-{key.hex()[14:]}",
+    "of C": lambda key: "".join(f"\\x{each:02x}" for each in key),
+    "numbers": lambda key: ", ".join(map(str, key)),
+    "base32": lambda key: base64.b32encode(key).decode(),
+}
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
+def test_sa_01_a_key_is_found_however_its_bytes_are_spelled(spelled):
+    for length in (16, 32):
+        key = spelled(bytes((each * 37 + 11) % 256 for each in range(length)))
+        with pytest.raises(SecretInTree, match="line 2") as caught:
+            refuse_secrets({"a.yaml": f"x: y\nkey: {key}\n".encode()})
+        assert key not in str(caught.value)
+
+
+def test_numbers_and_words_that_are_no_bytes_pass():
+    refuse_secrets({"a.yaml": b"ports: 8500, 8501, 8502, 4433, 8080, 8443, 443, 80, 81, 82, 83, 84, 85, 86, 87, 88\n"
+                              b"same: 00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00\n"
+                              b"word: INTERNALUNAVAILABLEUNKNOWNDATALOSS\n"})  # fmt: skip
+
+
 def test_a_private_key_is_refused_with_file_and_line():
     key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with pytest.raises(SecretInTree) as caught:
@@ -182,7 +208,10 @@ def test_an_old_name_of_the_broker_leads_to_its_service(public_files):
 
 
 def test_images_come_before_the_cluster_unless_they_are_pinned():
-    assert next_commands(Description())[0] == "strongroom deploy build"
+    assert next_commands(Description(models=MODELS[:1]))[0] == (
+        f"strongroom deploy build --push --trust model/{MODELS[0].name}/1-"
+    )
+    assert "--sign" in next_commands(Description(tee=Tee.SGX))[0]
     assert (
         next_commands(Description(images={Role.MODEL_SERVER: "a@sha256:" + "0" * 64}))[0] == "strongroom deploy apply"
     )
