@@ -29,13 +29,17 @@ def next_commands(description: Description) -> tuple[str, str]:
     """Return the two commands that come after rendering: images first, unless they are built and pinned."""
     if Role.MODEL_SERVER in description.images:
         return "strongroom deploy apply", "strongroom deploy status"
-    return "strongroom deploy build", "strongroom deploy apply"
+    words = ["strongroom deploy build --push"]
+    if description.tee is Tee.SGX:
+        words.append("--sign enclave-key.pem --repository-keys keys")
+    if description.tee is not Tee.TDX:  # what a trust domain measures, its own machine says: policy trust
+        words += [f"--trust model/{model.name}/1-" for model in description.models]
+    return " ".join(words), "strongroom deploy apply"
 
 
 def readme(description: Description, profile: Profile, tree: Tree) -> str:
     """Return the text; parts that this tree does not have are not named."""
     version = ".".join(map(str, description.kubernetes))
-    helm = f"{description.name} chart -f values.yaml -n {description.namespace}"
     lines = [
         f"# {description.name} on {profile.title}",
         "",
@@ -46,9 +50,7 @@ def readme(description: Description, profile: Profile, tree: Tree) -> str:
         "",
         *(f"    {each}" for each in next_commands(description)),
         "",
-        "Where there is no strongroom: `kubectl apply -f kubernetes/`, or with Helm",
-        "`kubectl apply -f kubernetes/00-namespace.yaml` (for its labels) and",
-        f"`helm upgrade --install {helm}`.",
+        *_without_strongroom(description),
         "",
         "## What is here",
         "",
@@ -59,6 +61,16 @@ def readme(description: Description, profile: Profile, tree: Tree) -> str:
         *(f"- {each}" for each in notes(description, profile)),
     ]
     return "\n".join([*lines, ""])
+
+
+def _without_strongroom(description: Description) -> Iterable[str]:
+    if description.tee is Tee.SIMULATED:
+        yield "Nothing else brings a simulated deployment up: `deploy apply` makes its platform's Secret and, where the"
+        yield "broker is in the cluster, hands the workspace over."
+        return
+    yield "Where there is no strongroom: `kubectl apply -f kubernetes/`, or with Helm"
+    yield "`kubectl apply -f kubernetes/00-namespace.yaml` (for its labels) and"
+    yield f"`helm upgrade --install {description.name} chart -f values.yaml -n {description.namespace}`."
 
 
 def notes(description: Description, profile: Profile) -> Iterable[str]:

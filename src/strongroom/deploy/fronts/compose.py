@@ -29,7 +29,7 @@ _TMPFS: Final = "mode=1777,noexec,nosuid,nodev"
 _COMMENT: Final = """\
 Strongroom on one machine. Strongroom renders this file: change strongroom.toml instead.
 
-  export STRONGROOM_WORKSPACE=FOLDER            what `strongroom init` made; containers get only what they need of it
+  export STRONGROOM_WORKSPACE=FOLDER            what `strongroom init` made; the broker sees all of it
   export STRONGROOM_USER=$(id -u):$(id -g)      whoever may read it (default: 10001:10001)
   docker compose -f compose.yaml up --wait
   docker compose -f compose.yaml up --wait --scale model-server=4
