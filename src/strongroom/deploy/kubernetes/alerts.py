@@ -16,17 +16,15 @@ REQUESTS = ":tensorflow:serving:request_count"
 
 def alert_rules(description: Description) -> Object:
     """Return a Prometheus rule file: one group, the gravest first."""
-    rules = [*_replicas(description)]
+    rules = [*_replicas(description), *(_serving(description) if has_rest(description) else [])]
     if description.broker is None:
         rules += _broker(description)
     return {"groups": [{"name": object_name(description, "serving"), "rules": rules}]}
 
 
 def _replicas(description: Description) -> list[Object]:
-    here = f'{{namespace="{description.namespace}"}}'
     deployment = f'{{namespace="{description.namespace}", deployment="{object_name(description, MODEL_SERVER)}"}}'
-    failed = f'{REQUESTS}{{namespace="{description.namespace}", status=~"INTERNAL|UNAVAILABLE|UNKNOWN|DATA_LOSS"}}'
-    counted = [
+    return [
         _rule(
             "StrongroomNoReplicaReady",
             f"kube_deployment_status_replicas_available{deployment} < 1",
@@ -44,10 +42,12 @@ def _replicas(description: Description) -> list[Object]:
             "strongroom deploy status shows the reason; strongroom ledger show has the broker's.",
         ),
     ]
-    if not has_rest(description):
-        return counted
+
+
+def _serving(description: Description) -> list[Object]:
+    here = f'{{namespace="{description.namespace}"}}'
+    failed = f'{REQUESTS}{{namespace="{description.namespace}", status=~"INTERNAL|UNAVAILABLE|UNKNOWN|DATA_LOSS"}}'
     return [
-        *counted,
         _rule(
             "StrongroomKeyLost",
             f"strongroom_ready{here} == 0",
