@@ -33,7 +33,7 @@ def render(description: Description, profile: Profile, public_files: Mapping[str
         {"values.yaml": _yaml(values(description, profile, public_files), "Values of this deployment for the chart.")},
         manifests(description, profile),
         containerfiles(description, profile),
-        fronts(description),
+        fronts(description, profile.device_paths),
         _coredns(description),
         _monitoring(description),
     )

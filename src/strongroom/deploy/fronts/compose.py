@@ -6,9 +6,10 @@ Source: the Compose Specification; threats DP-01, DP-02.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from strongroom.deploy.clouds import USUAL_DEVICES
 from strongroom.deploy.description import Description, Engine, Role, Tee
 from strongroom.deploy.fronts.nginx import nginx_passthrough
 from strongroom.deploy.fronts.upstreams import GRPC_PORT, REST_PORT, Listening, Resolved
@@ -37,10 +38,10 @@ Strongroom on one machine. Strongroom renders this file: change strongroom.toml 
 Ports are open on this machine alone. Clients ask nginx on port 8500 for the server name {host}."""
 
 
-def compose_files(description: Description) -> dict[str, bytes]:
+def compose_files(description: Description, devices: Sequence[str] = USUAL_DEVICES) -> dict[str, bytes]:
     """Return compose.yaml and the nginx.conf that it mounts, by file name."""
     return {
-        "compose.yaml": compose(description).encode(),
+        "compose.yaml": compose(description, devices).encode(),
         "nginx.conf": nginx_passthrough(description, upstream(description), _listening(description)).encode(),
     }
 
@@ -50,12 +51,12 @@ def upstream(_description: Description) -> Resolved:
     return Resolved(name=naming.MODEL_SERVER, resolver=DOCKER_DNS)
 
 
-def compose(description: Description) -> str:
+def compose(description: Description, devices: Sequence[str] = USUAL_DEVICES) -> str:
     """Return compose.yaml: the broker only where it is not outside and its TEE is a simulated one."""
     services: dict[str, Service] = {}
     if has_broker(description):
         services[naming.BROKER] = _broker(description)
-    services[naming.MODEL_SERVER] = _model_server(description)
+    services[naming.MODEL_SERVER] = _model_server(description, devices)
     services[naming.FRONT] = _front(description)
     project = {
         "name": description.name,
@@ -100,8 +101,11 @@ def _broker(description: Description) -> Service:
     )
 
 
-def _model_server(description: Description) -> Service:
+def _model_server(description: Description, devices: Sequence[str]) -> Service:
     volumes = [_bind(f"{WORKSPACE}/{model.path}", f"{places.MODELS}/{model.name}") for model in description.models]
+    if volumes:  # the sealed ssl.cfg lies beside them, as it does in the image of the models
+        beside = description.models[0].path.rpartition("/")[0]
+        volumes.append(_bind(f"{WORKSPACE}/{beside}/ssl.cfg".replace("//", "/"), places.SSL_CONFIG))
     volumes = volumes or [_bind(f"{WORKSPACE}/models", places.MODELS)]
     more: Service = {"deploy": {"mode": "replicated", "replicas": description.replicas}}
     command = replica.command(description)
@@ -115,7 +119,7 @@ def _model_server(description: Description) -> Service:
                 f"{replica.WORK}:size=16m,{_TMPFS}",
             ]
         case Tee.SGX:
-            more["devices"] = ["/dev/sgx_enclave:/dev/sgx_enclave", "/dev/sgx_provision:/dev/sgx_provision"]
+            more["devices"] = [f"{each}:{each}" for each in devices]
             volumes.append(_bind("/var/run/aesmd", "/var/run/aesmd"))
         case Tee.TDX:  # this machine is the trust domain
             volumes.append(_bind("/sys/kernel/config", "/sys/kernel/config", writable=True))
@@ -126,7 +130,7 @@ def _model_server(description: Description) -> Service:
         command,
         volumes=volumes,
         networks=["replicas"],
-        healthcheck=_healthcheck(_http(places.HEALTH_PORT) if has_rest(description) else _tcp(GRPC_PORT), start_s=300),
+        healthcheck=_healthcheck(_http(places.HEALTH_PORT) if has_rest(description) else _connects(), start_s=300),
         stop_grace_period=f"{replica.GRACE_S}s",
         cpus=_cores(description),
         **more,
@@ -142,7 +146,7 @@ def _front(description: Description) -> Service:
         networks=["replicas", "clients"],
         ports=[_loopback(each) for each in ports],
         depends_on={naming.MODEL_SERVER: {"condition": "service_healthy"}},
-        healthcheck=_healthcheck(["CMD", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{GRPC_PORT}"]),
+        healthcheck=_healthcheck(_connects()),
         stop_signal="SIGQUIT",  # connections may end by themselves
         stop_grace_period="40s",
         mem_limit="128m",
@@ -182,6 +186,11 @@ def _http(port: int) -> list[str]:
 def _tcp(port: int) -> list[str]:
     ask = f"from socket import create_connection; create_connection(('127.0.0.1', {port}), 2).close()"
     return ["CMD", places.PYTHON.interpreter, "-I", "-c", ask]
+
+
+def _connects() -> list[str]:
+    """Return what asks for gRPC's port in images that hold no program of ours."""
+    return ["CMD", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{GRPC_PORT}"]
 
 
 def _cores(description: Description) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from strongroom.deploy.clouds import USUAL_DEVICES
 from strongroom.deploy.description import Description
 from strongroom.deploy.fronts.compose import compose_files, has_rest
 from strongroom.deploy.fronts.haproxy import haproxy_h2, haproxy_passthrough
@@ -14,8 +17,11 @@ ON_THIS_MACHINE = Listed((Replica("127.0.0.1"),))  # one port for all replicas o
 _SYSLOG = "syslog:server=unix:/dev/log,nohostname,tag=strongroom_front"
 
 
-def fronts(description: Description) -> Tree:
-    """Return the Compose files, the systemd units, and nginx's and HAProxy's configurations for them."""
+def fronts(description: Description, devices: Sequence[str] = USUAL_DEVICES) -> Tree:
+    """Return the Compose files, the systemd units, and nginx's and HAProxy's configurations for them.
+
+    `devices`: those of SGX, as the cloud's machines call them.
+    """
     grpc, rest = FRONT_PORTS
     at = Listening(
         grpc=grpc,
@@ -31,7 +37,7 @@ def fronts(description: Description) -> Tree:
         "haproxy/haproxy-attested.cfg": haproxy_h2(description, ON_THIS_MACHINE, at),
     }
     return {
-        **under("compose", compose_files(description)),
+        **under("compose", compose_files(description, devices)),
         **{path: text.encode() for path, text in configurations.items()},
-        **under("systemd", systemd_units(description)),
+        **under("systemd", systemd_units(description, devices)),
     }

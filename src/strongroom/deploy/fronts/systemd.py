@@ -6,10 +6,12 @@ shown at the same paths to the replica alone, since its words are measured.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from strongroom.deploy.description import Description, Tee
-from strongroom.deploy.gramine import places
+from strongroom.deploy.clouds import USUAL_DEVICES
+from strongroom.deploy.description import Description, Engine, Tee
+from strongroom.deploy.gramine import places, ssl_link
 from strongroom.deploy.kubernetes import broker, replica
 
 ETC: Final = "/etc/strongroom"  # app/: manifests and public files; nginx.conf, haproxy.cfg
@@ -50,12 +52,12 @@ LimitCORE=0
 _NO_DEVICES: Final = "PrivateDevices=yes\nProtectKernelTunables=yes\n"
 
 
-def systemd_units(description: Description) -> dict[str, bytes]:
+def systemd_units(description: Description, devices: Sequence[str] = USUAL_DEVICES) -> dict[str, bytes]:
     """Return the units by file name: a broker for the owner's machine, replicas as a template, a front."""
     units = {
         "strongroom-broker.service": _broker(),
         "strongroom-front.service": _front(),
-        "strongroom-replica@.service": _replica(description),
+        "strongroom-replica@.service": _replica(description, devices),
     }
     return {name: text.encode() for name, text in units.items()}
 
@@ -92,7 +94,7 @@ TimeoutStopSec=30
 {_CONFINED}{_NO_DEVICES}{_INSTALL}"""
 
 
-def _replica(description: Description) -> str:
+def _replica(description: Description, devices: Sequence[str]) -> str:
     """Return the template of a replica: strongroom-replica@1, @2, … share their ports, and the kernel spreads."""
     program, *words = replica.command(description)
     start = " ".join([GRAMINE if program == "gramine-sgx" else program, *words])
@@ -101,10 +103,12 @@ def _replica(description: Description) -> str:
             own = f"StateDirectory=strongroom-replica\nBindPaths={STATE}/strongroom-replica/world:{replica.WORLD}\n"
             own += _NO_DEVICES
         case Tee.SGX:
-            own = "DeviceAllow=/dev/sgx_enclave rw\nDeviceAllow=/dev/sgx_provision rw\nDevicePolicy=closed\n"
+            own = "".join(f"DeviceAllow={each} rw\n" for each in devices) + "DevicePolicy=closed\n"
             own += "SupplementaryGroups=sgx_prv\nProtectKernelTunables=yes\n"
         case Tee.TDX:  # quotes are asked for below /sys/kernel/config, which only root may write
             own = "ReadWritePaths=/sys/kernel/config\nPrivateDevices=yes\n"
+    if description.engine is Engine.TENSORFLOW_SERVING:  # Gramine opens a sealed file where it was sealed for
+        own += f"BindReadOnlyPaths={STATE}/strongroom-models/ssl.cfg:{ssl_link(description)}\n"
     confined = _CONFINED
     if description.tee is not Tee.SIMULATED:  # users of devices are users of the machine
         confined = confined.replace("PrivateUsers=yes\n", "")

@@ -56,6 +56,18 @@ def test_dp_02_a_folder_that_is_not_there_is_not_made_and_models_are_read_only(p
     assert models["read_only"] is True
 
 
+def test_the_sealed_tls_identity_is_where_the_measured_words_look_for_it():
+    server = read(Description(models=(Model(name="a", path="../models/a"),)))["services"]["model-server"]
+    found = {volume["target"]: volume["source"] for volume in server["volumes"]}
+    assert found["/models/ssl.cfg"].endswith("}/../models/ssl.cfg")
+
+
+def test_health_is_asked_by_what_the_image_holds():
+    described = Description(tee=Tee.SGX, engine=Engine.TENSORFLOW_SERVING, broker="owner.example:4433")
+    for service in read(described)["services"].values():
+        assert service["healthcheck"]["test"][1] == "bash"
+
+
 def test_the_keys_stay_with_their_owner_unless_all_is_a_simulation():
     assert "broker" in read(Description())["services"]
     for description in (Description(tee=Tee.SGX), Description(tee=Tee.TDX), Description(broker="owner.example:4433")):

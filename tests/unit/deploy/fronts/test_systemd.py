@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from strongroom.deploy.description import Description, Front, Tee
+from strongroom.deploy.description import Description, Engine, Front, Model, Tee
 from strongroom.deploy.fronts.files import fronts
 from strongroom.deploy.fronts.systemd import systemd_units
 
@@ -98,3 +98,20 @@ def test_all_files_are_there_at_their_stable_paths_whatever_stands_before_a_clus
         ]
         assert tree == fronts(Description(front=front))
         assert b"PRIVATE KEY" not in b"".join(tree.values())
+
+
+def test_an_older_drivers_devices_are_those_of_the_clouds_profile():
+    found = fronts(Description(tee=Tee.SGX), ("/dev/sgx/enclave", "/dev/sgx/provision"))
+    assert (
+        b"DeviceAllow=/dev/sgx/enclave rw\nDeviceAllow=/dev/sgx/provision rw\n"
+        in found["systemd/strongroom-replica@.service"]
+    )
+    assert b"/dev/sgx/enclave:/dev/sgx/enclave" in found["compose/compose.yaml"]
+
+
+def test_tensorflow_serving_finds_its_tls_identity_where_it_was_sealed_for():
+    described = Description(
+        tee=Tee.SGX, engine=Engine.TENSORFLOW_SERVING, broker="b.example:4433", models=(Model(name="a", path="m/a"),)
+    )
+    unit = systemd_units(described)["strongroom-replica@.service"].decode()
+    assert "BindReadOnlyPaths=/var/lib/strongroom-models/ssl.cfg:/ssl/a/1/ssl.cfg\n" in unit
