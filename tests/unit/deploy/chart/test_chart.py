@@ -119,8 +119,8 @@ def test_a_socket_of_the_node_is_mounted_where_a_profile_needs_it(rendered):
 
 
 def test_names_that_yaml_takes_for_something_else(rendered):
-    same(rendered, replace(described(*CASES[0]), name="123", namespace="null"), GENERIC)
-    same(rendered, replace(described(*CASES[1]), name="1e3", namespace="0x10"), GENERIC)
+    same(rendered, replace(described(*CASES[0]), name="null", namespace="123"), GENERIC)
+    same(rendered, replace(described(*CASES[1]), name="yes", namespace="0x10"), GENERIC)
 
 
 def test_the_charts_own_values_are_those_of_an_empty_description():
@@ -193,6 +193,12 @@ def test_values_that_contradict_each_other_are_refused(helm, chart):
     for words in (["--set=engine=tensorflow-serving"], ["--set=aesmdFolder=/var/run/aesmd"]):
         assert helm("template", "x", chart, *words, check=False).returncode != 0
     helm("template", "x", chart, "--set=engine=tensorflow-serving,tee=sgx")
+
+
+@pytest.mark.parametrize("name", ["1st", "a" * 41])
+def test_a_release_whose_services_could_not_be_called_so_is_refused(helm, chart, name):
+    done = helm("template", name, chart, check=False)
+    assert "at most 40 characters, a letter first" in done.stderr
 
 
 def test_an_old_cluster_is_refused(helm, chart):

@@ -1,6 +1,9 @@
 {{/* What every object has in common. Contexts are dicts: root is the chart's own, component a part of Strongroom. */}}
 
 {{- define "strongroom.name" -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$" .root.Release.Name) }}
+{{- fail "the release's name begins the names of Services: at most 40 characters, a letter first" }}
+{{- end -}}
 {{ .root.Release.Name }}-{{ .part }}
 {{- end }}
 

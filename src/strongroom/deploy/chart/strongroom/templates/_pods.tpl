@@ -35,7 +35,7 @@ resources:
 {{/* On which nodes a TEE's pods may stand, and in which runtime. */}}
 {{- define "strongroom.placement" -}}
 {{- with .Values.placement.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.placement.nodeSelector }}
 nodeSelector:
