@@ -6,6 +6,7 @@ World: one file of the workspace, replaced in one step, readable by its owner al
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from strongroom.wire import strict_json
 FILE: Final = "deploy-rollout.json"
 FORMAT: Final = 1
 MAX_BYTES: Final = 8 * 1024 * 1024
+_HEX: Final = re.compile(r"([0-9a-f]{2}){0,64}")
 BEGINNING: Final = Position()
 
 
@@ -84,6 +86,9 @@ class RolloutState:
                 found[name] = _texts(name, found[name])
         for name in ("images", "build"):
             _texts(name, list(found[name].values()))
+        for each in (*found["old_measurements"], found["new_measurement"], *found["build"].values()):
+            if not _HEX.fullmatch(each):
+                raise RolloutStateMalformed(f"{FILE} holds a measurement that is none")
         return cls(**{**found, "position": _position(found["position"])})
 
 

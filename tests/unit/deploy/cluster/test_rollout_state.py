@@ -38,7 +38,8 @@ def test_one_that_has_ended_is_forgotten(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [{"format": 2}, {"position": {"step": "dance", "why": ""}}, {"rules": [1]}, {"more": 1}, {"ledger_seq": True},
-     {"images": {"model-server": 1}}, {"label": None}],
+     {"images": {"model-server": 1}}, {"label": None},
+     {"new_measurement": "xy"}, {"old_measurements": ["abc"]}, {"build": {"mrtd": "zz"}}],
 )  # fmt: skip
 def test_anything_else_is_refused(tmp_path, change):
     (tmp_path / FILE).write_text(json.dumps({**json.loads(STATE.to_json()), **change}))
