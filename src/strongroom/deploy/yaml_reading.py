@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import yaml
@@ -11,6 +12,8 @@ from strongroom.errors import BadInput
 MAX_YAML_BYTES: Final = 1024 * 1024
 MAX_YAML_DEPTH: Final = 32
 MAX_YAML_VALUES: Final = 50_000
+# YAML 1.1 has numbers to the base 60 (1:1:1…), which take the square of their length to read.
+_LONG_NUMBER: Final = re.compile(r"[-+]?[0-9][0-9a-fA-Fxo_:.]{64,}")
 
 
 class YamlMalformed(BadInput):
@@ -50,6 +53,8 @@ def _within_limits(text: str, where: str) -> None:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             line = event.start_mark.line + 1 if event.start_mark is not None else 0
             raise YamlMalformed(f"{where}, line {line}: anchors and aliases are not read")
+        if isinstance(event, yaml.ScalarEvent) and event.style is None and _LONG_NUMBER.fullmatch(event.value):
+            raise YamlMalformed(f"{where} has a number that is longer than any")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

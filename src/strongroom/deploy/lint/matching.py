@@ -84,7 +84,7 @@ def budgets(objects: Objects) -> Iterator[Finding]:
         least, most = budget.spec.get("minAvailable"), budget.spec.get("maxUnavailable")
         wanted = max(sum(pod.replicas for pod in found), *(_floor(objects, pod) for pod in found))
         kept = number(least)
-        if most in {0, "0%"} or least == "100%" or (kept is not None and kept >= wanted):
+        if most in (0, "0%") or least == "100%" or (kept is not None and kept >= wanted):
             yield budget.finding(K22, "spec", f"of {wanted} pods none may be disrupted",
                                  "Set maxUnavailable: 1, or have more replicas.")  # fmt: skip
 

@@ -125,6 +125,8 @@ def test_what_the_guides_do_not_know_is_refused_with_sr_import_unknown(name, dat
         b"kind: !!python/object:os.system x", b"[" * 40, b"kind: Pod\nspec: [" + b"1," * 60_000 + b"]",
         b"#" * (MAX_YAML_BYTES + 1),
         b"kind: Pod\n? {a: b}\n: c",
+        b"kind: Pod\na: 1" + b":1" * 400_000, b"kind: Pod\na: 0x" + b"f" * 400_000,
+        b"kind: Pod\na: 0b" + b"1" * 400_000,
     ],
 )  # fmt: skip
 def test_yaml_that_is_not_of_plain_values_is_refused_with_sr_deploy_yaml(data):

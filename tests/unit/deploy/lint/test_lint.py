@@ -399,3 +399,11 @@ def test_objects_of_any_shape_are_judged_and_nothing_is_raised(kind):
     for key, value in itertools.product(KEYS, WRONG):
         lint([{"apiVersion": "v1", "kind": kind, "metadata": {"name": "n"}, key: value}])
     lint([{"kind": kind, "items": WRONG}, {"kind": ["x"], "metadata": {"name": {}}}])
+
+
+@pytest.mark.parametrize("odd", [[], {}, None, "0%", 0])
+def test_a_budget_that_says_anything_is_judged(sound, odd):
+    for each in sound:
+        if each["kind"] == "PodDisruptionBudget":
+            each["spec"] |= {"maxUnavailable": odd}
+    assert isinstance(lint(sound), tuple)
