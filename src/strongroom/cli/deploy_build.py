@@ -141,6 +141,7 @@ def trust(args: argparse.Namespace, made: Made, workspace: Workspace) -> None:
 
 def source_of(workspace: Workspace, repository_keys: Path | None) -> Source:
     """Return what the images of a workspace's deployment are made of."""
+    from strongroom.deploy.images import own_keys
     from strongroom.deploy.images.build import Source
     from strongroom.deploy.opening import open_deployment
 
@@ -152,6 +153,7 @@ def source_of(workspace: Workspace, repository_keys: Path | None) -> Source:
         owner=workspace.signer().public_key(),
         workspace=workspace.folder,
         repository_keys=repository_keys,
+        own_keys=own_keys.needles(workspace),
     )
 
 

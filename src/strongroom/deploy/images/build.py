@@ -79,6 +79,7 @@ class Source:
     owner: Ed25519PublicKey
     workspace: Path  # its folder
     repository_keys: Path | None = None
+    own_keys: tuple[bytes, ...] = field(default=(), repr=False)  # of the owner: no layer may hold one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,7 @@ class Workshop:
         enclaves = self._sign(role, source, archive)
         self.tell(f"{role}: looking through every layer")
         try:
-            looked_at = scan.check(archive)
+            looked_at = scan.check(archive, source.own_keys)
         except Refused:
             archive.unlink()  # nobody shall load it
             raise
