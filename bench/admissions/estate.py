@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
 from strongroom.attestation import TrustDomain
@@ -62,8 +63,26 @@ class Estate:
             for number in range(count)
         ]
 
-    def _replica(self, quoting: Callable[[], Callable[[bytes], bytes]], *, good: bool) -> Replica:
-        key, now = ratls.generate_key(), datetime.now(UTC)
+    def seen(self, count: int) -> list[Replica]:
+        """Return replicas with P-256 keys on a machine whose quoting enclave was seen before: a scale-up there."""
+        identity, enclave = self._identity(), self.world.quoting_enclave()
+        return [
+            self._replica(
+                lambda: lambda report_data: enclave.quote(identity, report_data),
+                good=True,
+                key=ec.generate_private_key(ec.SECP256R1()),
+            )
+            for _ in range(count)
+        ]
+
+    def _replica(
+        self,
+        quoting: Callable[[], Callable[[bytes], bytes]],
+        *,
+        good: bool,
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> Replica:
+        key, now = key or ratls.generate_key(), datetime.now(UTC)
         certificate = ratls.make_certificate(
             key, quoting(), not_before=now - ratls.SKEW, not_after=now + ratls.DEFAULT_LIFETIME
         )
@@ -74,9 +93,12 @@ class Estate:
         return Platform(self._good())
 
     def _quoting(self, **changes: object) -> Callable[[bytes], bytes]:
-        fields = {"mr_enclave": ENCLAVE, "mr_signer": self.world.mr_signer, "isv_prod_id": 1, "isv_svn": 1, **changes}
-        identity, enclave = EnclaveIdentity(**fields), self.world.quoting_enclave()  # type: ignore[arg-type]  # by name
+        identity, enclave = self._identity(**changes), self.world.quoting_enclave()
         return lambda report_data: enclave.quote(identity, report_data)
+
+    def _identity(self, **changes: object) -> EnclaveIdentity:
+        fields = {"mr_enclave": ENCLAVE, "mr_signer": self.world.mr_signer, "isv_prod_id": 1, "isv_svn": 1, **changes}
+        return EnclaveIdentity(**fields)  # type: ignore[arg-type]  # by name
 
     def _good(self) -> Callable[[bytes], bytes]:
         return self._quoting()
