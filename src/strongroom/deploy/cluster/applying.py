@@ -51,9 +51,11 @@ class Plan:
 def rendered(deployment: Deployment, *, now: datetime) -> tuple[Mapping[str, Any], ...]:
     """Return the objects of a deployment, linted; the whole tree is rendered, which scans it for secrets.
 
-    Raises SecretInTree, TreeUnusable or LintRefuses.
+    Raises SecretInTree, TreeUnusable, LintRefuses; HandoverRefused for a broker in the cluster that would stay empty.
     """
     description, profile, trust = deployment.description, deployment.profile, deployment.trust
+    if description.broker is None:
+        handover.check(description, deployment.workspace)
     simulated = description.tee is Tee.SIMULATED
     render(description, profile, trust)
     found: tuple[Mapping[str, Any], ...] = render_objects(description, profile, trust)

@@ -8,9 +8,13 @@ from datetime import UTC, datetime
 import pytest
 
 from strongroom.broker.opening import opened_workspace
+from strongroom.deploy.clouds import GENERIC
 from strongroom.deploy.cluster import handover
+from strongroom.deploy.cluster.applying import rendered
+from strongroom.deploy.cluster.deployment import Deployment
 from strongroom.deploy.cluster.handover import HandoverRefused, HandoverTooLong
-from strongroom.deploy.description import Description, Tee
+from strongroom.deploy.cluster.kubectl import Kubectl
+from strongroom.deploy.description import Description, Model, Tee
 from strongroom.deploy.kubernetes.broker import RECEIVE
 from strongroom.deploy.kubernetes.replica import WORK
 from strongroom.pki import keys, names
@@ -147,3 +151,14 @@ sources = ["intel-pcs"]
     assert (found.broker.names, found.broker.kbs_rate, found.broker.store) == (("x-broker",), 7, "broker.db")
     assert found.broker.owners == ("owner-0.pem", "owner-1.pem")
     assert (found.deploy, dict(found.collateral)) == (None, {"sources": ["intel-pcs"]})
+
+
+@pytest.mark.parametrize("tee", [Tee.SGX, Tee.TDX])
+def test_a_broker_of_real_tees_in_the_cluster_is_refused_before_anything_is_applied(workspace, tee):
+    description = Description(tee=tee, models=(Model(name="m", path="models/m"),))
+    deployment = Deployment(
+        description=description, profile=GENERIC, kubectl=Kubectl(namespace="x", program="nobody"), workspace=workspace,
+        trust={},
+    )  # fmt: skip
+    with pytest.raises(HandoverRefused, match="the operator of the cluster can read"):
+        rendered(deployment, now=NOW)
