@@ -84,13 +84,32 @@ install_postgres() (
     echo 'create_main_cluster = false' > "$no_cluster"
     apt_install postgresql
 )
+
+# What stands in front of replicas, and what images are built with; their tests skip without. No server is let start.
+have_fronts() {
+    command -v nginx >/dev/null 2>&1 && command -v haproxy >/dev/null 2>&1 && [ -e /usr/lib/nginx/modules/ngx_stream_module.so ]
+}
+have_builder() {
+    command -v buildah >/dev/null 2>&1 && command -v mmdebstrap >/dev/null 2>&1 && command -v docker-registry >/dev/null 2>&1
+}
+install_quietly() (
+    policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] || { made=$policy; printf '#!/bin/sh\nexit 101\n' > "$policy"; chmod 755 "$policy"; }
+    # shellcheck disable=SC2064  # the name as it is now
+    trap "rm -f '${made:-}'" EXIT
+    trap 'exit 1' HUP INT TERM
+    apt_install "$@"
+)
 if [ "$kind" = all ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        have_fronts || install_quietly nginx libnginx-mod-stream haproxy || say "without nginx and HAProxy the tests of fronts will skip"
+        have_builder || install_quietly buildah mmdebstrap docker-registry || say "without buildah the tests of images will skip"
         have_postgres || install_postgres || say "without PostgreSQL the tests of a shared store will skip"
         have_softhsm || (apt_install softhsm2) || say "without SoftHSM the tests of a root key in a token will skip"
         have_chromium || (apt_install chromium) || say "without Chromium the tests of the console's pages will skip"
-    elif ! have_postgres || ! have_softhsm || ! have_chromium; then
-        say "some of the broker's tests will skip; sudo apt-get install postgresql softhsm2 chromium makes them run"
+    elif ! have_postgres || ! have_softhsm || ! have_chromium || ! have_fronts || ! have_builder; then
+        say "some tests will skip; sudo apt-get install postgresql softhsm2 chromium nginx libnginx-mod-stream haproxy buildah" \
+            "mmdebstrap docker-registry makes them run"
     fi
 fi
 
