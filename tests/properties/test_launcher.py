@@ -40,6 +40,7 @@ ALLOWED = re.compile(
     r"|--add-(opens|exports)=(java|jdk)\.[a-z.]+/[a-z0-9.]+=ALL-UNNAMED|--add-modules=jdk\.incubator\.vector"
     r"|--enable-native-access=ALL-UNNAMED|--sun-misc-unsafe-memory-access=allow"
     r"|-Dspark\.(driver|blockManager|port|ui|network|rpc|executor|app|authenticate|io|ssl)(\.\w+)*=[A-Za-z0-9._:\[\]-]+"
+    r"|-Dspark\.authenticate\.secret\.file=/data/spark_secret"
     r"|-Dlog4?j?2?(back)?\.\w+=(file:)?/(opt/home/conf|local)(/[\w.+-]+)*/?|-Djava\.net\.preferIP\w+=(true|false)"
     r"|-D(file\.encoding=UTF-8|jdk\.reflect\.useDirectMethodHandle=false|java\.io\.tmpdir=/tmp)"
     r"|-Dio\.netty\.(tryReflectionSetAccessible=true|allocator\.type=pooled|noUnsafe=false)",
