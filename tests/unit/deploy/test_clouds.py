@@ -61,6 +61,7 @@ def test_an_unknown_cloud_is_refused_with_sr_cloud_unknown(name, tmp_path):
         GOOD + b'device_paths = ["/etc/passwd"]',
         GOOD + b'device_paths = ["/dev/../etc"]',
         GOOD + b'steps = ["two\\nlines"]', GOOD + b"facts = []", GOOD + b"tolerations = [1]",
+        GOOD + b'sgx_resources = { cpu = "4" }', GOOD + b'epc_resource = "memory"',
         b'name = "-"\ntitle = "t"',
         b"#" * (clouds.MAX_PROFILE_BYTES + 1),
     ],

@@ -16,6 +16,7 @@ USUAL_PORTS: Final = (4433, 8500, 8501)
 USUAL_SGX: Final[Mapping[str, str]] = {"sgx.intel.com/enclave": "1", "sgx.intel.com/provision": "1"}
 AESMD: Final = "/var/run/aesmd"
 USUAL_DEVICES: Final = ("/dev/sgx_enclave", "/dev/sgx_provision")
+_DEVICE_RESOURCE: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}/[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -87,6 +88,9 @@ def _sound(found: Profile, where: str) -> Profile:
             raise CloudMalformed(f"{where}: {word} is {url[:128]!r}; TLS is not an option, so it starts with https://")
     if found.aesmd_socket not in {None, AESMD}:  # a folder of the node that a pod gets: this one alone
         raise CloudMalformed(f"{where}: aesmd_socket is {str(found.aesmd_socket)[:128]!r}, and may be {AESMD} only")
+    for resource in (*found.sgx_resources, found.epc_resource):
+        if not _DEVICE_RESOURCE.fullmatch(resource):
+            raise CloudMalformed(f"{where}: {resource[:64]!r} is no resource of a device plugin (VENDOR/NAME)")
     for path in found.device_paths:
         if not re.fullmatch(r"/dev/[a-z0-9_/-]{1,60}", path) or "//" in path:
             raise CloudMalformed(f"{where}: {path[:64]!r} is no device")
