@@ -97,6 +97,9 @@ cat >> strongroom-workspace/strongroom.toml <<END
 cloud = "{each.name}"
 tee = "sgx"
 broker = "broker.example.com:4433"
+
+[[deploy.model]]
+name = "resnet50"
 {collateral}END
 strongroom deploy render --out cluster
 ```

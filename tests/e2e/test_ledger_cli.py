@@ -18,6 +18,7 @@ PROGRAM = [sys.executable, "-m", "strongroom"]
 # Take the old ledger in as a start of the broker does, but lose power at the given step.
 CRASH = """
 import os, sys
+from functools import partial
 from pathlib import Path
 from strongroom.broker.ledger import tables, transfer
 from strongroom.broker.opening import opened_workspace
@@ -72,7 +73,8 @@ def write_old(path, count):
 def test_show_follows_what_another_process_writes(owner):
     append(owner, {"kind": "decision", "id": "first"})
     words = [*PROGRAM, "ledger", "show", "--follow", "--json", "--kind", "decision", "--workspace", str(owner.folder)]
-    follower = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are started deaf to it
+    follower = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=heeding)  # noqa: PLW1509  # no locks
     try:
         assert json.loads(follower.stdout.readline())["id"] == "first"
         append(owner, {"kind": "decision", "id": "second"}, {"kind": "admin"}, {"kind": "decision", "id": "third"})
