@@ -68,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.compare is not None and (len(args.roles) != 1 or args.out is None):
         raise Misuse("--compare is about one image", fix="Name one ROLE, and --out DIR.")
+    if args.push in set(Role):
+        raise Misuse(f"--push takes {args.push} for a registry", fix="Put the ROLEs before --push.")
     workspace = open_workspace(args)
     source = build.with_tags(source_of(workspace, args.repository_keys), args.flavour, args.push or None)
     if Role.MODELS in args.roles:  # before minutes go into the images under it

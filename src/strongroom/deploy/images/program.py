@@ -28,7 +28,7 @@ from strongroom.errors import BadInput, Refused
 PLATFORM: Final = "x86_64-manylinux_2_28"  # glibc 2.28: Debian 10 and later, Anolis OS 8
 SITE: Final = f"lib/python{PYTHON_VERSION}/site-packages"
 TIMEOUT_S: Final = 900.0
-INSTALL: Final = "pip install uv"
+INSTALL: Final = "pip install uv, in a virtual environment that is active"
 DISTRIBUTION: Final = "strongroom"
 _PYTHON: Final = f"/usr/bin/python{PYTHON_VERSION}"
 _CONFIG: Final = f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {PYTHON_VERSION}\n"
@@ -144,7 +144,14 @@ def _install(what: list[str], site: Path, environ: Mapping[str, str]) -> None:
 
 
 def _uv(words: list[str], environ: Mapping[str, str]) -> None:
-    programs.run("uv", words, environ, install=INSTALL, timeout_s=TIMEOUT_S)
+    programs.run(_where_uv_is(), words, environ, install=INSTALL, timeout_s=TIMEOUT_S)
+
+
+def _where_uv_is() -> str:
+    """Return uv's name, or the place where `make` put it into the checkout when it is not on the PATH."""
+    source = checkout()
+    fetched = source and source / ".tools" / "bin" / "uv"
+    return str(fetched) if fetched and fetched.is_file() and shutil.which("uv") is None else "uv"
 
 
 def _check_native(site: Path) -> None:

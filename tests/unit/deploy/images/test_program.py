@@ -86,3 +86,19 @@ def test_a_compiled_program_for_another_python_is_refused_with_sr_image_program(
         program._copy_installed(tmp_path)
     assert caught.value.code == "SR-IMAGE-PROGRAM"
     assert str(sys.version_info[1]) in caught.value.sentence
+
+
+def test_the_uv_that_make_fetched_serves_where_none_is_on_the_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "checkout", lambda: tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert program._where_uv_is() == "uv"
+    fetched = tmp_path / ".tools" / "bin" / "uv"
+    fetched.parent.mkdir(parents=True)
+    fetched.write_text("#!/bin/sh\n")
+    fetched.chmod(0o755)
+    assert program._where_uv_is() == str(fetched)
+    on_path = tmp_path / "empty" / "uv"
+    on_path.parent.mkdir()
+    on_path.write_text("#!/bin/sh\n")
+    on_path.chmod(0o755)
+    assert program._where_uv_is() == "uv"

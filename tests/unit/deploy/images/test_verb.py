@@ -55,6 +55,11 @@ def words_of(workspace, *words) -> argparse.Namespace:
     return parser.parse_args([*words, "--workspace", str(workspace.folder)])
 
 
+def test_a_role_that_push_would_take_for_a_registry_is_refused(workspace, capsys):
+    assert build(workspace, "--push", "front") == 1
+    assert "Put the ROLEs before --push." in capsys.readouterr().err
+
+
 def test_a_base_by_its_tag_is_refused_before_anything_is_built(workspace, capsys):
     assert build(workspace, "front", "--base", "debian:12") == 3
     assert "SR-IMAGE-BASE" in capsys.readouterr().err
