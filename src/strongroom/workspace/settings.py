@@ -120,7 +120,7 @@ names = [{quoted}]
 # one simulated replica of every published model.
 # [deploy]
 # tee = "simulated"                # sgx, tdx, simulated
-# cloud = "generic"                # azure, alibaba, tencent, bytedance, or a profile of your own
+# cloud = "generic"                # aks, azure, alibaba, tencent, bytedance, or a profile of your own
 # replicas = 1
 """.encode()
 

@@ -36,7 +36,7 @@ class ClusterUnreachable(Unreachable):
     """The Kubernetes API server cannot be reached, or did not answer in time."""
 
     code = "SR-KUBECTL-UNREACHABLE"
-    fix = "Check that the cluster runs and that --context names it: kubectl cluster-info."
+    fix = "Check that the cluster runs and that --context or --kubeconfig names it: kubectl cluster-info."
 
 
 class ClusterForbidden(Refused):

@@ -45,7 +45,7 @@ def resources(objects: Objects) -> Iterator[Finding]:
             missing = [f"requests.{name}" for name in ("cpu", "memory") if name not in {**limits, **requests}]
             missing += [] if "memory" in limits else ["limits.memory"]
             if missing:
-                yield pod.finding(K09, f"{container.place}.resources", f"{' and '.join(missing)} is missing",
+                yield pod.finding(K09, f"{container.place}.resources", f"nothing is said of {', '.join(missing)}",
                                   "Say what it needs and what it may take.")  # fmt: skip
 
 
