@@ -98,6 +98,11 @@ def _tee_notes(description: Description, profile: Profile) -> Iterable[str]:
             "Pods ask the SGX device plugin for the devices, so none is privileged. The devices must be open to user"
             " 10001: in containerd, device_ownership_from_security_context = true."
         )
+        if Role.MODEL_SERVER not in description.images:
+            yield (
+                "`enclave-key.pem` is your own signing key, `keys` a folder with the public keys of Gramine's and"
+                " Intel's packages: docs/images.md says how to come by both."
+            )
         folder = aesmd_folder(description, profile)
         if folder:
             yield (
@@ -111,6 +116,10 @@ def _tee_notes(description: Description, profile: Profile) -> Iterable[str]:
         yield (
             "Each pod has to be a trust domain of its own (a runtime class for confidential containers), whose kernel"
             " lets user 10001 write to /sys/kernel/config/tsm/report. None of this was run on TDX."
+        )
+        yield (
+            "`deploy build` cannot know what a trust domain measures, its own machine does: until a rule in policy.toml"
+            " names that (docs/policy.md), replicas wait for their keys."
         )
         if profile.tdx_runtime_class is None:
             yield "The cloud's profile names no runtime class: set tdx_runtime_class in clouds/NAME.toml."
