@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
+from typing import Final
 
 from strongroom.broker.policy.text import notices_of
 from strongroom.collateral import qcnl
@@ -22,6 +23,9 @@ from strongroom.gramine import ra_config
 from strongroom.sealing import WeakKey, check_wrap_key
 from strongroom.sealing.keys import WRAP_KEY_BYTES
 from strongroom.secret import Secret
+
+TOLD: Final = (".hostPath", "spec.type")  # places of which a note says what stands for them here
+BROKER: Final = 'Say broker = "HOST:PORT" in [deploy]: strongroom broker serve runs on a machine of the owner.'
 
 
 class NothingToImport(BadInput):
@@ -78,7 +82,13 @@ def _kubernetes(path: str, data: bytes) -> Imported:
     settings, notes = settings_of(objects)
     if not settings and not notes:
         raise NothingToImport(f"{path} holds no Deployment, Service or Ingress")
-    weak = tuple(Note(f"{finding.object} {finding.place}", finding.why, finding.fix) for finding in lint(objects))
+    if settings.get("tee") == "sgx":
+        notes = (*notes, Note("the key server", "its address is no part of these files", BROKER))
+    weak = tuple(
+        Note(f"{finding.object} {finding.place}", finding.why, finding.fix)
+        for finding in lint(objects)
+        if not finding.place.endswith(TOLD)
+    )
     return Imported(path=path, kind=Kind.KUBERNETES, settings=settings, notes=(*notes, *weak))
 
 

@@ -78,6 +78,8 @@ def test_sa_07_every_weakness_of_the_guides_file_is_named_and_none_adopted():
     seen = "\n".join(f"{note.seen} {note.instead}" for note in read("deploy.yaml", DEPLOY).notes)
     for weakness in ("/dev/sgx", "/home/me/models", "aesmd", "NodePort", "ssl_config_file", "digests"):
         assert weakness in seen
+    assert seen.count("/home/me/models") == 1  # once, with what stands for it
+    assert 'broker = "HOST:PORT"' in seen
     assert "localhost:5000/tensorflow_serving" not in settings_text([read("deploy.yaml", DEPLOY).settings])
 
 
