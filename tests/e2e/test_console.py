@@ -198,13 +198,14 @@ def test_everything_is_there_without_scripts(window, scene):
     page.goto(f"{scene.url}/login")
     page.fill("#code", scene.login_code())
     page.get_by_role("button", name="Log in").click()
-    assert page.get_by_role("heading", level=1).inner_text() == "Overview"
+    page.get_by_role("heading", level=1, name="Overview").wait_for()
     for name in PAGES:
         assert page.goto(f"{scene.url}/{name}").status == 200
         assert page.get_by_role("heading", level=1).is_visible()
     page.goto(f"{scene.url}/decisions")
     page.select_option("#outcome", "denied")
     page.get_by_role("button", name="Filter").click()
+    page.wait_for_url(re.compile("outcome=denied"))  # and until it is loaded: counting waits for nothing
     assert page.locator("tbody tr").count() == page.get_by_text("Denied", exact=True).count() - 1  # the option
     page.locator("td.why a").first.click()
     assert "What to do" in page.locator(".reason").first.inner_text()
@@ -217,7 +218,7 @@ def test_everything_is_there_without_scripts(window, scene):
     page.get_by_role("button", name="End this lease").first.click()
     assert "The lease is ended" in page.locator(".notice").inner_text()
     page.get_by_role("button", name="Log out").click()
-    assert page.url.endswith("/console/login")
+    page.wait_for_url(re.compile("/console/login$"))
 
 
 def test_a_keyboard_reaches_everything(window, scene):
