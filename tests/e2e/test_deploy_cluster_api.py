@@ -352,3 +352,17 @@ def test_deleting_names_what_goes_and_asks_first(applied, deploy, kubectl):
     assert "Namespace/strongroom" not in json.loads(done.stdout)["deleted"]
     left = kubectl("get", "deployments,statefulsets,secrets,configmaps", "-o", "name").split()
     assert set(left) <= {"configmap/of-somebody-else"}
+
+
+def test_what_a_chart_has_made_is_deleted_as_well(deploy, kubectl):
+    assert deploy("delete", "--yes").returncode == 0
+    installed = deploy("apply", "--helm", "--no-wait")
+    assert installed.returncode == 0, installed.stderr
+    assert "strongroom-model-server" in kubectl("get", "deployments", "-o", "name")
+    assert kubectl("get", "secret", "strongroom-simulated-world", "-o", "name")
+    done = deploy("delete", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    left = kubectl("get", "deployments,statefulsets,services,configmaps,secrets", "-o", "name",
+                   "--selector=app.kubernetes.io/instance=strongroom")  # fmt: skip
+    assert left == ""
+    assert kubectl("get", "secrets", "--selector=owner=helm", "-o", "name") == ""

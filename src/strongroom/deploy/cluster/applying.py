@@ -98,10 +98,12 @@ def carry_out(kubectl: Kubectl, found: Plan, *, force: bool = False) -> None:
         kubectl.delete(kind_of(each), [text(each, "metadata", "name")])
 
 
-def ours(kubectl: Kubectl, name: str, kinds: Sequence[str] = changes.PRUNED) -> tuple[Mapping[str, Any], ...]:
-    """Return the live objects that `deploy apply` has made, of the kinds that this cluster knows."""
+def ours(
+    kubectl: Kubectl, name: str, kinds: Sequence[str] = changes.PRUNED, *, manager: str = FIELD_MANAGER
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the live objects that `deploy apply`, or another manager, has made, of the kinds this cluster knows."""
     wanted = known_kinds(kubectl, kinds)
-    labels = {f"{LABEL}/instance": name, f"{LABEL}/part-of": "strongroom", f"{LABEL}/managed-by": FIELD_MANAGER}
+    labels = {f"{LABEL}/instance": name, f"{LABEL}/part-of": "strongroom", f"{LABEL}/managed-by": manager}
     found = kubectl.list(wanted, labels)
     return tuple(
         each for each in (*wide(kubectl, name), *found) if not dig(each, "metadata", "deletionTimestamp", kind=str)

@@ -12,6 +12,7 @@ from strongroom.deploy.cluster.wide import wide
 from strongroom.deploy.kubernetes.naming import LABEL
 
 CLAIMS: Final = "persistentvolumeclaims"
+HELM: Final = "Helm"  # who manages what a chart has made
 
 
 def doomed(deployment: Deployment, *, everything: bool = False) -> tuple[Mapping[str, Any], ...]:
@@ -19,7 +20,9 @@ def doomed(deployment: Deployment, *, everything: bool = False) -> tuple[Mapping
     name, kubectl = deployment.description.name, deployment.kubectl
     if kubectl.get("namespace", kubectl.namespace) is None:
         return wide(kubectl, name)
-    found = changes.gone(applying.ours(kubectl, name), ())
+    charted = tuple(each for each in applying.ours(kubectl, name, manager=HELM) if each not in wide(kubectl, name))
+    found = changes.gone((*applying.ours(kubectl, name), *charted), ())
+    found = (*found, *kubectl.list(("secrets",), {"owner": "helm", "name": name}))  # helm's own records of the release
     if not everything:
         return found
     claims = kubectl.list((CLAIMS,), {f"{LABEL}/instance": name})
