@@ -8,6 +8,8 @@ from itertools import pairwise
 from strongroom.broker import turns
 from strongroom.broker.turns import Turns
 
+LIMIT_S = 30
+
 
 def test_what_comes_alone_is_done_at_once() -> None:
     async def story() -> list[str]:
@@ -24,8 +26,9 @@ def test_what_comes_among_others_is_done_soon_and_in_order() -> None:
         mine = Turns(asyncio.get_running_loop())
         for number in range(4):
             mine.add(lambda number=number: done.append(number))  # type: ignore[misc]  # mypy and a default's lambda
-        at_first = list(done)
-        await asyncio.sleep(5 * turns.GATHER_S)
+        at_first, ended = list(done), asyncio.Event()
+        mine.add(ended.set)
+        await asyncio.wait_for(ended.wait(), LIMIT_S)
         return at_first, done
 
     assert asyncio.run(story()) == ([0], [0, 1, 2, 3])
@@ -46,7 +49,9 @@ def test_the_loop_runs_between_many() -> None:
                 loop.call_soon(look)
 
         loop.call_soon(look)
-        await asyncio.sleep(5 * turns.GATHER_S)
+        ended = asyncio.Event()
+        mine.add(ended.set)
+        await asyncio.wait_for(ended.wait(), LIMIT_S)
         assert done == list(range(3 * turns.MOST_AT_ONCE + 1))
         return seen
 
