@@ -92,6 +92,7 @@ have_fronts() {
 have_builder() {
     command -v buildah >/dev/null 2>&1 && command -v mmdebstrap >/dev/null 2>&1 && command -v docker-registry >/dev/null 2>&1
 }
+have_queue() { command -v redis-server >/dev/null 2>&1 && command -v redis-cli >/dev/null 2>&1 && command -v java >/dev/null 2>&1; }
 install_quietly() (
     policy=/usr/sbin/policy-rc.d
     [ -e "$policy" ] || { made=$policy; printf '#!/bin/sh\nexit 101\n' > "$policy"; chmod 755 "$policy"; }
@@ -104,12 +105,13 @@ if [ "$kind" = all ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         have_fronts || install_quietly nginx libnginx-mod-stream haproxy || say "without nginx and HAProxy the tests of fronts will skip"
         have_builder || install_quietly buildah mmdebstrap docker-registry || say "without buildah the tests of images will skip"
+        have_queue || install_quietly redis-server redis-tools default-jre-headless || say "without Redis and Java the tests of the queue will skip"
         have_postgres || install_postgres || say "without PostgreSQL the tests of a shared store will skip"
         have_softhsm || (apt_install softhsm2) || say "without SoftHSM the tests of a root key in a token will skip"
         have_chromium || (apt_install chromium) || say "without Chromium the tests of the console's pages will skip"
-    elif ! have_postgres || ! have_softhsm || ! have_chromium || ! have_fronts || ! have_builder; then
+    elif ! have_postgres || ! have_softhsm || ! have_chromium || ! have_fronts || ! have_builder || ! have_queue; then
         say "some tests will skip; sudo apt-get install postgresql softhsm2 chromium nginx libnginx-mod-stream haproxy buildah" \
-            "mmdebstrap docker-registry makes them run"
+            "mmdebstrap docker-registry redis-server redis-tools default-jre-headless makes them run"
     fi
 fi
 

@@ -11,7 +11,23 @@ from strongroom.errors import CatalogueEntry, catalogue
 
 # What extras bring: a module that needs one of them at its top is passed over where the extra is not installed.
 OF_EXTRAS: Final = frozenset(
-    {"pkcs11", "psycopg", "psycopg_binary", "tensorflow", "tf2onnx", "keras", "openvino", "onnx", "sklearn", "uvloop"}
+    {
+        "pkcs11",
+        "psycopg",
+        "psycopg_binary",
+        "tensorflow",
+        "tf2onnx",
+        "keras",
+        "openvino",
+        "onnx",
+        "sklearn",
+        "uvloop",
+        "redis",
+        "hiredis",
+        "pyarrow",
+        "cv2",
+        "pyflink",
+    }
 )
 
 
