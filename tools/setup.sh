@@ -38,7 +38,7 @@ fi
 stamp=.venv/strongroom-setup
 kind=${1:-demo}
 case $(cat "$stamp" 2>/dev/null) in *" all") kind=all ;; esac # what was installed once stays
-wanted="$(cat uv.lock pyproject.toml tools/setup.sh hatch_build.py src/strongroom/serving/http2/codec/*.[ch] src/strongroom/tfserving/*.[ch] 2>/dev/null | cksum) $kind"
+wanted="$(cat uv.lock pyproject.toml tests/original/uv.lock tools/setup.sh hatch_build.py src/strongroom/serving/http2/codec/*.[ch] src/strongroom/tfserving/*.[ch] 2>/dev/null | cksum) $kind"
 [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
 
 [ -n "$(find_python)" ] || apt_install python3
@@ -143,4 +143,9 @@ fi
 # shellcheck disable=SC2086  # several words
 UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --quiet --frozen $extras --python "$python" \
     || stop "uv could not install the locked dependencies; the lines above say which."
+if [ "$kind" = all ]; then # the original's client of the queue, in an environment of its own, for the tests that run it unmodified
+    UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT="$(pwd -P)/.venv-original" \
+        "$uv" sync --quiet --frozen --project tests/original --python "$python" \
+        || say "without the original's client package its tests will skip"
+fi
 printf '%s\n' "$wanted" > "$stamp"
