@@ -29,15 +29,17 @@ SKEW: Final = timedelta(minutes=5)  # certificates are valid a little before the
 
 
 class Role(Enum):
-    """What a leaf certificate may be used for; exactly one."""
+    """What a leaf certificate may be used for: one of a server and a client, but for peers that call each other."""
 
     SERVER = "server"
     CLIENT = "client"
+    PEER = "peer"  # Flink's parts have one key store for both sides of their connections
 
     @property
-    def usage(self) -> ObjectIdentifier:
-        """The extended key usage of the role."""
-        return ExtendedKeyUsageOID.SERVER_AUTH if self is Role.SERVER else ExtendedKeyUsageOID.CLIENT_AUTH
+    def usages(self) -> tuple[ObjectIdentifier, ...]:
+        """The extended key usages of the role."""
+        server, client = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+        return {Role.SERVER: (server,), Role.CLIENT: (client,), Role.PEER: (server, client)}[self]
 
 
 class NotAnAuthority(BadInput):
@@ -136,7 +138,7 @@ class Authority:
 
     def _sign(self, public: PublicKey, role: Role, wanted: Sequence[str], now: datetime, days: int) -> bytes:
         issuer = keys.load_certificates(self.certificate_pem)[0]
-        alternative = names.server_names(wanted) if role is Role.SERVER else names.client_names(wanted)
+        alternative = names.client_names(wanted) if role is Role.CLIENT else names.server_names(wanted)
         end = now + timedelta(days=days)
         if end >= issuer.not_valid_after_utc:
             raise AuthorityEndsFirst(
@@ -147,7 +149,7 @@ class Authority:
             _builder(_subject(wanted[0]), issuer.subject, public, now, end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([role.usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(role.usages), critical=False)
             .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
             .add_extension(_issuer_id(issuer), critical=False)
             .sign(self._key(), _hash_for(issuer_public))
