@@ -28,6 +28,8 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("certs one-way", "certs_one_way", "write a server's TLS set in the ssl_configure layout"),
             Verb("certs two-way", "certs_two_way", "write server and client TLS sets in the ssl_configure layout"),
             Verb("certs import", "certs_import", "check and take over an existing ssl_configure folder"),
+            Verb("keys generate", "keys_generate", "make a queue's certificates and Java key stores, or renew them"),
+            Verb("keys password", "keys_password", "seal the key stores' password for a cluster"),
             Verb("measure", "measure", "print mr_enclave, mr_signer and ids of a .sig or an expanded manifest"),
             Verb("manifest lint", "manifest_lint", "find what weakens a Gramine manifest, before it is signed"),
             Verb("policy trust", "policy_trust", "write the rule that releases a secret to a measured build"),

@@ -22,7 +22,8 @@ PASSWORD_NAME: Final = "ssl-password"  # noqa: S105  # a Secret's name
 PASSWORD_FILE: Final = "password"  # noqa: S105  # a file's name
 KEYS_FOLDER: Final = "keys"
 PASSWORD_FOLDER: Final = "password"  # noqa: S105  # a folder's name
-SEALING_SECRET: Final = "secret/ssl-keys"  # noqa: S105  # its name in the keyring
+SEALING_SECRET: Final = "secret/ssl-keys"  # noqa: S105  # names in the keyring
+PASSWORD_SECRET: Final = "password/ssl-keys"  # noqa: S105
 
 
 def keys_path(part: str, name: str) -> str:
