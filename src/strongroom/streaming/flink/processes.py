@@ -1,0 +1,103 @@
+"""Start Flink's processes, and end exactly those again, with the Python workers they started.
+
+World: processes. Each is the leader of a session of its own, so that its children can be found; it is known by number
+and start, and waited for through a descriptor (pidfd), never by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from strongroom.streaming.flink.folder import Started
+from strongroom.streaming.flink.home import FlinkHome
+
+STOP_S: Final = 20.0
+_PASSED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER")
+
+
+def environment(home: FlinkHome, configuration: Path, logs: Path) -> dict[str, str]:
+    """Return the whole environment of a process of Flink's: what it needs, and nothing that this process happens to
+    hold."""
+    kept = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    return kept | {
+        "JAVA_HOME": str(home.java_home),
+        "FLINK_HOME": str(home.distribution),
+        "FLINK_CONF_DIR": str(configuration),
+        "FLINK_LOG_DIR": str(logs),
+        "FLINK_IDENT_STRING": "strongroom",
+        "STD_REDIRECT_TO_FILE": "true",
+        "PATH": f"{home.environment / 'bin'}:{home.java_home / 'bin'}:{kept.get('PATH', os.defpath)}",
+    }
+
+
+def start(role: str, command: Sequence[str], variables: Mapping[str, str], output: Path) -> Started:
+    """Start a process that stays when this one ends; what it says before Flink's own logs begin goes to `output`."""
+    with output.open("ab") as said:
+        process = subprocess.Popen(
+            command, env=dict(variables), stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
+            umask=0o077,
+        )  # fmt: skip
+    process.returncode = 0  # it is not this process's to wait for: it outlives it
+    return Started(role, process.pid, started_at(process.pid) or 0)
+
+
+def started_at(pid: int) -> int | None:
+    """Return when a process started, in ticks (field 22 of /proc/PID/stat), None if there is none or it is a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def alive(process: Started) -> bool:
+    """Return whether it still is the process that was started."""
+    return started_at(process.pid) == process.start
+
+
+def stop(processes: Sequence[Started], *, timeout_s: float = STOP_S) -> int:
+    """Ask each to end, in order; kill what does not, and whatever is left of its session. Return how many ran."""
+    ran = 0
+    for process in processes:
+        if not alive(process):
+            continue
+        ran += 1
+        with contextlib.suppress(ProcessLookupError):
+            _end(process, timeout_s)
+    return ran
+
+
+def _end(process: Started, timeout_s: float) -> None:
+    handle = os.pidfd_open(process.pid)
+    try:
+        if not alive(process):
+            return
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if not select.select([handle], [], [], timeout_s)[0]:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [], timeout_s)
+    finally:
+        os.close(handle)
+        _end_session(process.pid)
+
+
+def _end_session(session: int) -> None:
+    """Kill what the leader left: Python workers. The number cannot be another session's while a member is alive."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            fields = (entry / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(entry.name), signal.SIGKILL)
