@@ -97,19 +97,35 @@ async def obtain_version_key(
     return await _obtain(lambda: ask_kbs(options, vouching, ca_pem, name), options, vouching, readiness)
 
 
+async def obtain_secret(
+    options: BrokerOptions, platform: Platform | None, name: SecretName, *, readiness: Readiness | None = None
+) -> Obtained:
+    """Return any secret of a KBS, and its lease; waits and raises like `obtain_key`, but looks at no length."""
+    vouching, ca_pem = _vouching(platform), read_ca(options)
+    return await _obtain(lambda: ask_secret(options, vouching, ca_pem, name), options, vouching, readiness)
+
+
 def ask_kbs(
+    options: BrokerOptions, platform: Platform, ca_pem: bytes, name: SecretName, *, lease_id: str | None = None,
+    timeout_s: float = ATTEMPT_S,
+) -> Obtained:  # fmt: skip
+    """Ask a KBS once for a version's key. Raises what `ask_secret` raises, or WeakKey."""
+    obtained = ask_secret(options, platform, ca_pem, name, lease_id=lease_id, timeout_s=timeout_s)
+    sealing.check_wrap_key(obtained.secret)
+    return obtained
+
+
+def ask_secret(
     options: BrokerOptions, platform: Platform, ca_pem: bytes, name: SecretName, *, lease_id: str | None = None,
     timeout_s: float = ATTEMPT_S,
 ) -> Obtained:  # fmt: skip
     """Ask a KBS once, under a request id that the broker's log shares. Raises what `kbs_client.obtain` raises."""
     request_id = secrets.token_hex(8)
     _log.info("request %s asks %s for %s", request_id, options.url, name)
-    obtained = kbs_client.obtain(
+    return kbs_client.obtain(
         options.url, name, ca_pem=ca_pem, platform=platform, tenant=options.tenant,
         deployment=options.deployment or None, lease_id=lease_id, timeout_s=timeout_s, request_id=request_id,
     )  # fmt: skip
-    sealing.check_wrap_key(obtained.secret)
-    return obtained
 
 
 def read_ca(options: BrokerOptions) -> bytes:
