@@ -1,0 +1,80 @@
+"""What a queue's configuration says of brokers and keys, as the values that ask for them. Pure but for file names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strongroom.broker.kbs_client import Address
+from strongroom.broker.names import DEFAULT_TENANT, SecretName, check_tenant
+from strongroom.errors import BadInput
+from strongroom.serving.options import BrokerOptions, HostPort
+
+if TYPE_CHECKING:
+    from strongroom.clusterserving.config import QueueConfig
+
+QUEUE_SECRET = "secret/queue-{job}"  # noqa: S105  # its name
+CREDENTIALS_SECRET = "secret/queue-credentials-{job}"  # noqa: S105  # its name
+
+
+class NoBroker(BadInput):
+    """A sealed model, sealed records or sealed credentials need a broker, and the configuration does not name one."""
+
+    code = "SR-QUEUE-BROKER"
+    fix = "Set brokerUrl (https://HOST:PORT), brokerCaFile and ownerKeyFile; docs/queue-sealed.md shows how."
+
+
+def broker_of(config: QueueConfig) -> BrokerOptions | None:
+    """Return where keys come from, None where the configuration names no broker.
+
+    Raises NoBroker for half of one, KbsAddress, BadOptions for an address that is none, BadSecretName for a tenant.
+    """
+    if not config.broker_url and not config.broker_address:
+        return None
+    if config.broker_url and config.broker_address:
+        raise NoBroker("brokerUrl and brokerAddress contradict each other", fix="Keep brokerUrl.")
+    if not config.broker_ca_file or not config.owner_key_file:
+        raise NoBroker("a broker is named without brokerCaFile or ownerKeyFile")
+    if config.broker_url:
+        place = Address.parse(config.broker_url)
+        address, url = HostPort(place.host, place.port), str(place)
+    else:
+        address, url = HostPort.parse(config.broker_address or "", flag="brokerAddress"), ""
+    return BrokerOptions(
+        address=address,
+        url=url,
+        ca=Path(config.broker_ca_file),
+        owner_key=Path(config.owner_key_file),
+        wait_s=config.broker_wait_seconds,
+        patient=config.wait_for_key,
+        lease_s=config.key_lease_seconds,
+        tenant=check_tenant(config.tenant or DEFAULT_TENANT),
+        deployment=config.deployment or "",
+    )
+
+
+def by_name(options: BrokerOptions | None, what: str) -> BrokerOptions:
+    """Return the broker if it can be asked for secrets by name. Raises NoBroker."""
+    if options is None:
+        raise NoBroker(f"{what} need a broker, and the configuration names none")
+    if not options.url:
+        raise NoBroker(
+            f"{what} need a broker that is asked by name: Gramine's protocol (brokerAddress) releases one key only",
+            fix="Set brokerUrl (https://HOST:PORT) instead of brokerAddress.",
+        )
+    return options
+
+
+def wants_queue_key(config: QueueConfig) -> bool:
+    """Return whether sealed records are taken on this queue."""
+    return config.record_encrypted or config.require_sealed or bool(config.queue_key_secret)
+
+
+def queue_secret(config: QueueConfig) -> SecretName:
+    """Return the name of the queue's keys at the broker. Raises BadSecretName."""
+    return SecretName.parse(config.queue_key_secret or QUEUE_SECRET.format(job=config.job_name))
+
+
+def credentials_secret(config: QueueConfig) -> SecretName:
+    """Return the name of the key that opens the worker's sealed credentials. Raises BadSecretName."""
+    return SecretName.parse(config.credentials_secret or CREDENTIALS_SECRET.format(job=config.job_name))
