@@ -123,6 +123,17 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         ),
     ),
     (
+        "Queue",
+        (
+            Verb("flink up", "flink_up", "start a Flink cluster here, with TLS and certificates on every port"),
+            Verb("flink run", "flink_run", "run a JAR or a Python program on a Flink cluster, here or elsewhere"),
+            Verb("flink status", "flink_status", "show a Flink cluster's task managers, jobs and checkpoints"),
+            Verb("flink page", "flink_page", "show Flink's web page in a browser, over TLS and after a login"),
+            Verb("flink down", "flink_down", "end the Flink cluster of flink up, and remove its keys"),
+            Verb("flink install", "flink_install", "install Apache Flink into an environment of its own"),
+        ),
+    ),
+    (
         "Use a model",
         (
             Verb("predict", "predict", "ask a model, over TLS, and say what was proved"),

@@ -110,9 +110,9 @@ class ClusterFolder:
             for name in LOG_FILES:
                 shutil.copyfile(home.distribution / "conf" / name, self.configuration(role) / name)
         for role in ("jobmanager", "taskmanager"):
-            _write(self.configuration(role), "internal", identities.internal)
-        _write(self.configuration("jobmanager"), "rest", identities.rest_server)
-        _write(self.configuration("client"), "rest", identities.rest_client)
+            write_stores(self.configuration(role), "internal", identities.internal)
+        write_stores(self.configuration("jobmanager"), "rest", identities.rest_server)
+        write_stores(self.configuration("client"), "rest", identities.rest_client)
         disk.write_public(self.tls / "ca.pem", identities.rest_ca_pem)
         disk.write_public(self.tls / "cert.pem", identities.client.certificate_pem)
         disk.write_secret(self.tls / "key.pem", identities.client.key_pem)
@@ -144,6 +144,7 @@ def stores_in(folder: Path, name: str, identity: Identity) -> settings.Stores:
     )
 
 
-def _write(folder: Path, name: str, identity: Identity) -> None:
+def write_stores(folder: Path, name: str, identity: Identity) -> None:
+    """Write a key store and its trust store into a folder."""
     disk.write_secret(folder / f"{name}.p12", identity.keys)
     disk.replace_private(folder / f"{name}-trust.p12", identity.trust)

@@ -101,3 +101,11 @@ def _end_session(session: int) -> None:
         if int(fields[3]) == session and fields[0] not in "ZX":
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(entry.name), signal.SIGKILL)
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """Kill a process that leads a group of its own, with its children; nothing happens if all have ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

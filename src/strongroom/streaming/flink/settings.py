@@ -19,6 +19,7 @@ LOOPBACK: Final = "127.0.0.1"
 REST_NAME: Final = "localhost"  # what the REST server's certificate and its clients say
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 _OURS: Final = ("security.", "rest.", "web.", "env.", "python.executable", "python.client.executable")
+SHORT_LIVED: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # what computes little is compiled little
 _PROTOCOL: Final = {"security.ssl.protocol": "TLSv1.3", "security.ssl.algorithms": "TLS_AES_256_GCM_SHA384"}
 _EXPORTS: Final = (
     "java.base/sun.net.util", "java.rmi/sun.rmi.registry", "java.security.jgss/sun.security.krb5",
@@ -94,6 +95,7 @@ def job_manager(layout: Layout, *, internal: Stores, rest: Stores) -> bytes:
     return spelled(
         _common(layout)
         | {
+            "env.java.opts.jobmanager": SHORT_LIVED,
             "jobmanager.bind-host": LOOPBACK,
             "jobmanager.memory.process.size": "1024m",
             "rest.bind-address": LOOPBACK,
@@ -129,6 +131,7 @@ def client(address: str, port: int, *, rest: Stores, python: str, scratch: str) 
     return spelled(
         {
             "env.java.opts.all": java_options(scratch),
+            "env.java.opts.client": SHORT_LIVED,
             "env.log.dir": scratch,
             "env.pid.dir": scratch,
             "io.tmp.dirs": scratch,

@@ -1,0 +1,1 @@
+"""Programs that run inside Flink's environment: nothing outside it imports them."""
