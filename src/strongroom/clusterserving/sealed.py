@@ -143,6 +143,20 @@ class QueueKey:
         return cls(private, QueuePublicKey(private.public_key().public_bytes_raw()))
 
 
+@dataclass(frozen=True, slots=True)
+class SealTo:
+    """Whom a client seals its records to: the workers of a job that hold this key and serve this model's version."""
+
+    key: QueuePublicKey
+    job: str
+    model: str
+    version: int
+
+    def binding(self, uri: str) -> Binding:
+        """Return what a record is bound to. Raises BadBinding."""
+        return Binding(self.job, uri, self.model, self.version)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedRecord:
     """A sealed record's content: the form of its payload, the key for its result, the payload."""
