@@ -30,7 +30,7 @@ def _shown() -> str:
 def environment_argument(parser: argparse.ArgumentParser) -> None:
     """Add `--flink DIR`."""
     parser.add_argument("--flink", metavar="DIR", type=Path,
-                        help="Flink's environment (default: STRONGROOM_FLINK, or where flink install put it)")  # fmt: skip
+                        help="Flink's environment (default: STRONGROOM_FLINK, or flink install's)")  # fmt: skip
 
 
 def place_arguments(parser: argparse.ArgumentParser) -> None:

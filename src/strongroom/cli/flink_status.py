@@ -1,4 +1,4 @@
-"""Show a Flink cluster: task managers, slots, and each job with its checkpoints. Exit status 4 if it does not answer."""
+"""Show a Flink cluster: task managers, slots, jobs and their checkpoints. Exit status 4 if it does not answer."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(state.to_json_object()) + "\n")
         return 0
     managers = len(state.task_managers)
-    lines = [f"Flink {state.version}: {managers} task manager{'' if managers == 1 else 's'}, "
-             f"{state.free} of {state.slots} slots free"]  # fmt: skip
+    counted = f"{managers} task manager{'' if managers == 1 else 's'}"
+    lines = [f"Flink {state.version}: {counted}, {state.free} of {state.slots} slots free"]
     lines += [
         f"{job.id}  {job.state:<9} {job.duration_ms / 1000:8.1f} s  {job.checkpoints} checkpoints"
         f"{f', {job.failed_checkpoints} failed' if job.failed_checkpoints else ''}  {job.name}"

@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slots", metavar="N", type=at_least_one, default=2, help="of each (default: 2)")
     parser.add_argument("--rest-port", metavar="PORT", type=port, default=0, help="default: 0, a free one")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
-                        help="an option of Flink's, such as taskmanager.memory.process.size=4g; repeatable")  # fmt: skip
+                        help="Flink's option, as taskmanager.memory.process.size=4g; repeatable")  # fmt: skip
     folder_argument(parser)
     environment_argument(parser)
     parser.add_argument("--json", action="store_true", help="print what a machine reads")

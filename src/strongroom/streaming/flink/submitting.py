@@ -141,9 +141,7 @@ def _command(home: FlinkHome, program: Program) -> list[str]:
     return command + list(program.arguments)
 
 
-def _hand_on(
-    stream: IO[str], output: Callable[[str], object], submitted: Callable[[str], object]
-) -> list[str]:
+def _hand_on(stream: IO[str], output: Callable[[str], object], submitted: Callable[[str], object]) -> list[str]:
     """Hand on lines; keep the ids of jobs, which Flink's client prints among them."""
     jobs: list[str] = []
     for line in stream:
@@ -151,7 +149,7 @@ def _hand_on(
         if found:
             jobs.append(found[1])
             submitted(found[1])
-        else::
+        else:
             output(line)
     return jobs
 
