@@ -143,20 +143,6 @@ class QueueKey:
         return cls(private, QueuePublicKey(private.public_key().public_bytes_raw()))
 
 
-@dataclass(frozen=True, slots=True)
-class SealTo:
-    """Whom a client seals its records to: the workers of a job that hold this key and serve this model's version."""
-
-    key: QueuePublicKey
-    job: str
-    model: str
-    version: int
-
-    def binding(self, uri: str) -> Binding:
-        """Return what a record is bound to. Raises BadBinding."""
-        return Binding(self.job, uri, self.model, self.version)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedRecord:
     """A sealed record's content: the form of its payload, the key for its result, the payload."""
@@ -270,3 +256,32 @@ def error_in(payload: bytes, *, uri: str) -> ServingError:
         return error_of(str(found["code"]), short(str(found["message"])), uri=uri)
     except (ValueError, TypeError, KeyError, RecursionError):
         raise UnsealFailed("the sealed error is not in a form that is known", uri=uri) from None
+
+
+@dataclass(frozen=True, slots=True)
+class SealTo:
+    """The client's half: records are sealed to the workers of a job that hold this key and serve this version.
+
+    It is what `record.request_fields` and `result.read_result` ask for (RecordSealer, ResultOpener).
+    """
+
+    key: QueuePublicKey
+    job: str
+    model: str
+    version: int
+
+    def binding(self, uri: str) -> Binding:
+        """Return what a record is bound to. Raises BadBinding."""
+        return Binding(self.job, uri, self.model, self.version)
+
+    def seal(self, inner: int, payload: bytes, *, uri: str, response_key: Secret) -> tuple[str, bytes]:
+        """Return a record's `kid` and `data`. Raises BadQueueKey or BadBinding."""
+        serde = InnerSerde(inner)
+        return self.key.kid, seal_record(
+            payload, serde, to=self.key, binding=self.binding(uri), response_key=response_key
+        )
+
+    def open(self, value: bytes, *, uri: str, entry_id: str, response_key: Secret) -> tuple[int, bytes]:
+        """Return kind and payload of a result's `value`. Raises UnsealFailed."""
+        kind, payload = open_result(value, response_key=response_key, binding=self.binding(uri), entry_id=entry_id)
+        return int(kind), payload

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from strongroom.clusterserving import sealed
-from strongroom.clusterserving.faults import ServingError, UnsealFailed
+from strongroom.clusterserving.faults import UnsealFailed
+from strongroom.clusterserving.record import Opened
 from strongroom.clusterserving.sealed import ENC_BYTES, Binding, QueueKey, ResultKind, UnknownQueueKey
 from strongroom.secret import Secret
 from strongroom.streaming.model.predictor import ModelIdentity
@@ -48,8 +49,8 @@ class RecordOpener:
         self._keys = {key.public.kid: key for key in keys}
         self._newest = next(iter(self._keys), "")
 
-    def open(self, kid: str, data: bytes, uri: str, entry_id: str = "") -> tuple[int, Secret, bytes]:
-        """Return a record's inner serde, its response key and its payload.
+    def open(self, kid: str, data: bytes, uri: str, entry_id: str) -> Opened:
+        """Return a record's inner form, its response key and its payload.
 
         Raises UnknownQueueKey, which is no answer: the record is left to another worker; or UnsealFailed.
         """
@@ -59,17 +60,13 @@ class RecordOpener:
             raise UnknownQueueKey(f"the record is sealed to queue key {kid[:16]!r}, which this worker does not hold")
         opened = sealed.open_record(data, key=key, binding=self.binding(uri))
         self._first_time(data[:ENC_BYTES], uri, entry_id)
-        return int(opened.serde), opened.response_key, opened.payload
+        return Opened(int(opened.serde), opened.response_key, opened.payload)
 
-    def seal(self, payload: bytes, kind: ResultKind, *, response_key: Secret, uri: str, entry_id: str) -> str:
+    def seal(self, kind: int, payload: bytes, *, uri: str, entry_id: str, response_key: Secret) -> str:
         """Return the `value` of a sealed record's result."""
         return sealed.seal_result(
-            payload, kind, response_key=response_key, binding=self.binding(uri), entry_id=entry_id
-        )  # fmt: skip
-
-    def seal_error(self, problem: ServingError, *, response_key: Secret, uri: str, entry_id: str) -> str:
-        """Return the `value` of a sealed record that has no prediction; `code` stays clear beside it."""
-        return sealed.seal_error(problem, response_key=response_key, binding=self.binding(uri), entry_id=entry_id)
+            payload, ResultKind(kind), response_key=response_key, binding=self.binding(uri), entry_id=entry_id
+        )
 
     def binding(self, uri: str) -> Binding:
         """Return what a record of this job is bound to here."""
