@@ -1,0 +1,283 @@
+"""Arrow's IPC stream, as much of it as records and results use: framing, schema, record batches as views. Pure.
+
+Reads what others wrote without trusting it: nothing is allocated by a number in the data, every buffer lies inside
+its message, and buffers together are no larger than it. Compressed bodies, dictionaries and extension types are
+refused. Sources: Arrow Columnar Format 1.5 ("Encapsulated message format", `Message.fbs`, `Schema.fbs`) and
+FlatBuffers' internals.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from strongroom.clusterserving.faults import BadRecord
+
+CONTINUATION: Final = b"\xff\xff\xff\xff"
+END: Final = CONTINUATION + bytes(4)
+MAX_SCHEMA_BYTES: Final = 256 * 1024
+CACHED_SCHEMA_BYTES: Final = 8 * 1024  # larger ones are read anew each time, so that the cache stays small
+MAX_FIELDS: Final = 1024  # with their children: 64 columns of nine
+MAX_DEPTH: Final = 4
+_SCHEMA, _BATCH = 1, 3  # Message.fbs, MessageHeader
+_VERSIONS: Final = (3, 4)  # V4 and V5
+_NODES_BUFFERS: Final = {"int32": (1, 2), "float32": (1, 2), "binary": (1, 3), "string": (1, 3), "list": (1, 2),
+                         "struct": (1, 1)}  # fmt: skip
+_CHILDREN: Final = {"list": range(1, 2), "struct": range(1, MAX_FIELDS)}
+_U16, _I32, _U32, _I64 = struct.Struct("<H"), struct.Struct("<i"), struct.Struct("<I"), struct.Struct("<q")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column or a child: its name, its kind (a key of `_NODES_BUFFERS`), its children."""
+
+    name: str
+    kind: str
+    children: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The columns of a stream, how many nodes and buffers a batch of them has, and where those of a column begin."""
+
+    fields: tuple[Field, ...]
+    nodes: int
+    buffers: int
+    starts: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A record batch in the order of Message.fbs: nodes (length, null count) and buffers (offset, size), both flat.
+
+    `offset` counts from `body`, a place in the stream's data; every buffer lies inside them.
+    """
+
+    body: int
+    rows: int
+    nodes: tuple[int, ...]
+    buffers: tuple[int, ...]
+
+
+def read_stream(data: bytes, *, max_batches: int) -> tuple[Schema, list[Batch]]:
+    """Read a whole stream. Raises BadRecord for whatever is none, or uses more of Arrow than records do."""
+    try:
+        messages = _messages(data)
+        first = next(messages, None)
+        if first is None or first[1]:
+            raise BadRecord("the data do not begin with an Arrow schema")
+        schema = _cached_schema(first[0]) if len(first[0]) <= CACHED_SCHEMA_BYTES else _read_schema(first[0])
+        batches: list[Batch] = []
+        for meta, size, body in messages:
+            if len(batches) == max_batches:
+                raise BadRecord(f"the data hold more Arrow record batches than {max_batches}")
+            batches.append(_read_batch(meta, size, body, schema))
+        return schema, batches
+    except (struct.error, IndexError, UnicodeDecodeError):
+        raise BadRecord("an Arrow message is cut short, or is none") from None
+
+
+def _messages(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (metadata, body's size, body's place) up to the end of the stream."""
+    at, end = 0, len(data)
+    while at + 4 <= end:
+        if data[at : at + 4] == CONTINUATION:  # absent before Arrow 0.15
+            at += 4
+        (size,) = _U32.unpack_from(data, at)
+        at += 4
+        if size == 0:
+            return
+        if size > min(MAX_SCHEMA_BYTES, end - at):
+            raise BadRecord("the head of an Arrow message is larger than it may be")
+        meta = data[at : at + size]
+        body_size = _body_size(meta)
+        at += size
+        if not 0 <= body_size <= end - at:
+            raise BadRecord("the body of an Arrow message ends after the data")
+        yield meta, body_size, at
+        at += body_size
+
+
+def _body_size(meta: bytes) -> int:
+    place = _field(meta, _U32.unpack_from(meta)[0], 3)
+    return int(_I64.unpack_from(meta, place)[0]) if place else 0
+
+
+def _field(meta: bytes, table: int, slot: int) -> int:
+    """Return the place of a table's field, 0 where it is absent. All places are positive: nothing wraps around."""
+    vtable = table - _I32.unpack_from(meta, table)[0]
+    if vtable < 0:
+        raise IndexError
+    if 4 + 2 * slot + 2 > _U16.unpack_from(meta, vtable)[0]:
+        return 0
+    (offset,) = _U16.unpack_from(meta, vtable + 4 + 2 * slot)
+    return table + offset if offset else 0
+
+
+def _pointed(meta: bytes, place: int) -> int:
+    """Return where an offset points to."""
+    return place + int(_U32.unpack_from(meta, place)[0])
+
+
+def _header(meta: bytes, kind: int) -> int:
+    """Return the place of a message's header, which must be of a kind."""
+    message = _U32.unpack_from(meta)[0]
+    version, its_kind, header = (_field(meta, message, slot) for slot in range(3))
+    if (_U16.unpack_from(meta, version)[0] if version else 0) not in _VERSIONS:
+        raise BadRecord("the Arrow message has a version other than 4 and 5 of its format")
+    if not header or not its_kind or meta[its_kind] != kind:
+        raise BadRecord("the Arrow stream holds more than a schema and record batches (dictionaries are not read)")
+    return _pointed(meta, header)
+
+
+def _read_schema(meta: bytes) -> Schema:
+    if b"ARROW:extension" in meta:
+        raise BadRecord("Arrow extension types are not read")
+    schema = _header(meta, _SCHEMA)
+    endianness, columns = _field(meta, schema, 0), _field(meta, schema, 1)
+    if endianness and _U16.unpack_from(meta, endianness)[0]:
+        raise BadRecord("big-endian Arrow data are not read")
+    left = [MAX_FIELDS]
+    fields = tuple(_read_field(meta, place, left, 0) for place in _vector(meta, columns, left))
+    starts, nodes, buffers = [], 0, 0
+    for column in fields:
+        starts.append((nodes, buffers))
+        for each in _all((column,)):
+            nodes, buffers = nodes + _NODES_BUFFERS[each.kind][0], buffers + _NODES_BUFFERS[each.kind][1]
+    return Schema(fields, nodes, buffers, tuple(starts))
+
+
+_cached_schema = lru_cache(maxsize=256)(_read_schema)
+
+
+def _vector(meta: bytes, place: int, left: list[int]) -> list[int]:
+    """Return the places of the tables in a vector; `left` is how many more the schema may have."""
+    if not place:
+        return []
+    start = _pointed(meta, place)
+    (count,) = _U32.unpack_from(meta, start)
+    left[0] -= count
+    if left[0] < 0:
+        raise BadRecord(f"the Arrow schema has more than {MAX_FIELDS} fields")
+    return [_pointed(meta, start + 4 + 4 * index) for index in range(count)]
+
+
+def _read_field(meta: bytes, table: int, left: list[int], depth: int) -> Field:
+    name, kind = _field(meta, table, 0), _kind(meta, table)
+    if _field(meta, table, 4):
+        raise BadRecord("Arrow dictionaries are not read")
+    places = _vector(meta, _field(meta, table, 5), left)
+    if len(places) not in _CHILDREN.get(kind, range(1)) or depth == MAX_DEPTH:
+        raise BadRecord(f"an Arrow field of type {kind} has {len(places)} children")
+    children = tuple(_read_field(meta, place, left, depth + 1) for place in places)
+    return Field(_text(meta, name), kind, children)
+
+
+def _kind(meta: bytes, table: int) -> str:
+    number, place = _field(meta, table, 2), _field(meta, table, 3)
+    of = _pointed(meta, place) if place else 0
+    match meta[number] if number else 0:
+        case 2 if of and _i32(meta, of, 0) == 32 and _byte(meta, of, 1):
+            return "int32"
+        case 3 if of and _byte(meta, of, 0) == 1:
+            return "float32"
+        case 4:
+            return "binary"
+        case 5:
+            return "string"
+        case 12:
+            return "list"
+        case 13:
+            return "struct"
+        case other:
+            raise BadRecord(f"Arrow type {other} of this width is not read (int32, float32, string, binary are)")
+
+
+def _i32(meta: bytes, table: int, slot: int) -> int:
+    place = _field(meta, table, slot)
+    return int(_I32.unpack_from(meta, place)[0]) if place else 0
+
+
+def _byte(meta: bytes, table: int, slot: int) -> int:
+    place = _field(meta, table, slot)
+    return meta[place] if place else 0
+
+
+def _text(meta: bytes, place: int) -> str:
+    if not place:
+        return ""
+    start = _pointed(meta, place)
+    (size,) = _U32.unpack_from(meta, start)
+    if size > len(meta) - start - 4:
+        raise IndexError
+    return meta[start + 4 : start + 4 + size].decode()
+
+
+def _all(fields: tuple[Field, ...]) -> Iterator[Field]:
+    for field in fields:
+        yield field
+        yield from _all(field.children)
+
+
+def _read_batch(meta: bytes, size: int, body: int, schema: Schema) -> Batch:
+    batch = _header(meta, _BATCH)
+    rows, nodes, buffers, compression = (_field(meta, batch, slot) for slot in range(4))
+    if compression:
+        raise BadRecord("compressed Arrow data are not read")
+    found = Batch(
+        body,
+        int(_I64.unpack_from(meta, rows)[0]) if rows else 0,
+        _longs(meta, nodes, schema.nodes),
+        _longs(meta, buffers, schema.buffers),
+    )
+    if found.rows < 0 or min(found.nodes, default=0) < 0 or min(found.buffers, default=0) < 0:
+        raise BadRecord("a number in an Arrow record batch is negative")
+    if sum(found.buffers[1::2]) > size or any(
+        at + length > size for at, length in zip(found.buffers[::2], found.buffers[1::2], strict=True)
+    ):
+        raise BadRecord("the buffers of an Arrow record batch are larger than its body")
+    return found
+
+
+def _longs(meta: bytes, place: int, count: int) -> tuple[int, ...]:
+    """Return a vector of structs of two 64-bit numbers, flat; there must be as many as the schema has."""
+    if not place:
+        found = 0
+    else:
+        start = _pointed(meta, place)
+        (found,) = _U32.unpack_from(meta, start)
+    if found != count:
+        raise BadRecord("an Arrow record batch has other arrays than its schema")
+    return struct.unpack_from(f"<{2 * count}q", meta, start + 4) if count else ()
+
+
+_HEAD: Final = struct.Struct("<4sII4x6HIxBHIq2x5HiIIq4xI")
+
+
+def write_batch(rows: int, nodes: tuple[int, ...], parts: list[bytes | memoryview]) -> list[bytes | memoryview]:
+    """Return the pieces of a record batch message: nodes (length, null count) flat, and the content of each buffer.
+
+    The bytes are those that Arrow's C++ writes: metadata version 5, buffers at multiples of eight.
+    """
+    pieces: list[bytes | memoryview] = []
+    buffers: list[int] = []
+    at = 0
+    for part in parts:
+        size = len(part)
+        buffers += at, size
+        if size:
+            pieces.append(part)
+            at += size
+            if padding := -size % 8:
+                pieces.append(bytes(padding))
+                at += padding
+    counted = len(parts)
+    head = _HEAD.pack(
+        CONTINUATION, 88 + 8 * (len(buffers) + len(nodes)), 20, 12, 22, 6, 5, 8, 12, 12, _BATCH, 4, 24, at,
+        10, 24, 12, 4, 8, 10, 28 + 16 * counted, 16, rows, counted,
+    )  # fmt: skip
+    table = struct.pack(f"<{len(buffers)}q4xI{len(nodes)}q", *buffers, len(nodes) // 2, *nodes)
+    return [head, table, *pieces]
