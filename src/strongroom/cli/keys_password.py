@@ -20,7 +20,7 @@ from strongroom.cli.key_common import opened
 from strongroom.cli.keys_common import keys_arguments, sealing_key, store_password, warn_legacy
 from strongroom.pki import disk
 from strongroom.pki.keystores import legacy
-from strongroom.pki.keystores.sealing_keys import PASSWORD_FILE, PASSWORD_NAME, password_path, seal, sealed_password
+from strongroom.pki.keystores.sealing_keys import PASSWORD_FILE, PASSWORD_NAME, password_document, password_path, seal
 
 YAML = "password.yaml"
 
@@ -43,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
             warn_legacy(args.legacy, "a password beside the key that opens it")
             _tell(args, args.legacy, [legacy.KEY_FILE, legacy.OUTPUT_FILE])
             return 0
-        key = sealing_key(here)
+        sealed = seal(password, sealing_key(here), password_path())
         with disk.new_folder(args.out) as new:
-            disk.write_public(new / PASSWORD_FILE, seal(password, key, password_path()))
-            disk.write_public(new / YAML, sealed_password(password, key, name=args.secret))
+            disk.write_public(new / PASSWORD_FILE, sealed)
+            disk.write_public(new / YAML, password_document(sealed, name=args.secret))
     _tell(args, args.out, [PASSWORD_FILE, YAML])
     return 0
 

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,10 +20,11 @@ from typing import Any, Final
 from strongroom.errors import BadInput
 from strongroom.pki import disk, keys
 from strongroom.pki.authority import Authority
+from strongroom.pki.keystores import logins
 from strongroom.pki.keystores import parts as known
 from strongroom.pki.keystores.issuing import MOST_DAYS, Made, issue, trust_stores
 from strongroom.pki.keystores.parts import SERVER, KeyKind, Part
-from strongroom.pki.keystores.passwords import check_password
+from strongroom.pki.keystores.passwords import MOST, check_password, new_password
 from strongroom.pki.keystores.sealing_keys import KEYS_NAME, sealed_secrets
 from strongroom.secret import Secret
 
@@ -67,8 +69,9 @@ def generate(
 ) -> None:
     """Make the folder. Raises AlreadyThere, WeakStorePassword, BadName, AuthorityEndsFirst."""
     check_password(password)
+    users = {part.name: new_password() for part in logins.users(settings.parts)}
     with disk.new_folder(folder) as new:
-        name = _fill(new, authority, password, settings, sealing_key=sealing_key, now=now)
+        name = _fill(new, authority, password, settings, users, sealing_key=sealing_key, now=now)
         (new / DATA).symlink_to(name)
         _link_names(new, name)
 
@@ -84,7 +87,8 @@ def renew(folder: Path, authority: Authority, password: Secret, *, sealing_key: 
     if before != authority.certificate_pem:
         raise keys.KeyMismatch(f"{folder} was made under another CA", fix="Name the workspace it was made with.")
     old = os.readlink(folder / DATA)  # noqa: PTH115  # a name, not a path
-    name = _fill(folder, authority, password, settings, sealing_key=sealing_key, now=now)
+    users = {part.name: _login(_place(folder, part)) for part in logins.users(settings.parts)}
+    name = _fill(folder, authority, password, settings, users, sealing_key=sealing_key, now=now)
     fresh = folder / f"..link-{secrets.token_hex(8)}"
     fresh.symlink_to(name)
     fresh.replace(folder / DATA)  # from here on every reader sees the new files
@@ -121,9 +125,15 @@ def is_due(folder: Path, *, now: datetime, before: timedelta) -> bool:
     return ends(folder) - now <= before
 
 
+def _login(place: Path) -> Secret:
+    """Return the password that a part has already: Redis knows it, and a renewal is about certificates."""
+    return disk.read_secret(place / logins.FILE, limit=MOST)
+
+
 def _fill(
-    folder: Path, authority: Authority, password: Secret, settings: Settings, *, sealing_key: Secret, now: datetime
-) -> str:
+    folder: Path, authority: Authority, password: Secret, settings: Settings, users: Mapping[str, Secret], *,
+    sealing_key: Secret, now: datetime,
+) -> str:  # fmt: skip
     """Write one generation of files into a folder of its own beneath `folder`, and return that one's name."""
     name = f"..{now.astimezone(UTC):%Y_%m_%d_%H_%M_%S}.{secrets.token_hex(4)}"
     made = {
@@ -131,6 +141,7 @@ def _fill(
                          file_name=_file_name(part))
         for part in settings.parts
     }  # fmt: skip
+    made = logins.added(made, users)
     stores = trust_stores(authority, password, now=now)
     with disk.new_folder(folder / name) as new:
         disk.write_public(new / "ca.crt", authority.certificate_pem)

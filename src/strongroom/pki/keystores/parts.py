@@ -9,6 +9,7 @@ from typing import Final
 
 from strongroom.pki.authority import Role
 
+REDIS: Final = "redis"
 SERVER: Final = "server"  # its files lie in keys/ itself, under the names that the original's have
 
 
@@ -33,7 +34,7 @@ class Part:
 _LOCAL: Final = ("localhost", "127.0.0.1")
 _PARTS: Final = (
     Part(name=SERVER, role=Role.PEER, names=("flink-jobmanager", *_LOCAL), stores=True),
-    Part(name="redis", role=Role.SERVER, names=("redis-service", *_LOCAL), clear=True),
+    Part(name=REDIS, role=Role.SERVER, names=("redis-service", *_LOCAL), clear=True),
     Part(name="frontend", role=Role.SERVER, names=("frontend-service", *_LOCAL), clear=True),
     Part(name="jobmanager", role=Role.PEER, names=("flink-jobmanager", *_LOCAL), stores=True),
     Part(name="taskmanager", role=Role.PEER,

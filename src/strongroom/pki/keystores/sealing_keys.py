@@ -61,9 +61,9 @@ def sealed_secrets(
     return b"---\n".join(documents)
 
 
-def sealed_password(password: Secret, key: Secret, *, name: str = PASSWORD_NAME) -> bytes:
+def password_document(sealed: bytes, *, name: str = PASSWORD_NAME) -> bytes:
     """Return password.yaml: a Secret with the sealed password, and nothing that opens it."""
-    return secret_document(name, {PASSWORD_FILE: seal(password, key, password_path())})
+    return secret_document(name, {PASSWORD_FILE: sealed})
 
 
 def secret_document(name: str, data: Mapping[str, bytes]) -> bytes:
