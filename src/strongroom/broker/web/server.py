@@ -126,6 +126,10 @@ class WebServer:
         self._accepting = asyncio.create_task(self._accept(self._listener), name=f"accept {self._name}")
         return int(self._listener.getsockname()[1])
 
+    def use(self, context: ssl.SSLContext) -> None:
+        """Answer connections from now on with another certificate; those that are open keep theirs."""
+        self._context = context
+
     async def stop(self) -> None:
         """Take no more connections, close the idle ones, and let answers that have begun reach their end."""
         if self._listener is None or self._accepting is None:
