@@ -58,6 +58,16 @@ class Job:
         """The hash of workers' names that were seen, so that nobody has to search keys."""
         return f"cs-workers_{self.name}"
 
+    @property
+    def bytes(self) -> str:
+        """The counter of bytes that wait in the stream."""
+        return f"cs-bytes_{self.name}"
+
+    @property
+    def reply_prefix(self) -> str:
+        """What every reply list's key begins with."""
+        return f"cs-reply_{self.name}:"
+
     def result(self, uri: str) -> str:
         """Return the key of a record's result. Raises InvalidUri."""
         return self.result_prefix + check_uri(uri)
@@ -72,7 +82,7 @@ class Job:
 
     def reply(self, client: str) -> str:
         """Return the list that tells a client which of its records are done. Raises InvalidUri."""
-        return f"cs-reply_{self.name}:{check_uri(client)}"
+        return self.reply_prefix + check_uri(client)
 
     def worker(self, consumer: str) -> str:
         """Return the key of a worker's heartbeat."""
