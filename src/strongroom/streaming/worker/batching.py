@@ -13,15 +13,30 @@ from typing import TypeAlias
 import numpy as np
 
 from strongroom.clusterserving.values import Array, Outputs
-from strongroom.errors import StrongroomError
-from strongroom.streaming.worker.inputs import Row
 
 Run: TypeAlias = Callable[[Mapping[str, Array]], Awaitable[Mapping[str, Array]]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """Instances that stay together, ready to run: arrays by the model's names with the batch dimension first.
+
+    `size`: rows in them. `added`: the batch dimension is ours, and results come without it.
+    """
+
+    arrays: Mapping[str, Array]
+    size: int = 1
+    added: bool = True
+
+    @property
+    def key(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """What those that may share a run have in common; their types are the model's already."""
+        return tuple((name, array.shape[1:]) for name, array in self.arrays.items())
+
+
 @dataclass(slots=True, eq=False)
 class Work:
-    """One record on its way: its instances, and then either its outputs or why it has none."""
+    """One record's instances, and then either its outputs or why it has none."""
 
     rows: Sequence[Row]
     outputs: Outputs | None = None
@@ -37,28 +52,31 @@ class _NotPerRow(Exception):
     """An output has not one row for each row that went in."""
 
 
-async def run_all(works: Sequence[Work], run: Run, *, batchable: bool) -> None:
+async def run_all(works: Sequence[Work], run: Run, *, batchable: bool, most_rows: int) -> None:
     """Run everything, and leave outputs or the problem in each work. Raises nothing but what is no Exception."""
-    for group in groups_of(works, batchable=batchable):
+    for group in groups_of(works, batchable=batchable, most_rows=most_rows):
         try:
             await _run_group(group, run)
-        except (StrongroomError, _NotPerRow) as problem:
-            await _one_by_one(group, run, problem)
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001  # an engine may raise anything, and each record has to be answered
             await _one_by_one(group, run, problem)
     for work in works:
         _finish(work)
 
 
-def groups_of(works: Iterable[Work], *, batchable: bool) -> list[list[tuple[Work, int]]]:
-    """Return the instances in groups that may share a run, in the order of their coming."""
-    instances = [(work, at) for work in works for at in range(len(work.rows))]
-    if not batchable:
-        return [[each] for each in instances]
-    found: dict[object, list[tuple[Work, int]]] = {}
-    for work, at in instances:
-        found.setdefault(work.rows[at].key, []).append((work, at))
-    return list(found.values())
+def groups_of(works: Iterable[Work], *, batchable: bool, most_rows: int) -> list[list[tuple[Work, int]]]:
+    """Return what may share a run in groups, in the order of its coming; only one that is larger passes `most_rows`."""
+    found: list[list[tuple[Work, int]]] = []
+    open_groups: dict[object, tuple[list[tuple[Work, int]], int]] = {}
+    for work in works:
+        for at, row in enumerate(work.rows):
+            group, size = open_groups.get(row.key, ([], 0)) if batchable else ([], 0)
+            if group and size + row.size > most_rows:
+                group, size = [], 0
+            if not group:
+                found.append(group)
+            group.append((work, at))
+            open_groups[row.key] = (group, size + row.size)
+    return found
 
 
 async def _run_group(group: Sequence[tuple[Work, int]], run: Run) -> None:
@@ -75,9 +93,7 @@ async def _run_group(group: Sequence[tuple[Work, int]], run: Run) -> None:
     start = 0
     for (work, at), row in zip(group, rows, strict=True):
         end = start + row.size
-        work.parts[at] = {
-            name: array[start, ...] if row.added else array[start:end] for name, array in outputs.items()
-        }
+        work.parts[at] = {name: array[start, ...] if row.added else array[start:end] for name, array in outputs.items()}
         start = end
 
 
@@ -90,7 +106,7 @@ async def _one_by_one(group: Sequence[tuple[Work, int]], run: Run, problem: Exce
             continue  # another instance of the same record failed
         try:
             work.parts[at] = _single(await run(work.rows[at].arrays), work.rows[at])
-        except Exception as alone:
+        except Exception as alone:  # noqa: BLE001  # as above
             work.problem = alone
 
 
@@ -98,9 +114,7 @@ def _single(outputs: Mapping[str, Array], row: Row) -> Outputs:
     """Return one instance's own outputs, without the batch dimension where that is not the client's."""
     if not row.added:
         return outputs
-    return {
-        name: array[0, ...] if array.ndim and array.shape[0] == 1 else array for name, array in outputs.items()
-    }
+    return {name: array[0, ...] if array.ndim and array.shape[0] == 1 else array for name, array in outputs.items()}
 
 
 def _finish(work: Work) -> None:

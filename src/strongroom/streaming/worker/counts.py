@@ -1,4 +1,4 @@
-"""What a worker has done so far, as numbers, and as Prometheus reads them: no label names a client or a record. Pure."""
+"""What a worker has done so far, in numbers, as Prometheus reads them: no label names a client or a record. Pure."""
 
 from __future__ import annotations
 

@@ -15,11 +15,10 @@ CLAIM_IDLE_BATCHES: Final = 3  # so many of the slowest batches may pass before 
 class WorkerOptions:
     """What a worker may be told. `batch_size`: the most records read at once and run together.
 
-    `batch_wait_us`: how long a batch that is not full waits for more. `claim_idle_ms`: for how long nobody has touched a
-    record before it is taken from its worker; None measures it. `max_deliveries`: how often a record is tried before it
-    is poisoned. `default_deadline_ms`: counted from a record's arrival, 0 for none. `parallelism`: batches that may be
-    in the engine at once. `threads`: of each, as the operator knows them. `strict_names`: inputs are never matched by
-    order. `already_batched`: a record's first dimension is the batch.
+    `batch_wait_us`: how long a batch that is not full waits for more. `claim_idle_ms`: a record that nobody touched for
+    so long is taken from its worker; None measures it. `max_deliveries`: how often a record is tried before it is
+    poisoned. `default_deadline_ms`: counted from a record's arrival, 0 for none. `parallelism`: batches that may be in
+    the engine at once. `threads`: of each, as the operator knows them.
     """
 
     job: Job
@@ -32,8 +31,6 @@ class WorkerOptions:
     default_deadline_ms: int = 0
     parallelism: int = 1
     threads: int = 1
-    strict_names: bool = False
-    already_batched: bool = False
     require_sealed: bool = False
     drain_s: float = 30.0
     heartbeat_s: float = 3.0
