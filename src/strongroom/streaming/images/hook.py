@@ -1,6 +1,6 @@
 """An owner's own Python between record and model: `prepare(inputs)` and `answer(outputs)`, measured before it runs.
 
-The file's SHA-256 stands in the configuration (`hookDigest`), and the configuration is measured with the worker: so
+The file's SHA-256 stands in the configuration (`hookSha256`), and the configuration is measured with the worker: so
 the code that sees clear inputs is the code that was meant. The bytes that were hashed are the ones that run.
 """
 
@@ -28,14 +28,14 @@ class HookUnusable(BadInput):
     """The hook (hookFile) cannot be loaded, or its digest is not named in the configuration."""
 
     code = "SR-QUEUE-HOOK"
-    fix = "Give a Python file with prepare(inputs) or answer(outputs), and its SHA-256 as hookDigest (sha256sum FILE)."
+    fix = "Give a Python file with prepare(inputs) or answer(outputs), and its SHA-256 as hookSha256 (sha256sum FILE)."
 
 
 class HookChanged(Tampered):
     """The hook (hookFile) is not the file whose digest the configuration names."""
 
     code = "SR-QUEUE-HOOK-DIGEST"
-    fix = "Put the file back that was meant, or name the new one's SHA-256 as hookDigest and measure the worker anew."
+    fix = "Put the file back that was meant, or name the new one's SHA-256 as hookSha256 and measure the worker anew."
 
 
 class Hook:
@@ -48,7 +48,7 @@ class Hook:
     def load(cls, path: Path, digest: str) -> Hook:
         """Return the hook in a file, once and for all. Raises HookUnusable, or HookChanged for another digest."""
         if not digest:
-            raise HookUnusable(f"{path.name} is named as hookFile without hookDigest: unmeasured code does not run")
+            raise HookUnusable(f"{path.name} is named as hookFile without hookSha256: unmeasured code does not run")
         try:
             with path.open("rb") as file:
                 source = file.read(MAX_HOOK_BYTES + 1)

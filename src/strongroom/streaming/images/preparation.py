@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from strongroom.clusterserving.faults import BadRecord, ModelError, ServingError, ShapeMismatch
+from strongroom.clusterserving.filters import Filter
 from strongroom.clusterserving.values import Array, Image, Input, Inputs, Outputs, Sparse, Strings
 from strongroom.streaming.images.decode import MAX_PIXELS, decode
 from strongroom.streaming.images.hook import Hook, HookUnusable
@@ -25,7 +26,6 @@ from strongroom.tfserving.signatures import Signature, TensorSpec
 
 if TYPE_CHECKING:
     from strongroom.clusterserving.config import QueueConfig
-    from strongroom.clusterserving.filters import Filter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +51,10 @@ class Preparation:
 
         Raises LabelsUnusable, HookUnusable, HookChanged, or BadPreprocess.
         """
-        from strongroom.clusterserving.filters import Filter
-
         labels = read_labels(Path(config.labels_file)) if config.labels_file else ()
         if labels and not config.post_processing.startswith("topN.json"):
             raise LabelsUnusable("labelsFile is set, and postProcessing is not topN.json(k)")
-        hook = Hook.load(Path(config.hook_file), config.hook_digest) if config.hook_file else None
+        hook = Hook.load(Path(config.hook_file), config.hook_sha256 or "") if config.hook_file else None
         if hook is not None and hook.prepares and config.image_preprocess:
             raise HookUnusable("imagePreprocess is set, and the hook's prepare gets pixels as they were decoded")
         return cls(
