@@ -1,0 +1,125 @@
+"""The queue's worker as a PyFlink job: a source that ticks, and a function that lets a worker work for one tick.
+
+Runs inside Flink. Flink has no connector for Redis, so the worker talks to Redis by itself, as it does in a plain
+process, and Flink starts, places, restarts and scales it: one worker for each subtask, in a Python process of its own.
+A tick lasts at most TICK_MS and leaves nothing in hand, so checkpoint barriers pass between two of them; there is no
+state of Flink's to restore, since the queue's is in Redis. Source: spec `cluster-serving.md` section 12.2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pyflink.datastream import FlatMapFunction, RuntimeContext, StreamExecutionEnvironment
+
+if TYPE_CHECKING:
+    from strongroom.streaming.worker.worker import ServingWorker
+
+TICK_MS: Final = 200
+TICKS_AT_ONCE: Final = 5  # that Flink hands to Python in one bundle; a barrier waits for the whole of it
+LAST_TICK: Final = 2**62
+_log: Final = logging.getLogger("strongroom.queue.flink")
+
+
+class Serve(FlatMapFunction):  # type: ignore[misc]  # pyflink is not installed where this is type-checked
+    """One worker of the queue. Yields how many records each tick answered."""
+
+    def __init__(self, config: str, job: str) -> None:
+        """`config`: the path of config.yaml on the task managers. `job`: the queue's name."""
+        self._config, self._job = config, job
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._worker: ServingWorker | None = None
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Open the model and connect; what goes wrong makes Flink try again later."""
+        from strongroom.streaming.flink.serving_worker import open_worker
+
+        consumer = f"flink-{self._job}-{runtime_context.get_index_of_this_subtask()}"
+        self._loop = asyncio.new_event_loop()
+        self._worker = self._loop.run_until_complete(open_worker(Path(self._config), consumer))
+        _log.info("%s works", consumer)
+
+    def flat_map(self, value: Any) -> Iterator[int]:
+        """Work for one tick."""
+        assert self._loop is not None
+        assert self._worker is not None
+        yield self._loop.run_until_complete(self._worker.step(TICK_MS))
+
+    def close(self) -> None:
+        """Answer what is in hand, and take leave of the queue."""
+        if self._loop is None:
+            return
+        loop, self._loop = self._loop, None
+        try:
+            if self._worker is not None:
+                loop.run_until_complete(self._worker.close())
+        finally:
+            loop.close()
+
+
+def main(arguments: list[str]) -> None:
+    """Describe the job and submit it; it never ends by itself."""
+    parser = argparse.ArgumentParser(description="Serve a queue as a Flink job.")
+    parser.add_argument("--config", required=True, help="config.yaml, at the same path on every task manager")
+    parser.add_argument("--job", required=True, help="the queue's name")
+    parser.add_argument("--checkpoint-ms", type=int, default=10_000)
+    options = parser.parse_args(arguments)
+    environment = StreamExecutionEnvironment.get_execution_environment()
+    environment.configure(_configuration(options.checkpoint_ms))
+    ticks = environment.from_source(*_ticking(environment))
+    counts = ticks.flat_map(Serve(options.config, options.job), _long()).name("serve").uid("serve")
+    counts.sink_to(_nowhere()).name("counts").uid("counts")
+    environment.execute(f"strongroom queue {options.job}")
+
+
+def _configuration(checkpoint_ms: int) -> Any:
+    from pyflink.common import Configuration
+
+    found = Configuration()
+    for key, value in {
+        "execution.checkpointing.interval": f"{checkpoint_ms} ms",
+        "execution.checkpointing.timeout": "60 s",
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "1 s",
+        "restart-strategy.exponential-delay.max-backoff": "60 s",
+        "python.fn-execution.bundle.size": str(TICKS_AT_ONCE),
+        "python.fn-execution.bundle.time": str(TICK_MS),
+        "python.metric.enabled": "false",
+        "pipeline.operator-chaining.enabled": "true",
+    }.items():
+        found.set_string(key, value)
+    return found
+
+
+def _ticking(environment: Any) -> tuple[Any, Any, str]:
+    """Return the source: numbers as fast as they are taken, and a tick takes its time."""
+    from pyflink.common import WatermarkStrategy
+    from pyflink.datastream.connectors.number_seq import NumberSequenceSource
+
+    return NumberSequenceSource(0, LAST_TICK), WatermarkStrategy.no_watermarks(), "ticks"
+
+
+def _long() -> Any:
+    from pyflink.common import Types
+
+    return Types.LONG()
+
+
+def _nowhere() -> Any:
+    from pyflink.datastream.connectors.base import Sink
+    from pyflink.java_gateway import get_gateway
+
+    return Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink())
+
+
+if __name__ == "__main__":
+    # By its name, so that task managers import it instead of taking a copy along.
+    from strongroom.streaming.flink.jobs import serving
+
+    serving.main(sys.argv[1:])
