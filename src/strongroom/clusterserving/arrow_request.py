@@ -25,10 +25,17 @@ from strongroom.clusterserving.values import Array, Image, Input, Inputs, Sparse
 from strongroom.errors import BadInput
 
 _CHILDREN: Final = ("indiceData", "indiceShape", "data", "shape")  # one a row, in the order of the original's client
+_FOUR_OFFSETS: Final = struct.Struct("<5i")
 _EMPTY: Final = np.zeros(0, np.int32)
-_NO_SPARSE: Final = (_EMPTY, _EMPTY)
 _TENSOR, _TEXT = "tensor", "text"
+_USUAL_FORM: Final = "struct<indiceData:list<int32>,indiceShape:list<int32>,data:list<float32>,shape:list<int32>>"
 _ROW_BITS: Final = (b"\x01", b"\x02", b"\x04", b"\x08")
+_ROW_OFFSETS: Final = (
+    lambda count: _FOUR_OFFSETS.pack(0, count, count, count, count),
+    lambda count: _FOUR_OFFSETS.pack(0, 0, count, count, count),
+    lambda count: _FOUR_OFFSETS.pack(0, 0, 0, count, count),
+    lambda count: _FOUR_OFFSETS.pack(0, 0, 0, 0, count),
+)
 
 
 class ArrowMissing(BadInput):
@@ -96,28 +103,31 @@ def _write_text(text: bytes, rows: int, nodes: list[int], parts: list[bytes | me
 def _write_tensor(value: Array | Sparse, nodes: list[int], parts: list[bytes | memoryview]) -> None:
     """Append a column of four rows, the r-th of which holds the r-th child alone."""
     if isinstance(value, Sparse):
-        lists: Sequence[Array] = (
-            np.ascontiguousarray(value.indices, np.int32).ravel(), np.array(value.indices.shape, np.int32),
-            np.ascontiguousarray(value.values, np.float32).ravel(), np.array(value.shape, np.int32),
-        )  # fmt: skip
+        indices, values = np.ascontiguousarray(value.indices, np.int32), np.ascontiguousarray(value.values, np.float32)
+        shape, counts = value.shape, (indices.size, indices.ndim, values.size, len(value.shape))
+        lists = indices.tobytes(), _int32s(indices.shape), values.tobytes()
     else:
-        numbers = _as_float32(value)
-        lists = (*_NO_SPARSE, numbers, np.array(numbers.shape, np.int32))
+        values, shape = as_float32(value), value.shape
+        counts, lists = (0, 0, values.size, values.ndim), (b"", b"", values.tobytes())
     nodes += 4, 0
     parts.append(b"")
-    for row, child in enumerate(lists):
-        count = child.size
+    for row, (count, content) in enumerate(zip(counts, (*lists, _int32s(shape)), strict=True)):
         nodes += 4, 3, count, 0
-        parts.append(_ROW_BITS[row])
-        parts.append(struct.pack("<5i", *[0] * (row + 1), *[count] * (4 - row)))
-        parts += b"", child.tobytes()
+        parts += _ROW_BITS[row], _ROW_OFFSETS[row](count), b"", content
 
 
-def _as_float32(value: Array) -> Array:
+def _int32s(values: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(values)}i", *values)
+
+
+def as_float32(value: Array) -> Array:
+    """Return numbers as the Arrow form has them, in C order. Raises BadRecord for other arrays."""
+    if value.dtype == np.float32 and value.flags.c_contiguous:
+        return value
     if value.dtype.kind not in "biuf":
         raise BadRecord(f"an array of type {value.dtype} has no Arrow form: numbers have")
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(value, np.float32).reshape(value.shape)
+        return value.astype(np.float32, order="C")
 
 
 @lru_cache(maxsize=256)
@@ -143,14 +153,15 @@ def decode_inputs(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Inputs:
     if len(data) > limits.max_record_bytes:
         raise TooLarge(f"the record has {len(data)} bytes, and {limits.max_record_bytes} are allowed")
     schema, batches = read_stream(data, max_batches=1)
-    if not batches or not 1 <= len(schema.fields) <= limits.max_columns:
+    if not batches or not 1 <= len(schema.columns) <= limits.max_columns:
         raise BadRecord(f"a record is one Arrow batch of 1 to {limits.max_columns} columns")
     arrays = Arrays(data, batches[0])
     found: dict[str, Input] = {}
-    for field, (node, buffer) in zip(schema.fields, schema.starts, strict=True):
+    for field, form, node, buffer in schema.columns:
         if field.name in found:
             raise BadRecord(f"{shown(field.name)}: the column comes twice")
-        found[field.name] = _column(arrays, field, node, buffer, limits)
+        usual = _usual_tensor(arrays, node, buffer, limits) if form == _USUAL_FORM else None
+        found[field.name] = _column(arrays, field, node, buffer, limits) if usual is None else usual
     return found
 
 
@@ -173,6 +184,28 @@ def _column(arrays: Arrays, field: Field, node: int, buffer: int, limits: Limits
     if field.kind == "binary":
         return Image(text)
     return strings(name, text, limits) if b"|" in text else Image(image_bytes(name, text))
+
+
+def _usual_tensor(arrays: Arrays, node: int, buffer: int, limits: Limits) -> Array | None:
+    """Return a dense tensor in four rows whose arrays are just as `_write_tensor` makes them, None for any other."""
+    batch, data = arrays.batch, arrays.data
+    nodes = batch.nodes[2 * node : 2 * node + 18]
+    count, rank = nodes[12], nodes[16]
+    if nodes != (4, 0, 4, 3, 0, 0, 4, 3, 0, 0, 4, 3, count, 0, 4, 3, rank, 0) or rank > limits.max_rank or count >> 31:
+        return None
+    buffers = batch.buffers[2 * buffer : 2 * buffer + 34]
+    if (*buffers[3::8], *buffers[5::8]) != (1, 1, 1, 1, 20, 20, 20, 20) or batch.rows != 4:
+        return None
+    body, (values, size, shape, shape_size) = batch.body, (*buffers[24:26], *buffers[32:34])
+    for row, (bits, offsets) in enumerate(zip(buffers[2::8], buffers[4::8], strict=True)):
+        ends = _FOUR_OFFSETS.unpack_from(data, body + offsets)
+        items = nodes[4 * row + 4]
+        if data[body + bits] & 15 != 1 << row or ends != ((0,) * (row + 1) + (items,) * (4 - row)):
+            return None
+    dimensions = struct.unpack_from(f"<{rank}i", data, body + shape)
+    if size < 4 * count or shape_size < 4 * rank or min(dimensions, default=0) < 0 or math.prod(dimensions) != count:
+        return None
+    return np.frombuffer(data, NUMBERS["float32"], count, body + values).reshape(dimensions)
 
 
 def shown(name: str) -> str:
@@ -216,9 +249,7 @@ def _tensor(arrays: Arrays, field: Field, node: int, buffer: int, limits: Limits
         raise BadRecord(f"{name}: a tensor has at most {limits.max_rank} dimensions, none of them negative")
     indice_shape = lists.get("indiceShape", _EMPTY).tolist()
     if indice_shape and isinstance(values, np.ndarray):
-        return _sparse(
-            name, lists.get("indiceData", _EMPTY), indice_shape, values, shape, limits
-        )
+        return _sparse(name, lists.get("indiceData", _EMPTY), indice_shape, values, shape, limits)
     if math.prod(shape) != len(values) or indice_shape or len(lists.get("indiceData", _EMPTY)):
         raise BadRecord(f"{name}: {len(values)} values do not fill the shape {list(shape)}")
     return values.astype(np.float32, copy=False).reshape(shape) if isinstance(values, np.ndarray) else Strings(values)

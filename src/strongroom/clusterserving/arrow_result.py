@@ -8,12 +8,14 @@ Source: spec `cluster-serving.md` section 3.3.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from strongroom.clusterserving.arrow_lists import Arrays
+from strongroom.clusterserving.arrow_request import as_float32
 from strongroom.clusterserving.arrow_wire import END, Schema, read_stream, write_batch
 from strongroom.clusterserving.faults import BadRecord
 from strongroom.clusterserving.limits import DEFAULT_LIMITS, Limits
@@ -32,16 +34,11 @@ def encode_result(outputs: Sequence[Array]) -> bytes:
     """Return outputs as an Arrow stream; numbers become float32. Raises BadRecord for arrays of text."""
     pieces: list[bytes | memoryview] = [_SCHEMA]
     for output in outputs:
-        if output.dtype.kind not in "biuf":
-            raise BadRecord(f"an output of type {output.dtype} has no Arrow form: numbers have")
-        with np.errstate(over="ignore"):
-            numbers = np.ascontiguousarray(output, np.float32)
-        count = numbers.size
+        numbers, count = as_float32(output), output.size
         said = min(output.ndim, count)
-        shape = np.zeros(count, np.int32)
-        shape[:said] = output.shape[:said]
+        shape = struct.pack(f"<{said}i", *output.shape[:said]) + bytes(4 * (count - said))
         bits = ((1 << said) - 1).to_bytes((count + 7) // 8, "little") if said < count else b""
-        pieces += write_batch(count, (count, 0, count, count - said), [b"", numbers.tobytes(), bits, shape.tobytes()])
+        pieces += write_batch(count, (count, 0, count, count - said), [b"", numbers.tobytes(), bits, shape])
     return b"".join((*pieces, END))
 
 
@@ -53,8 +50,7 @@ def decode_result(
     Without `shapes`, nulls and zeros among the dimensions are left out. Raises BadRecord.
     """
     schema, batches = read_stream(data, max_batches=limits.max_columns)
-    columns = {field.name: (field, *start) for field, start in zip(schema.fields, schema.starts, strict=True)}
-    if set(columns) != {"data", "shape"} or len(schema.fields) != 2:
+    if sorted(field.name for field, *_ in schema.columns) != ["data", "shape"]:
         raise BadRecord("a result has the columns data and shape")
     if shapes is not None and len(shapes) != len(batches):
         raise BadRecord(f"the result has {len(batches)} outputs and {len(shapes)} shapes")
@@ -72,11 +68,10 @@ def decode_result(
 
 
 def _column(schema: Schema, name: str) -> tuple[str, int, int]:
-    index = 0 if schema.fields[0].name == name else 1
-    kind = schema.fields[index].kind
+    _, kind, node, buffer = schema.columns[0 if schema.columns[0][0].name == name else 1]
     if kind != "int32" and (kind != "float32" or name == "shape"):
         raise BadRecord(f"the column {name} of a result cannot be of type {kind}")
-    return (kind, *schema.starts[index])
+    return kind, node, buffer
 
 
 def _numbers(arrays: Arrays, schema: Schema, name: str) -> Array:

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import add
 from typing import Final
 
 from strongroom.clusterserving.faults import BadRecord
@@ -38,15 +39,23 @@ class Field:
     kind: str
     children: tuple[Field, ...] = ()
 
+    @property
+    def form(self) -> str:
+        """The kind with those of the children, by name where they have one that counts."""
+        inner = ",".join(f"{each.name}:{each.form}" if self.kind == "struct" else each.form for each in self.children)
+        return f"{self.kind}<{inner}>" if inner else self.kind
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The columns of a stream, how many nodes and buffers a batch of them has, and where those of a column begin."""
+    """The columns of a stream, how many nodes and buffers a batch of them has, and those of each column.
 
-    fields: tuple[Field, ...]
+    `columns`: the field, its form, and the numbers of its first node and buffer.
+    """
+
+    columns: tuple[tuple[Field, str, int, int], ...]
     nodes: int
     buffers: int
-    starts: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,40 +74,45 @@ class Batch:
 def read_stream(data: bytes, *, max_batches: int) -> tuple[Schema, list[Batch]]:
     """Read a whole stream. Raises BadRecord for whatever is none, or uses more of Arrow than records do."""
     try:
-        messages = _messages(data)
-        first = next(messages, None)
-        if first is None or first[1]:
-            raise BadRecord("the data do not begin with an Arrow schema")
-        schema = _cached_schema(first[0]) if len(first[0]) <= CACHED_SCHEMA_BYTES else _read_schema(first[0])
-        batches: list[Batch] = []
-        for meta, size, body in messages:
-            if len(batches) == max_batches:
-                raise BadRecord(f"the data hold more Arrow record batches than {max_batches}")
-            batches.append(_read_batch(meta, size, body, schema))
-        return schema, batches
+        return _read_stream(data, max_batches)
     except (struct.error, IndexError, UnicodeDecodeError):
         raise BadRecord("an Arrow message is cut short, or is none") from None
 
 
-def _messages(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (metadata, body's size, body's place) up to the end of the stream."""
-    at, end = 0, len(data)
-    while at + 4 <= end:
-        if data[at : at + 4] == CONTINUATION:  # absent before Arrow 0.15
-            at += 4
-        (size,) = _U32.unpack_from(data, at)
-        at += 4
-        if size == 0:
-            return
-        if size > min(MAX_SCHEMA_BYTES, end - at):
-            raise BadRecord("the head of an Arrow message is larger than it may be")
-        meta = data[at : at + size]
-        body_size = _body_size(meta)
-        at += size
-        if not 0 <= body_size <= end - at:
+def _read_stream(data: bytes, max_batches: int) -> tuple[Schema, list[Batch]]:
+    meta, at = _message(data, 0)
+    if not meta:
+        raise BadRecord("the data do not begin with an Arrow schema")
+    schema = _cached_schema(meta) if len(meta) <= CACHED_SCHEMA_BYTES else _read_schema(meta)
+    batches: list[Batch] = []
+    while at < len(data):
+        batch, size = _usual_batch(data, at, schema)
+        if batch is None:
+            meta, body = _message(data, at)
+            if not meta:
+                break
+            size = _body_size(meta)
+            batch = _read_batch(meta, body, schema)
+        if not 0 <= size <= len(data) - batch.body:
             raise BadRecord("the body of an Arrow message ends after the data")
-        yield meta, body_size, at
-        at += body_size
+        _check_buffers(batch, size)
+        if len(batches) == max_batches:
+            raise BadRecord(f"the data hold more Arrow record batches than {max_batches}")
+        batches.append(batch)
+        at = batch.body + size
+    return schema, batches
+
+
+def _message(data: bytes, at: int) -> tuple[bytes, int]:
+    """Return the metadata of the message at a place, empty at the end of the stream, and where its body begins."""
+    if len(data) - at < 4:
+        return b"", at
+    if data[at : at + 4] == CONTINUATION:  # absent before Arrow 0.15
+        at += 4
+    (size,) = _U32.unpack_from(data, at)
+    if size > min(MAX_SCHEMA_BYTES, len(data) - at - 4):
+        raise BadRecord("the head of an Arrow message is larger than it may be, or than the data")
+    return data[at + 4 : at + 4 + size], at + 4 + size
 
 
 def _body_size(meta: bytes) -> int:
@@ -142,12 +156,12 @@ def _read_schema(meta: bytes) -> Schema:
         raise BadRecord("big-endian Arrow data are not read")
     left = [MAX_FIELDS]
     fields = tuple(_read_field(meta, place, left, 0) for place in _vector(meta, columns, left))
-    starts, nodes, buffers = [], 0, 0
-    for column in fields:
-        starts.append((nodes, buffers))
-        for each in _all((column,)):
+    columns, nodes, buffers = [], 0, 0
+    for field in fields:
+        columns.append((field, field.form, nodes, buffers))
+        for each in _all((field,)):
             nodes, buffers = nodes + _NODES_BUFFERS[each.kind][0], buffers + _NODES_BUFFERS[each.kind][1]
-    return Schema(fields, nodes, buffers, tuple(starts))
+    return Schema(tuple(columns), nodes, buffers)
 
 
 _cached_schema = lru_cache(maxsize=256)(_read_schema)
@@ -222,24 +236,22 @@ def _all(fields: tuple[Field, ...]) -> Iterator[Field]:
         yield from _all(field.children)
 
 
-def _read_batch(meta: bytes, size: int, body: int, schema: Schema) -> Batch:
+def _read_batch(meta: bytes, body: int, schema: Schema) -> Batch:
     batch = _header(meta, _BATCH)
     rows, nodes, buffers, compression = (_field(meta, batch, slot) for slot in range(4))
     if compression:
         raise BadRecord("compressed Arrow data are not read")
-    found = Batch(
-        body,
-        int(_I64.unpack_from(meta, rows)[0]) if rows else 0,
-        _longs(meta, nodes, schema.nodes),
-        _longs(meta, buffers, schema.buffers),
-    )
-    if found.rows < 0 or min(found.nodes, default=0) < 0 or min(found.buffers, default=0) < 0:
+    said = int(_I64.unpack_from(meta, rows)[0]) if rows else 0
+    return Batch(body, said, _longs(meta, nodes, schema.nodes), _longs(meta, buffers, schema.buffers))
+
+
+def _check_buffers(batch: Batch, size: int) -> None:
+    """Raises BadRecord where a number is negative, a buffer leaves the body, or buffers share bytes to grow."""
+    offsets, lengths = batch.buffers[::2], batch.buffers[1::2]
+    if batch.rows < 0 or min(batch.nodes, default=0) < 0 or min(batch.buffers, default=0) < 0:
         raise BadRecord("a number in an Arrow record batch is negative")
-    if sum(found.buffers[1::2]) > size or any(
-        at + length > size for at, length in zip(found.buffers[::2], found.buffers[1::2], strict=True)
-    ):
+    if sum(lengths) > size or max(map(add, offsets, lengths), default=0) > size:
         raise BadRecord("the buffers of an Arrow record batch are larger than its body")
-    return found
 
 
 def _longs(meta: bytes, place: int, count: int) -> tuple[int, ...]:
@@ -254,7 +266,31 @@ def _longs(meta: bytes, place: int, count: int) -> tuple[int, ...]:
     return struct.unpack_from(f"<{2 * count}q", meta, start + 4) if count else ()
 
 
+# What Arrow's C++ puts before the buffers of every record batch: the Message's vtable and table, then the RecordBatch's.
 _HEAD: Final = struct.Struct("<4sII4x6HIxBHIq2x5HiIIq4xI")
+_MESSAGE: Final = (20, 12, 22, 6, 5, 8, 12, 12, _BATCH, 4, 24)
+_RECORD_BATCH: Final = (10, 24, 12, 4, 8, 10)
+
+
+def _usual_batch(data: bytes, at: int, schema: Schema) -> tuple[Batch | None, int]:
+    """Return a batch whose metadata lie as `write_batch` lays them, and the size of its body; None for any other."""
+    if len(data) - at < _HEAD.size:
+        return None, 0
+    head = _HEAD.unpack_from(data, at)
+    nodes, buffers = 2 * schema.nodes, 2 * schema.buffers
+    wanted = (28 + 8 * buffers, 16, schema.buffers)
+    if (
+        head[0] != CONTINUATION
+        or head[1] != 88 + 8 * (nodes + buffers)
+        or head[2:13] != _MESSAGE
+        or head[14:20] != _RECORD_BATCH
+        or (head[20], head[21], head[23]) != wanted
+    ):
+        return None, 0
+    numbers = struct.unpack_from(f"<{buffers}q4xI{nodes}q", data, at + _HEAD.size)
+    if numbers[buffers] != schema.nodes:
+        return None, 0
+    return Batch(at + 8 + head[1], head[22], numbers[buffers + 1 :], numbers[:buffers]), head[13]
 
 
 def write_batch(rows: int, nodes: tuple[int, ...], parts: list[bytes | memoryview]) -> list[bytes | memoryview]:
@@ -276,8 +312,8 @@ def write_batch(rows: int, nodes: tuple[int, ...], parts: list[bytes | memoryvie
                 at += padding
     counted = len(parts)
     head = _HEAD.pack(
-        CONTINUATION, 88 + 8 * (len(buffers) + len(nodes)), 20, 12, 22, 6, 5, 8, 12, 12, _BATCH, 4, 24, at,
-        10, 24, 12, 4, 8, 10, 28 + 16 * counted, 16, rows, counted,
+        CONTINUATION, 88 + 8 * (len(buffers) + len(nodes)), *_MESSAGE, at, *_RECORD_BATCH, 28 + 16 * counted, 16, rows,
+        counted,
     )  # fmt: skip
     table = struct.pack(f"<{len(buffers)}q4xI{len(nodes)}q", *buffers, len(nodes) // 2, *nodes)
     return [head, table, *pieces]
