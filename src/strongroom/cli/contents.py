@@ -125,6 +125,8 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
     (
         "Queue",
         (
+            Verb("queue key", "queue_key", "make or rotate the key that records are sealed to, and its public file"),
+            Verb("queue seal", "queue_seal", "seal a worker's password or TLS key for attested workers alone"),
             Verb("flink up", "flink_up", "start a Flink cluster here, with TLS and certificates on every port"),
             Verb("flink run", "flink_run", "run a JAR or a Python program on a Flink cluster, here or elsewhere"),
             Verb("flink status", "flink_status", "show a Flink cluster's task managers, jobs and checkpoints"),

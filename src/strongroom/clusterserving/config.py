@@ -113,8 +113,13 @@ class QueueConfig:
     tenant: str | None = None
     deployment: str | None = None
     owner_key_file: str | None = None
-    queue_key: str | None = None
-    queue_key_file: str | None = None
+    queue_key: str | None = None  # the name of the secret at the broker; None: secret/queue-JOB
+    queue_key_file: str | None = None  # the public half, for clients and fronts
+    broker_wait_s: int = 60
+    wait_for_key: bool = False
+    key_lease_s: int = 0  # 0: as the broker says
+    credentials_sealed: bool = False
+    credentials_key: str | None = None  # the name at the broker of what opens them
 
     @property
     def job(self) -> Job:

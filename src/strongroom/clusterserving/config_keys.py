@@ -103,7 +103,7 @@ KEYS: Final[tuple[Key, ...]] = (
     # Ours: sealed models and records
     _switch("requireSealed", "require_sealed", security=True),
     _text("modelName", "model_name", security=True),
-    _number("modelVersion", "model_version"),
+    _number("modelVersion", "model_version", 1),
     _text("engine", "engine"),
     _text("broker", "broker", security=True),
     _text("brokerCaFile", "broker_ca_file", security=True),
@@ -112,6 +112,11 @@ KEYS: Final[tuple[Key, ...]] = (
     _text("ownerKeyFile", "owner_key_file", security=True),
     _text("queueKey", "queue_key", security=True),
     _text("queueKeyFile", "queue_key_file", security=True),
+    _number("brokerWaitSeconds", "broker_wait_s", 1),
+    _switch("waitForKey", "wait_for_key"),
+    _number("keyLeaseSeconds", "key_lease_s"),
+    _switch("credentialsSealed", "credentials_sealed", security=True),
+    _text("credentialsKey", "credentials_key", security=True),
 )
 
 OLDER_NAMES: Final = {

@@ -127,7 +127,7 @@ async def _opened(place: _Place, metrics: Metrics, stack: AsyncExitStack) -> Ope
 
 def threads_of(config: QueueConfig, form: Form) -> tuple[int, int]:
     """Return threads of one run and runs at a time, as `coreNumberPerMachine` and its kin say."""
-    cores = config.core_number_per_machine
+    cores = config.core_number
     if cores > 0:
         return (cores, 1) if form is Form.OPENVINO else (1, cores)
     return config.thread_per_model, config.model_parallelism
@@ -162,7 +162,7 @@ async def _queue_keys(place: _Place, stack: AsyncExitStack) -> tuple[RecordOpene
 
 
 def _loader(place: _Place, keys: Keys | None, preparation: Preparation, threads: int) -> Loader:
-    engine = place.config.engine or AUTO
+    engine = place.config.engine
     options = EngineOptions(engine=engine, intra_op_threads=max(threads, 0))
     if keys is None or place.broker is None:
         return FlatLoader(place.found, place.target.name, options, preparation)

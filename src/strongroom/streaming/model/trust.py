@@ -21,7 +21,7 @@ class NoBroker(BadInput):
     """A sealed model, sealed records or sealed credentials need a broker, and the configuration does not name one."""
 
     code = "SR-QUEUE-BROKER"
-    fix = "Set brokerUrl (https://HOST:PORT), brokerCaFile and ownerKeyFile; docs/queue-sealed.md shows how."
+    fix = "Set broker (https://HOST:PORT), brokerCaFile and ownerKeyFile; docs/queue-sealed.md shows how."
 
 
 def broker_of(config: QueueConfig) -> BrokerOptions | None:
@@ -29,28 +29,29 @@ def broker_of(config: QueueConfig) -> BrokerOptions | None:
 
     Raises NoBroker for half of one, KbsAddress, BadOptions for an address that is none, BadSecretName for a tenant.
     """
-    if not config.broker_url and not config.broker_address:
+    if not config.broker:
         return None
-    if config.broker_url and config.broker_address:
-        raise NoBroker("brokerUrl and brokerAddress contradict each other", fix="Keep brokerUrl.")
     if not config.broker_ca_file or not config.owner_key_file:
         raise NoBroker("a broker is named without brokerCaFile or ownerKeyFile")
-    if config.broker_url:
-        place = Address.parse(config.broker_url)
-        address, url = HostPort(place.host, place.port), str(place)
-    else:
-        address, url = HostPort.parse(config.broker_address or "", flag="brokerAddress"), ""
+    address, url = _address(config.broker)
     return BrokerOptions(
         address=address,
         url=url,
         ca=Path(config.broker_ca_file),
         owner_key=Path(config.owner_key_file),
-        wait_s=config.broker_wait_seconds,
+        wait_s=config.broker_wait_s,
         patient=config.wait_for_key,
-        lease_s=config.key_lease_seconds,
+        lease_s=config.key_lease_s,
         tenant=check_tenant(config.tenant or DEFAULT_TENANT),
         deployment=config.deployment or "",
     )
+
+
+def _address(broker: str) -> tuple[HostPort, str]:
+    if "://" not in broker:  # Gramine's protocol, which hands out one key
+        return HostPort.parse(broker, flag="broker"), ""
+    place = Address.parse(broker)
+    return HostPort(place.host, place.port), str(place)
 
 
 def by_name(options: BrokerOptions | None, what: str) -> BrokerOptions:
@@ -59,22 +60,22 @@ def by_name(options: BrokerOptions | None, what: str) -> BrokerOptions:
         raise NoBroker(f"{what} need a broker, and the configuration names none")
     if not options.url:
         raise NoBroker(
-            f"{what} need a broker that is asked by name: Gramine's protocol (brokerAddress) releases one key only",
-            fix="Set brokerUrl (https://HOST:PORT) instead of brokerAddress.",
+            f"{what} need a broker that is asked by name: Gramine's protocol (HOST:PORT) releases one key only",
+            fix="Set broker to https://HOST:PORT, where it speaks KBS.",
         )
     return options
 
 
 def wants_queue_key(config: QueueConfig) -> bool:
     """Return whether sealed records are taken on this queue."""
-    return config.record_encrypted or config.require_sealed or bool(config.queue_key_secret)
+    return config.record_encrypted or config.require_sealed or bool(config.queue_key)
 
 
 def queue_secret(config: QueueConfig) -> SecretName:
     """Return the name of the queue's keys at the broker. Raises BadSecretName."""
-    return SecretName.parse(config.queue_key_secret or QUEUE_SECRET.format(job=config.job_name))
+    return SecretName.parse(config.queue_key or QUEUE_SECRET.format(job=config.job_name))
 
 
 def credentials_secret(config: QueueConfig) -> SecretName:
     """Return the name of the key that opens the worker's sealed credentials. Raises BadSecretName."""
-    return SecretName.parse(config.credentials_secret or CREDENTIALS_SECRET.format(job=config.job_name))
+    return SecretName.parse(config.credentials_key or CREDENTIALS_SECRET.format(job=config.job_name))
