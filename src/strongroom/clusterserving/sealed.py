@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from strongroom.clusterserving.faults import ServingError, UnsealFailed, error_of, short
+from strongroom.clusterserving.faults import UnsealFailed
 from strongroom.errors import BadInput, Unreachable
 from strongroom.secret import Secret
 
@@ -239,23 +238,6 @@ def open_result(
         raise UnsealFailed(
             "the result is not what a worker wrote for this record, entry, model and version", uri=binding.uri
         ) from None
-
-
-def seal_error(problem: ServingError, *, response_key: Secret, binding: Binding, entry_id: str) -> str:
-    """Return the `value` of a failed sealed record: its message sealed, and the word of `code` once more inside."""
-    text = json.dumps({"code": str(problem.fault), "message": short(problem.message)})
-    return seal_result(
-        text.encode(), ResultKind.ERROR, response_key=response_key, binding=binding, entry_id=entry_id
-    )  # fmt: skip
-
-
-def error_in(payload: bytes, *, uri: str) -> ServingError:
-    """Return the error that the payload of kind ERROR holds. Raises UnsealFailed where it holds none."""
-    try:
-        found = json.loads(payload)
-        return error_of(str(found["code"]), short(str(found["message"])), uri=uri)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise UnsealFailed("the sealed error is not in a form that is known", uri=uri) from None
 
 
 @dataclass(frozen=True, slots=True)
