@@ -1,4 +1,4 @@
-"""Which commands the plaintext port of `queue serve --compat` answers: those the original's client sends, no others. Pure.
+"""Which commands the plaintext port of `queue serve --compat` answers: those that the original's client sends. Pure.
 
 `read_command` turns a request into what is to be done, or raises NotAllowed. Everything that a request names is held
 against the one job that the port serves. Source: what bigdl-serving 2.4.0 and redis-py 5 to 8 were seen to send.

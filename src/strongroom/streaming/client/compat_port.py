@@ -52,7 +52,7 @@ class CompatLimits:
 
 
 class CompatPort:
-    """The listener. `async with CompatPort(...)` opens it on loopback, IPv4 and where there is one IPv6, and ends it."""
+    """The listener. `async with CompatPort(...)` opens it on loopback, IPv4 and if there is one IPv6, and ends it."""
 
     def __init__(self, upstream: Upstream, job: Job, port: int, *, limits: CompatLimits | None = None) -> None:
         self._upstream = upstream

@@ -38,7 +38,7 @@ class CommandLimits:
 class Requests:
     """Reads requests from bytes as they come. `waiting` says whether half a request is held."""
 
-    def __init__(self, limits: CommandLimits = CommandLimits()) -> None:  # noqa: B008  # frozen
+    def __init__(self, limits: CommandLimits = CommandLimits()) -> None:
         self._limits = limits
         self._buffer = bytearray()
         self._at = 0

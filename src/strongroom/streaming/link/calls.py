@@ -141,7 +141,8 @@ class ClientCalls:
             raise TooLarge(f"a record of {size} bytes; the queue takes {bounds.max_record_bytes}")
         key, digest = job.stream, ""
         if admission.idempotency_key is not None:
-            key, digest = job.idempotency(admission.idempotency_key), digest_of(admission.fields)
+            key = job.idempotency(admission.idempotency_key)
+            digest = admission.digest or digest_of(admission.fields)
         lives = "" if admission.expires_in_ms is None else admission.expires_in_ms
         words: list[Word] = [
             "EVALSHA", scripts.ADMIT.sha, 3, job.stream, key, job.bytes,

@@ -27,11 +27,13 @@ class Admission:
     """One record to take in. With an idempotency key it may be sent again and counts once.
 
     `expires_in_ms`: it is of no use after so long; Redis' clock counts, and the script writes the field `deadline`.
+    `digest`: what the key is bound to, where the fields differ from one sending to the next (sealed ones do).
     """
 
     fields: Fields
     idempotency_key: str | None = None
     expires_in_ms: int | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
