@@ -70,12 +70,12 @@ def as_input(name: str, value: object) -> Input:
     match value:
         case np.ndarray() | Image() | Strings() | Sparse():
             return value
-        case {"b64": str(text)} if len(value) == 1:
+        case {"b64": str(text), **others} if not others:
             return Image(image_bytes(name, text.encode()))
         case [np.ndarray() as indices, np.ndarray() as values, np.ndarray() as shape]:
             return Sparse(indices, values, tuple(int(each) for each in shape.ravel()))
-        case [str(), *others] if all(isinstance(each, str) for each in others):
-            return Strings((value[0], *others))
+        case [str(), *_] if isinstance(value, list) and all(isinstance(each, str) for each in value):
+            return Strings(tuple(value))
         case np.generic() | float() | int():
             return np.asarray(value)
     raise BadRecord(
@@ -249,14 +249,15 @@ def _tensor(arrays: Arrays, field: Field, node: int, buffer: int, limits: Limits
         raise BadRecord(f"{name}: a tensor has at most {limits.max_rank} dimensions, none of them negative")
     indice_shape = lists.get("indiceShape", _EMPTY).tolist()
     if indice_shape and isinstance(values, np.ndarray):
-        return _sparse(name, lists.get("indiceData", _EMPTY), indice_shape, values, shape, limits)
+        indices = lists.get("indiceData", _EMPTY)
+        return _sparse(name, indices, indice_shape, values, shape=shape, limits=limits)
     if math.prod(shape) != len(values) or indice_shape or len(lists.get("indiceData", _EMPTY)):
         raise BadRecord(f"{name}: {len(values)} values do not fill the shape {list(shape)}")
     return values.astype(np.float32, copy=False).reshape(shape) if isinstance(values, np.ndarray) else Strings(values)
 
 
 def _sparse(
-    name: str, indices: Array, indice_shape: list[int], values: Array, shape: tuple[int, ...], limits: Limits
+    name: str, indices: Array, indice_shape: list[int], values: Array, *, shape: tuple[int, ...], limits: Limits
 ) -> Sparse:
     if len(indice_shape) != 2 or min(indice_shape) < 0 or math.prod(indice_shape) != indices.size:
         raise BadRecord(f"{name}: {indices.size} indices do not fill the shape {indice_shape}")

@@ -22,6 +22,7 @@ END: Final = CONTINUATION + bytes(4)
 MAX_SCHEMA_BYTES: Final = 256 * 1024
 CACHED_SCHEMA_BYTES: Final = 8 * 1024  # larger ones are read anew each time, so that the cache stays small
 MAX_FIELDS: Final = 1024  # with their children: 64 columns of nine
+MAX_NAME_BYTES: Final = 512
 MAX_DEPTH: Final = 4
 _SCHEMA, _BATCH = 1, 3  # Message.fbs, MessageHeader
 _VERSIONS: Final = (3, 4)  # V4 and V5
@@ -151,12 +152,13 @@ def _read_schema(meta: bytes) -> Schema:
     if b"ARROW:extension" in meta:
         raise BadRecord("Arrow extension types are not read")
     schema = _header(meta, _SCHEMA)
-    endianness, columns = _field(meta, schema, 0), _field(meta, schema, 1)
+    endianness, vector = _field(meta, schema, 0), _field(meta, schema, 1)
     if endianness and _U16.unpack_from(meta, endianness)[0]:
         raise BadRecord("big-endian Arrow data are not read")
     left = [MAX_FIELDS]
-    fields = tuple(_read_field(meta, place, left, 0) for place in _vector(meta, columns, left))
-    columns, nodes, buffers = [], 0, 0
+    fields = tuple(_read_field(meta, place, left, 0) for place in _vector(meta, vector, left))
+    columns: list[tuple[Field, str, int, int]] = []
+    nodes, buffers = 0, 0
     for field in fields:
         columns.append((field, field.form, nodes, buffers))
         for each in _all((field,)):
@@ -225,6 +227,8 @@ def _text(meta: bytes, place: int) -> str:
         return ""
     start = _pointed(meta, place)
     (size,) = _U32.unpack_from(meta, start)
+    if size > MAX_NAME_BYTES:
+        raise BadRecord(f"the name of an Arrow field has more than {MAX_NAME_BYTES} bytes")
     if size > len(meta) - start - 4:
         raise IndexError
     return meta[start + 4 : start + 4 + size].decode()
@@ -266,7 +270,7 @@ def _longs(meta: bytes, place: int, count: int) -> tuple[int, ...]:
     return struct.unpack_from(f"<{2 * count}q", meta, start + 4) if count else ()
 
 
-# What Arrow's C++ puts before the buffers of every record batch: the Message's vtable and table, then the RecordBatch's.
+# What Arrow's C++ puts before the buffers of a record batch: the Message's vtable and table, then the RecordBatch's.
 _HEAD: Final = struct.Struct("<4sII4x6HIxBHIq2x5HiIIq4xI")
 _MESSAGE: Final = (20, 12, 22, 6, 5, 8, 12, 12, _BATCH, 4, 24)
 _RECORD_BATCH: Final = (10, 24, 12, 4, 8, 10)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Filter:
         return bool(self.kind)
 
     def apply(self, outputs: Mapping[str, Array] | Sequence[Array]) -> str:
-        """Return the text for one record's outputs, one after the other. Raises ModelError for shapes it cannot take."""
+        """Return the text for one record's outputs, one after the other. Raises ModelError for what it cannot rank."""
         arrays = list(outputs.values()) if isinstance(outputs, Mapping) else list(outputs)
         if self.kind == "topN.json":
             texts = [_json(_best(each, self.k)) for each in arrays]
@@ -69,7 +70,7 @@ def _best(output: Array, k: int) -> list[tuple[int, float]]:
 
 def _number(value: float) -> str:
     """Return a float32 as short as it can be read back."""
-    return np.format_float_positional(np.float32(value), unique=True, trim="0") if np.isfinite(value) else str(value)
+    return np.format_float_positional(np.float32(value), unique=True, trim="0") if math.isfinite(value) else str(value)
 
 
 def _pairs(output: Array, k: int) -> str:
@@ -77,9 +78,8 @@ def _pairs(output: Array, k: int) -> str:
 
 
 def _json(pairs: list[tuple[int, float]]) -> str:
-    return (
-        "[" + ",".join(f"[{place},{_number(value) if np.isfinite(value) else 'null'}]" for place, value in pairs) + "]"
-    )
+    spelt = (f"[{place},{_number(value) if math.isfinite(value) else 'null'}]" for place, value in pairs)
+    return f"[{','.join(spelt)}]"
 
 
 def _rows(output: Array, k: int) -> str:

@@ -36,7 +36,7 @@ def parse_instances(text: bytes | str, limits: Limits = DEFAULT_LIMITS) -> tuple
     return tuple(_instance(each, f"instances[{index}]", limits) for index, each in enumerate(instances))
 
 
-def _load(text: bytes | str) -> Any:
+def _load(text: bytes | str) -> object:
     try:
         return _DECODER.decode(text if isinstance(text, str) else text.decode())
     except UnicodeDecodeError:
@@ -61,18 +61,18 @@ def _no_number(word: str) -> NoReturn:
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_number)
 
 
-def _instance(value: Any, path: str, limits: Limits) -> Inputs:
+def _instance(value: object, path: str, limits: Limits) -> Inputs:
     if not isinstance(value, dict) or not 1 <= len(value) <= limits.max_columns:
         raise BadRecord(f"{path} is an object with 1 to {limits.max_columns} inputs")
     found: dict[str, Input] = {}
     for name, each in value.items():
         if len(name) > _MAX_NAME:
             raise BadRecord(f"{path}: an input's name has at most {_MAX_NAME} characters")
-        found[name] = _input(each, f"{path}.{name}", limits)
+        found[_sound(name, path)] = _input(each, f"{path}.{name}", limits)
     return found
 
 
-def _input(value: Any, path: str, limits: Limits) -> Input:
+def _input(value: object, path: str, limits: Limits) -> Input:
     if isinstance(value, str):
         return _text_or_image(value, path)
     if isinstance(value, dict):
@@ -105,13 +105,12 @@ def _object(value: dict[str, Any], path: str, limits: Limits) -> Input:
     match value:
         case {"b64": str(text), **rest} if not rest:
             return Image(image_bytes(path, text.encode("utf-8", "replace")))
-        case {"shape": [*_], "data": [*_], "indices": [*_], **rest} if not rest:
-            return _sparse(value, path, limits)
+        case {"shape": [*shape], "data": [*data], "indices": [*indices], **rest} if not rest:
+            return _sparse(shape, data, indices, path=path, limits=limits)
     raise BadRecord(f'{path} is neither {{"b64"}} nor a sparse tensor (shape, data, indices)')
 
 
-def _sparse(value: dict[str, Any], path: str, limits: Limits) -> Sparse:
-    shape, data, indices = ([_whole(each, path) for each in value["shape"]], value["data"], value["indices"])
+def _sparse(shape: list[Any], data: list[Any], indices: list[Any], *, path: str, limits: Limits) -> Sparse:
     rank = len(shape)
     for row, each in enumerate(indices):
         if not isinstance(each, list) or len(each) != rank:
@@ -119,10 +118,10 @@ def _sparse(value: dict[str, Any], path: str, limits: Limits) -> Sparse:
     flat = [_whole(each, f"{path}.indices") for row in indices for each in row]
     numbers = _numbers(data, (len(data),), f"{path}.data")
     places = np.array(flat, np.int64).reshape(len(indices), rank)
-    return sparse.checked(places, numbers, tuple(shape), name=path, limits=limits)
+    return sparse.checked(places, numbers, tuple(_whole(each, path) for each in shape), name=path, limits=limits)
 
 
-def _whole(value: Any, path: str) -> int:
+def _whole(value: object, path: str) -> int:
     if type(value) is not int or not 0 <= value < 1 << 31:
         raise BadRecord(f"{path}: an index or a dimension is a whole number from 0 on")
     return value
@@ -185,7 +184,7 @@ def _numbers(flat: list[Any], shape: tuple[int, ...], path: str) -> Array:
     return array.reshape(shape)
 
 
-def _number(value: Any, path: str) -> float:
+def _number(value: object, path: str) -> float:
     return float(_numbers([value], (1,), path)[0])
 
 

@@ -130,7 +130,7 @@ def read_record(
     """
     uri = uri_of(fields)
     try:
-        return _read_record(entry_id, uri, fields, limits, opener, require_sealed)
+        return _read_record(entry_id, uri, fields, limits=limits, opener=opener, require_sealed=require_sealed)
     except ServingError as problem:
         problem.uri = uri
         raise
@@ -145,6 +145,7 @@ def _read_record(
     entry_id: str,
     uri: str,
     fields: Mapping[bytes, bytes],
+    *,
     limits: Limits,
     opener: Opener | None,
     require_sealed: bool,

@@ -46,7 +46,9 @@ def result_fields(
     """
     fields = _stamped(record.entry_id, ts_ms)
     if record.response_key is not None:
-        return _sealed_fields(fields, record, record.response_key, outputs, text, error, sealer)
+        return _sealed_fields(
+            fields, record, record.response_key, outputs=outputs, text=text, error=error, sealer=sealer
+        )
     if error is not None:
         return error_fields(record.entry_id, error, ts_ms=ts_ms)
     if text is not None:
@@ -102,6 +104,7 @@ def _sealed_fields(
     fields: dict[str, str | bytes],
     record: Record,
     key: Secret,
+    *,
     outputs: Outputs | None,
     text: str | None,
     error: ServingError | None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def read_result(
     try:
         entry = _ascii(fields, b"id", 64) or None
         if response_key is not None and opener is not None:
-            return _read_sealed(uri, fields, response_key, opener, entry_id or entry or "", limits)
+            return _read_sealed(uri, fields, response_key, opener, entry_id=entry_id or entry or "", limits=limits)
         value = fields.get(b"value")
         if value is None:
             raise BadRecord("a result has a value")
@@ -64,7 +64,7 @@ def read_result(
 
 def _read(uri: str, entry: str | None, value: bytes, fields: Mapping[bytes, bytes], limits: Limits) -> Result:
     if any(field[:2] == raw.META for field in fields):
-        return Result(uri=uri, entry_id=entry, outputs=raw.arrays_from_fields(fields, limits))
+        return Result(uri=uri, entry_id=entry, outputs=_in_order(raw.arrays_from_fields(fields, limits), fields))
     if value == FAILED:
         return Result(uri=uri, entry_id=entry, error=Internal("the worker says no more than NaN", uri=uri))
     if value[:1] == b"[":  # no character of base64: a filter's text
@@ -82,7 +82,7 @@ def _read(uri: str, entry: str | None, value: bytes, fields: Mapping[bytes, byte
 
 
 def _read_sealed(
-    uri: str, fields: Mapping[bytes, bytes], key: Secret, opener: ResultOpener, entry_id: str, limits: Limits
+    uri: str, fields: Mapping[bytes, bytes], key: Secret, opener: ResultOpener, *, entry_id: str, limits: Limits
 ) -> Result:
     value, code = fields.get(b"value", b""), _ascii(fields, b"code", 64)
     if code and value == FAILED:  # written by who could not open the record: the word alone, and nobody vouches for it
@@ -114,7 +114,7 @@ def _message(fields: Mapping[bytes, bytes]) -> str:
     return short(fields.get(b"message", b"").decode("utf-8", "replace")) or "the worker gave no reason"
 
 
-def _json(fields: Mapping[bytes, bytes], name: bytes) -> Any:
+def _json(fields: Mapping[bytes, bytes], name: bytes) -> object:
     found = fields.get(name)
     if found is None:
         return None
@@ -136,6 +136,12 @@ def _said_shapes(fields: Mapping[bytes, bytes], limits: Limits) -> list[list[int
     ):
         raise BadRecord("the field shapes of a result is no list of shapes")
     return shapes
+
+
+def _in_order(outputs: dict[str, Array], fields: Mapping[bytes, bytes]) -> dict[str, Array]:
+    """Return outputs in the model's order: Redis keeps that of a hash's fields only while they are small."""
+    names = _said_names(fields, len(outputs))
+    return {name: outputs[name] for name in names} if set(names) == set(outputs) else outputs
 
 
 def _said_names(fields: Mapping[bytes, bytes], count: int) -> list[str]:
