@@ -30,6 +30,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("certs import", "certs_import", "check and take over an existing ssl_configure folder"),
             Verb("keys generate", "keys_generate", "make a queue's certificates and Java key stores, or renew them"),
             Verb("keys password", "keys_password", "seal the key stores' password for a cluster"),
+            Verb("keys open", "keys_open", "open a part's keys where it runs and has proved itself, then run it"),
             Verb("measure", "measure", "print mr_enclave, mr_signer and ids of a .sig or an expanded manifest"),
             Verb("manifest lint", "manifest_lint", "find what weakens a Gramine manifest, before it is signed"),
             Verb("policy trust", "policy_trust", "write the rule that releases a secret to a measured build"),
@@ -125,8 +126,11 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
     (
         "Queue",
         (
+            Verb("queue up", "queue_up", "run a queue here with one command: Redis with TLS, workers, HTTP front"),
+            Verb("queue down", "queue_down", "end what queue up --detach has started"),
             Verb("queue key", "queue_key", "make or rotate the key that records are sealed to, and its public file"),
             Verb("queue seal", "queue_seal", "seal a worker's password or TLS key for attested workers alone"),
+            Verb("queue frontend", "queue_frontend", "answer HTTPS requests by a queue or a model server"),
             Verb("flink up", "flink_up", "start a Flink cluster here, with TLS and certificates on every port"),
             Verb("flink run", "flink_run", "run a JAR or a Python program on a Flink cluster, here or elsewhere"),
             Verb("flink status", "flink_status", "show a Flink cluster's task managers, jobs and checkpoints"),

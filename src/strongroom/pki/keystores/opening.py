@@ -1,0 +1,94 @@
+"""Open a part's mounted Secret into the memory of its pod, and again whenever the Secret changes.
+
+World: two folders. Certificates are copied as they are, sealed files are opened at the place they are bound to. As in
+`generate`, one rename puts all new files in the place of all old ones.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from strongroom import sealing
+from strongroom.errors import BadInput, Refused
+from strongroom.pki import disk
+from strongroom.pki.keystores.generate import DATA
+from strongroom.pki.keystores.sealing_keys import keys_path
+from strongroom.secret import Secret
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+MAX_FILES: Final = 64
+SEALED: Final = b"GRAFS_PF"
+PUBLIC_ENDINGS: Final = (".crt", ".csr")
+
+
+class NoMountedKeys(BadInput):
+    """The folder in which a part's Secret should be mounted is missing or empty, or holds what our Secrets do not."""
+
+    code = "SR-KEYS-MOUNT"
+    fix = (
+        "Make it with strongroom keys generate, apply keys/keys.yaml, and mount the Secret that is named for the part."
+    )
+
+
+class ClearKeys(Refused):
+    """A private file of a part lies in clear where the cluster's operator can read it."""
+
+    code = "SR-KEYS-CLEAR"
+    fix = "Apply keys/keys.yaml, whose private files are sealed; without any TEE say --clear, which protects nothing."
+
+
+def open_part(source: Path, target: Path, part: str, key: Secret | None) -> None:
+    """Write what `source` holds to `target`, opened with `key`; with None private files have to be in clear already.
+
+    Raises NoMountedKeys, ClearKeys, WrongPath, WrongKeyOrTampered and the other errors of sealed files.
+    """
+    opened = {path.name: _opened(path, part, key) for path in _files(source)}
+    if not opened:
+        raise NoMountedKeys(f"{source} holds no files")
+    target.mkdir(mode=disk.SECRET_FOLDER_MODE, parents=True, exist_ok=True)
+    name = f"..{secrets.token_hex(8)}"
+    with disk.new_folder(target / name) as new:
+        for file, secret in opened.items():
+            disk.write_secret(new / file, secret)
+    before = os.readlink(target / DATA) if (target / DATA).is_symlink() else None  # noqa: PTH115  # a name, not a path
+    fresh = target / f"{name}.link"
+    fresh.symlink_to(name)
+    fresh.replace(target / DATA)
+    for file in opened:
+        if not (target / file).is_symlink():
+            (target / file).symlink_to(Path(DATA) / file)
+    if before is not None:
+        shutil.rmtree(target / before, ignore_errors=True)
+
+
+def state(source: Path) -> object:
+    """Return what changes whenever the files of a mounted Secret do."""
+    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in _files(source))
+
+
+def _files(source: Path) -> Iterator[Path]:
+    try:
+        names = sorted(path.name for path in source.iterdir() if not path.name.startswith(".."))
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoMountedKeys(f"{source} is not there") from None
+    if len(names) > MAX_FILES:
+        raise NoMountedKeys(f"{source} holds more than {MAX_FILES} files")
+    return (source / name for name in names if (source / name).is_file())
+
+
+def _opened(path: Path, part: str, key: Secret | None) -> Secret:
+    raw = disk.read_bounded(path, limit=MAX_FILE_BYTES)
+    if path.suffix in PUBLIC_ENDINGS:
+        return Secret(raw)
+    if key is None:
+        if raw.startswith(SEALED):
+            raise NoMountedKeys(f"{path} is sealed, and nothing here may open it", fix="Leave --clear out.")
+        return Secret(raw)
+    if not raw.startswith(SEALED):
+        raise ClearKeys(f"{path} is in clear")
+    return Secret(sealing.unseal_bytes(raw, key, stored_path=keys_path(part, path.name)))
