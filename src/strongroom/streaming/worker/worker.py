@@ -91,7 +91,7 @@ class ServingWorker:
         return self._done - before
 
     async def close(self) -> None:
-        """Answer what is in hand, at most for `drain_s`; then forget this consumer, if it holds nothing."""
+        """Answer what is in hand, at most for `drain_s`; take leave if nothing is left; close model and queue."""
         try:
             async with asyncio.timeout(self._options.drain_s):
                 await self._put_down()
@@ -104,16 +104,19 @@ class ServingWorker:
                 task.cancel()
             await asyncio.gather(*self._background, *self._batches, return_exceptions=True)
             self._stages.close()
+            await self._predictor.close()
+            await self._queue.close()
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """The effective settings that decide how fast it is."""
+        options = self._options
+        return {"batch_size": options.batch_size, "parallelism": options.parallelism, "threads": options.threads}
 
     def report(self) -> Report:
         """Return what probes and Prometheus are told."""
         reason = self._away or self._predictor.not_ready_reason
-        settings = {
-            "batch_size": self._options.batch_size,
-            "parallelism": self._options.parallelism,
-            "threads": self._options.threads,
-        }
-        families = self.counts.families(settings, backlog=self._backlog, in_flight=len(self._in_hand))
+        families = self.counts.families(self.settings, backlog=self._backlog, in_flight=len(self._in_hand))
         return Report(reason is None, reason or "ready", families)
 
     @property
@@ -283,7 +286,7 @@ class ServingWorker:
     async def _beat(self) -> None:
         facts = dict(self._facts)
         if self._keys is not None:
-            facts["kids"] = list(self._keys.kids)
+            facts |= {"kids": list(self._keys.kids), "kid": next(iter(self._keys.kids), "")}
         state = state_of(
             self._options, self._predictor.identity, self.counts, bounds=self._queue.bounds, limits=self._limits,
             since_ms=self._since_ms, ready=self._predictor.not_ready_reason is None, facts=facts,
