@@ -43,6 +43,51 @@ def tool():
     return load_tool
 
 
+def redis_tools():
+    """Return the module `tests/streaming_redis.py`, which needs the extra `streaming`."""
+    known = "strongroom_streaming_redis"
+    if known not in sys.modules:
+        spec = importlib.util.spec_from_file_location(known, REPOSITORY / "tests" / "streaming_redis.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[known] = module
+        spec.loader.exec_module(module)
+    return sys.modules[known]
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    """Run a Redis of our own for the whole session (TLS, client certificates, users); skip where none is installed."""
+    tools = redis_tools()
+    server = tools.start_redis()
+    yield server
+    tools.end_redis(server)
+
+
+@pytest.fixture
+def redis_job(redis_server, tmp_path_factory):
+    """Return a job of this test alone: place(role), queue(role), aio(role), config_yaml(role), admin(words)."""
+    folder = tmp_path_factory.mktemp("redis")
+    with redis_tools().new_job(redis_server, folder, f"job-{folder.name}") as job:
+        yield job
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory):
+    """Return what starts a Redis that a test may stop and kill: `own_redis(durable=True)` gives a job on it."""
+    tools = redis_tools()
+    started = []
+
+    def start(**options):
+        server = tools.start_redis(**options)
+        started.append(server)
+        folder = tmp_path_factory.mktemp("redis")
+        return tools.RedisJob(server, tools.Job(f"job-{folder.name}"), folder)
+
+    yield start
+    for server in started:
+        tools.end_redis(server)
+
+
 @pytest.fixture(scope="session")
 def postgres_server():
     """Run a PostgreSQL server of our own for the whole session; skip where none is installed."""

@@ -25,7 +25,7 @@ MAX_CONFIG_DEPTH: Final = 6
 MAX_NUMBER: Final = 2**53
 MIB: Final = 1024 * 1024
 DEFAULT_PORT: Final = 6379
-MIN_CLAIM_IDLE_MS: Final = 5000
+STREAM_SHARE: Final = 0.6  # of Redis' memory, for records that wait
 _SIZE: Final = re.compile(r"([0-9]{1,15})\s*([kmgt]?)(i?b)?", re.ASCII | re.I)
 _RESIZE: Final = re.compile(r"\s*([0-9]{1,5})\s*,\s*([0-9]{1,5})\s*", re.ASCII)
 _LONG_NUMBER: Final = re.compile(r"[-+]?[0-9][0-9a-fA-Fxo_:.]{64,}")  # YAML's base 60 takes the square of its length
@@ -247,10 +247,8 @@ class _Reading:
         if "image_resize" in values:
             values["image_resize"] = _resize(values["image_resize"])
         _check(values)
-        config = QueueConfig(**values)
-        if config.job:
-            return config
-        raise AssertionError("a job is always true")
+        Job(values.get("job_name", DEFAULT_JOB))  # raises BadJobName
+        return QueueConfig(**values)
 
 
 def _refuse(values: Mapping[str, Any]) -> None:
@@ -310,6 +308,10 @@ def _check(values: Mapping[str, Any]) -> None:
         raise GraveQueueConfig("redisUser needs redisPasswordFile")
     if values.get("hook_file") and not values.get("hook_sha256"):
         raise GraveQueueConfig("hookFile needs hookSha256: only a program that was measured is run")
+    defaults = QueueConfig()
+    memory = values.get("redis_max_memory", defaults.redis_max_memory)
+    if values.get("max_stream_bytes", defaults.max_stream_bytes) > memory * STREAM_SHARE:
+        raise BadQueueConfig("maxStreamBytes is at most 60 % of redisMaxmemory: results need room too")
     for port in ("metrics_port", "health_port"):
         if values.get(port, 0) > 65535:
             raise BadQueueConfig(f"{port.replace('_p', 'P')} is a port: 65535 at most")

@@ -55,7 +55,7 @@ if ARGV[6] ~= '' then
 end
 for at = 7, #ARGV do words[#words + 1] = ARGV[at] end
 local id = redis.call('XADD', unpack(words))
-if not id then return redis.error_reply('NOSTREAM') end
+if not id then return redis.error_reply('NOSTREAM the queue was not made') end
 redis.call('SET', KEYS[3], string.format('%.0f', held + ARGV[3]))
 if ARGV[5] ~= '' then
   redis.call('HSET', KEYS[2], 'id', id, 'sha', ARGV[5])

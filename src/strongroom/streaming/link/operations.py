@@ -130,7 +130,8 @@ class Operations(ABC):
         after: str | None = EVERYTHING
         while after is not None:
             entries, after = await self.run(self._worker.own(consumer, count, after))
-            found += await self.run(self._worker.deliveries(consumer, entries))
+            counted = await self.run(self._worker.deliveries(consumer, entries))
+            found += counted
         return tuple(found)
 
     async def claim(self, consumer: str, idle_ms: int, count: int, cursor: str = EVERYTHING) -> Claimed:

@@ -53,7 +53,8 @@ def new_reader() -> Any:  # noqa: ANN401  # hiredis has no types
 
 def packed(commands: Sequence[Command]) -> bytes:
     """Return commands as Redis reads them."""
-    return b"".join([hiredis.pack_command(command) for command in commands])
+    pack = hiredis.pack_command
+    return b"".join([pack(command) for command in commands])  # type: ignore[arg-type]  # its stub wants one element
 
 
 def meaning_of(error: ReplyError, place: str) -> StrongroomError:

@@ -40,8 +40,8 @@ class WorkerCalls:
         """Take new records, waiting for the first."""
         words: list[Word] = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count]
         words += ["BLOCK", wait_ms] if wait_ms else []
-        command = (*words, "STREAMS", self.job.stream, ">")
-        return Call((command,), lambda got: _read(sound(got[0])), wait_ms=wait_ms)
+        words += ["STREAMS", self.job.stream, ">"]
+        return Call((tuple(words),), lambda got: _read(sound(got[0])), wait_ms=wait_ms)
 
     def own(self, consumer: str, count: int, after: str) -> Call[tuple[tuple[Entry, ...], str | None]]:
         """Take back what this consumer held when it ended, a page behind the entry `after`; and where the next begins.
@@ -89,7 +89,7 @@ class WorkerCalls:
         """Say that this consumer still works on entries, so that nobody claims them; how many are still its own."""
         if not entry_ids:
             return Call((), lambda _: 0)
-        command = ("XCLAIM", self.job.stream, GROUP, consumer, 0, *entry_ids, "JUSTID")
+        command: Command = ("XCLAIM", self.job.stream, GROUP, consumer, 0, *entry_ids, "JUSTID")
         return Call((command,), lambda got: len(sound(got[0])))
 
     def complete(self, completions: Sequence[Completion]) -> Call[list[bool]]:
