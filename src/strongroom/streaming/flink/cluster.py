@@ -87,7 +87,7 @@ class Cluster:
         return cls(folder=found, running=running)
 
 
-def up(path: Path, home: FlinkHome, size: Size, *, said: Callable[[str], None] = lambda _: None) -> Cluster:
+def up(path: Path, home: FlinkHome, size: Size, *, said: Callable[[str], object] = lambda _: None) -> Cluster:
     """Start a cluster and wait until its task managers have registered.
 
     Raises ClusterRuns, ForeignFolder, ClusterDied, FlinkAway.
@@ -161,7 +161,7 @@ def _start(folder: ClusterFolder, home: FlinkHome, size: Size, rest_port: int, s
         disk.replace_private(folder.record, running.to_json())
 
 
-def _await(cluster: Cluster, size: Size, said: Callable[[str], None]) -> None:
+def _await(cluster: Cluster, size: Size, said: Callable[[str], object]) -> None:
     """Ask until every task manager has registered; a process that ended ends the wait at once."""
     deadline = time.monotonic() + START_S
     rest = cluster.rest()

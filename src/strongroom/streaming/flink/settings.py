@@ -105,7 +105,7 @@ def job_manager(layout: Layout, *, internal: Stores, rest: Stores) -> bytes:
             "execution.checkpointing.dir": f"file://{layout.state}/checkpoints",
             "execution.checkpointing.savepoint-dir": f"file://{layout.state}/savepoints",
         }
-        | layout.options
+        | dict(layout.options)
         | _internal(internal)
         | _rest(REST_NAME, layout.rest_port, rest)
     )
@@ -121,7 +121,7 @@ def task_manager(layout: Layout, *, internal: Stores) -> bytes:
             "taskmanager.numberOfTaskSlots": str(layout.slots),
             "taskmanager.memory.process.size": "1600m",
         }
-        | layout.options
+        | dict(layout.options)
         | _internal(internal)
     )
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from strongroom.errors import BadInput, Refused
 from strongroom.pki import disk
@@ -113,12 +113,11 @@ def submit(
             _command(home, program), env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace", process_group=0,
         )  # fmt: skip
-        assert started.stdout is not None
-        assert started.stderr is not None
+        printed, complained = cast("IO[str]", started.stdout), cast("IO[str]", started.stderr)  # pipes were asked for
         try:
-            with started.stdout, started.stderr:
-                complaints = _Complaints(started.stderr, complaint)
-                jobs = _hand_on(started.stdout, output, submitted)
+            with printed, complained:
+                complaints = _Complaints(complained, complaint)
+                jobs = _hand_on(printed, output, submitted)
                 complaints.join()
             status = started.wait()
         finally:

@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import FlatMapFunction, RuntimeContext, StreamExecutionEnvironment
+from pyflink.datastream.connectors.base import Sink
+from pyflink.datastream.connectors.number_seq import NumberSequenceSource
+from pyflink.java_gateway import get_gateway
 
 if TYPE_CHECKING:
     from strongroom.streaming.worker.worker import ServingWorker
 
+NAME: Final = "strongroom queue"  # of the job, before the queue's own
 TICK_MS: Final = 200
 TICKS_AT_ONCE: Final = 5  # that Flink hands to Python in one bundle; a barrier waits for the whole of it
 LAST_TICK: Final = 2**62
@@ -33,32 +39,31 @@ class Serve(FlatMapFunction):  # type: ignore[misc]  # pyflink is not installed 
     def __init__(self, config: str, job: str) -> None:
         """`config`: the path of config.yaml on the task managers. `job`: the queue's name."""
         self._config, self._job = config, job
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._worker: ServingWorker | None = None
+        self._begun: tuple[asyncio.AbstractEventLoop, ServingWorker] | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Open the model and connect; what goes wrong makes Flink try again later."""
         from strongroom.streaming.flink.serving_worker import open_worker
 
         consumer = f"flink-{self._job}-{runtime_context.get_index_of_this_subtask()}"
-        self._loop = asyncio.new_event_loop()
-        self._worker = self._loop.run_until_complete(open_worker(Path(self._config), consumer))
+        loop = asyncio.new_event_loop()
+        self._begun = loop, loop.run_until_complete(open_worker(Path(self._config), consumer))
         _log.info("%s works", consumer)
 
-    def flat_map(self, value: Any) -> Iterator[int]:
+    def flat_map(self, value: int) -> Iterator[int]:  # noqa: ARG002  # a tick's number means nothing
         """Work for one tick."""
-        assert self._loop is not None
-        assert self._worker is not None
-        yield self._loop.run_until_complete(self._worker.step(TICK_MS))
+        if self._begun is None:
+            raise RuntimeError("Flink has not opened this function")
+        loop, worker = self._begun
+        yield loop.run_until_complete(worker.step(TICK_MS))
 
     def close(self) -> None:
         """Answer what is in hand, and take leave of the queue."""
-        if self._loop is None:
+        if self._begun is None:
             return
-        loop, self._loop = self._loop, None
+        (loop, worker), self._begun = self._begun, None
         try:
-            if self._worker is not None:
-                loop.run_until_complete(self._worker.close())
+            loop.run_until_complete(worker.close())
         finally:
             loop.close()
 
@@ -70,19 +75,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--job", required=True, help="the queue's name")
     parser.add_argument("--checkpoint-ms", type=int, default=10_000)
     options = parser.parse_args(arguments)
+    configuration = Configuration()
+    for key, value in _settings(options.checkpoint_ms).items():
+        configuration.set_string(key, value)
     environment = StreamExecutionEnvironment.get_execution_environment()
-    environment.configure(_configuration(options.checkpoint_ms))
-    ticks = environment.from_source(*_ticking(environment))
-    counts = ticks.flat_map(Serve(options.config, options.job), _long()).name("serve").uid("serve")
-    counts.sink_to(_nowhere()).name("counts").uid("counts")
-    environment.execute(f"strongroom queue {options.job}")
+    environment.configure(configuration)
+    # Numbers as fast as they are taken: it is the tick that takes its time, and nothing is done with the counts.
+    numbers = NumberSequenceSource(0, LAST_TICK)
+    nowhere = Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink())
+    ticks = environment.from_source(numbers, WatermarkStrategy.no_watermarks(), "ticks")
+    counts = ticks.flat_map(Serve(options.config, options.job), Types.LONG()).name("serve").uid("serve")
+    counts.sink_to(nowhere).name("counts").uid("counts")
+    environment.execute(f"{NAME} {options.job}")
 
 
-def _configuration(checkpoint_ms: int) -> Any:
-    from pyflink.common import Configuration
-
-    found = Configuration()
-    for key, value in {
+def _settings(checkpoint_ms: int) -> dict[str, str]:
+    return {
         "execution.checkpointing.interval": f"{checkpoint_ms} ms",
         "execution.checkpointing.timeout": "60 s",
         "restart-strategy.type": "exponential-delay",
@@ -91,35 +99,9 @@ def _configuration(checkpoint_ms: int) -> Any:
         "python.fn-execution.bundle.size": str(TICKS_AT_ONCE),
         "python.fn-execution.bundle.time": str(TICK_MS),
         "python.metric.enabled": "false",
-        "pipeline.operator-chaining.enabled": "true",
-    }.items():
-        found.set_string(key, value)
-    return found
-
-
-def _ticking(environment: Any) -> tuple[Any, Any, str]:
-    """Return the source: numbers as fast as they are taken, and a tick takes its time."""
-    from pyflink.common import WatermarkStrategy
-    from pyflink.datastream.connectors.number_seq import NumberSequenceSource
-
-    return NumberSequenceSource(0, LAST_TICK), WatermarkStrategy.no_watermarks(), "ticks"
-
-
-def _long() -> Any:
-    from pyflink.common import Types
-
-    return Types.LONG()
-
-
-def _nowhere() -> Any:
-    from pyflink.datastream.connectors.base import Sink
-    from pyflink.java_gateway import get_gateway
-
-    return Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink())
+    }
 
 
 if __name__ == "__main__":
     # By its name, so that task managers import it instead of taking a copy along.
-    from strongroom.streaming.flink.jobs import serving
-
-    serving.main(sys.argv[1:])
+    importlib.import_module("strongroom.streaming.flink.jobs.serving").main(sys.argv[1:])

@@ -1,0 +1,8 @@
+"use strict";
+// The code stands behind the # of the link, which no browser sends: take it from there, and out of the address.
+const field = document.getElementById("word");
+const code = location.hash.slice(1);
+if (code) {
+  field.value = code;
+  history.replaceState(null, "", location.pathname);
+}
