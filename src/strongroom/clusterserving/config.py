@@ -100,6 +100,7 @@ class QueueConfig:
     max_deliveries: int = 3
     metrics_port: int = 0
     health_port: int = 0
+    health_bind: str = "127.0.0.1"  # of both ports; 0.0.0.0 lets a kubelet and a scraper ask
     image_preprocess: Mapping[str, Any] = field(default_factory=dict)
     strict_names: bool = False
     labels_file: str | None = None

@@ -87,6 +87,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _number("maxDeliveries", "max_deliveries", 1),
     _number("metricsPort", "metrics_port"),
     _number("healthPort", "health_port"),
+    _text("healthBind", "health_bind"),
     # Ours: images and results
     Key("imagePreprocess", "image_preprocess", Kind.TREE),
     _switch("strictNames", "strict_names"),
