@@ -85,6 +85,12 @@ def queue_servable(job: Job) -> Servable:
     return Servable(name=job.name, version="1.0", job=job, metadata=metadata)
 
 
+def model_servable(name: str, version: int | None) -> Servable:
+    """Return the one model of a front without a file: a model server's."""
+    shown = "" if version is None else str(version)
+    return Servable(name=name, version=shown, job=None, metadata={"modelName": name, "modelVersion": shown})
+
+
 @dataclass(frozen=True, slots=True)
 class _Tagged:
     kind: str

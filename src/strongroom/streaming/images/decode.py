@@ -11,11 +11,12 @@ from typing import Final
 import numpy as np
 
 from strongroom.clusterserving.faults import BadImage
+from strongroom.clusterserving.limits import DEFAULT_LIMITS
 from strongroom.clusterserving.values import Array
 from strongroom.streaming.images.header import NotAnImage, read_header
 from strongroom.streaming.images.opencv import opencv
 
-MAX_PIXELS: Final = 32 * 1024 * 1024  # 96 MiB once decoded: above any photograph that a classifier is shown
+MAX_PIXELS: Final = DEFAULT_LIMITS.max_pixels
 MAX_SIDE: Final = 65_500  # of a JPEG
 
 
