@@ -1,7 +1,7 @@
 """Where a queue's model lies, and which name and version its records are bound to. World: looks at one folder's names.
 
-A path that ends in NAME/VERSION names both; otherwise the configuration does, or a plain model is version 1 of its
-folder's name.
+A path that ends in NAME/VERSION names both, and NAME alone means its highest version, if versions are all that is
+there. Otherwise the configuration says, or a plain model is version 1 of its folder's name.
 """
 
 from __future__ import annotations
@@ -56,4 +56,16 @@ class Target:
             raise BadModelPath("modelPath is not set")
         folder = Path(text).absolute()
         below = folder / str(version)
-        return below if version is not None and folder.name != below.name and below.is_dir() else folder
+        if version is not None:
+            return below if folder.name != below.name and below.is_dir() else folder
+        return _highest(folder)
+
+
+def _highest(folder: Path) -> Path:
+    """Return the highest version below a folder that has nothing but versions, else the folder itself."""
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return folder
+    versions = [name for name in names if _VERSION.fullmatch(name) and (folder / name).is_dir()]
+    return folder / max(versions, key=int) if versions and len(versions) == len(names) else folder
