@@ -82,9 +82,9 @@ class Client:
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
-        self._core = Core(settings)
+        self.core = Core(settings)
         self._queue = Queue(settings.place, settings.job)
-        self._engine = Engine(self._core, self._run)
+        self.engine = Engine(self.core, self._run)
         self._leader = threading.Lock()  # who asks Redis for results
         self._news = threading.Condition()
         self._state = threading.Lock()  # of the core, for moments
@@ -117,21 +117,31 @@ class Client:
 
         Raises what makes a record unfit before anything is sent, and RedisAway.
         """
-        self._now(self._engine.learn())
-        drafts = [self._core.draft(each if isinstance(each, Submission) else Submission(inputs=each))
-                  for each in submissions]  # fmt: skip
-        waits = self._now(self._engine.submit(drafts))
+        return [Ticket(self, wait) for wait in self.send(submissions, wait_s=wait_s)]
+
+    def send(
+        self, submissions: Iterable[Submission | Mapping[str, Any]], *, wait_s: float = 0.0, awaited: bool = True
+    ) -> list[Wait]:
+        """As `submit_many`, without tickets; with `awaited` false nobody here will ask for the results."""
+        now(self.engine.learn())
+        with self._state:
+            drafts = [self.core.draft(each if isinstance(each, Submission) else Submission(inputs=each))
+                      for each in submissions]  # fmt: skip
+        waits = now(self.engine.submit(drafts, awaited=awaited))
         end, pause = time.monotonic() + wait_s, FULL_PAUSE_S
         while (full := _full(waits)) and time.monotonic() < end:
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_FULL_PAUSE_S)
             for place in full:
                 waits[place].problem = None
-            again = self._now(self._engine.submit([drafts[place] for place in full]))
+            again = now(self.engine.submit([drafts[place] for place in full], awaited=awaited))
             for place, wait in zip(full, again, strict=True):
                 waits[place] = wait
-        self._explain([waits[place] for place in full])
-        return [Ticket(self, wait) for wait in waits]
+        if refused := [waits[place] for place in full]:
+            sentence = now(self.engine.explained(refused[0]))
+            for each in refused:
+                each.problem = QueueFull(sentence, uri=each.uri)
+        return waits
 
     def predict(self, inputs: Mapping[str, Any], *, timeout_s: float | None = None, wait_s: float = 0.0) -> Result:
         """Send one record and return its result; workers drop it once nobody waits for it any longer.
@@ -177,35 +187,25 @@ class Client:
                     self._news.wait(min(left_s, SLICE_MS / 1000))
             return
         try:
-            done = self._now(self._engine.collect(waits, self._patience_ms(waits, left_s)))
+            done = now(self.engine.collect(waits, self._patience_ms(waits, left_s)))
         finally:
             self._leader.release()
             with self._news:
                 self._news.notify_all()
         if not done and self.settings.original:
-            time.sleep(min(left_s, self._core.waits.next_look_s(waits, time.monotonic())))
+            time.sleep(min(left_s, self.core.waits.next_look_s(waits, time.monotonic())))
 
     def _patience_ms(self, waits: Sequence[Wait], left_s: float) -> int:
-        next_s = self._core.waits.next_look_s(waits, time.monotonic())
+        next_s = self.core.waits.next_look_s(waits, time.monotonic())
         return max(1, int(min(1000 * left_s, SLICE_MS, max(1.0, 1000 * next_s))))
 
     def _end(self, timeout_s: float | None) -> float:
         return time.monotonic() + (self.settings.wait_s if timeout_s is None else timeout_s)
 
-    def _explain(self, refused: Sequence[Wait]) -> None:
-        for wait in refused[:1]:
-            if isinstance(wait.problem, QueueFull):
-                sentence = self._now(self._engine.explained(wait.problem)).sentence
-                for each in refused:
-                    each.problem = QueueFull(sentence, uri=each.uri)
-
-    def _now(self, step: Coroutine[Any, Any, T]) -> T:
-        return now(step)
-
     def close(self) -> None:
         """Delete this client's reply list and close the connections."""
         try:
-            self._now(self._engine.leave())
+            now(self.engine.leave())
         finally:
             self._queue.close()
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from strongroom.clusterserving.faults import QueueFull, ServingError
+from strongroom.clusterserving.faults import ServingError
 from strongroom.clusterserving.names import GROUP
 from strongroom.streaming.client.core import BATCH, LINGER_MS, MAX_REPLIES, Core, Draft, batches, settled
 from strongroom.streaming.client.tickets import Wait
@@ -49,11 +49,11 @@ class Engine:
             workers = await self._run(self._calls.worker_states(names))
             self._calls = self._bounded(self.core.learn(workers, self._now_s()))
 
-    async def submit(self, drafts: Sequence[Draft]) -> list[Wait]:
+    async def submit(self, drafts: Sequence[Draft], *, awaited: bool = True) -> list[Wait]:
         """Send records; each wait has an entry id then, or the problem that refused it."""
         waits: list[Wait] = []
         for portion in batches(drafts):
-            for draft in portion:  # before they are sent: a result may come at once
+            for draft in portion if awaited else ():  # before they are sent: a result may come at once
                 self.core.waits.add(draft.wait)
             try:
                 outcomes = await self._run(self._admission(portion))
@@ -69,10 +69,11 @@ class Engine:
             return plain_admission(self.core.settings.job.stream, [draft.admission.fields for draft in portion])
         return self._calls.admit([draft.admission for draft in portion])
 
-    async def explained(self, problem: QueueFull) -> QueueFull:
-        """Return the refusal with how much waits for whom."""
+    async def explained(self, refused: Wait) -> str:
+        """Say why a record was refused and how much waits for whom."""
         backlog = await self._run(self._calls.backlog())
-        return QueueFull(f"{problem.sentence}: {self.core.facts.spelled(backlog)}", uri=problem.uri)
+        why = refused.problem.sentence if refused.problem is not None else "the queue is full"
+        return f"{why}: {self.core.facts.spelled(backlog)}"
 
     async def collect(self, awaited: Sequence[Wait], wait_ms: int) -> list[Wait]:
         """Wait for notices of results, at most so long, and take the results; return the waits that are done.
@@ -119,15 +120,18 @@ class Engine:
 
     async def query(self, uri: str, *, forget: bool) -> RawFields | None:
         """Return the result of any record of the job, None while there is none; `forget` deletes it."""
+        return (await self.query_many([uri], forget=forget))[0]
+
+    async def query_many(self, uris: Sequence[str], *, forget: bool) -> list[RawFields | None]:
+        """As `query`, for many."""
         if self.core.settings.original:
-            found = await self._run(plain_results(self._keys([uri])))
+            found = await self._run(plain_results(self._keys(uris)))
         else:
-            found = await self._run(
-                self._calls.results([uri], entry_ids=None, after=str(LINGER_MS) if forget else "keep")
-            )
-        if found[0] is not None and forget:
-            await self._run(self._calls.forget([uri]))
-        return found[0]
+            after = str(LINGER_MS) if forget else "keep"
+            found = await self._run(self._calls.results(uris, entry_ids=None, after=after))
+        if forget and (there := [uri for uri, fields in zip(uris, found, strict=True) if fields is not None]):
+            await self._run(self._calls.forget(there))
+        return found
 
     async def replies(self) -> list[str]:
         """Return the uris that the reply list names, without waiting."""
