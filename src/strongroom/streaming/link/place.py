@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from typing import Final
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.errors import BadInput, Refused, Unreachable
 from strongroom.pki import disk
+from strongroom.pki.lending import as_path
 from strongroom.secret import Secret
 
 MAX_PASSWORD_BYTES: Final = 4096
@@ -91,16 +93,17 @@ class Place:
     trust_store_password_file: str | None = None
     timeout_ms: int = 5000
     allow_plaintext: bool = False
+    unseal: Callable[[str], Secret] | None = None  # reads password and key where these files are sealed
 
     @classmethod
-    def of(cls, config: QueueConfig) -> Place:
+    def of(cls, config: QueueConfig, *, unseal: Callable[[str], Secret] | None = None) -> Place:
         """Return what a configuration says of Redis."""
         return cls(
             host=config.redis_host, port=config.redis_port, tls=config.redis_tls, unix=config.redis_unix,
             database=config.redis_database, user=config.redis_user, password_file=config.redis_password_file,
             ca_file=config.redis_ca_file or config.redis_trust_store, cert_file=config.redis_cert_file,
             key_file=config.redis_key_file, trust_store_password_file=config.redis_trust_store_password_file,
-            timeout_ms=config.redis_timeout_ms,
+            timeout_ms=config.redis_timeout_ms, unseal=unseal,
         )  # fmt: skip
 
     @property
@@ -142,7 +145,11 @@ class Credentials:
         if place.password_file is None:
             return ()
         try:
-            secret = disk.read_secret(Path(place.password_file), limit=MAX_PASSWORD_BYTES)
+            secret = (
+                disk.read_secret(Path(place.password_file), limit=MAX_PASSWORD_BYTES)
+                if place.unseal is None
+                else place.unseal(place.password_file)
+            )
         except OSError as problem:
             raise RedisSetup(f"{place.password_file} cannot be read: {problem.strerror}") from None
         password = text_of(secret)
@@ -181,7 +188,10 @@ def _context(place: Place) -> ssl.SSLContext:
             context.load_default_certs()
         else:
             context.load_verify_locations(cadata=disk.read_bounded(Path(place.ca_file), limit=MAX_PEM_BYTES).decode())
-        if place.cert_file is not None:
+        if place.cert_file is not None and place.key_file is not None and place.unseal is not None:
+            with as_path(place.unseal(place.key_file)) as key_file:
+                context.load_cert_chain(place.cert_file, key_file, password=_no_passphrase)
+        elif place.cert_file is not None:
             if place.key_file is not None:
                 disk.check_private(Path(place.key_file))
             context.load_cert_chain(place.cert_file, place.key_file, password=_no_passphrase)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,6 @@ from strongroom.pki import disk
 from strongroom.secret import Secret
 from strongroom.serving.operations.identity import obtain_secret, platform_of
 from strongroom.serving.operations.readiness import Readiness
-from strongroom.serving.threads import in_thread
 from strongroom.streaming.model import trust
 
 if TYPE_CHECKING:
@@ -33,29 +32,30 @@ def stored_path(job: str, name: str) -> str:
     return f"queue/{job}/{name}"
 
 
+@dataclass(frozen=True, slots=True)
+class SealedCredentials:
+    """What opens a worker's sealed files: each time that they are wanted, since they are renewed."""
+
+    job: str
+    key: Secret
+
+    def read(self, path: str) -> Secret:
+        """Return what a sealed file holds. Raises FileTooLong, OSError, what `sealing.unseal_bytes` raises."""
+        data = disk.read_bounded(Path(path), limit=_MAX_SEALED_BYTES)
+        return Secret(sealing.unseal_bytes(data, self.key, stored_path=stored_path(self.job, Path(path).name)))
+
+
 async def open_credentials(
     config: QueueConfig, *, environ: Mapping[str, str] | None = None, readiness: Readiness | None = None
-) -> dict[str, Secret]:
-    """Return what the configuration's sealed files hold, by their paths as written there; nothing without any.
+) -> SealedCredentials | None:
+    """Return what opens `redisPasswordFile` and `redisKeyFile` where `credentialsSealed` is set, None where it is not.
 
-    The files are `redisPasswordFile` and `redisKeyFile`, and `credentialsSealed` says that they are sealed.
-    Raises NoBroker, KeyNotReleased, BrokerNotReached, PlatformAbsent, FileTooLong, OSError, what `sealing` raises.
+    Raises NoBroker, KeyNotReleased, BrokerNotReached, PlatformAbsent, WeakKey.
     """
-    paths = [path for path in (config.redis_password_file, config.redis_key_file) if path]
-    if not config.credentials_sealed or not paths:
-        return {}
+    if not config.credentials_sealed:
+        return None
     broker = trust.by_name(trust.broker_of(config), "sealed credentials")
     platform = platform_of(os.environ if environ is None else environ)
-    key = (await obtain_secret(broker, platform, trust.credentials_secret(config), readiness=readiness)).secret
-    try:
-        sealing.check_wrap_key(key)
-        return {
-            path: await in_thread(partial(_open, config.job_name, path, key), name="open credentials") for path in paths
-        }
-    finally:
-        key.wipe()
-
-
-def _open(job: str, path: str, key: Secret) -> Secret:
-    data = disk.read_bounded(Path(path), limit=_MAX_SEALED_BYTES)
-    return Secret(sealing.unseal_bytes(data, key, stored_path=stored_path(job, Path(path).name)))
+    obtained = await obtain_secret(broker, platform, trust.credentials_secret(config), readiness=readiness)
+    sealing.check_wrap_key(obtained.secret)
+    return SealedCredentials(config.job_name, obtained.secret)

@@ -13,6 +13,7 @@ from strongroom.streaming.images.preparation import Preparation
 from strongroom.streaming.link.calls import Bounds
 from strongroom.streaming.link.place import Place
 from strongroom.streaming.link.queue import AsyncQueue
+from strongroom.streaming.model.credentials import open_credentials
 from strongroom.streaming.model.opened import OpenedModel
 from strongroom.streaming.model.opening import open_predictor
 from strongroom.streaming.worker.options import WorkerOptions
@@ -33,10 +34,13 @@ async def open_worker(
 ) -> ServingWorker:
     """Return a worker; closing it closes its model and its connections.
 
-    Raises what `open_predictor` and `Preparation.from_config` raise, and RedisPlaintext, RedisSetup, BadJobName.
+    Raises what `open_predictor`, `open_credentials` and `Preparation.from_config` raise, and RedisPlaintext,
+    RedisSetup, BadJobName.
     """
     preparation = Preparation.from_config(config)
-    queue = AsyncQueue(Place.of(config), config.job, Bounds.of(config), patience_s=0)
+    sealed = await open_credentials(config, environ=environ, readiness=readiness)
+    place = Place.of(config, unseal=sealed.read if sealed is not None else None)
+    queue = AsyncQueue(place, config.job, Bounds.of(config), patience_s=0)
     predictor = await open_predictor(config, environ=environ, readiness=readiness)
     return ServingWorker(
         queue, predictor, preparation, options_of(config, consumer, predictor),
