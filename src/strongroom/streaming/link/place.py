@@ -17,11 +17,16 @@ from typing import Final
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.errors import BadInput, Refused, Unreachable
 from strongroom.pki import disk
+from strongroom.pki.keystores.entries import TrustedEntry
+from strongroom.pki.keystores.jks import MAGIC, read_jks
+from strongroom.pki.keystores.pkcs12 import read_pkcs12
 from strongroom.pki.lending import as_path
 from strongroom.secret import Secret
 
 MAX_PASSWORD_BYTES: Final = 4096
 MAX_PEM_BYTES: Final = 1024 * 1024
+JKS: Final = MAGIC.to_bytes(4, "big")
+SEQUENCE: Final = b"\x30"  # how PKCS #12, being DER, begins
 
 
 class RedisAway(Unreachable):
@@ -132,7 +137,11 @@ class Credentials:
     def context(self) -> ssl.SSLContext:
         """Return the TLS context: TLS 1.2 or newer, certificate and host name verified. Raises RedisSetup."""
         place = self._place
-        files = [each for each in (place.ca_file, place.cert_file, place.key_file) if each is not None]
+        files = [
+            each
+            for each in (place.ca_file, place.cert_file, place.key_file, place.trust_store_password_file)
+            if each is not None
+        ]
         with self._lock:
             state = tuple(_state(path) for path in files)
             if self._context is None or state != self._seen:
@@ -187,7 +196,7 @@ def _context(place: Place) -> ssl.SSLContext:
         if place.ca_file is None:
             context.load_default_certs()
         else:
-            context.load_verify_locations(cadata=disk.read_bounded(Path(place.ca_file), limit=MAX_PEM_BYTES).decode())
+            context.load_verify_locations(cadata=_trusted(place, place.ca_file))
         if place.cert_file is not None and place.key_file is not None and place.unseal is not None:
             with as_path(place.unseal(place.key_file)) as key_file:
                 context.load_cert_chain(place.cert_file, key_file, password=_no_passphrase)
@@ -199,6 +208,22 @@ def _context(place: Place) -> ssl.SSLContext:
         reason = getattr(problem, "reason", None) or getattr(problem, "strerror", None) or type(problem).__name__
         raise RedisSetup(f"OpenSSL does not take the files for {place.spelled}: {reason}") from None
     return context
+
+
+def _trusted(place: Place, path: str) -> str | bytes:
+    """Return the certificates of a CA file or trust store, told apart by content: PEM, PKCS #12, JKS."""
+    data = disk.read_bounded(Path(path), limit=MAX_PEM_BYTES)
+    if not data.startswith((JKS, SEQUENCE)):
+        return data.decode("ascii")
+    if place.trust_store_password_file is None:
+        raise RedisSetup(f"{path} is a trust store with a password, and redisSecureTrustStorePasswordFile is not set")
+    secret = disk.read_secret(Path(place.trust_store_password_file), limit=MAX_PASSWORD_BYTES)
+    password = Secret(text_of(secret).encode())
+    entries = read_jks(data, password) if data.startswith(JKS) else read_pkcs12(data, password)
+    found = [each.certificate for each in entries if isinstance(each, TrustedEntry)]
+    if not found:
+        raise RedisSetup(f"{path} holds no certificate of a CA")
+    return b"".join(found)
 
 
 def _no_passphrase() -> str:
