@@ -118,7 +118,7 @@ def _client(job: Job, user: User) -> list[str]:
         _of(f"%RW~{idem}", "+hmget +hset +pexpire"),
         _of(f"%RW~{job.bytes}", "+get +set"),
         _of(f"%RW~{result}", f"+hgetall +hget +hmget +del +unlink +pexpire {SCRIPTS}"),  # TAKE
-        _of(f"%RW~{reply}", "+blpop +lpop"),
+        _of(f"%RW~{reply}", "+blpop +lpop +unlink"),
         *_heartbeats(job),
     ]
 
@@ -147,11 +147,13 @@ def _worker(job: Job, _: User) -> list[str]:
 
 
 def _compat(job: Job, _: User) -> list[str]:
-    # KEYS and INFO have no keys to bind them to: they tell names and numbers of the whole Redis.
+    # SCAN and INFO have no keys to bind them to: they tell names and numbers of the whole Redis.
     return [
-        "+keys", "+scan", "+info",
-        _of(f"%RW~{job.stream}", "+xadd +xlen +xgroup|create"),
-        _of(f"%RW~{job.result_prefix}*", "+hgetall +hget +del"),
+        "+scan", "+info",
+        _of(f"%RW~{job.stream} %RW~{job.bytes}", SCRIPTS),  # ADMIT
+        _of(f"%RW~{job.stream}", "+xadd +xlen"),
+        _of(f"%RW~{job.bytes}", "+get +set"),
+        _of(f"%RW~{job.result_prefix}*", "+hgetall +unlink"),
     ]  # fmt: skip
 
 

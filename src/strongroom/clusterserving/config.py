@@ -81,6 +81,10 @@ class QueueConfig:
     redis_key_file: str | None = None
     redis_trust_store: str | None = None
     redis_trust_store_password_file: str | None = None
+    compat_user: str | None = None  # who the plaintext port for the original's client is to Redis
+    compat_password_file: str | None = None
+    compat_cert_file: str | None = None
+    compat_key_file: str | None = None
     model_encrypted: bool = False
     record_encrypted: bool = False
     require_sealed: bool = False

@@ -101,6 +101,10 @@ KEYS: Final[tuple[Key, ...]] = (
     _text("redisCertFile", "redis_cert_file", security=True),
     _text("redisKeyFile", "redis_key_file", security=True),
     _text("redisSecureTrustStorePasswordFile", "redis_trust_store_password_file", security=True),
+    _text("compatUser", "compat_user", security=True),
+    _text("compatPasswordFile", "compat_password_file", security=True),
+    _text("compatCertFile", "compat_cert_file", security=True),
+    _text("compatKeyFile", "compat_key_file", security=True),
     # Ours: sealed models and records
     _switch("requireSealed", "require_sealed", security=True),
     _text("modelName", "model_name", security=True),
