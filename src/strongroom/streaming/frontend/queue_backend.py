@@ -1,0 +1,138 @@
+"""A front's requests answered by the workers of a queue: one record an instance, one reply list a front.
+
+A front is one more client. Its reply list carries a name of its own, so that two fronts on one job each get all and
+only their results (spec section 9, D7). World: Redis, through the queue's client.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from strongroom.clusterserving.config import QueueConfig
+from strongroom.clusterserving.faults import Conflict, DeadlineExceeded, Internal, NotReady, ServingError
+from strongroom.clusterserving.values import Inputs, Result
+from strongroom.errors import StrongroomError, Unreachable
+from strongroom.streaming.client.aio import AsyncClient, AsyncTicket
+from strongroom.streaming.client.core import Submission
+from strongroom.streaming.client.settings import Settings
+from strongroom.streaming.client.tickets import ResultTimeout, UriBusy
+from strongroom.streaming.frontend.metrics import FrontMetrics
+from strongroom.streaming.link.place import Place
+from strongroom.streaming.link.queue import AsyncQueue
+
+_log: Final = logging.getLogger("strongroom.queue.frontend")
+
+
+class QueueBackend:
+    """Answers instances through one job. Connects when it is first asked."""
+
+    def __init__(self, config: QueueConfig, metrics: FrontMetrics) -> None:
+        """Raises RedisPlaintext, RedisSetup, BadQueueOption and what the public queue key's reader raises."""
+        place = Place.of(config)
+        sealed = config.queue_key_file is not None and (config.record_encrypted or config.require_sealed)
+        settings = Settings(
+            place=place, job=config.job, seal_to=Path(str(config.queue_key_file)) if sealed else None,
+            owner_key=Path(config.owner_key_file) if sealed and config.owner_key_file else None,
+        )  # fmt: skip
+        self._client = AsyncClient.with_settings(settings)
+        self._probe = AsyncQueue(place, config.job, patience_s=0.0)
+        self._metrics = metrics
+
+    async def predict(
+        self, instances: Sequence[Inputs], *, timeout_s: float, idempotency_key: str | None = None
+    ) -> list[Result]:
+        """Return one result for each instance, in order; what fails is a result with its error.
+
+        Workers drop a record once its deadline is over. When the caller is cancelled nobody waits for it any longer.
+        """
+        ends_s = time.monotonic() + timeout_s
+        keys = _keys(idempotency_key, len(instances))
+        submissions = [
+            Submission(inputs=each, deadline_ms=max(1, int(1000 * timeout_s)), idempotency_key=key)
+            for each, key in zip(instances, keys, strict=True)
+        ]
+        with self._metrics.timed("redis.put"):
+            sent = await self._send(submissions)
+        tickets = [each for each in sent if isinstance(each, AsyncTicket)]
+        try:
+            with self._metrics.timed("redis.wait"):
+                await self._wait(tickets, max(0.001, ends_s - time.monotonic()))
+            with self._metrics.timed("redis.get"):
+                return [each if isinstance(each, Result) else await _result(each) for each in sent]
+        finally:
+            self._forget(tickets)
+
+    async def not_ready_reason(self) -> str | None:
+        """Return why no worker can answer now, None where one can."""
+        try:
+            workers = await self._probe.workers()
+        except StrongroomError as problem:
+            return problem.sentence
+        living = [each.state for each in workers if each.state is not None]
+        if not living:
+            return "no worker works on this queue"
+        if not any(each.get("ready") is not False for each in living):
+            return "no worker has its model ready"
+        return None
+
+    async def close(self) -> None:
+        """Delete the reply list and close the connections."""
+        try:
+            await self._client.close()
+        finally:
+            await self._probe.close()
+
+    async def _send(self, submissions: Sequence[Submission]) -> list[AsyncTicket | Result]:
+        """Send all in one round trip; where one of them is unfit, each by itself, so that the others are answered."""
+        try:
+            return list(await self._client.submit_many(submissions))
+        except StrongroomError as problem:
+            if len(submissions) == 1 or isinstance(problem, Unreachable):
+                return [Result("", error=_as_serving_error(problem)) for _ in submissions]
+        return [(await self._send([each]))[0] for each in submissions]
+
+    async def _wait(self, tickets: Sequence[AsyncTicket], timeout_s: float) -> None:
+        try:
+            await self._client.results(tickets, timeout_s)
+        except ResultTimeout:
+            return  # each that is missing says so itself
+        except StrongroomError as problem:
+            raise _as_serving_error(problem) from None
+
+    def _forget(self, tickets: Sequence[AsyncTicket]) -> None:
+        """Wait no more for what has not come: a caller that left, or a deadline that passed, leaves nothing here."""
+        waits = self._client.core.waits
+        waits.drop(waits.named([each.uri for each in tickets if not each.done]))
+
+
+async def _result(ticket: AsyncTicket) -> Result:
+    """Return a ticket's result, its error as one."""
+    if not ticket.done:
+        return Result(ticket.uri, error=DeadlineExceeded("no result came before the deadline", uri=ticket.uri))
+    try:
+        return await ticket.result(0)
+    except StrongroomError as problem:
+        return Result(ticket.uri, ticket.entry_id, error=_as_serving_error(problem))
+
+
+def _keys(idempotency_key: str | None, count: int) -> list[str | None]:
+    """Return each instance's key: the caller's, and its place where there are several."""
+    if idempotency_key is None or count == 1:
+        return [idempotency_key] * count
+    return [f"{idempotency_key}#{at}" for at in range(count)]
+
+
+def _as_serving_error(problem: StrongroomError) -> ServingError:
+    """Return what an error of the queue is to a caller, who is not told where Redis is."""
+    if isinstance(problem, ServingError):
+        return problem
+    if isinstance(problem, UriBusy):
+        return Conflict("a request with this Idempotency-Key is still being answered")
+    _log.warning("a request fails: %s [%s]", problem.sentence, problem.code)
+    if isinstance(problem, Unreachable):
+        return NotReady("the queue cannot be reached at the moment")
+    return Internal("the front end cannot use its queue; its log says more")
