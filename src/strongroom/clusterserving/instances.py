@@ -20,6 +20,7 @@ from strongroom.clusterserving.values import Array, Image, Input, Inputs, Sparse
 
 _MAX_NAME: Final = 256
 _IMAGES: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+_NUMBERS: Final = frozenset({int, float})
 _WORDS: Final = {dict: "an object", str: "a text", bool: "true or false", type(None): "null", list: "a list"}
 
 
@@ -78,7 +79,9 @@ def _input(value: object, path: str, limits: Limits) -> Input:
     if isinstance(value, dict):
         return _object(value, path, limits)
     if not isinstance(value, list):
-        return np.array([_number(value, path)], np.float32)
+        if type(value) not in _NUMBERS:
+            raise BadRecord(f"{path} is {_kind(value)}, and numbers are wanted")
+        return _numbers([value], (1,), path)
     shape = _shape(value, path, limits)
     flat = _flat(value, shape, path)
     if flat and isinstance(flat[0], str):
@@ -171,9 +174,9 @@ def _strings(flat: list[Any], shape: tuple[int, ...], path: str, limits: Limits)
 
 
 def _numbers(flat: list[Any], shape: tuple[int, ...], path: str) -> Array:
-    for place, kind in enumerate(map(type, flat)):
-        if kind is not float and kind is not int:
-            raise BadRecord(f"{path}{_path(place, shape)} is {_kind(flat[place])}, and numbers are wanted")
+    if not set(map(type, flat)) <= _NUMBERS:
+        place = next(place for place, each in enumerate(flat) if type(each) not in _NUMBERS)
+        raise BadRecord(f"{path}{_path(place, shape)} is {_kind(flat[place])}, and numbers are wanted")
     with np.errstate(over="ignore"):
         try:
             array = np.array(flat, np.float32)
@@ -182,10 +185,6 @@ def _numbers(flat: list[Any], shape: tuple[int, ...], path: str) -> Array:
     if not np.isfinite(array).all():
         raise BadRecord(f"{path}: a number is beyond float32")
     return array.reshape(shape)
-
-
-def _number(value: object, path: str) -> float:
-    return float(_numbers([value], (1,), path)[0])
 
 
 def _kind(value: object) -> str:
