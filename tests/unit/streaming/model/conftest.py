@@ -55,5 +55,5 @@ def folder(tmp_path):
 
 @pytest.fixture
 def config():
-    """Return a function that makes a configuration."""
-    return lambda **values: QueueConfig(**values)
+    """Return what makes a configuration."""
+    return QueueConfig

@@ -10,7 +10,7 @@ BROKER = {"broker": "https://broker.example:8080", "broker_ca_file": "/ca.pem", 
 
 
 @pytest.mark.parametrize(
-    ("files", "path", "values", "wanted"),
+    "case",
     [
         ({"net.onnx": b""}, "half", {}, ("half", 1, "half")),
         ({"net.onnx": b""}, "half", {"model_name": "net", "model_version": 7}, ("net", 7, "half")),
@@ -20,7 +20,8 @@ BROKER = {"broker": "https://broker.example:8080", "broker_ca_file": "/ca.pem", 
         ({"3/model.onnx": b"", "net.onnx": b""}, "half", {}, ("half", 1, "half")),
     ],
 )
-def test_the_path_or_the_configuration_names_model_and_version(folder, config, tmp_path, files, path, values, wanted):
+def test_the_path_or_the_configuration_names_model_and_version(folder, config, tmp_path, case):
+    files, path, values, wanted = case
     folder(files)
     for scheme in ("", "file://"):
         target = Target.of(config(model_path=f"{scheme}{tmp_path}/{path}", **values))
