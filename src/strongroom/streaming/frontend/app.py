@@ -81,7 +81,7 @@ class Front:
                 Route("/readyz", answers("readyz", self._readyz), methods=["GET"]),
                 Route("/metrics", answers("metrics", self._show_metrics), methods=["GET"]),
                 Route("/predict", answers(predict, self._predict), methods=["POST"]),
-                Route("/model-secure", answers("model-secure", self._gone)),
+                Route("/model-secure", answers("model-secure", self._gone), methods=["GET", "POST", "PUT", "DELETE"]),
                 Route("/models", answers("models", self._list), methods=["GET"]),
                 Route("/models/{model}", answers("models", self._list), methods=["GET"]),
                 Route("/models/{model}/versions/{version}", answers("models", self._list), methods=["GET"]),
