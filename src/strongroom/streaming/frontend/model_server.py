@@ -7,7 +7,7 @@ World: sockets, on threads of its own, for the client of the model server waits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -25,7 +25,7 @@ from strongroom.clusterserving.faults import (
     ServingError,
     Unauthorized,
 )
-from strongroom.clusterserving.values import Inputs, Result
+from strongroom.clusterserving.values import Array, Inputs, Result
 from strongroom.errors import Refused, StrongroomError, Unreachable
 from strongroom.streaming.images import Preparation
 from strongroom.tfserving.datatypes import DataType
@@ -83,11 +83,17 @@ class ModelServerBackend:
         if self._signature is None:
             self._signature = signature_of(self._client.metadata(self._model, version=self._version))
         arrays = self._preparation.prepare([inputs], self._signature)
-        answer = self._preparation.answer(self._client.predict(self._model, arrays, version=self._version))
+        outputs = self._client.predict(self._model, arrays, version=self._version)
+        answer = self._preparation.answer(outputs if self._preparation.batched else _without_batch(outputs))
         return Result(uri, text=answer) if isinstance(answer, str) else Result(uri, outputs=answer)
 
     def _states(self) -> set[str]:
         return {each.state for each in self._client.status(self._model, version=self._version)}
+
+
+def _without_batch(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Return outputs as results of the queue have them: without the batch dimension that was added here."""
+    return {name: each[0, ...] if each.ndim and each.shape[0] == 1 else each for name, each in outputs.items()}
 
 
 def signature_of(metadata: Metadata) -> Signature:

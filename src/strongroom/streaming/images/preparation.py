@@ -86,7 +86,7 @@ class Preparation:
             raise ShapeMismatch("the record's instances have different shapes") from None
 
     def answer(self, outputs: Outputs) -> Outputs | str:
-        """Return one record's outputs (batch dimension included) as what its result holds. Raises ModelError."""
+        """Return one record's outputs as what its result holds: tensors, or a text. Raises ModelError."""
         found = outputs if self.hook is None else self.hook.answer(outputs)
         if self.filter is None or isinstance(found, str):
             return found
