@@ -60,7 +60,7 @@ class Core:
     def __init__(self, settings: Settings) -> None:
         """Raises BadQueueOption, and what reading the public queue key raises."""
         self.settings = settings
-        self.name = settings.client or uuid.uuid4().hex
+        self.name = settings.full(settings.client or uuid.uuid4().hex)
         self.sealer = (
             None if settings.seal_to is None
             else Sealer.of(settings.seal_to, settings.owner_key, job=settings.job.name, version=settings.version)
@@ -91,7 +91,7 @@ class Core:
         if self.facts.requires_sealed and self.sealer is None:
             raise Unauthorized("this queue takes sealed records only", fix="Give seal_to and owner_key.")
         key = submission.idempotency_key
-        uri = submission.uri or (uuid.uuid4().hex if key is None else derived(key, "uri"))
+        uri = self.settings.full(submission.uri or (uuid.uuid4().hex if key is None else derived(key, "uri")))
         secret = self._response_key(key)
         self.waits.check_free(uri)
         fields = request_fields(
@@ -99,7 +99,7 @@ class Core:
             reply=self.reply, accept_raw=not self.settings.original, seal_to=self.sealer, response_key=secret,
         )  # fmt: skip
         size = sum(len(each) for each in fields.values())
-        hidden = None if key is None else derived(key, "name")
+        hidden = None if key is None else self.settings.full(derived(key, "name"))
         admission = Admission(fields, hidden, submission.deadline_ms, digest=self._digest(submission, key, fields))
         wait = Wait(uri, None, secret, kept=key is not None, own_uri=submission.uri is None and key is None)
         return Draft(admission, wait, size)

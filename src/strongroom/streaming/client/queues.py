@@ -158,6 +158,7 @@ class OutputQueue(_Queue):
         Raises ResultTimeout where there is none yet, the ServingError of a failed record; with `compat` returns `"[]"`
         and `"NaN"` instead.
         """
+        uri = self._client.settings.full(uri)
         fields = now(self._client.engine.query(uri, forget=delete))
         if fields is None:
             if self._compat:
@@ -201,8 +202,10 @@ class OutputQueue(_Queue):
         values = {uri: self._value(uri, fields) for uri, fields in zip(names, found, strict=True) if fields is not None}
         for uri in values:
             _sent.pop((self._client.settings.job.name, uri), None)
+        short = self._client.settings.short
         return {
-            uri: FAILED if self._compat and isinstance(each, ServingError) else each for uri, each in values.items()
+            short(uri): FAILED if self._compat and isinstance(each, ServingError) else each
+            for uri, each in values.items()
         }
 
     def _value(self, uri: str, fields: RawFields) -> Value | ServingError:

@@ -34,7 +34,8 @@ class Settings:
 
     `plaintext`: no TLS, for an original server on this machine; refused for any other host. `original`: the server is
     the original's, which knows uri and data alone and is asked for results again and again. `timeout_s` is of one
-    answer of Redis, `wait_s` how long a result is waited for where nobody says otherwise.
+    answer of Redis, `wait_s` how long a result is waited for where nobody says otherwise. `own`: the name of a client
+    with a user of its own, which stands before all its uris: Redis lets nobody else read their results.
     """
 
     place: Place
@@ -42,6 +43,7 @@ class Settings:
     form: str = "raw"
     original: bool = False
     client: str | None = None
+    own: str | None = None
     seal_to: Path | None = None
     owner_key: Path | None = None
     version: int | None = None  # of the model, where the key file leaves it open
@@ -66,8 +68,8 @@ class Settings:
         seal_to, owner_key = known.pop("seal_to", None), known.pop("owner_key", None)
         settings = cls(
             place=place, job=Job(str(known.pop("name", None) or DEFAULT_JOB)), form=form, original=original,
-            client=_text(known.pop("client", None)), seal_to=Path(seal_to) if seal_to else None,
-            owner_key=Path(owner_key) if owner_key else None, version=known.pop("version", None),
+            client=_text(known.pop("client", None)), own=_text(known.pop("own", None)),
+            seal_to=Path(seal_to) if seal_to else None, owner_key=Path(owner_key) if owner_key else None, version=known.pop("version", None),
             wait_s=float(known.pop("wait_s", None) or 30),
         )  # fmt: skip
         known.pop("form", None)
@@ -78,6 +80,14 @@ class Settings:
         if original and settings.seal_to is not None:
             raise BadQueueOption("an original server cannot open sealed records")
         return settings
+
+    def full(self, name: str) -> str:
+        """Return a uri, or another name of this client's, as Redis knows it."""
+        return name if self.own is None or name.startswith(f"{self.own}/") else f"{self.own}/{name}"
+
+    def short(self, name: str) -> str:
+        """Return a uri as the caller knows it."""
+        return name if self.own is None else name.removeprefix(f"{self.own}/")
 
 
 def _check_plaintext(place: Place, *, plaintext: bool) -> None:
