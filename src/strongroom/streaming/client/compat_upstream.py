@@ -25,6 +25,7 @@ from strongroom.streaming.link.records import Admission
 from strongroom.streaming.link.replies import Command, Reply
 
 INFO_AGE_S: Final = 0.1  # the original asks before each record
+PATIENCE_S: Final = 3.0  # Redis may be away for so long; redis-py gives up after 5 s
 MAX_LISTED: Final = 100_000
 DELETED_AT_ONCE: Final = 1000
 
@@ -114,7 +115,7 @@ async def compat_port(config: QueueConfig, port: int) -> AsyncIterator[CompatPor
     )  # fmt: skip
     limits = CompatLimits(max_record_bytes=config.max_record_bytes)
     async with (
-        AsyncQueue(compat_place(config), job, bounds) as queue,
+        AsyncQueue(compat_place(config), job, bounds, patience_s=PATIENCE_S) as queue,
         CompatPort(QueueUpstream(queue), job, port, limits=limits) as opened,
     ):
         yield opened

@@ -69,8 +69,8 @@ class Settings:
         settings = cls(
             place=place, job=Job(str(known.pop("name", None) or DEFAULT_JOB)), form=form, original=original,
             client=_text(known.pop("client", None)), own=_text(known.pop("own", None)),
-            seal_to=Path(seal_to) if seal_to else None, owner_key=Path(owner_key) if owner_key else None, version=known.pop("version", None),
-            wait_s=float(known.pop("wait_s", None) or 30),
+            seal_to=Path(seal_to) if seal_to else None, owner_key=Path(owner_key) if owner_key else None,
+            version=known.pop("version", None), wait_s=float(known.pop("wait_s", None) or 30),
         )  # fmt: skip
         known.pop("form", None)
         if known:

@@ -136,7 +136,7 @@ class PortThread:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         place = compat_place(self._config)
         bounds = Bounds(max_records=self._config.max_stream_length, max_record_bytes=self._config.max_record_bytes)
-        async with AsyncQueue(place, self._config.job, bounds) as queue:
+        async with AsyncQueue(place, self._config.job, bounds, patience_s=0.2) as queue:
             limits = CompatLimits(max_record_bytes=self._config.max_record_bytes, **self._limits)
             async with CompatPort(QueueUpstream(queue), self._config.job, 0, limits=limits) as opened:
                 self.opened, self.port = opened, opened.port
