@@ -6,6 +6,7 @@ only their results (spec section 9, D7). World: Redis, through the queue's clien
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from strongroom.streaming.frontend.metrics import FrontMetrics
 from strongroom.streaming.link.place import Place
 from strongroom.streaming.link.queue import AsyncQueue
 
+CLOSE_S: Final = 2.0
 _log: Final = logging.getLogger("strongroom.queue.frontend")
 
 
@@ -56,7 +58,12 @@ class QueueBackend:
             for each, key in zip(instances, keys, strict=True)
         ]
         with self._metrics.timed("redis.put"):
-            sent = await self._send(submissions)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    sent = await self._send(submissions)
+            except TimeoutError:
+                late = NotReady("the queue could not be reached before the deadline")
+                return [Result("", error=late) for _ in instances]
         tickets = [each for each in sent if isinstance(each, AsyncTicket)]
         try:
             with self._metrics.timed("redis.wait"):
@@ -82,7 +89,10 @@ class QueueBackend:
     async def close(self) -> None:
         """Delete the reply list and close the connections."""
         try:
-            await self._client.close()
+            async with asyncio.timeout(CLOSE_S):
+                await self._client.close()
+        except (TimeoutError, StrongroomError) as problem:
+            _log.info("the reply list stays behind, and runs out by itself: %s", problem or "Redis is away")
         finally:
             await self._probe.close()
 

@@ -28,7 +28,7 @@ from strongroom.tfserving.signatures import Signature, TensorSpec
 class Doubling:
     """`y = 2 x` for rows of two numbers."""
 
-    identity: ModelIdentity = ModelIdentity("doubling", 1, "00" * 32)
+    identity: ModelIdentity = field(default_factory=lambda: ModelIdentity("doubling", 1, "00" * 32))
     batchable: bool = True
     not_ready_reason: str | None = None
     signature: Signature = field(
@@ -67,7 +67,7 @@ def worker(redis_job):
             made = WorkerOptions(job=redis_job.job, consumer="worker-1", block_ms=50)
             served = ServingWorker(queue, model or Doubling(), Preparation(), made)
             task = asyncio.create_task(served.run(stop))
-            while not task.done() and not any(each.alive for each in await queue.workers()):
+            while not task.done() and not any(each.alive for each in await queue.workers()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             ready.set()
             await task
@@ -200,7 +200,7 @@ def test_d19_a_caller_that_leaves_is_not_waited_for(config):
     async def go():
         backend = QueueBackend(config(), FrontMetrics())
         task = asyncio.create_task(backend.predict([{"x": np.ones(2, np.float32)}], timeout_s=60))
-        while not len(backend._client.core.waits) and not task.done():
+        while not len(backend._client.core.waits) and not task.done():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -215,7 +215,7 @@ def test_a_redis_that_is_away_is_503_and_no_address_is_told(front, tmp_path):
     config = QueueConfig.parse(b"modelPath: /none\nredisUrl: unix:///nowhere/at/all.sock\n")[0]
     here = front(config=config)
     status, _, body = here.predict({"x": [1, 2]}, headers={"X-Request-Timeout-Ms": "500"})
-    assert status in {503, 504}
+    assert (status, body["error"]["code"]) == (503, "not_ready")
     assert "nowhere" not in json.dumps(body)
     assert here.ask("GET", "/readyz")[0] == 503
 
