@@ -20,7 +20,7 @@ from strongroom.clusterserving.names import Job
 from strongroom.streaming.link.calls import Bounds
 from strongroom.streaming.link.connection import Place
 from strongroom.streaming.link.queue import AsyncQueue, Queue
-from strongroom.streaming.link.server import Home, RedisServer, new_password
+from strongroom.streaming.link.server import LOOPBACK, Home, RedisServer, new_password
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,11 @@ class RedisJob:
             f"{name}: {str(value).lower() if isinstance(value, bool) else value}\n" for name, value in keys.items()
         )
 
+    def make_group(self) -> None:
+        """Make the stream and its group, as a worker does when it starts."""
+        with self.queue(Role.WORKER) as worker:
+            worker.make_group()
+
     def beside(self, name: str) -> RedisJob:
         """Return another job in the same Redis."""
         return RedisJob(self.server, Job(f"{self.job.name}-{name}"), self.folder)
@@ -82,13 +87,18 @@ class RedisJob:
         return self.server.admin(*words)
 
 
-def start_redis(*, durable: bool = False, max_memory: int = 256 * 1024 * 1024) -> RedisServer:
+def start_redis(
+    *, durable: bool = False, max_memory: int = 256 * 1024 * 1024, names: tuple[str, ...] = LOOPBACK
+) -> RedisServer:
     """Start a Redis of one's own in a new folder; stop it with `end_redis`."""
     if shutil.which("redis-server") is None and shutil.which("valkey-server") is None:
         pytest.skip("there is no redis-server here; tools/setup.sh all installs Debian's")
     folder = Path(tempfile.mkdtemp(prefix="strongroom-redis-"))
-    home = Home.make(folder / "home", Job("unused"), now=datetime.now(UTC), durable=durable, max_memory=max_memory)
-    return RedisServer(home)
+    return RedisServer(
+        Home.make(
+            folder / "home", Job("unused"), now=datetime.now(UTC), durable=durable, max_memory=max_memory, names=names
+        )
+    )  # fmt: skip
 
 
 def end_redis(server: RedisServer) -> None:

@@ -196,7 +196,7 @@ class RedisServer:
         """The process, None while there is none."""
         return self._process.pid if self._process is not None else None
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Start it (again, on the same port and data) and wait until it answers. Raises as the constructor does."""
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
@@ -206,6 +206,8 @@ class RedisServer:
                 [program, str(self.home.folder / "redis.conf")], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, preexec_fn=_end_with_parent,  # noqa: PLW1509  # it takes no lock
             )  # fmt: skip
+        if not wait:
+            return
         try:
             self.wait()
         except BaseException:

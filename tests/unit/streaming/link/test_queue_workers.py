@@ -12,6 +12,18 @@ def run(coroutine):
     return asyncio.run(coroutine)
 
 
+def waiters(redis_job):
+    return sum(b"cmd=blpop" in line for line in redis_job.admin("CLIENT", "LIST").splitlines())
+
+
+async def until(holds):
+    for _ in range(10_000):
+        if holds():
+            return
+        await asyncio.sleep(0)  # let the loop turn
+    raise AssertionError("it never came to hold")
+
+
 async def admitted(client, count):
     await client.admit_many([Admission({"uri": f"u{each}", "data": "x"}) for each in range(count)])
 
@@ -108,13 +120,11 @@ def test_a_wait_that_is_given_up_takes_nothing_that_comes_later(redis_job):
         async with redis_job.aio("worker") as worker, redis_job.aio() as client:
             await worker.make_group()
             waiting = asyncio.create_task(client.replies("me", wait_ms=30_000))
-            while not any(b"blpop" in line for line in redis_job.admin("CLIENT", "LIST").splitlines()):
-                await asyncio.sleep(0)
+            await until(lambda: waiters(redis_job) == 1)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-            while any(b"blpop" in line for line in redis_job.admin("CLIENT", "LIST").splitlines()):
-                await asyncio.sleep(0)
+            await until(lambda: waiters(redis_job) == 0)
             await admitted(client, 1)
             (held,) = await worker.read("w", 1)
             await worker.complete(
