@@ -127,9 +127,13 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         "Queue",
         (
             Verb("queue up", "queue_up", "run a queue here with one command: Redis with TLS, workers, HTTP front"),
+            Verb("queue serve", "queue_serve", "work on a queue: take records, run the model, write results"),
             Verb("queue down", "queue_down", "end what queue up --detach has started"),
+            Verb("queue bench", "queue_bench", "measure a queue from end to end, with the lines of e2e_throughput.py"),
             Verb("queue key", "queue_key", "make or rotate the key that records are sealed to, and its public file"),
             Verb("queue seal", "queue_seal", "seal a worker's password or TLS key for attested workers alone"),
+            Verb("queue redis", "queue_redis", "run a queue's Redis in its pod, under the keys of its part"),
+            Verb("queue chart", "queue_chart", "write the Helm chart of a queue, with its values"),
             Verb("queue frontend", "queue_frontend", "answer HTTPS requests by a queue or a model server"),
             Verb("flink up", "flink_up", "start a Flink cluster here, with TLS and certificates on every port"),
             Verb("flink run", "flink_run", "run a JAR or a Python program on a Flink cluster, here or elsewhere"),
