@@ -16,7 +16,7 @@ import numpy as np
 
 from strongroom.clusterserving.arrow_wire import Batch
 from strongroom.clusterserving.faults import BadRecord
-from strongroom.clusterserving.values import Array
+from strongroom.clusterserving.values import Array, view
 
 NUMBERS: Final = {"int32": np.dtype("<i4"), "float32": np.dtype("<f4")}
 _FEW: Final = 16  # rows up to which plain Python is faster than numpy
@@ -35,7 +35,7 @@ class Arrays:
         at, size = self._buffer(buffer + 1)
         if count * 4 > size:
             raise BadRecord("an Arrow array has more numbers than its buffer")
-        return np.frombuffer(self.data, NUMBERS[kind], count, at), nulls
+        return view(self.data, NUMBERS[kind], count, at), nulls
 
     def texts(self, node: int, buffer: int) -> list[bytes | None]:
         """Return the elements of a string or binary array, None for a null. Raises BadRecord."""
@@ -105,7 +105,7 @@ class Arrays:
             ascending = few[0] >= 0 and all(before <= after for before, after in pairwise(few))
             found: Sequence[int] | Array = few
         else:
-            found = np.frombuffer(self.data, NUMBERS["int32"], count + 1, at)
+            found = view(self.data, NUMBERS["int32"], count + 1, at)
             ascending = found[0] >= 0 and bool((found[1:] >= found[:-1]).all())
         if not ascending:
             raise BadRecord("the offsets of an Arrow array do not ascend")

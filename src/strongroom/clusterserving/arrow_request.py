@@ -21,7 +21,7 @@ from strongroom.clusterserving.arrow_lists import NUMBERS, Arrays
 from strongroom.clusterserving.arrow_wire import END, Field, read_stream, write_batch
 from strongroom.clusterserving.faults import BadImage, BadRecord, TooLarge
 from strongroom.clusterserving.limits import DEFAULT_LIMITS, Limits
-from strongroom.clusterserving.values import Array, Image, Input, Inputs, Sparse, Strings
+from strongroom.clusterserving.values import Array, Image, Input, Inputs, Sparse, Strings, view
 from strongroom.errors import BadInput
 
 _CHILDREN: Final = ("indiceData", "indiceShape", "data", "shape")  # one a row, in the order of the original's client
@@ -205,7 +205,7 @@ def _usual_tensor(arrays: Arrays, node: int, buffer: int, limits: Limits) -> Arr
     dimensions = struct.unpack_from(f"<{rank}i", data, body + shape)
     if size < 4 * count or shape_size < 4 * rank or min(dimensions, default=0) < 0 or math.prod(dimensions) != count:
         return None
-    return np.frombuffer(data, NUMBERS["float32"], count, body + values).reshape(dimensions)
+    return view(data, NUMBERS["float32"], count, body + values).reshape(dimensions)
 
 
 def shown(name: str) -> str:

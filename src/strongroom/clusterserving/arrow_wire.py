@@ -106,7 +106,7 @@ def _read_stream(data: bytes, max_batches: int) -> tuple[Schema, list[Batch]]:
 
 def _message(data: bytes, at: int) -> tuple[bytes, int]:
     """Return the metadata of the message at a place, empty at the end of the stream, and where its body begins."""
-    if len(data) - at < 4:
+    if at == len(data):
         return b"", at
     if data[at : at + 4] == CONTINUATION:  # absent before Arrow 0.15
         at += 4
@@ -140,8 +140,8 @@ def _pointed(meta: bytes, place: int) -> int:
 def _header(meta: bytes, kind: int) -> int:
     """Return the place of a message's header, which must be of a kind."""
     message = _U32.unpack_from(meta)[0]
-    version, its_kind, header = (_field(meta, message, slot) for slot in range(3))
-    if (_U16.unpack_from(meta, version)[0] if version else 0) not in _VERSIONS:
+    its_kind, header = _field(meta, message, 1), _field(meta, message, 2)
+    if _u16(meta, message, 0) not in _VERSIONS:
         raise BadRecord("the Arrow message has a version other than 4 and 5 of its format")
     if not header or not its_kind or meta[its_kind] != kind:
         raise BadRecord("the Arrow stream holds more than a schema and record batches (dictionaries are not read)")
@@ -152,11 +152,10 @@ def _read_schema(meta: bytes) -> Schema:
     if b"ARROW:extension" in meta:
         raise BadRecord("Arrow extension types are not read")
     schema = _header(meta, _SCHEMA)
-    endianness, vector = _field(meta, schema, 0), _field(meta, schema, 1)
-    if endianness and _U16.unpack_from(meta, endianness)[0]:
+    if _u16(meta, schema, 0):  # endianness
         raise BadRecord("big-endian Arrow data are not read")
     left = [MAX_FIELDS]
-    fields = tuple(_read_field(meta, place, left, 0) for place in _vector(meta, vector, left))
+    fields = tuple(_read_field(meta, place, left, 0) for place in _vector(meta, _field(meta, schema, 1), left))
     columns: list[tuple[Field, str, int, int]] = []
     nodes, buffers = 0, 0
     for field in fields:
@@ -198,7 +197,7 @@ def _kind(meta: bytes, table: int) -> str:
     match meta[number] if number else 0:
         case 2 if of and _i32(meta, of, 0) == 32 and _byte(meta, of, 1):
             return "int32"
-        case 3 if of and _byte(meta, of, 0) == 1:
+        case 3 if of and _u16(meta, of, 0) == 1:
             return "float32"
         case 4:
             return "binary"
@@ -215,6 +214,11 @@ def _kind(meta: bytes, table: int) -> str:
 def _i32(meta: bytes, table: int, slot: int) -> int:
     place = _field(meta, table, slot)
     return int(_I32.unpack_from(meta, place)[0]) if place else 0
+
+
+def _u16(meta: bytes, table: int, slot: int) -> int:
+    place = _field(meta, table, slot)
+    return int(_U16.unpack_from(meta, place)[0]) if place else 0
 
 
 def _byte(meta: bytes, table: int, slot: int) -> int:

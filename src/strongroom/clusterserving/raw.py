@@ -21,7 +21,7 @@ import numpy as np
 from strongroom.clusterserving import sparse
 from strongroom.clusterserving.faults import BadRecord, TooLarge
 from strongroom.clusterserving.limits import DEFAULT_LIMITS, Limits
-from strongroom.clusterserving.values import Array, Image, Input, Inputs, Sparse, Strings
+from strongroom.clusterserving.values import Array, Image, Input, Inputs, Sparse, Strings, view
 
 DATA, META = b"d:", b"m:"
 MAX_META_BYTES: Final = 256
@@ -164,7 +164,7 @@ def _read(meta: _Meta, data: bytes | memoryview, limits: Limits) -> Input:
             octets = np.frombuffer(data, np.uint8)
             if octets.size and octets.max() > 1:
                 raise BadRecord("a bool is a byte of 0 or 1")
-        return np.frombuffer(data, dtype).reshape(meta.shape)
+        return view(data, dtype, meta.count).reshape(meta.shape)
     if meta.kind == "image":
         return Image(bytes(data))
     return _texts(meta, bytes(data), limits) if meta.kind == "string" else _sparse(meta, data, limits)
@@ -190,8 +190,8 @@ def _sparse(meta: _Meta, data: bytes | memoryview, limits: Limits) -> Sparse:
     count, rank = meta.sparse
     if (count * rank + count) * 4 != len(data) or rank != len(meta.shape):
         raise BadRecord("the bytes of a sparse tensor are not as many as its counts say")
-    indices = np.frombuffer(data, "<i4", count * rank).reshape(count, rank)
-    values = np.frombuffer(data, "<f4", count, count * rank * 4)
+    indices = view(data, DTYPES["int32"], count * rank).reshape(count, rank)
+    values = view(data, DTYPES["float32"], count, count * rank * 4)
     return sparse.checked(indices, values, meta.shape, name="a sparse input", limits=limits)
 
 

@@ -14,6 +14,12 @@ from strongroom.secret import Secret
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
+def view(data: bytes | memoryview, dtype: np.dtype[Any], count: int, offset: int = 0) -> Array:
+    """Return numbers in `data` as a view, or as a copy where they lie at a place that is odd for their type."""
+    found = np.frombuffer(data, dtype, count, offset)
+    return found if found.flags.aligned else found.copy()
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """An encoded image: JPEG, PNG, whatever the worker's decoder reads."""
