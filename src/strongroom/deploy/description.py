@@ -77,6 +77,8 @@ class Role(StrEnum):
     BROKER = "broker"
     MODEL_SERVER = "model-server"
     STREAMING_WORKER = "streaming-worker"
+    QUEUE_FRONTEND = "queue-frontend"
+    REDIS = "redis"
     SPARK = "spark"
     MODELS = "models"  # data only: sealed model versions
     FRONT = "front"  # nginx

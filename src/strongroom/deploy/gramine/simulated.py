@@ -11,7 +11,7 @@ from typing import Final
 from strongroom.deploy.description import Description
 from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
 from strongroom.deploy.gramine.programs import PYTHON_WORDS, replica
-from strongroom.gramine.manifests import array, text
+from strongroom.gramine.manifests import Program, array, text
 
 # The simulated platform does not measure compiled files, so Python must not read any.
 INTERPRETER_WORDS: Final = ("-I", "-B", "-u", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom")
@@ -22,7 +22,12 @@ def replica_manifest(
 ) -> str:
     """Return `/app/replica.manifest`: TOML that `strongroom sim run` and `sim measure` read."""
     program = replica(description, python)
-    argv = (python.interpreter, *INTERPRETER_WORDS, *program.argv[1 + len(PYTHON_WORDS) :])
+    return manifest_of(program, isvprodid=isvprodid, isvsvn=isvsvn)
+
+
+def manifest_of(program: Program, *, isvprodid: int = 1, isvsvn: int = 1) -> str:
+    """Return the manifest of any Python program of ours; sealed models are no part of what is measured."""
+    argv = (program.entrypoint, *INTERPRETER_WORDS, *program.argv[1 + len(PYTHON_WORDS) :])
     lines = [
         "# Who a replica on the simulated platform is: every word, variable and file below is measured.",
         f"libos.entrypoint = {text(program.entrypoint)}",

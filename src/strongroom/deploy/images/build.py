@@ -21,6 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from strongroom.deploy.clouds import Profile
+from strongroom.deploy.cluster_serving.parts import ROLES as PARTS
+from strongroom.deploy.cluster_serving.parts import app_files as queue_files
+from strongroom.deploy.cluster_serving.parts import manifest_name
 from strongroom.deploy.description import Description, Flavour, Role, Tee
 from strongroom.deploy.gramine import manifests, places
 from strongroom.deploy.images import base as base_root
@@ -30,7 +33,7 @@ from strongroom.deploy.images.builder import Builder
 from strongroom.deploy.images.containerfile import CONTAINERFILE, keys, role_files
 from strongroom.deploy.images.expansion import NotExpandable, libpal
 from strongroom.deploy.images.recipe import recipe
-from strongroom.deploy.images.roles import CONTENTS, PROGRAM, has_app, has_program, in_gramine
+from strongroom.deploy.images.roles import CONTENTS, PROGRAM, QUEUE, has_app, has_program, in_gramine
 from strongroom.deploy.images.signing import SignedEnclave, sign
 from strongroom.deploy.images.tree_view import TreeView
 from strongroom.deploy.tree import Tree
@@ -41,10 +44,10 @@ from strongroom.platforms import simulated
 APP: Final = "gramine/app/"
 MANIFESTS: Final = "gramine/"
 TEMPLATE: Final = ".manifest.template"
-UNFINISHED: Final = (Role.STREAMING_WORKER, Role.SPARK)
+UNFINISHED: Final = (Role.SPARK,)
 WORLD: Final = "world"  # the simulated platform that goes with a workspace
 _ROOT: Final = "FROM scratch\nADD root.tar /\n"
-_MEASURE: Final = (f"{PROGRAM}/bin/strongroom", "sim", "measure", places.REPLICA, "--json", "--beside-real-tee",
+_MEASURE: Final = (f"{PROGRAM}/bin/strongroom", "sim", "measure", "--json", "--beside-real-tee",
                    "--world", "/tmp/world")  # fmt: skip  # noqa: S108  # in the container, which ends with it
 
 
@@ -233,7 +236,7 @@ class Workshop:
         if description.tee is not Tee.SIMULATED or not has_app(role, description):
             return None
         self.tell(f"{role}: measuring the replica")
-        found = json.loads(self.builder.run(reference, _MEASURE))
+        found = json.loads(self.builder.run(reference, (*_MEASURE, launched(role))))
         if (workspace / WORLD).is_dir():
             found["mr_signer"] = simulated.World.open(workspace / WORLD).mr_signer.hex()
         return (json.dumps(found) + "\n").encode()
@@ -259,8 +262,15 @@ def app(role: Role, source: Source) -> dict[str, bytes]:
     found = {path.removeprefix(APP): content for path, content in rendered.items() if path.startswith(APP)}
     if source.description.tee is Tee.SGX:
         found |= {f"{name}{TEMPLATE}": content for name, content in templates(role, source).items()}
+    if role in QUEUE:
+        found = {**found, **queue_files(role, source.description)}
     found |= {name: text.encode() for name, text in source.public_files.items()}
     return dict(sorted(found.items()))
+
+
+def launched(role: Role) -> str:
+    """Return the manifest that the simulated platform launches in a role's container."""
+    return next((f"{places.APP}/{manifest_name(part)}" for part, each in PARTS.items() if each is role), places.REPLICA)
 
 
 def in_order(roles: Sequence[Role]) -> tuple[Role, ...]:

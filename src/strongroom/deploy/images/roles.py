@@ -64,7 +64,31 @@ CONTENTS: Final[Mapping[Role, Contents]] = {
         ports=(places.GRPC_PORT, places.REST_PORT, places.HEALTH_PORT),
         enclaves=("model-server", "tensorflow_model_server"),
     ),
-    Role.STREAMING_WORKER: Contents(title="Strongroom: streaming worker", enclaves=("streaming-worker",)),
+    Role.STREAMING_WORKER: Contents(
+        title="Strongroom: streaming worker", extras=("streaming",), enclaves=("streaming-worker",)
+    ),
+    Role.QUEUE_FRONTEND: Contents(
+        title="Strongroom: HTTP front end of the queue",
+        extras=("streaming",),
+        without=("onnxruntime", "opencv-python-headless"),
+        ports=(10023,),
+    ),
+    Role.REDIS: Contents(
+        title="Strongroom: Redis of the queue",
+        extras=("streaming",),
+        without=(
+            *(each for each in _COMPUTING if each != "pyyaml"),
+            "starlette",
+            "uvicorn",
+            "jinja2",
+            "prometheus-client",
+            "opencv-python-headless",
+            "pyarrow",
+            "uvloop",
+            "httptools",
+        ),
+        ports=(6379,),
+    ),
     Role.SPARK: Contents(
         title="Strongroom: Spark",
         enclaves=("spark-driver", "spark-executor", "flink-jobmanager", "flink-taskmanager"),
@@ -82,6 +106,9 @@ CONTENTS: Final[Mapping[Role, Contents]] = {
     ),
 }
 
+# What a cluster's queue is made of; each starts what a manifest in its /app says (deploy.cluster_serving).
+QUEUE: Final = frozenset({Role.STREAMING_WORKER, Role.QUEUE_FRONTEND, Role.REDIS})
+
 
 def in_gramine(role: Role, description: Description) -> bool:
     """Return whether the image carries Gramine: its program runs in an SGX enclave."""
@@ -91,7 +118,7 @@ def in_gramine(role: Role, description: Description) -> bool:
 
 def has_app(role: Role, description: Description) -> bool:
     """Return whether /app (manifests, the owner's public files) is part of the image."""
-    return role is Role.MODEL_SERVER or in_gramine(role, description)
+    return role in {Role.MODEL_SERVER, *QUEUE} or in_gramine(role, description)
 
 
 def has_program(role: Role, description: Description) -> bool:
@@ -115,7 +142,8 @@ def system_packages(role: Role, description: Description) -> tuple[str, ...]:
         anolis = ("nginx", "nginx-mod-stream", "shadow-utils")
         return anolis if description.flavour is Flavour.ANOLISOS else ("libnginx-mod-stream", "nginx")
     is_anolis = description.flavour is Flavour.ANOLISOS
-    found = set(_PYTHON_ANOLIS if is_anolis else _PYTHON_DEBIAN) if has_program(role, description) else set()
+    redis = {"redis" if is_anolis else "redis-server"} if role is Role.REDIS else set()
+    found = redis | set(_PYTHON_ANOLIS if is_anolis else _PYTHON_DEBIAN) if has_program(role, description) else set()
     if in_gramine(role, description):
         found |= {*(_GRAMINE_ANOLIS if is_anolis else _GRAMINE_DEBIAN), _QUOTE_PROVIDER[description.flavour]}
     return tuple(sorted(found))

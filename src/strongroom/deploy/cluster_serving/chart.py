@@ -1,0 +1,113 @@
+"""The queue's Helm chart as files, and its values for one description.
+
+Templates and schema are package data, written by hand. What the pods run is taken from `parts`, with @BROKER@ in the
+place of what values say, so that no word of it is there twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Final
+
+from strongroom.deploy.clouds import Profile
+from strongroom.deploy.cluster_serving.parts import PartOf, command, flink_command, frontend_config, worker_config
+from strongroom.deploy.description import Description, Role, Tee
+from strongroom.deploy.kubernetes import replica
+from strongroom.deploy.kubernetes.model_server import placement
+from strongroom.deploy.secret_scan import refuse_secrets
+from strongroom.deploy.tree import Tree, under
+from strongroom.deploy.yaml_text import to_yaml
+from strongroom.errors import Refused
+
+MODES: Final = ("sgx", "nonsgx", "simulated")
+_MARKED: Final = Description(broker="@BROKER@")
+_FLINK: Final = ("jobmanager", "taskmanager", "submitter")
+
+
+class NoQueueInTrustDomains(Refused):
+    """The queue's chart was asked for with TDX, whose pods it does not describe."""
+
+    code = "SR-QUEUE-CHART-TEE"
+    fix = 'Say tee = "sgx" or tee = "simulated" in [deploy], or run strongroom queue serve in your own trust domain.'
+
+
+def chart_files(description: Description) -> Mapping[str, bytes]:
+    """Return the chart: path inside of the chart's folder -> content, sorted by path."""
+    found = dict(_walk(files(__package__) / "chart", ""))
+    found["templates/_rendered.tpl"] = _definitions(description).encode()
+    return dict(sorted(found.items()))
+
+
+def values(description: Description, profile: Profile, *, runner: str = "process") -> dict[str, Any]:
+    """Return the values of a description: images, TEE, attestation; sizes are the chart's own.
+
+    Raises NoQueueInTrustDomains.
+    """
+    if description.tee is Tee.TDX:
+        raise NoQueueInTrustDomains("[deploy] tee is tdx")
+    place = placement(description, profile)
+    sgx = description.tee is Tee.SGX
+    return {
+        "runner": runner,
+        "sgx": {"mode": "sgx" if sgx else "simulated"},
+        "image": description.image(Role.STREAMING_WORKER),
+        "images": {
+            "frontend": description.image(Role.QUEUE_FRONTEND),
+            "redis": description.image(Role.REDIS),
+            "flink": description.image(Role.SPARK),
+            "models": description.image(Role.MODELS),
+        },
+        "master": {"replicas": description.replicas},
+        "attestation": {
+            "broker": description.broker or "",
+            "brokerRelease": description.name,
+            "simulatedWorld": f"{description.name}-simulated-world",
+        },
+        "teeResources": dict(profile.sgx_resources) if sgx else {},
+        "placement": {
+            "nodeSelector": place.get("nodeSelector", {}),
+            "tolerations": place.get("tolerations", []),
+        },
+    }
+
+
+def render(description: Description, profile: Profile, *, runner: str = "process") -> Tree:
+    """Return `chart/…` and `values.yaml`. Raises NoQueueInTrustDomains, SecretInTree."""
+    said = to_yaml([values(description, profile, runner=runner)], comment="Values of this deployment for the queue.")
+    tree = {**under("chart", chart_files(description)), "values.yaml": said.encode()}
+    refuse_secrets(tree)
+    return tree
+
+
+def _definitions(description: Description) -> str:
+    """Return the chart's named templates of what Python decides: commands as JSON lists, configurations as text."""
+    marked = replace(_MARKED, models=description.models)
+    commands: dict[str, Iterable[str]] = {
+        "models": replica.FILL_MODELS,
+        "world": replica.COPY_WORLD,
+        "preflight": (*replica.STRONGROOM, "platform"),
+    }
+    commands |= {f"{part}.{mode}": command(part, marked, mode) for part in PartOf for mode in MODES}
+    commands |= {f"{part}.{mode}": flink_command(part, marked, mode) for part in _FLINK for mode in MODES}
+    texts = {"worker": worker_config(marked), "frontend": frontend_config()}
+    found = ["{{/* What the containers run. Written by Strongroom: change nothing here. */}}"]
+    found += [_definition(f"queue.words.{name}", json.dumps(list(words))) for name, words in commands.items()]
+    found += [_definition(f"queue.text.{name}", text.rstrip("\n")) for name, text in texts.items()]
+    return "\n".join([*found, ""])
+
+
+def _definition(name: str, text: str) -> str:
+    return f'{{{{- define "{name}" -}}}}\n{text}\n{{{{- end }}}}'
+
+
+def _walk(folder: Traversable, prefix: str) -> Iterable[tuple[str, bytes]]:
+    for each in folder.iterdir():
+        path = f"{prefix}{each.name}"
+        if each.is_dir():
+            yield from _walk(each, f"{path}/")
+        else:
+            yield path, each.read_bytes()
