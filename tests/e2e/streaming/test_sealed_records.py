@@ -1,0 +1,407 @@
+"""Sealed records from a data owner to an attested worker and back: owner, broker, platform, Redis, worker as processes.
+
+The model returns what it gets, so the canary passes in both directions; whatever the operator of the queue can look at
+is searched for it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import strongroom
+from strongroom.cli import main
+from strongroom.clusterserving.access import Role
+from strongroom.clusterserving.faults import ServingError, Unauthorized, UnsealFailed
+from strongroom.clusterserving.names import Job
+from strongroom.clusterserving.record import request_fields
+from strongroom.deploy.description import Description
+from strongroom.deploy.gramine.places import PythonPlaces
+from strongroom.deploy.gramine.programs import streaming_worker
+from strongroom.deploy.gramine.simulated import manifest_of
+from strongroom.streaming.client.client import Client
+from strongroom.streaming.link.server import Home, RedisServer
+
+STRONGROOM = [sys.executable, "-m", "strongroom"]
+LIMIT_S = 60
+JOB = Job("sealed_stream")
+CANARY = b"CANARY: the patient's blood pressure is 123 over 78."
+VALUES = np.frombuffer(CANARY, "<f4")
+MODEL = "echo"
+SWAP = """
+local a, b = redis.call('HGET', KEYS[1], 'value'), redis.call('HGET', KEYS[2], 'value')
+if not (a and b) then return 0 end
+redis.call('HSET', KEYS[1], 'value', b)
+redis.call('HSET', KEYS[2], 'value', a)
+return 1
+"""
+SECRETS = ("model/echo/1", "secret/queue-sealed_stream", "secret/queue-credentials-sealed_stream")
+
+
+def echo():
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "m"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "m"])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def owner(tmp_path_factory):
+    """A workspace, a sealed model, a queue key, and a simulated world whose quotes the owner can check."""
+    folder = tmp_path_factory.mktemp("owner")
+    workspace = ["--workspace", str(folder / "workspace")]
+    world = ["--world", str(folder / "world"), "--beside-real-tee"]
+    plain = folder / "plain"
+    plain.mkdir()
+    (plain / "model.onnx").write_bytes(echo())
+    key = ["queue", "key", "--job", JOB.name, "--model", MODEL, "--version", "1", "--out", str(folder / "queue.json")]
+    for words in (
+        ["init", workspace[1]],
+        ["sim", "init", *world],
+        ["sim", "collateral", *world, "--out", str(folder / "workspace" / "trust")],
+        ["model", "publish", str(plain), "--name", MODEL, "--version", "1", "--out", str(folder / "models"),
+         *workspace],
+        [*key, *workspace],
+    ):  # fmt: skip
+        assert main(words) == 0, words
+    return SimpleNamespace(folder=folder, workspace=workspace, world=world, key=[*key, *workspace])
+
+
+@pytest.fixture(scope="module")
+def broker(owner):
+    """A broker process that speaks KBS; its address and its log."""
+    log = owner.folder / "broker.log"
+    words = [*STRONGROOM, "broker", "serve", "--port", "0", "--kbs-port", "0", *owner.workspace]
+    with log.open("w") as file, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=file, text=True) as process:
+        try:
+            lines = [process.stdout.readline(), process.stdout.readline()]
+            port = next(int(found[1]) for line in lines if (found := re.search(r":(\d+) \(kbs\)", line)))
+            yield SimpleNamespace(url=f"https://localhost:{port}", log=log)
+        finally:
+            process.terminate()
+            process.wait(LIMIT_S)
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """A Redis with mutual TLS, an append-only file and one user a role."""
+    home = Home.make(tmp_path / "redis", JOB, now=datetime.now(UTC))
+    with RedisServer(home) as server:
+        yield server
+
+
+class Worker:
+    """A worker under the simulated platform, its settings and its log."""
+
+    def __init__(self, words, *, cwd):
+        environment = {key: value for key, value in os.environ.items() if key != "STRONGROOM_QUOTE_FD"}
+        self.lines = []
+        self.process = subprocess.Popen(words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        self._reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))
+        self._reader.start()
+
+    @property
+    def log(self):
+        return "".join(self.lines)
+
+    def wait_ready(self):
+        line = self.process.stdout.readline()
+        assert "consumer" in line, self.end()
+        return self
+
+    def wait_for(self, pattern):
+        pause = threading.Event()
+        for _ in range(LIMIT_S * 20):
+            if re.search(pattern, self.log):
+                return
+            pause.wait(0.05)
+        raise AssertionError(f"{pattern!r} is not in the log:\n{self.log}")
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(LIMIT_S)
+        self._reader.join(LIMIT_S)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return status, self.log
+
+
+@pytest.fixture
+def operator(owner, broker, redis, tmp_path):
+    """What an operator holds: sealed models, sealed credentials, public files, manifests; and what the owner does."""
+    app, place = tmp_path / "app", redis.home.place(Role.WORKER)
+    shutil.copytree(owner.folder / "models", tmp_path / "models")
+    app.mkdir()
+    shutil.copy(owner.folder / "workspace" / "ca" / "ca_cert.pem", app)
+    shutil.copy(owner.folder / "workspace" / "signing" / "owner_public.pem", app)
+    shutil.copy(place.ca_file, app / "redis_ca.pem")
+    shutil.copy(place.cert_file, tmp_path / "worker.crt")
+    assert main(["queue", "seal", place.key_file, place.password_file, "--job", JOB.name, "--out",
+                 str(tmp_path / "credentials"), *owner.workspace]) == 0  # fmt: skip
+    description = Description()
+    python = PythonPlaces(interpreter=sys.executable, folders=(str(Path(strongroom.__file__).parent),))
+
+    def manifest(**changes):
+        values = {
+            "modelPath": f"{tmp_path}/models/{MODEL}/1", "jobName": JOB.name, "modelEncrypted": True,
+            "recordEncrypted": True, "requireSealed": True, "credentialsSealed": True, "broker": broker.url,
+            "brokerCaFile": f"{app}/ca_cert.pem", "ownerKeyFile": f"{app}/owner_public.pem", "brokerWaitSeconds": 20,
+            "redisUrl": f"rediss://{place.host}:{place.port}", "redisUser": place.user,
+            "redisCaFile": f"{app}/redis_ca.pem", "redisCertFile": f"{tmp_path}/worker.crt",
+            "redisKeyFile": f"{tmp_path}/credentials/{Path(place.key_file).name}",
+            "redisPasswordFile": f"{tmp_path}/credentials/{Path(place.password_file).name}", **changes,
+        }  # fmt: skip
+        text = "".join(f"{name}: {json.dumps(value)}\n" for name, value in values.items() if value is not None)
+        (app / "config.yaml").write_text(text)
+        path = app / "worker.manifest"
+        path.write_text(manifest_of(streaming_worker(description, python)).replace("/app/", f"{app}/"))
+        return path
+
+    def trust(path, *released):
+        measurement = tmp_path / "measurement.json"
+        with measurement.open("w") as file, contextlib.redirect_stdout(file):
+            assert main(["sim", "measure", str(path), "--json", *owner.world]) == 0
+        releases = [word for name in released for word in ("--release", name)]
+        words = ["policy", "trust", "--measurement", str(measurement), *releases, "--trust-domain", "simulated"]
+        assert main([*words, "--lease-seconds", "10", "--name", tmp_path.name, *owner.workspace]) == 0
+
+    with contextlib.ExitStack() as stack:
+
+        def launch(path):
+            worker = Worker([*STRONGROOM, "sim", "run", *owner.world, str(path)], cwd=tmp_path)
+            stack.callback(put_away, worker)
+            return worker
+
+        yield SimpleNamespace(manifest=manifest, trust=trust, launch=launch, folder=tmp_path, app=app)
+
+
+def put_away(worker):
+    if not worker.process.stdout.closed:
+        if worker.process.poll() is None:
+            worker.process.kill()
+        worker.end()
+
+
+def client_of(redis, owner, *, port=None, key="queue.json", **options):
+    place = redis.home.place(Role.CLIENT)
+    sealing = {"owner_key": owner.folder / "workspace/signing/owner_public.pem"}
+    if key is not None:
+        sealing["seal_to"] = owner.folder / key
+    return Client(host=place.host, port=port or place.port, username=place.user, password_file=place.password_file,
+                  ca=place.ca_file, cert=place.cert_file, key=place.key_file, name=JOB.name,
+                  **sealing, **options)  # fmt: skip
+
+
+@contextlib.contextmanager
+def monitored(redis, file):
+    """Write down every command that Redis gets, in clear: after TLS, as its operator can."""
+    place = redis.home.place(Role.ADMIN)
+    password = Path(place.password_file).read_text().strip()
+    words = ["redis-cli", "--tls", "--cacert", place.ca_file, "--cert", place.cert_file, "--key", place.key_file,
+             "-h", place.host, "-p", str(place.port), "--user", place.user, "MONITOR"]  # fmt: skip
+    with file.open("wb") as out:
+        process = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                   env={**os.environ, "REDISCLI_AUTH": password})  # fmt: skip
+        try:
+            pause = threading.Event()
+            for _ in range(LIMIT_S * 20):
+                if b"OK" in file.read_bytes():
+                    break
+                pause.wait(0.05)
+            yield
+        finally:
+            process.terminate()
+            process.wait(LIMIT_S)
+
+
+@contextlib.contextmanager
+def recorded(port, file):
+    """Stand between a client and Redis and write down what passes; lend the port to connect to."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, file.open("wb") as out, contextlib.ExitStack() as stack:
+
+        def pass_on(source, target):
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    out.write(data)
+                    target.sendall(data)
+            with contextlib.suppress(OSError):
+                target.shutdown(socket.SHUT_WR)
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    here = stack.enter_context(listener.accept()[0])
+                    there = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                    for ends in ((here, there), (there, here)):
+                        threads.append(threading.Thread(target=pass_on, args=ends))
+                        threads[-1].start()
+
+        threads = [threading.Thread(target=accept)]
+        threads[0].start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            threads[0].join(LIMIT_S)
+            for thread in threads[1:]:
+                thread.join(LIMIT_S)
+
+
+def everything_kept(redis):
+    """Return what lies on the disk of Redis: the append-only file, and a dump made now."""
+    assert redis.admin("SAVE") == b"OK"
+    return b"".join(path.read_bytes() for path in (redis.home.folder / "data").rglob("*") if path.is_file())
+
+
+def test_an_01_kd_24_d05_nothing_of_a_sealed_record_or_result_is_readable_in_the_queue(owner, redis, operator, broker):
+    path = operator.manifest()
+    operator.trust(path, *SECRETS)
+    worker = operator.launch(path).wait_ready()
+    monitor, wire = operator.folder / "monitor", operator.folder / "wire"
+    with monitored(redis, monitor), recorded(redis.home.port, wire) as port, client_of(redis, owner, port=port) as ann:
+        results = [ticket.result(LIMIT_S) for ticket in [ann.submit({"x": VALUES}) for _ in range(5)]]
+        kept = everything_kept(redis)
+        assert [each.outputs["y"].ravel().tobytes() for each in results] == [CANARY] * 5
+        with pytest.raises(ServingError):
+            ann.submit({"x": np.zeros((2, 3, 4), np.float32)}).result(LIMIT_S)
+        with client_of(redis, owner, key=None) as bob, pytest.raises(Unauthorized):
+            bob.submit({"x": np.zeros(3, np.float32)})
+    status, log = worker.end()
+    assert status == 0, log
+    kept += everything_kept(redis)
+    assert monitor.read_bytes().count(b"evalsha") + monitor.read_bytes().count(b"EVALSHA") > 0
+    for seen in (kept, monitor.read_bytes(), wire.read_bytes(), log.encode(), broker.log.read_bytes()):
+        assert len(seen) > 100
+        for form in (CANARY[:16], CANARY[-16:], CANARY[8:24].hex().encode()):
+            assert form not in seen
+    # No key is there either: not the queue's, not the model's, not the password.
+    password = Path(redis.home.place(Role.WORKER).password_file).read_bytes().strip()
+    for secret in (*_secrets(owner), password):
+        for seen in (kept, monitor.read_bytes(), log.encode()):
+            assert secret not in seen
+            assert secret.hex().encode() not in seen
+
+
+def test_an_01_the_search_itself_finds_what_is_not_sealed(redis):
+    fields = request_fields("plain-1", {"x": VALUES}, serde="raw")
+    redis.admin("XADD", JOB.stream, "*", *(word for pair in fields.items() for word in pair))
+    assert CANARY[:16] in everything_kept(redis)
+    assert CANARY[-16:] in everything_kept(redis)
+
+
+def test_an_06_kd_24_a_changed_or_unknown_worker_gets_nothing_and_says_why(owner, redis, operator):
+    redis.admin("HSET", "model_secured", "secret", "secret", "salt", "salt")  # where the original looks
+    path = operator.manifest()
+    assert_refused(operator.launch(path))
+    operator.trust(path, *SECRETS)
+    operator.manifest(requireSealed=False)  # one line of the measured configuration
+    assert_refused(operator.launch(path))
+    assert redis.admin("EXISTS", JOB.workers, JOB.stream) == 0
+
+
+def assert_refused(worker):
+    worker.process.wait(LIMIT_S)
+    status, log = worker.end()
+    assert status == 3, log
+    assert "SR-KEY-NOT-RELEASED" in log
+
+
+def test_a_queue_key_that_was_not_released_keeps_the_worker_from_starting(owner, operator):
+    path = operator.manifest(credentialsSealed=None, redisUser=None, redisPasswordFile=None, redisCertFile=None,
+                             redisKeyFile=None)  # fmt: skip
+    operator.trust(path, "model/echo/1")
+    assert_refused(operator.launch(path))
+
+
+def test_a_lost_lease_lets_records_wait_and_a_renewed_one_answers_them(owner, redis, operator):
+    path = operator.manifest(keyLeaseSeconds=2)
+    rules = owner.folder / "workspace" / "policy.toml"
+    before = rules.read_bytes()
+    operator.trust(path, *SECRETS)
+    trusted = rules.read_bytes()
+    worker = operator.launch(path).wait_ready()
+    with client_of(redis, owner) as ann:
+        assert ann.submit({"x": VALUES}).result(LIMIT_S).outputs
+        rules.write_bytes(before)
+        worker.wait_for("key lease of secret/queue-sealed_stream lost")
+        waiting = ann.submit({"x": VALUES})
+        worker.wait_for("key lease of model/echo/1 lost")
+        assert not waiting.done
+        rules.write_bytes(trusted)
+        assert waiting.result(LIMIT_S).outputs["y"].ravel().tobytes() == CANARY
+    assert worker.end()[0] == 0
+
+
+def test_sv_04_a_rotated_key_arrives_without_a_restart_and_both_are_opened(owner, redis, operator):
+    path = operator.manifest()
+    operator.trust(path, *SECRETS)
+    worker = operator.launch(path).wait_ready()
+    shutil.copy(owner.folder / "queue.json", owner.folder / "old.json")
+    assert main([*owner.key, "--rotate"]) == 0
+    with client_of(redis, owner, key="old.json") as old, client_of(redis, owner) as new:
+        tickets = [each.submit({"x": VALUES}) for each in (old, new)]
+        answers = [ticket.result(LIMIT_S).outputs["y"].ravel().tobytes() for ticket in tickets]
+    assert answers == [CANARY, CANARY]
+    assert worker.end()[0] == 0
+
+
+def test_sv_06_a_replayed_record_is_not_answered_and_swapped_results_do_not_open(owner, redis, operator):
+    path = operator.manifest()
+    operator.trust(path, *SECRETS)
+    worker = operator.launch(path).wait_ready()
+    with client_of(redis, owner) as ann:
+        monitor = operator.folder / "monitor"
+        with monitored(redis, monitor):
+            first = ann.submit({"x": VALUES}, uri="first")
+            assert first.result(LIMIT_S).outputs
+        seen = re.search(rb'"serde" "sealed" "kid" "([0-9a-f]+)" "data" "(.*?)" "reply"', monitor.read_bytes())
+        assert seen, monitor.read_bytes()[:2000]
+        data = seen[2].decode("unicode_escape").encode("latin-1")
+        entry = redis.admin("XADD", JOB.stream, "*", "uri", "first", "serde", "sealed", "kid", seen[1], "data", data)
+        pause = threading.Event()
+        for _ in range(LIMIT_S * 20):
+            found = redis.admin("HMGET", JOB.result("first"), "id", "code")
+            if found[0] == entry:
+                break
+            pause.wait(0.05)
+        assert found == [entry, b"unseal_failed"]
+        # Results change places: each opens for neither.
+        tickets = [ann.submit({"x": VALUES}, uri=f"r{number}", deadline_ms=60_000) for number in (1, 2)]
+        keys = [JOB.result(f"r{number}") for number in (1, 2)]
+        for _ in range(LIMIT_S * 20):
+            if redis.admin("EVAL", SWAP, 2, *keys) == 1:
+                break
+            pause.wait(0.05)
+        for ticket in tickets:
+            with pytest.raises(UnsealFailed):
+                ticket.result(LIMIT_S)
+    assert worker.end()[0] == 0
+
+
+def _secrets(owner):
+    """Return the bytes that must be nowhere: the model's key and the queue's."""
+    found = []
+    for name in SECRETS[:2]:
+        out = owner.folder / "exported"
+        assert main(["key", "export", name, "--out", str(out), *owner.workspace]) == 0
+        found.append(out.read_bytes()[:32])
+        out.unlink()
+    return found
