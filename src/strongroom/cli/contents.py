@@ -128,6 +128,8 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         (
             Verb("queue up", "queue_up", "run a queue here with one command: Redis with TLS, workers, HTTP front"),
             Verb("queue serve", "queue_serve", "work on a queue: take records, run the model, write results"),
+            Verb("queue status", "queue_status", "say whether a queue works, what waits and who works on it"),
+            Verb("queue dead", "queue_dead", "look at records that no worker could finish; try again, or drop them"),
             Verb("queue down", "queue_down", "end what queue up --detach has started"),
             Verb("queue bench", "queue_bench", "measure a queue from end to end, with the lines of e2e_throughput.py"),
             Verb("queue key", "queue_key", "make or rotate the key that records are sealed to, and its public file"),

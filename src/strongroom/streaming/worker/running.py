@@ -12,7 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.serving.operations.readiness import Readiness
@@ -21,9 +21,6 @@ from strongroom.streaming.worker.health import health_port
 from strongroom.streaming.worker.reports import Report
 from strongroom.streaming.worker.supervisor import REPORT_S, ChildPlace, Supervisor
 from strongroom.streaming.worker.worker import ServingWorker
-
-LOOPBACK: Final = "127.0.0.1"
-EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  # a kubelet's probes come from outside of the pod
 
 
 @dataclass(slots=True)
@@ -102,7 +99,7 @@ async def probes(config: QueueConfig, report: Callable[[], Report]) -> AsyncIter
     """Answer on the ports for health and metrics that the configuration names; they may be one."""
     async with AsyncExitStack() as stack:
         for port in sorted({config.health_port, config.metrics_port} - {0}):
-            await stack.enter_async_context(health_port(EVERYWHERE, port, report))
+            await stack.enter_async_context(health_port(config.health_bind, port, report))
         yield
 
 

@@ -97,6 +97,10 @@ class Stages:
     async def predict(self, tasks: Sequence[Task]) -> None:
         """Run what is ready; afterwards every task is answered or left."""
         waiting = [task for task in tasks if task.waits and not self._late(task)]
+        if waiting and self._predictor.not_ready_reason is not None:
+            for task in waiting:
+                task.leave = True
+            return
         works = [task.work for task in waiting if task.work is not None]
         if not works:
             return

@@ -1,0 +1,172 @@
+"""A worker's life: it drains when it is told to stop, waits for Redis, works in steps, and says how it fares."""
+
+import asyncio
+import json
+
+import pytest
+
+from strongroom.streaming.link.place import RedisRefused
+
+
+def test_a_worker_that_is_told_to_stop_answers_what_it_has_and_takes_leave(in_queue, tiny_model):
+    async def main(bench):
+        model = tiny_model(gate=asyncio.Event())
+        worker, stop = bench.worker(model=model), asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        await bench.send("r", [1, 2, 3, 4])
+        await model.entered.wait()
+        stop.set()
+        model.gate.set()
+        await running
+        assert (await bench.result("r")).error is None
+        assert await bench.group.consumers() == {}
+        assert await bench.queue.workers() == ()
+        assert model.closed
+
+    in_queue(main)
+
+
+def test_a_worker_that_cannot_finish_in_time_leaves_its_records_and_its_name(in_queue, tiny_model):
+    async def main(bench):
+        model = tiny_model(gate=asyncio.Event())
+        worker, stop = bench.worker(model=model, drain_s=0.05), asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        await bench.send("r", [1, 2, 3, 4])
+        await model.entered.wait()
+        stop.set()
+        await running
+        assert await bench.group.consumers() == {"worker-1": 1}
+        async with bench.running(bench.worker("worker-1")):
+            assert (await bench.result("r")).error is None
+
+    in_queue(main)
+
+
+def test_steps_answer_what_is_queued_and_say_how_much(in_queue):
+    async def main(bench):
+        worker = bench.worker(batch_size=4)
+        assert await worker.step(20) == 0
+        for at in range(10):
+            await bench.send(f"r{at}", [at] * 4)
+        done = 0
+        while done < 10:
+            done += await worker.step(200)
+        for at in range(10):
+            assert (await bench.result(f"r{at}")).error is None
+        await worker.close()
+        assert await bench.group.consumers() == {}
+
+    in_queue(main)
+
+
+def test_steps_may_belong_to_a_loop_that_rests_between_them(redis_job, on_redis, tiny_model):
+    loop = asyncio.new_event_loop()
+
+    def ready(bench):
+        worker = bench.worker()
+        loop.run_until_complete(bench.group.make_group())
+        loop.run_until_complete(bench.send("r", [1, 2, 3, 4]))
+        while not worker.counts.served:
+            loop.run_until_complete(worker.step(50))
+        loop.run_until_complete(worker.close())
+        assert loop.run_until_complete(bench.result("r")).error is None
+        loop.run_until_complete(bench.close())
+
+    from tests.unit.streaming.worker.conftest import Bench
+
+    try:
+        ready(Bench(redis_job))
+    finally:
+        loop.close()
+
+
+def test_no_record_is_lost_or_answered_twice_when_redis_restarts(own_redis, on_redis):
+    redis = own_redis(durable=True)
+
+    async def main(bench):
+        for at in range(100):
+            await bench.send(f"r{at}", [at] * 4)
+        workers = [bench.worker(f"worker-{at}", batch_size=4) for at in range(2)]
+        async with bench.running(*workers):
+            for at in range(3):
+                await bench.result(f"r{at * 10}")
+                await asyncio.to_thread(redis.server.kill)
+                await asyncio.to_thread(redis.server.start)
+            for at in range(100):
+                assert (await bench.result(f"r{at}")).error is None
+            assert await bench.held() == (0, 0)
+        assert sum(worker.counts.served + worker.counts.late_answers for worker in workers) >= 100
+
+    on_redis(redis, main)
+
+
+def test_a_worker_makes_its_group_again_where_redis_lost_everything(in_queue, redis_job):
+    async def main(bench):
+        async with bench.running(bench.worker()):
+            await bench.send("r", [1, 2, 3, 4])
+            await bench.result("r")
+            redis_job.admin("FLUSHALL")
+            await bench.group.make_group()
+            redis_job.admin("XGROUP", "DESTROY", redis_job.job.stream, "serving")
+            await bench.send("s", [1, 2, 3, 4])
+            assert (await bench.result("s")).error is None
+
+    in_queue(main)
+
+
+def test_d12_a_worker_that_has_not_reached_redis_is_not_ready(in_queue):
+    async def main(bench):
+        worker = bench.worker()
+        assert not worker.report().ready
+        async with bench.running(worker):
+            await bench.until(lambda: worker.report().ready)
+
+    in_queue(main)
+
+
+def test_a_user_that_redis_refuses_ends_the_worker(in_queue, redis_job):
+    async def main(bench):
+        worker = bench.worker()
+        redis_job.admin("ACL", "SETUSER", redis_job.user("worker"), "off")
+        with pytest.raises(RedisRefused):
+            await worker.run(asyncio.Event())
+
+    in_queue(main)
+
+
+def test_the_heartbeat_says_what_clients_need_and_nothing_else(in_queue):
+    async def main(bench):
+        async with bench.running(bench.worker(require_sealed=False)):
+            await bench.send("r", [1, 2, 3, 4])
+            await bench.result("r")
+            state = {}
+            while not state.get("served"):
+                (seen,) = await bench.queue.workers() or (None,)
+                state = dict(seen.state) if seen and seen.state else {}
+                await asyncio.sleep(0.005)
+        assert (state["name"], state["model"], state["version"], state["batch"]) == ("worker-1", "tiny", 1, 32)
+        assert state["limits"] == {"records": 7, "bytes": 268435456, "record_bytes": 33554432}
+        assert state["mean_record_bytes"] > 0
+        assert "r" not in json.dumps(state).split('"')
+
+    in_queue(main, max_records=7)
+
+
+def test_the_metrics_name_nobody(in_queue):
+    from strongroom.streaming.worker.reports import metrics_text
+
+    async def main(bench):
+        worker = bench.worker()
+        async with bench.running(worker):
+            await bench.send("secret-client/record", [1, 2, 3, 4])
+            await bench.send("secret-client/bad")
+            await bench.result("secret-client/record")
+            await bench.result("secret-client/bad")
+            text = metrics_text(worker.report())
+        assert "strongroom_queue_worker_records_served_total 1" in text
+        assert 'strongroom_queue_worker_errors_total{code="bad_record"} 1' in text
+        assert "strongroom_queue_worker_setting_batch_size 32" in text
+        assert "secret" not in text
+        assert bench.job.name not in text
+
+    in_queue(main)
