@@ -131,6 +131,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("queue status", "queue_status", "say whether a queue works, what waits and who works on it"),
             Verb("queue dead", "queue_dead", "look at records that no worker could finish; try again, or drop them"),
             Verb("queue down", "queue_down", "end what queue up --detach has started"),
+            Verb("queue send", "queue_send", "send images and tensors to a queue, and print their results"),
             Verb("queue bench", "queue_bench", "measure a queue from end to end, with the lines of e2e_throughput.py"),
             Verb("queue key", "queue_key", "make or rotate the key that records are sealed to, and its public file"),
             Verb("queue seal", "queue_seal", "seal a worker's password or TLS key for attested workers alone"),

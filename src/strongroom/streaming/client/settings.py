@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from strongroom.clusterserving.config import QueueConfig
 from strongroom.clusterserving.names import DEFAULT_JOB, Job
 from strongroom.errors import BadInput
 from strongroom.streaming.link.place import Place, RedisPlaintext
@@ -80,6 +81,23 @@ class Settings:
         if original and settings.seal_to is not None:
             raise BadQueueOption("an original server cannot open sealed records")
         return settings
+
+    @classmethod
+    def from_config(cls, config: QueueConfig, options: Mapping[str, Any]) -> Self:
+        """Return the settings that a config.yaml says; `options` (of the same words as `of`) come before it."""
+        place = Place.of(config)
+        said = {
+            "host": place.host, "port": place.port, "unix": place.unix, "username": place.user, "ca": place.ca_file,
+            "password_file": place.password_file, "cert": place.cert_file, "key": place.key_file,
+            "name": config.job_name, "plaintext": not place.tls and place.unix is None,
+            "timeout": place.timeout_ms / 1000,
+        }  # fmt: skip
+        settings = cls.of({**said, **options}, form="raw")
+        more: dict[str, Any] = {
+            "database": place.database,
+            "trust_store_password_file": place.trust_store_password_file,
+        }
+        return replace(settings, place=replace(settings.place, **more))
 
     def full(self, name: str) -> str:
         """Return a uri, or another name of this client's, as Redis knows it."""
