@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from strongroom.clusterserving import raw
+from strongroom.clusterserving import arrow_request, arrow_wire, raw
 from strongroom.clusterserving.arrow_request import decode_inputs, encode_inputs
 from strongroom.clusterserving.arrow_result import decode_result, encode_result
 from strongroom.clusterserving.faults import ServingError
@@ -236,3 +236,18 @@ def test_every_top_n_json_is_json_in_order(array, k):
     values = [value for _, value in pairs if value is not None]
     finite = [value for value in values if abs(value) < 1e38]
     assert finite == sorted(finite, reverse=True)
+
+
+def shown(data):
+    found = refused_or(decode_inputs, data)
+    return None if found is None else {name: repr(value) for name, value in found.items()}
+
+
+@given(mutated(EXAMPLES[:3]) | st.dictionaries(NAMES, FLOATS, min_size=1, max_size=3).map(encode_inputs))
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_short_way_for_usual_records_reads_what_the_long_one_reads(monkeypatch, data):
+    short = shown(data)
+    with monkeypatch.context() as patched:
+        patched.setattr(arrow_request, "usual_tensor", lambda *_: None)
+        patched.setattr(arrow_wire, "usual_batch", lambda *_: (None, 0))
+        assert shown(data) == short

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import broker_targets
+import queue_targets
 
 Parser: TypeAlias = Callable[[bytes], object]
 
@@ -303,5 +304,5 @@ TARGETS: dict[str, Target] = {
     "json-numbers": Target(_json_numbers, lambda: _NUMBERS),
     "inference-request": Target(_inference_request, lambda: [_CLASSIFICATION]),
     "policy": Target(_policy, lambda: [_POLICY]),
-    **{name: Target(make, seeds) for name, make, seeds in broker_targets.LINES},
+    **{name: Target(make, seeds) for name, make, seeds in (*broker_targets.LINES, *queue_targets.LINES)},
 }

@@ -160,7 +160,7 @@ def decode_inputs(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Inputs:
     for field, form, node, buffer in schema.columns:
         if field.name in found:
             raise BadRecord(f"{shown(field.name)}: the column comes twice")
-        usual = _usual_tensor(arrays, node, buffer, limits) if form == _USUAL_FORM else None
+        usual = usual_tensor(arrays, node, buffer, limits) if form == _USUAL_FORM else None
         found[field.name] = _column(arrays, field, node, buffer, limits) if usual is None else usual
     return found
 
@@ -186,7 +186,7 @@ def _column(arrays: Arrays, field: Field, node: int, buffer: int, limits: Limits
     return strings(name, text, limits) if b"|" in text else Image(image_bytes(name, text))
 
 
-def _usual_tensor(arrays: Arrays, node: int, buffer: int, limits: Limits) -> Array | None:
+def usual_tensor(arrays: Arrays, node: int, buffer: int, limits: Limits) -> Array | None:
     """Return a dense tensor in four rows whose arrays are just as `_write_tensor` makes them, None for any other."""
     batch, data = arrays.batch, arrays.data
     nodes = batch.nodes[2 * node : 2 * node + 18]

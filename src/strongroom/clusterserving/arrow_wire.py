@@ -87,7 +87,7 @@ def _read_stream(data: bytes, max_batches: int) -> tuple[Schema, list[Batch]]:
     schema = _cached_schema(meta) if len(meta) <= CACHED_SCHEMA_BYTES else _read_schema(meta)
     batches: list[Batch] = []
     while at < len(data):
-        batch, size = _usual_batch(data, at, schema)
+        batch, size = usual_batch(data, at, schema)
         if batch is None:
             meta, body = _message(data, at)
             if not meta:
@@ -280,7 +280,7 @@ _MESSAGE: Final = (20, 12, 22, 6, 5, 8, 12, 12, _BATCH, 4, 24)
 _RECORD_BATCH: Final = (10, 24, 12, 4, 8, 10)
 
 
-def _usual_batch(data: bytes, at: int, schema: Schema) -> tuple[Batch | None, int]:
+def usual_batch(data: bytes, at: int, schema: Schema) -> tuple[Batch | None, int]:
     """Return a batch whose metadata lie as `write_batch` lays them, and the size of its body; None for any other."""
     if len(data) - at < _HEAD.size:
         return None, 0
