@@ -207,12 +207,12 @@ def open_record(data: bytes, *, key: QueueKey, binding: Binding) -> OpenedRecord
 def seal_result(
     payload: bytes, kind: ResultKind, *, response_key: Secret, binding: Binding, entry_id: str,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
-) -> str:  # fmt: skip
+) -> bytes:  # fmt: skip
     """Return a result's `value`: base64 of form, nonce and ciphertext. Raises BadBinding."""
     nonce = entropy(NONCE_BYTES)
     with response_key.reveal() as key:
         sealed = AESGCM(key).encrypt(nonce, bytes((kind,)) + payload, binding.result_aad(entry_id))
-    return base64.b64encode(bytes((RESULT_FORM,)) + nonce + sealed).decode("ascii")
+    return base64.b64encode(bytes((RESULT_FORM,)) + nonce + sealed)
 
 
 def open_result(

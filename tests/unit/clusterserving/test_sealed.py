@@ -215,7 +215,7 @@ def test_the_clients_half_seals_and_opens_for_its_job_and_version(key, response_
     assert kid == key.public.kid
     assert open_record(data, key=key, binding=BINDING).payload == PAYLOAD
     value = seal_result(b"[]", ResultKind.TEXT, response_key=response_key, binding=BINDING, entry_id="1-1")
-    assert to.open(value.encode(), uri=BINDING.uri, entry_id="1-1", response_key=response_key) == (1, b"[]")
+    assert to.open(value, uri=BINDING.uri, entry_id="1-1", response_key=response_key) == (1, b"[]")
 
 
 def test_kd_24_no_literal_secret_stands_in_the_code_that_seals():

@@ -62,7 +62,7 @@ class RecordOpener:
         self._first_time(data[:ENC_BYTES], uri, entry_id)
         return Opened(int(opened.serde), opened.response_key, opened.payload)
 
-    def seal(self, kind: int, payload: bytes, *, uri: str, entry_id: str, response_key: Secret) -> str:
+    def seal(self, kind: int, payload: bytes, *, uri: str, entry_id: str, response_key: Secret) -> bytes:
         """Return the `value` of a sealed record's result."""
         return sealed.seal_result(
             payload, ResultKind(kind), response_key=response_key, binding=self.binding(uri), entry_id=entry_id

@@ -83,7 +83,7 @@ def test_sv_06_at_another_worker_the_replays_result_fits_no_client():
     opened = opener(key).open(kid, data, "u", "2-1")  # the operator added it once more, another worker took it
     value = opener(key).seal(2, b"answer", uri="u", entry_id="2-1", response_key=opened.response_key)
     with pytest.raises(UnsealFailed):
-        to.open(value.encode(), uri="u", entry_id="1-1", response_key=response_key)
+        to.open(value, uri="u", entry_id="1-1", response_key=response_key)
 
 
 def test_the_memory_of_replays_is_bounded():
@@ -110,4 +110,4 @@ def test_a_result_is_sealed_for_record_entry_and_version():
     key, response_key = new_key(), new_response_key()
     value = opener(key).seal(1, b"[]", uri="u", entry_id="1-1", response_key=response_key)
     to = SealTo(key.public, "job", "resnet50", 3)
-    assert to.open(value.encode(), uri="u", entry_id="1-1", response_key=response_key) == (1, b"[]")
+    assert to.open(value, uri="u", entry_id="1-1", response_key=response_key) == (1, b"[]")
