@@ -1,8 +1,7 @@
-"""Whole processes: curl, the front end, Redis with TLS and users, a worker with a model; and the model server instead."""
+"""Whole processes: curl, the front end, Redis with TLS and users, a worker with a model; or the model server."""
 
 import http.client
 import json
-import os
 import re
 import shutil
 import signal
@@ -124,7 +123,7 @@ def worker(program, redis_job, model, tmp_path):
     return lambda: program("queue", "serve", "-c", path, "--json", until=r"[Rr]eady|\{")
 
 
-def ask(port, ca, method, path, body=None, headers=None):
+def ask(port, ca, method, path, body=None, headers=None):  # noqa: PLR0917  # as http.client has them
     connection = http.client.HTTPSConnection(
         "localhost", port, context=ssl.create_default_context(cafile=str(ca)), timeout=60
     )
@@ -145,7 +144,7 @@ def listening_ports(process):
     """Return the ports on which a process listens."""
     inodes = set()
     for each in Path(f"/proc/{process.pid}/fd").iterdir():
-        found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(each)) if each.is_symlink() else None
+        found = re.fullmatch(r"socket:\[(\d+)\]", str(each.readlink())) if each.is_symlink() else None
         inodes |= {found[1]} if found else set()
     rows = []
     for family in ("tcp", "tcp6"):
@@ -205,8 +204,9 @@ def test_d13_one_port_with_tls_1_2_or_newer_and_nothing_else(front, files):
     running, port = front("--port", plain)
     assert listening_ports(running.process) == {port}
     old = ssl.create_default_context(cafile=str(ca))
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     old.set_ciphers("ALL:@SECLEVEL=0")
     with socket.create_connection(("127.0.0.1", port)) as bare, pytest.raises(ssl.SSLError):
@@ -255,14 +255,16 @@ def test_what_cannot_be_started_says_why(files, words, code, status):
 
 def test_the_original_s_flags_start_it_with_its_defaults(front, files):
     ca, _, _ = files
-    _, port = front("--httpsEnabled", "true", "--parallelism", 30, "--tokenBucketEnabled", "true",
-                    "--tokensPerSecond", 1, "--tokenAcquireTimeout", 0, "--timeWindow", 0, "--countWindow", 0)  # fmt: skip
+    flags = "--httpsEnabled true --parallelism 30 --tokenBucketEnabled true --tokensPerSecond 1"
+    _, port = front(*flags.split(), "--tokenAcquireTimeout", 0, "--timeWindow", 0, "--countWindow", 0)
     body, headers = {"instances": [{"x": [1]}]}, {"X-Request-Timeout-Ms": "100"}
     statuses = [ask(port, ca, "POST", "/predict", body, headers)[0] for _ in range(20)]
     assert 429 in statuses
 
 
-def test_the_model_server_answers_one_shot_calls(front, program, files, model, tmp_path, authority):
+def test_the_model_server_answers_one_shot_calls(  # noqa: PLR0917  # fixtures
+    front, program, files, model, tmp_path, authority
+):
     ca, _, _ = files
     (tmp_path / "models").mkdir()
     shutil.copytree(model, tmp_path / "models" / "1")

@@ -126,6 +126,8 @@ PURE_MODULES_ABOVE = (
             "selectors",
         )
     ),
+    *(f"streaming/images/{name}.py" for name in ("header", "matching", "preprocess")),
+    *(f"streaming/frontend/{name}.py" for name in ("bucket", "servables")),
     *(
         f"collateral/{name}.py"
         for name in (
