@@ -91,8 +91,8 @@ def broker(owner):
     with log.open("w") as file, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=file, text=True) as process:
         try:
             lines = [process.stdout.readline(), process.stdout.readline()]
-            port = next(int(found[1]) for line in lines if (found := re.search(r":(\d+) \(kbs\)", line)))
-            yield SimpleNamespace(url=f"https://localhost:{port}", log=log)
+            ports = {"(kbs)" in line: int(re.search(r":(\d+)", line)[1]) for line in lines}
+            yield SimpleNamespace(url=f"https://localhost:{ports[True]}", gramine=f"localhost:{ports[False]}", log=log)
         finally:
             process.terminate()
             process.wait(LIMIT_S)
@@ -331,8 +331,19 @@ def test_a_queue_key_that_was_not_released_keeps_the_worker_from_starting(owner,
     assert_refused(operator.launch(path))
 
 
+def test_a_sealed_model_comes_over_gramines_protocol_as_well(owner, broker, redis, operator):
+    place = redis.home.place(Role.WORKER)
+    path = operator.manifest(broker=broker.gramine, recordEncrypted=None, requireSealed=None, credentialsSealed=None,
+                             redisKeyFile=place.key_file, redisPasswordFile=place.password_file)  # fmt: skip
+    operator.trust(path, "model/echo/1")
+    worker = operator.launch(path).wait_ready()
+    with client_of(redis, owner, key=None) as bob:
+        assert bob.submit({"x": VALUES}).result(LIMIT_S).outputs["y"].ravel().tobytes() == CANARY
+    assert worker.end()[0] == 0
+
+
 def test_a_lost_lease_lets_records_wait_and_a_renewed_one_answers_them(owner, redis, operator):
-    path = operator.manifest(keyLeaseSeconds=2)
+    path = operator.manifest(keyLeaseSeconds=2, claimIdleMs=500)
     rules = owner.folder / "workspace" / "policy.toml"
     before = rules.read_bytes()
     operator.trust(path, *SECRETS)
@@ -351,7 +362,7 @@ def test_a_lost_lease_lets_records_wait_and_a_renewed_one_answers_them(owner, re
 
 
 def test_sv_04_a_rotated_key_arrives_without_a_restart_and_both_are_opened(owner, redis, operator):
-    path = operator.manifest()
+    path = operator.manifest(claimIdleMs=500)
     operator.trust(path, *SECRETS)
     worker = operator.launch(path).wait_ready()
     shutil.copy(owner.folder / "queue.json", owner.folder / "old.json")
