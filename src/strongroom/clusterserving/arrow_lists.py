@@ -46,8 +46,8 @@ class Arrays:
             raise BadRecord("an Arrow array has more text than its buffer")
         found: list[bytes | None] = [self.data[at + start : at + stop] for start, stop in pairwise(offsets)]
         if nulls:
-            valid = self.valid(node, buffer)
-            found = [each if valid >> row & 1 else None for row, each in enumerate(found)]
+            bits = _bits(self.valid(node, buffer), count)
+            found = [each if bit == "1" else None for each, bit in zip(found, bits, strict=True)]
         return found
 
     def first_text(self, node: int, buffer: int) -> bytes | None:
@@ -112,12 +112,16 @@ class Arrays:
         return found
 
 
+def _bits(valid: int, count: int) -> str:
+    """Return a bitmap as text, first row first: a number's bits one by one would take quadratic time."""
+    return f"{valid:0{count}b}"[::-1] if count else ""
+
+
 def _without_nulls(offsets: Sequence[int] | Array, valid: int, count: int) -> list[tuple[int, int]]:
     """Return the spans of the lists that are not null; spans that touch are one."""
     spans: list[tuple[int, int]] = []
-    bits = f"{valid:0{count}b}"[::-1]
-    for row, (start, stop) in enumerate(pairwise(offsets)):
-        if bits[row] == "0" or start == stop:
+    for bit, (start, stop) in zip(_bits(valid, count), pairwise(offsets), strict=True):
+        if bit == "0" or start == stop:
             continue
         if spans and spans[-1][1] == start:
             spans[-1] = (spans[-1][0], int(stop))
