@@ -46,15 +46,16 @@ def test_a_config_says_where_the_queue_is(bench, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "code"),
+    ("file", "code"),
     [
-        ("a.npy", b"no array", "SR-QUEUE-BAD-RECORD"),
-        ("a.json", b"{", "SR-QUEUE-BAD-RECORD"),
-        ("a.jpg", b"no image", "SR-QUEUE-BAD-IMAGE"),
-        ("none.jpg", None, "SR-QUEUE-BAD-IMAGE"),
+        (("a.npy", b"no array"), "SR-QUEUE-BAD-RECORD"),
+        (("a.json", b"{"), "SR-QUEUE-BAD-RECORD"),
+        (("a.jpg", b"no image"), "SR-QUEUE-BAD-IMAGE"),
+        (("none.jpg", None), "SR-QUEUE-BAD-IMAGE"),
     ],
 )
-def test_files_that_hold_no_record_are_named(bench, tmp_path, capsys, name, content, code):
+def test_files_that_hold_no_record_are_named(bench, tmp_path, capsys, file, code):
+    name, content = file
     if content is not None:
         (tmp_path / name).write_bytes(content)
     assert main(["queue", "send", *words(bench), str(tmp_path / name)]) == 2
