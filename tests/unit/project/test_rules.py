@@ -127,6 +127,7 @@ PURE_MODULES_ABOVE = (
         )
     ),
     *(f"streaming/images/{name}.py" for name in ("header", "matching", "preprocess")),
+    *(f"streaming/model/{name}.py" for name in ("opener", "predictor")),
     *(f"streaming/frontend/{name}.py" for name in ("bucket", "servables")),
     *(
         f"collateral/{name}.py"
