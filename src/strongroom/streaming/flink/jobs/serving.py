@@ -13,9 +13,10 @@ import asyncio
 import importlib
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pyflink.common import Configuration, Types, WatermarkStrategy
 from pyflink.datastream import FlatMapFunction, RuntimeContext, StreamExecutionEnvironment
@@ -23,14 +24,17 @@ from pyflink.datastream.connectors.base import Sink
 from pyflink.datastream.connectors.number_seq import NumberSequenceSource
 from pyflink.java_gateway import get_gateway
 
-if TYPE_CHECKING:
-    from strongroom.streaming.worker.worker import ServingWorker
+from strongroom.clusterserving.config import QueueConfig
+from strongroom.pki import disk
+from strongroom.streaming.worker.assembly import open_worker
+from strongroom.streaming.worker.worker import ServingWorker
 
 NAME: Final = "strongroom queue"  # of the job, before the queue's own
+MAX_CONFIG_BYTES: Final = 1024 * 1024
 TICK_MS: Final = 200
 TICKS_AT_ONCE: Final = 5  # that Flink hands to Python in one bundle; a barrier waits for the whole of it
 LAST_TICK: Final = 2**62
-_log: Final = logging.getLogger("strongroom.queue.flink")
+_log: Final = logging.getLogger("strongroom.flink")
 
 
 class Serve(FlatMapFunction):  # type: ignore[misc]  # pyflink is not installed where this is type-checked
@@ -39,33 +43,56 @@ class Serve(FlatMapFunction):  # type: ignore[misc]  # pyflink is not installed 
     def __init__(self, config: str, job: str) -> None:
         """`config`: the path of config.yaml on the task managers. `job`: the queue's name."""
         self._config, self._job = config, job
-        self._begun: tuple[asyncio.AbstractEventLoop, ServingWorker] | None = None
+        self._begun: _Begun | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Open the model and connect; what goes wrong makes Flink try again later."""
-        from strongroom.streaming.flink.serving_worker import open_worker
-
+        config, _ = QueueConfig.parse(disk.read_bounded(Path(self._config), limit=MAX_CONFIG_BYTES))
         consumer = f"flink-{self._job}-{runtime_context.get_index_of_this_subtask()}"
-        loop = asyncio.new_event_loop()
-        self._begun = loop, loop.run_until_complete(open_worker(Path(self._config), consumer))
+        # Beam carries each line to Java in a call of its own: a line for each batch would cost as much as the batch.
+        logging.getLogger("strongroom.queue").setLevel(logging.WARNING)
+        self._begun = _Begun(config, consumer)
         _log.info("%s works", consumer)
 
     def flat_map(self, value: int) -> Iterator[int]:  # noqa: ARG002  # a tick's number means nothing
         """Work for one tick."""
         if self._begun is None:
             raise RuntimeError("Flink has not opened this function")
-        loop, worker = self._begun
-        yield loop.run_until_complete(worker.step(TICK_MS))
+        yield self._begun.tick()
 
     def close(self) -> None:
         """Answer what is in hand, and take leave of the queue."""
-        if self._begun is None:
-            return
-        (loop, worker), self._begun = self._begun, None
-        try:
-            loop.run_until_complete(worker.close())
-        finally:
-            loop.close()
+        if self._begun is not None:
+            self._begun.close()
+
+
+class _Begun:
+    """A worker with the event loop that is its own, which runs during ticks alone."""
+
+    def __init__(self, config: QueueConfig, consumer: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._worker: ServingWorker = self._loop.run_until_complete(open_worker(config, consumer))
+        self._running = threading.Lock()
+        self._closed = False
+        # Where a job is cancelled or fails, Flink hangs up, and the process ends without close(). This runs before
+        # threads are refused to it; atexit would come too late. Python 3.11, which this environment is pinned to.
+        threading._register_atexit(self.close)  # type: ignore[attr-defined]  # noqa: SLF001  # nothing public is as early
+
+    def tick(self) -> int:
+        """Work for one tick; return how many records were answered."""
+        with self._running:
+            return 0 if self._closed else self._loop.run_until_complete(self._worker.step(TICK_MS))
+
+    def close(self) -> None:
+        """Wait for the tick that runs, then drain; nothing happens the second time."""
+        with self._running:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._loop.run_until_complete(self._worker.close())
+            finally:
+                self._loop.close()
 
 
 def main(arguments: list[str]) -> None:

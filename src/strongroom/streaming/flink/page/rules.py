@@ -1,7 +1,7 @@
 """What the page hands on to Flink and back: reading, unless changes are allowed. Pure.
 
-Deny by default. Flink's REST API has two GET requests that end a job (yarn-cancel, yarn-stop, for old integrations): they
-are changes as well. What the page offers is told by /config, which says here that it offers no changes. Source:
+Deny by default. Flink's REST API has two GET requests that end a job (yarn-cancel, yarn-stop, for old integrations):
+they are changes as well. What the page offers is told by /config, which says here that it offers no changes. Source:
 Flink REST API v1; threat DP-05.
 """
 

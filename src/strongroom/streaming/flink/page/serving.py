@@ -25,7 +25,7 @@ from strongroom.streaming.flink.page.app import Page
 from strongroom.streaming.flink.page.sessions import Sessions
 from strongroom.streaming.flink.rest import Place
 
-PASSWORD_FILE: Final = "password"
+WORD_FILE: Final = "password"
 CERTIFICATE: Final = "ca.pem"
 DAYS: Final = 30
 MAX_FILE_BYTES: Final = 64 * 1024
@@ -77,7 +77,7 @@ async def _serve(place: Place, listening: Listening, ready: Callable[[Offered], 
     url = f"https://{listening.names[0]}:{port}"
     fingerprint = keys.load_certificates(leaf.certificate_pem)[0].fingerprint(hashes.SHA256()).hex(":")
     ready(Offered(
-        url=url, link=f"{url}/login#{sessions.new_link()}", password=folder / PASSWORD_FILE, fingerprint=fingerprint
+        url=url, link=f"{url}/login#{sessions.new_link()}", password=folder / WORD_FILE, fingerprint=fingerprint
     ))  # fmt: skip
     try:
         await stop.wait()
@@ -95,7 +95,7 @@ def _certificate(listening: Listening) -> tuple[Leaf, bytes]:
 
 
 def _password(folder: Path) -> Secret:
-    path = folder / PASSWORD_FILE
+    path = folder / WORD_FILE
     if not path.exists():
         disk.write_secret(path, Secret(secrets.token_urlsafe(18).encode() + b"\n"))
     found = disk.read_secret(path, limit=MAX_FILE_BYTES)
