@@ -185,6 +185,14 @@ def _read_record(
 
 
 def _inside(opened: Opened, limits: Limits) -> tuple[Inputs, ...]:
+    """Return what a sealed record holds. An error says no more than its word: it is written where anybody reads it."""
+    try:
+        return _unsealed(opened, limits)
+    except ServingError as problem:
+        raise type(problem)("what lies inside the sealed record cannot be read") from None
+
+
+def _unsealed(opened: Opened, limits: Limits) -> tuple[Inputs, ...]:
     if opened.inner == JSON:
         return parse_instances(opened.payload, limits)
     if opened.inner == RAW:

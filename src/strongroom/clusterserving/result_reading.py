@@ -48,7 +48,9 @@ def read_result(
     """
     try:
         entry = _ascii(fields, b"id", 64) or None
-        if response_key is not None and opener is not None:
+        if response_key is not None:
+            if opener is None:
+                raise UnsealFailed("a sealed result needs its opener")
             return _read_sealed(uri, fields, response_key, opener, entry_id=entry_id or entry or "", limits=limits)
         value = fields.get(b"value")
         if value is None:

@@ -172,6 +172,18 @@ def test_an_01_a_queue_for_sealed_records_takes_no_others():
         assert caught.value.code == "SR-QUEUE-UNAUTHORIZED"
 
 
+@pytest.mark.parametrize("inner", [record.ARROW, record.JSON, record.RAW, 7])
+def test_an_01_an_error_inside_a_sealed_record_repeats_nothing_of_it(inner):
+    """The worker writes why a record cannot be read where anybody can see it."""
+    payload = b'{"instances": [{"canary": [1, "canary"]}]}'
+    kid, box = Boxes().seal(inner, payload, uri="u", response_key=KEY)
+    with pytest.raises(ServingError) as caught:
+        read_record("5-0", {b"uri": b"u", b"serde": b"sealed", b"kid": kid.encode(), b"data": box}, opener=Boxes())
+    assert caught.value.uri == "u"
+    assert "canary" not in caught.value.message
+    assert caught.value.__cause__ is None
+
+
 def test_an_01_nothing_of_a_sealed_record_stands_beside_it():
     fields = request_fields("u", {"canary": np.array(["canary"], object)}, seal_to=Boxes(), response_key=KEY)
     del fields["data"]

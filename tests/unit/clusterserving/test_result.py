@@ -178,6 +178,11 @@ def test_an_01_a_clear_result_is_not_believed_where_a_sealed_one_was_asked_for()
             read_sealed(fields)
 
 
+def test_an_01_a_sealed_result_is_not_read_without_its_opener():
+    with pytest.raises(UnsealFailed):
+        read_sealed(result_fields(PLAIN, ts_ms=9, outputs={"y": OUTPUT}), opener=None)
+
+
 def test_an_error_that_nobody_could_seal_is_its_word_alone():
     fields = error_fields("7-1", UnsealFailed("a reason that anybody could have written"), ts_ms=9)
     error = read_sealed(fields).error
