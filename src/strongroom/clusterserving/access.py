@@ -24,14 +24,10 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CLIENT: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
 _USER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 SCRIPTS: Final = "+eval +evalsha"
-# Nobody gets in as the default user: it is off and has no password. But Redis (7.0.15, say) replays the append-only file
-# in its name, and drops every transaction there (scripts that write twice) that its rules would not allow.
-DEFAULT_USER: Final = "user default off ~* &* +@all"
+# Nobody gets in as the default user: it is off and has no password. But Redis (7.0.15, say) replays the append-only
+# file in its name, and drops every transaction there (scripts that write twice) that its rules would not allow.
+DEFAULT_USER: Final = "user default off resetpass ~* &* +@all"
 HELLO: Final = "+ping +hello +select +time +client|setname +script|load"
-
-# Off and without a password, so nobody is ever this user. But Redis is, while it loads its append-only file: without the
-# rights it would pass over what scripts wrote (EXEC is checked anew; seen in 7.0.15) and start with records missing.
-DEFAULT_USER: Final = "user default off ~* &* +@all"
 
 
 class BadAccess(BadInput):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.clusterserving.access import DEFAULT_USER
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.pki.authority import Authority
 from strongroom.pki.keystores.entries import TrustedEntry
@@ -208,16 +209,13 @@ def test_a_redis_takes_its_renewed_certificate_without_a_restart(own_redis):
         assert link.exchange(PING) == [b"PONG"]
 
 
-def test_a_unix_socket_is_reached(own_redis, tmp_path, ask):
+def test_a_unix_socket_is_reached(own_redis, ask):
     job = own_redis()
-    job.admin("ACL", "SETUSER", "default", "on", "nopass", "+ping")
     path = job.server.home.folder / "s"
     conf = job.server.home.folder / "redis.conf"
     conf.write_text(conf.read_text() + f'unixsocket "{path}"\nunixsocketperm 700\n')
     users = job.server.home.folder / "users.acl"
-    users.write_text(
-        users.read_text().replace("user default off", "user default on nopass").replace("-@all\n", "+ping\n", 1)
-    )
+    users.write_text(users.read_text().replace(DEFAULT_USER, "user default on nopass -@all +ping"))
     job.server.stop()
     job.server.start()
     assert ask(Place(unix=str(path)), PING) == [b"PONG"]

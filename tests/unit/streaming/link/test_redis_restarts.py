@@ -90,7 +90,7 @@ def test_coroutines_that_wait_are_told_when_redis_ends(own_redis):
         async with AsyncQueue(job.place("worker"), job.job, patience_s=0.01) as worker:
             await worker.make_group()
             waiting = asyncio.create_task(worker.read("w", 1, 60_000))
-            while b"xreadgroup" not in job.admin("CLIENT", "LIST"):
+            while b"xreadgroup" not in job.admin("CLIENT", "LIST"):  # noqa: ASYNC110  # there is nothing to be told by
                 await asyncio.sleep(0)  # there is nothing to be told by
             job.server.kill()
             with pytest.raises(RedisAway):
@@ -119,9 +119,13 @@ def test_d02_an_03_a_full_memory_refuses_new_records_and_lets_work_go_on(own_red
     with job.queue("worker") as worker, Queue(job.place(), job.job, bounds) as client:
         worker.make_group()
         taken = []
-        with pytest.raises(QueueFull, match="memory"):
+
+        def fill():
             while True:
                 taken.append(client.admit({"uri": f"u{len(taken)}", "data": b"x" * 100_000}))
+
+        with pytest.raises(QueueFull, match="memory"):
+            fill()
         served = 0
         while entries := worker.read("w", 16):
             ends = [Completion(entry=each, uri=each.fields[b"uri"].decode(), fields={"value": "v"}) for each in entries]

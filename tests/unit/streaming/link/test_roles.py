@@ -27,7 +27,8 @@ FORBIDDEN = {
     "worker": [
         "HGETALL cluster-serving_{job}:u", "HGET cluster-serving_{job}:u value", "XADD {job} * a b", "DEL {job}",
         "LRANGE cs-reply_{job}:me 0 -1", "LPOP cs-reply_{job}:me", "KEYS *", "SCAN 0", "CONFIG GET *", "FLUSHALL",
-        "XTRIM {job} MAXLEN 0", "XGROUP DESTROY {job} serving", "XGROUP SETID {job} serving $", "HSET cluster-serving_other:u a b",
+        "XTRIM {job} MAXLEN 0", "XGROUP DESTROY {job} serving", "XGROUP SETID {job} serving $",
+        "HSET cluster-serving_other:u a b",
         "XREADGROUP GROUP serving c STREAMS other >", "HGETALL model_secured", "MONITOR", "CLIENT KILL ID 1",
     ],
     "compat": [
@@ -38,7 +39,10 @@ FORBIDDEN = {
         "HGETALL cluster-serving_{job}:u", "XRANGE {job} - +", "XRANGE cs-dead_{job} - +", "XADD {job} * a b", "KEYS *",
         "DEL cs-worker_{job}:w", "EVAL 1 0",
     ],
-    "frontend": ["XREADGROUP GROUP serving c STREAMS {job} >", "XRANGE {job} - +", "DEL {job}", "KEYS *", "SCAN 0", "CONFIG GET *"],
+    "frontend": [
+        "XREADGROUP GROUP serving c STREAMS {job} >", "XRANGE {job} - +", "DEL {job}", "KEYS *", "SCAN 0",
+        "CONFIG GET *",
+    ],
 }  # fmt: skip
 
 
@@ -62,10 +66,9 @@ def test_dp_04_the_default_user_is_off(redis_job):
             ("AUTH", ""),
             ("RESET",),
             ("ACL", "WHOAMI"),
-            ("GET", "x"),
         ]
         assert [getattr(each, "word", each) for each in link.exchange(commands)] == [
-            "NOAUTH", "NOAUTH", "WRONGPASS", "WRONGPASS", b"RESET", "NOAUTH", "NOAUTH",
+            "NOAUTH", "NOAUTH", "WRONGPASS", "WRONGPASS", b"RESET", "NOAUTH",
         ]  # fmt: skip
 
 
@@ -74,7 +77,8 @@ def test_the_compat_role_has_what_the_port_for_the_original_client_needs(redis_j
     redis_job.make_group()
     with contextlib.closing(SyncLink(redis_job.place("compat"))) as link:
         commands = [
-            ("INFO",), ("XADD", job, "*", "uri", "u", "data", "x"), ("SCAN", 0), ("HGETALL", f"cluster-serving_{job}:u"),
+            ("INFO",), ("XADD", job, "*", "uri", "u", "data", "x"), ("SCAN", 0),
+            ("HGETALL", f"cluster-serving_{job}:u"),
             ("UNLINK", f"cluster-serving_{job}:u"), ("CLIENT", "SETNAME", "old"), ("SELECT", 0),
         ]  # fmt: skip
         assert [each for each in link.exchange(commands) if isinstance(each, Exception)] == []
@@ -109,9 +113,11 @@ def test_an_04_a_client_of_its_own_reads_and_deletes_only_its_own_results(served
     job = served.job
     for me, other in (("ann", "ben"), ("ben", "ann")):
         commands = [
-            ("HGETALL", job.result(f"{other}/1")), ("DEL", job.result(f"{other}/1")), ("UNLINK", job.result(f"{other}/1")),
+            ("HGETALL", job.result(f"{other}/1")), ("DEL", job.result(f"{other}/1")),
+            ("UNLINK", job.result(f"{other}/1")),
             ("PEXPIRE", job.result(f"{other}/1"), 1), ("BLPOP", job.reply(f"{other}/list"), 0.01),
-            ("LPOP", job.reply(f"{other}/list"), 5), ("HGETALL", job.result(f"{me}2/1")), ("HGETALL", job.result("plain")),
+            ("LPOP", job.reply(f"{other}/list"), 5), ("HGETALL", job.result(f"{me}2/1")),
+            ("HGETALL", job.result("plain")),
             ("HSET", job.idempotency(f"{other}/k"), "id", "1-1"),
         ]  # fmt: skip
         with contextlib.closing(SyncLink(served.place(client=me))) as link:
