@@ -44,7 +44,7 @@ class Frontend:
         """Return a connection that the options of InputQueue describe. Raises BadQueueOption."""
         known = dict(options)
         plaintext = bool(known.pop("plaintext", False))
-        ca, cert, key, token = (known.pop(word, None) for word in ("ca", "cert", "key", "token_file"))
+        ca, cert, key = (known.pop(word, None) for word in ("ca", "cert", "key"))
         for word in ("host", "port", "name", "client", "timeout"):
             known.pop(word, None)
         if known:
@@ -57,15 +57,13 @@ class Frontend:
                 f"{parts.hostname} would be asked without TLS",
                 fix="Write https://; plaintext=True allows http:// on this machine alone.",
             )
-        headers = {} if token is None else {"Authorization": f"Bearer {_token(str(token))}"}
         context = _context(ca, cert, key) if parts.scheme == "https" else None
-        return cls(url, urllib3.PoolManager(ssl_context=context, retries=False, headers=headers, maxsize=4))
+        return cls(url, urllib3.PoolManager(ssl_context=context, retries=False, maxsize=4))
 
     def predict(self, request: object, *, timeout_s: float) -> Result:
         """Return the prediction for one record. Raises ResultTimeout, a ServingError, FrontendAway, BadReply."""
         body = request.encode() if isinstance(request, str) and request.lstrip().startswith("{") else spelled(request)
         headers = {
-            **self._pool.headers,
             "Content-Type": "application/json",
             "X-Request-Timeout-Ms": str(max(1, int(1000 * timeout_s))),
         }
@@ -76,7 +74,7 @@ class Frontend:
             )  # fmt: skip
             data = reply.read(MAX_REPLY_BYTES + 1)
             reply.release_conn()
-        except urllib3.exceptions.TimeoutError:
+        except urllib3.exceptions.ReadTimeoutError:
             raise ResultTimeout(f"{self._url} gave no answer within {timeout_s} s") from None
         except urllib3.exceptions.HTTPError as problem:
             raise FrontendAway(f"{self._url} is not reached: {_reason(problem)}") from None
@@ -122,15 +120,6 @@ def _context(ca: object, cert: object, key: object) -> ssl.SSLContext:
     if cert is not None:
         context.load_cert_chain(str(cert), None if key is None else str(key))
     return context
-
-
-def _token(path: str) -> str:
-    from pathlib import Path
-
-    from strongroom.pki import disk
-
-    with disk.read_secret(Path(path), limit=4096).reveal() as raw:
-        return raw.decode("ascii", "replace").strip()
 
 
 def _reason(problem: Exception) -> str:
