@@ -138,6 +138,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("queue redis", "queue_redis", "run a queue's Redis in its pod, under the keys of its part"),
             Verb("queue chart", "queue_chart", "write the Helm chart of a queue, with its values"),
             Verb("queue frontend", "queue_frontend", "answer HTTPS requests by a queue or a model server"),
+            Verb("queue flink", "queue_flink", "work on a queue as a job of a Flink cluster"),
             Verb("flink up", "flink_up", "start a Flink cluster here, with TLS and certificates on every port"),
             Verb("flink run", "flink_run", "run a JAR or a Python program on a Flink cluster, here or elsewhere"),
             Verb("flink status", "flink_status", "show a Flink cluster's task managers, jobs and checkpoints"),

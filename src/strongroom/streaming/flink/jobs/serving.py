@@ -26,10 +26,11 @@ from pyflink.java_gateway import get_gateway
 
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.pki import disk
+from strongroom.streaming.flink.queueing import NAME
 from strongroom.streaming.worker.assembly import open_worker
 from strongroom.streaming.worker.worker import ServingWorker
 
-NAME: Final = "strongroom queue"  # of the job, before the queue's own
+
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 TICK_MS: Final = 200
 TICKS_AT_ONCE: Final = 5  # that Flink hands to Python in one bundle; a barrier waits for the whole of it

@@ -1,0 +1,97 @@
+"""Serve a queue on a Flink cluster, and end that again with nothing in hand."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from strongroom.errors import BadInput, Unreachable
+from strongroom.streaming.flink.home import FlinkHome
+from strongroom.streaming.flink.looking import FINISHED, job_failure, job_state
+from strongroom.streaming.flink.rest import FlinkRefused, Rest
+from strongroom.streaming.flink.submitting import JOBS, Program, submit
+
+NAME: Final = "strongroom queue"  # of the job in Flink, before the queue's own
+START_S: Final = 120.0
+STOP_S: Final = 90.0
+_ASK_AGAIN_S: Final = 0.1
+
+
+class ServesAlready(BadInput):
+    """This Flink cluster serves the queue already; a second job would use the same consumers' names."""
+
+    code = "SR-FLINK-SERVES"
+    fix = "End it first with strongroom queue flink --stop; or give the new one another number with --parallelism then."
+
+
+class NotServed(BadInput):
+    """This Flink cluster does not serve the queue."""
+
+    code = "SR-FLINK-NOT-SERVED"
+    fix = "strongroom flink status lists the jobs; jobName in config.yaml names the queue."
+
+
+class JobStuck(Unreachable):
+    """A Flink job did not get where it was to go in time."""
+
+    code = "SR-FLINK-STUCK"
+    fix = "strongroom flink status shows free slots, and flink page the reason: too few slots is the usual one."
+
+
+def jobs_of(rest: Rest, queue: str) -> list[str]:
+    """Return the ids of the jobs that serve a queue now. Raises FlinkAway, FlinkRefused."""
+    return [
+        str(job["jid"])
+        for job in rest.get("/jobs/overview").get("jobs", [])
+        if job.get("name") == f"{NAME} {queue}" and job.get("state") not in FINISHED
+    ]
+
+
+def start(rest: Rest, home: FlinkHome, config: Path, queue: str, *, parallelism: int = 1) -> str:
+    """Submit the job that serves a queue, wait until Flink runs it, and return its id.
+
+    `config`: config.yaml, at this path on every task manager. Raises ServesAlready, JobFailed, JobStuck, FlinkAway.
+    """
+    if jobs_of(rest, queue):
+        raise ServesAlready(f"the queue {queue} is served by job {jobs_of(rest, queue)[0]}")
+    arguments = ("--config", str(config.absolute()), "--job", queue)
+    program = Program(file=JOBS / "serving.py", arguments=arguments, parallelism=parallelism, detached=True)
+    (job,) = submit(rest.place, home, program)[:1] or [""]
+    deadline = time.monotonic() + START_S
+    while not _runs(rest, job):
+        if job_state(rest, job) in FINISHED or time.monotonic() > deadline:
+            raise JobStuck(f"job {job} does not run: {job_failure(rest, job) or job_state(rest, job)}")
+        time.sleep(_ASK_AGAIN_S)
+    return job
+
+
+def stop(rest: Rest, queue: str) -> list[str]:
+    """End the jobs that serve a queue, each with nothing in hand; return their ids.
+
+    Raises NotServed, JobStuck, FlinkAway.
+    """
+    found = jobs_of(rest, queue)
+    if not found:
+        raise NotServed(f"no job here serves the queue {queue}")
+    for job in found:
+        try:
+            rest.post(f"/jobs/{job}/stop", {"drain": True})
+        except FlinkRefused:
+            rest.cancel(job)  # no folder for savepoints, or the job is not running; a worker drains then as well
+    deadline = time.monotonic() + STOP_S
+    cancelled: set[str] = set()
+    for job in found:
+        while (state := job_state(rest, job)) not in FINISHED:
+            if time.monotonic() > deadline:
+                raise JobStuck(f"job {job} is still {state}")
+            if state != "RUNNING" and job not in cancelled and state not in {"CANCELLING", "FAILING"}:
+                rest.cancel(job)  # it was restarting, and has nothing in hand
+                cancelled.add(job)
+            time.sleep(_ASK_AGAIN_S)
+    return found
+
+
+def _runs(rest: Rest, job: str) -> bool:
+    vertices = rest.get(f"/jobs/{job}").get("vertices") or []
+    return bool(vertices) and all(each.get("status") == "RUNNING" for each in vertices)
