@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what a verb needs loads when it runs
     from strongroom.streaming.frontend.backends import Settings
     from strongroom.streaming.frontend.options import FrontOptions, ModelServer
 
+DEFAULT_TIMEOUT_MS: Final = 100_000
 _WITHOUT_EFFECT: Final = ("port", "timeWindow", "countWindow")
 
 
@@ -53,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--httpsKeyStoreTokenFile", type=Path, metavar="FILE", help="file with the key store's password")
     ours.add_argument("--redissTrustStoreTokenFile", metavar="FILE", help="file with the trust store's password")
     ours.add_argument("--httpsClientCaPath", type=Path, metavar="FILE", help="callers need a certificate of this CA")
-    ours.add_argument("--requestTimeoutMs", type=int, default=100_000, help="deadline of a request without its own")
+    ours.add_argument("--requestTimeoutMs", type=int, help="deadline of a request without its own (default 100000)")
     ours.add_argument("--maxBodyBytes", type=int, default=64 * 1024 * 1024, help="of one request (default 64 MiB)")
     ours.add_argument("--model-server", metavar="HOST:PORT", help="answer by a model server's REST port instead")
     ours.add_argument("--modelName", help="its model")
@@ -96,9 +97,10 @@ def options_of(args: argparse.Namespace) -> FrontOptions:
         store=args.httpsKeyStorePath, key=args.httpsKeyPath, password=args.httpsKeyStoreTokenFile,
         client_ca=args.httpsClientCaPath,
     )  # fmt: skip
+    config = _config(args)
     return FrontOptions(
-        keys=keys, interface=args.interface, port=args.securePort, config=_config(args),
-        servables=args.servableManagerConfPath, model_server=_model_server(args), settings=_settings(args),
+        keys=keys, interface=args.interface, port=args.securePort, config=config,
+        servables=args.servableManagerConfPath, model_server=_model_server(args), settings=_settings(args, config),
     )  # fmt: skip
 
 
@@ -123,10 +125,12 @@ def _config(args: argparse.Namespace) -> QueueConfig:
     return config
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _settings(args: argparse.Namespace, config: QueueConfig) -> Settings:
     from strongroom.streaming.frontend.backends import Settings
     from strongroom.streaming.frontend.options import FrontOption
 
+    if args.requestTimeoutMs is None:
+        args.requestTimeoutMs = config.default_deadline_ms or DEFAULT_TIMEOUT_MS
     for name in ("parallelism", "tokensPerSecond", "requestTimeoutMs", "maxBodyBytes"):
         if not 1 <= getattr(args, name) <= 1 << 30:
             raise FrontOption(f"--{name} {getattr(args, name)} is not from 1 to {1 << 30}")

@@ -166,23 +166,20 @@ class Front:
         model = self._model(request)
         if model is None:
             return refusal(404, "not_found", "Model Not Found", form)
-        limited = await self._limited(model, form)
-        if limited is not None:
-            return limited
+        if self._running >= self._settings.parallelism:
+            self._metrics.limited("busy")
+            text = f"{self._running} requests are being answered, which is the most"
+            return refusal(503, str(Fault.QUEUE_FULL), text, form, retry_after_s=RETRY_AFTER_S)
         self._running += 1
         self._metrics.running(self._running)
         try:
-            return await self._worked(request, model, form)
+            return await self._limited(model, form) or await self._worked(request, model, form)
         finally:
             self._running -= 1
             self._metrics.running(self._running)
 
     async def _limited(self, model: Model, form: Form) -> Reply | None:
         """Return why a request is turned away unread, or wait for its token and return None."""
-        if self._running >= self._settings.parallelism:
-            self._metrics.limited("busy")
-            text = f"{self._running} requests are being answered, which is the most"
-            return refusal(503, str(Fault.QUEUE_FULL), text, form, retry_after_s=RETRY_AFTER_S)
         for bucket in (self._bucket, model.bucket):
             wait_s = bucket.take(time.monotonic(), patience_s=self._settings.patience_s) if bucket else 0.0
             if wait_s > self._settings.patience_s:

@@ -1,4 +1,4 @@
-"""Results and errors as HTTP says them, in three forms: ours, and two that clients of the original read. Touches nothing.
+"""Results and errors as HTTP says them, in three forms: ours, and two that clients of the original read.
 
 Source: spec `cluster-serving.md` section 7.1. `legacy` is a JSON text within JSON, `legacy-map` what Java prints of a
 map; both hold strings, so that an instance that failed is `NaN` there, and its reason stands in the body's `error`.

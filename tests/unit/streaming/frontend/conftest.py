@@ -81,6 +81,7 @@ class FrontHere:
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._stop = None
+        self._context = self.context()
         self.problem = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -127,7 +128,7 @@ class FrontHere:
         return context
 
     def connect(self, context=None):
-        return http.client.HTTPSConnection("localhost", self.port, context=context or self.context(), timeout=60)
+        return http.client.HTTPSConnection("localhost", self.port, context=context or self._context, timeout=60)
 
     def ask(self, method, path, body=None, headers=None, context=None):
         """Return status, headers and body (as JSON where it is)."""

@@ -5,18 +5,25 @@ import contextlib
 import json
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from strongroom.clusterserving.config import QueueConfig
+from strongroom.clusterserving.public_key_file import PublicKeyFile
+from strongroom.clusterserving.sealed import QueueKey
+from strongroom.secret import Secret
 from strongroom.streaming.frontend.backends import Settings
 from strongroom.streaming.frontend.metrics import FrontMetrics
 from strongroom.streaming.frontend.options import FrontOptions
-from strongroom.streaming.frontend.queue_backend import QueueBackend
+from strongroom.streaming.frontend.queue_backend import QueueBackend, UnsealedFront
 from strongroom.streaming.images import Preparation
 from strongroom.streaming.link.calls import Bounds
 from strongroom.streaming.link.place import RedisPlaintext
+from strongroom.streaming.model.opener import RecordOpener
 from strongroom.streaming.model.predictor import ModelIdentity
 from strongroom.streaming.worker.options import WorkerOptions
 from strongroom.streaming.worker.worker import ServingWorker
@@ -58,14 +65,16 @@ def worker(redis_job):
     """Return what runs a worker in a thread of its own until the block ends."""
 
     @contextlib.contextmanager
-    def running(model=None, **bounds):
+    def running(model=None, keys=None, require_sealed=False, **bounds):
         loop, ready = asyncio.new_event_loop(), threading.Event()
         stop = asyncio.Event()
 
         async def work():
             queue = redis_job.aio("worker", Bounds(**bounds))
-            made = WorkerOptions(job=redis_job.job, consumer="worker-1", block_ms=50)
-            served = ServingWorker(queue, model or Doubling(), Preparation(), made)
+            made = WorkerOptions(
+                job=redis_job.job, consumer="worker-1", block_ms=50, require_sealed=require_sealed
+            )  # fmt: skip
+            served = ServingWorker(queue, model or Doubling(), Preparation(), made, keys=keys)
             task = asyncio.create_task(served.run(stop))
             while not task.done() and not any(each.alive for each in await queue.workers()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -126,7 +135,7 @@ def test_d07_two_fronts_on_one_job_each_get_all_and_only_their_results(front, co
     found = {}
 
     def ask(here, start):
-        found[start] = [here.predict({"x": [start + at, 0]}, {"x": [start + at, 1]})[2] for at in range(30)]
+        found[start] = [here.predict({"x": [start + at, 0]}, {"x": [start + at, 1]})[2] for at in range(12)]
 
     with worker():
         threads = [threading.Thread(target=ask, args=(here, start)) for here, start in ((first, 0), (second, 1000))]
@@ -136,7 +145,7 @@ def test_d07_two_fronts_on_one_job_each_get_all_and_only_their_results(front, co
             each.join()
     for start, bodies in found.items():
         values = [each["data"] for body in bodies for each in body["predictions"]]
-        assert values == [[2 * (start + at), 2 * last] for at in range(30) for last in (0, 1)]
+        assert values == [[2 * (start + at), 2 * last] for at in range(12) for last in (0, 1)]
     stats = redis_job.admin("INFO", "commandstats")
     assert "cmdstat_keys" not in (stats.decode() if isinstance(stats, bytes) else str(stats))
 
@@ -237,3 +246,49 @@ def test_a_list_of_models_leads_to_their_queues(front, config, worker, redis_job
         _, _, body = here.predict({"x": [1, 2]}, path="/models/doubling/versions/1.0/predict")
     assert body["predictions"][0]["data"] == [2, 4]
     assert here.ask("GET", "/models/doubling/versions/1.0")[2]["redisInputQueue"] == redis_job.job.name
+
+
+@pytest.fixture
+def sealing(redis_job, tmp_path):
+    """Return an owner: `key(n)` writes the n-th queue key's public file and returns the worker's half."""
+    owner = Ed25519PrivateKey.generate()
+    public, pem = tmp_path / "queue.json", tmp_path / "owner.pem"
+    pem.write_bytes(owner.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+    def key(number):
+        made = QueueKey.from_secret(Secret(bytes([number]) * 32))
+        file = PublicKeyFile(
+            job=redis_job.job.name, model="doubling", version=1, key=made.public,
+            not_after=datetime.now(UTC) + timedelta(days=1),
+        )  # fmt: skip
+        new = tmp_path / f"queue-{number}.json"
+        new.write_bytes(file.signed(owner))
+        new.replace(public)
+        return made
+
+    return key, {"queueKeyFile": public, "ownerKeyFile": pem, "recordEncrypted": True}
+
+
+def test_an_01_a_front_seals_what_it_puts_into_the_queue_and_follows_a_new_key(
+    front, config, worker, sealing, redis_job
+):
+    key, keys = sealing
+    opener = RecordOpener(redis_job.job.name, Doubling().identity)
+    opener.hold([key(1)])
+    here = front(config=config(**keys))
+    with worker(keys=opener, require_sealed=True):
+        assert here.predict({"x": [1, 2]})[2]["predictions"][0]["data"] == [2, 4]
+        clear = front(config=config())
+        status, _, body = clear.predict({"x": [1, 2]})
+        assert (status, body["error"]["code"]) == (403, "unauthorized")
+        opener.hold([key(2)])  # the first key is gone from the worker
+        while (answer := here.predict({"x": [1, 2]}, headers={"X-Request-Timeout-Ms": "500"}))[0] != 200:
+            assert answer[0] == 504  # until the file is looked at again
+        assert answer[2]["predictions"][0]["data"] == [2, 4]
+
+
+def test_a_front_that_is_to_seal_and_has_no_key_does_not_start(key_files, config):
+    for switch in ("recordEncrypted", "requireSealed"):
+        with pytest.raises(UnsealedFront) as caught:
+            FrontOptions(keys=key_files(), config=config(**{switch: True})).models()
+        assert caught.value.code == "SR-QUEUE-FRONTEND-UNSEALED"
