@@ -17,6 +17,10 @@ OWNER: Final = f"{APP}/owner_public.pem"
 MODEL_LIST: Final = f"{APP}/models.config"
 MONITORING: Final = f"{APP}/monitoring.config"
 WORKER_CONFIG: Final = f"{APP}/config.yaml"
+CREDENTIALS: Final = (
+    f"{APP}/credentials"  # of the streaming worker for Redis: certificates, and sealed key and password
+)
+REDIS: Final = "redis-service:6379"  # of the queue, as its chart calls it
 REPLICA: Final = f"{APP}/replica.manifest"  # what `strongroom sim run` takes
 SSL_CONFIG: Final = f"{MODELS}/ssl.cfg"
 GRPC_PORT: Final = 8500

@@ -70,11 +70,11 @@ def broker(description: Description, python: PythonPlaces = PYTHON) -> Program:
 
 
 def streaming_worker(description: Description, python: PythonPlaces = PYTHON) -> Program:
-    """Return the streaming worker: its configuration and its sealed model are trusted files."""
+    """Return the streaming worker: its configuration, sealed model and sealed credentials are trusted files."""
     return _python_server(
         description, python, "streaming-worker", "Streaming worker",
         words=["queue", "serve", "-c", places.WORKER_CONFIG],
-        trusted=[places.CA, places.OWNER, places.WORKER_CONFIG, f"{places.MODELS}/"], env={},
+        trusted=[places.CA, places.OWNER, places.WORKER_CONFIG, f"{places.CREDENTIALS}/", f"{places.MODELS}/"], env={},
     )  # fmt: skip
 
 

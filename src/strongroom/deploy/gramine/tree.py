@@ -11,7 +11,7 @@ from strongroom.deploy.gramine.java_script import java_script
 from strongroom.deploy.gramine.occlum import occlum
 from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
 from strongroom.deploy.gramine.programs import programs
-from strongroom.deploy.gramine.server_words import app_files, broker_host
+from strongroom.deploy.gramine.server_words import app_files, broker_address, broker_host
 from strongroom.deploy.gramine.simulated import replica_manifest
 from strongroom.deploy.launcher.roles import Role
 from strongroom.deploy.tree import under
@@ -48,6 +48,7 @@ def manifests(
         for role in Role:
             found[f"gramine/java/{role}"] = java_script(str(role)).encode()
         found[f"gramine{places.WORKER_CONFIG}"] = _worker_config(description).encode()
+        found[f"gramine{places.CREDENTIALS}/README"] = _CREDENTIALS.encode()
         found[f"gramine{places.SPARK_PROGRAM}"] = argv_file.serialise(SPARK_PI)
         if description.gramine in BEFORE_RESOLVING:
             found["gramine/app/hosts"] = _hosts(description).encode()
@@ -56,9 +57,24 @@ def manifests(
 
 
 def _worker_config(description: Description) -> str:
-    """Return the streaming worker's configuration as far as the description goes: which model it serves."""
+    """Return the streaming worker's measured configuration: sealed model, sealed records, sealed credentials."""
     name = description.models[0].name if description.models else "model"
-    return f"modelPath: {places.MODELS}/{name}\n"
+    own = places.CREDENTIALS
+    lines = {
+        "modelPath": f"{places.MODELS}/{name}", "modelEncrypted": "true", "requireSealed": "true",
+        "broker": broker_address(description), "brokerCaFile": places.CA, "ownerKeyFile": places.OWNER,
+        "waitForKey": "true", "redisUrl": f"rediss://{places.REDIS}/0", "redisUser": "cs-worker",
+        "redisCaFile": f"{own}/ca.crt", "redisCertFile": f"{own}/worker.crt", "redisKeyFile": f"{own}/worker.key",
+        "redisPasswordFile": f"{own}/worker.password", "credentialsSealed": "true", "strict": "true",
+    }  # fmt: skip
+    return "".join(f"{key}: {value}\n" for key, value in lines.items())
+
+
+_CREDENTIALS: Final = """\
+Before the enclave is signed, put here what the streaming worker shows Redis:
+ca.crt and worker.crt as they are, worker.key and worker.password as strongroom queue seal wrote them.
+They are measured: nobody can change them, and only the enclave that the broker releases their key to can use them.
+"""
 
 
 def _hosts(description: Description) -> str:

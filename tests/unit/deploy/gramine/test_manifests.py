@@ -267,4 +267,6 @@ def test_what_a_manifest_trusts_of_app_is_rendered_or_the_owners():
     for path, content in tree.items():
         if path.endswith(".template"):
             trusted = re.findall(r'"file:/app/([^"]+)"', content.decode().partition("trusted_files")[2])
-            assert set(trusted) <= {"ca_cert.pem", "owner_public.pem", *(each[12:] for each in tree if "/app/" in each)}
+            rendered = {each[12:] for each in tree if "/app/" in each}
+            folders = {each.rpartition("/")[0] + "/" for each in rendered if "/" in each}
+            assert set(trusted) <= {"ca_cert.pem", "owner_public.pem", *rendered, *folders}
