@@ -31,6 +31,7 @@ from strongroom.streaming.worker.stages import RecordKeys, Stages, Task
 
 FIRST_PAUSE_S: Final = 0.05  # before Redis is asked again; doubled each time
 LONGEST_PAUSE_S: Final = 2.0
+NO_GROUP: Final = "NOGROUP"  # what Redis replies where it has lost its data
 MODEL_PAUSE_S: Final = 0.2  # between two looks whether the model may be used again
 KEPT_AT_ONCE: Final = 256
 BESIDE_THE_ENGINE: Final = 2  # batches in hand: one that is decoded, one that is answered
@@ -97,7 +98,7 @@ class ServingWorker:
                 await self._put_down()
                 if self._since_ms:
                     await self._take_leave()
-        except (TimeoutError, Unreachable):
+        except (TimeoutError, Unreachable, RedisUnexpected):
             _log.warning("stopped with %d records in hand; other workers take them over", len(self._in_hand))
         finally:
             for task in (*self._background, *self._batches):
@@ -139,9 +140,10 @@ class ServingWorker:
         except Unreachable as problem:
             await self._bear(problem)
             return 0
-        except RedisUnexpected:
-            if not await self._queue.make_group():  # else Redis came back without its data
+        except RedisUnexpected as problem:
+            if NO_GROUP not in problem.sentence:
                 raise
+            self._since_ms = 0  # Redis came back without its data: begin again
             return 0
         self._away, self._pause_s = None, FIRST_PAUSE_S
         return found
@@ -159,7 +161,10 @@ class ServingWorker:
         await self._clock.refresh()
         self._since_ms = self._clock.now_ms()
         await self._beat()
-        self._background = [asyncio.create_task(self._beat_on()), asyncio.create_task(self._hold_on())]
+        self._background = self._background or [
+            asyncio.create_task(self._beat_on()),
+            asyncio.create_task(self._hold_on()),
+        ]
 
     async def _bear(self, problem: Unreachable) -> None:
         """Wait until Redis may be back; what was delivered to us meanwhile is among our own pending records."""
@@ -302,5 +307,5 @@ class ServingWorker:
             try:
                 for at in range(0, len(old), KEPT_AT_ONCE):
                     await self._queue.keep(self._options.consumer, old[at : at + KEPT_AT_ONCE])
-            except Unreachable as problem:
+            except (Unreachable, RedisUnexpected) as problem:
                 _log.debug("records in hand were not kept: %s", problem.sentence)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,8 @@ from strongroom.tfserving.signatures import Signature, TensorSpec
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
+IDENTITY = ModelIdentity("tiny", 1, "00" * 32)
+
 
 def tiny_signature(shape=(-1, 4)):
     return Signature(
@@ -32,7 +35,7 @@ def tiny_signature(shape=(-1, 4)):
 class TinyModel:
     """`y = x @ WEIGHTS`, and what a test wants it to do besides. `sizes`: rows of each run."""
 
-    identity: ModelIdentity = ModelIdentity("tiny", 1, "00" * 32)
+    identity: ModelIdentity = IDENTITY
     batchable: bool = True
     not_ready_reason: str | None = None
     sizes: list = field(default_factory=list)
@@ -88,18 +91,29 @@ class Bench:
 
     async def raw_result(self, uri):
         """Wait for a result; return its fields."""
-        while (found := await self.queue.result(uri)) is None:
-            await asyncio.sleep(0.002)
-        return found
+        return await self.until(lambda: self.queue.result(uri))
 
     async def result(self, uri):
         """Wait for a result; return it as a client reads it."""
         return read_result(uri, await self.raw_result(uri))
 
     async def until(self, condition):
-        """Wait until something holds that nobody tells of."""
-        while not condition():
+        """Wait until something holds, or is there, that nobody tells of; return it."""
+        while True:
+            found = condition()
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return found
             await asyncio.sleep(0.002)
+
+    async def passed(self, moment_ms):
+        """Wait until a moment of Redis' clock has passed."""
+
+        async def is_past():
+            return await self.group.now_ms() > moment_ms
+
+        await self.until(is_past)
 
     async def fault(self, uri):
         """Wait for an error; return its word."""
@@ -139,6 +153,12 @@ def on_redis():
 def in_queue(redis_job, on_redis):
     """Return what runs a coroutine function with a `Bench` on a job of this test alone."""
     return lambda main, **bounds: on_redis(redis_job, main, **bounds)
+
+
+@pytest.fixture
+def bench_of_its_own(redis_job):
+    """Return what makes a `Bench` for a test that has its own loop; close it there."""
+    return lambda **bounds: Bench(redis_job, **bounds)
 
 
 @pytest.fixture

@@ -74,8 +74,7 @@ def test_a_record_that_is_still_worked_on_is_not_taken_over(in_queue, tiny_model
             await slow.entered.wait()
             async with bench.running(bench.worker("other", claim_idle_ms=1500)):
                 before = claims()
-                while claims() < before + 6:  # more than three times claim_idle_ms
-                    await asyncio.sleep(0.02)
+                await bench.until(lambda: claims() >= before + 6)  # more than three times claim_idle_ms
                 assert bench.model.sizes == []
             slow.gate.set()
             assert (await bench.result("r")).error is None

@@ -59,10 +59,10 @@ def test_steps_answer_what_is_queued_and_say_how_much(in_queue):
     in_queue(main)
 
 
-def test_steps_may_belong_to_a_loop_that_rests_between_them(redis_job, on_redis, tiny_model):
-    loop = asyncio.new_event_loop()
-
-    def ready(bench):
+def test_steps_may_belong_to_a_loop_that_rests_between_them(bench_of_its_own):
+    """As a Flink job runs it: the loop turns while a tick lasts, and nothing of it in between."""
+    loop, bench = asyncio.new_event_loop(), bench_of_its_own()
+    try:
         worker = bench.worker()
         loop.run_until_complete(bench.group.make_group())
         loop.run_until_complete(bench.send("r", [1, 2, 3, 4]))
@@ -71,11 +71,6 @@ def test_steps_may_belong_to_a_loop_that_rests_between_them(redis_job, on_redis,
         loop.run_until_complete(worker.close())
         assert loop.run_until_complete(bench.result("r")).error is None
         loop.run_until_complete(bench.close())
-
-    from tests.unit.streaming.worker.conftest import Bench
-
-    try:
-        ready(Bench(redis_job))
     finally:
         loop.close()
 
@@ -139,11 +134,12 @@ def test_the_heartbeat_says_what_clients_need_and_nothing_else(in_queue):
         async with bench.running(bench.worker(require_sealed=False)):
             await bench.send("r", [1, 2, 3, 4])
             await bench.result("r")
-            state = {}
-            while not state.get("served"):
-                (seen,) = await bench.queue.workers() or (None,)
-                state = dict(seen.state) if seen and seen.state else {}
-                await asyncio.sleep(0.005)
+
+            async def served():
+                seen = await bench.queue.workers()
+                return seen[0].state if seen and seen[0].state and seen[0].state["served"] else None
+
+            state = dict(await bench.until(served))
         assert (state["name"], state["model"], state["version"], state["batch"]) == ("worker-1", "tiny", 1, 32)
         assert state["limits"] == {"records": 7, "bytes": 268435456, "record_bytes": 33554432}
         assert state["mean_record_bytes"] > 0
