@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +66,7 @@ class Scene:
     @classmethod
     def make(
         cls, folder: Path, *, model: bytes | Path | None = None, durable: bool = False, job: str = "bench",
-        max_memory: int = 1 << 30, **keys: object,
+        max_memory: int = 1 << 30, keys: Mapping[str, object] | None = None,
     ) -> Scene:  # fmt: skip
         """Make the folder's contents and start Redis. `keys` go into config.yaml as they are."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class Scene:
             where.mkdir()
             (where / "model.onnx").write_bytes(model or linear())
         home = Home.make(folder / "redis", Job(job), now=datetime.now(UTC), durable=durable, max_memory=max_memory)
-        return cls(folder, home, RedisServer(home), where, dict(keys))
+        return cls(folder, home, RedisServer(home), where, dict(keys or {}))
 
     @property
     def job(self) -> Job:

@@ -95,7 +95,7 @@ def _sender(plan: Plan, index: int, start: Any, news: Any) -> None:  # noqa: ANN
 def _share(client: Client, plan: Plan, index: int, start: Any, news: Any) -> Share:  # noqa: ANN401  # as above
     run_id, share = uuid.uuid4().hex[:12], Share()
     start.wait(START_S)
-    share.began_s = time.monotonic()
+    share.began_s, cpu_s = time.monotonic(), _cpu_s()
     pending: dict[Ticket, float] = {}
     sent, heard = 0, time.monotonic()
     fresh = [0, 0]
@@ -114,9 +114,13 @@ def _share(client: Client, plan: Plan, index: int, start: Any, news: Any) -> Sha
             news.put((fresh[0], fresh[1]))
             fresh, heard = [0, 0], time.monotonic()
     share.ended_s = time.monotonic()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    share.cpu_s = usage.ru_utime + usage.ru_stime
+    share.cpu_s = _cpu_s() - cpu_s
     return share
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _harvest(client: Client, pending: dict[Ticket, float], share: Share, fresh: list[int], wait_s: float) -> None:

@@ -1,6 +1,6 @@
 """Send records while workers and Redis are killed at random, then prove that each has exactly one result or error.
 
-    python tools/queue/chaos.py --records 100000 --seed 7
+    python tools/queue/queue_chaos.py --records 100000 --seed 7
 
 Redis confirms nothing before it is on disk (appendfsync always). Every record has a number in it and an idempotency
 key, so that a sender may repeat what it is unsure of. Afterwards the senders' results are held against the numbers, and
@@ -205,8 +205,8 @@ def after(scene: Scene, ledger: Ledger, total: int) -> None:
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run and return the report."""
     ledger, began = Ledger(), time.monotonic()
-    keys: dict[str, Any] = {"claimIdleMs": 1000, "batchSize": 64, "maxDeliveries": 20}
-    with Scene.make(folder, durable=True, job="chaos", **keys) as scene:
+    keys = {"claimIdleMs": 1000, "batchSize": 64, "maxDeliveries": 20}
+    with Scene.make(folder, durable=True, job="chaos", keys=keys) as scene:
         scene.redis.admin("CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
         scene.redis.admin("CONFIG", "REWRITE")
         for number in range(arguments.workers):
