@@ -8,6 +8,7 @@ Certificates, users and passwords are made in --folder at the first start and us
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from strongroom.cli.option_types import port
 from strongroom.errors import BadInput
@@ -45,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--http-port", type=port, default=0, metavar="PORT", help="(default: a free one, then kept)")
     parser.add_argument("--no-http", action="store_true", help="run no HTTP front")
     parser.add_argument("--compat", type=port, metavar="PORT",
-                        help="also answer the original's client on this loopback port: NO TLS AND NO PASSWORD")  # fmt: skip
+                        help="also answer the original's client on this loopback port, WITHOUT TLS")  # fmt: skip
     parser.add_argument("--detach", action="store_true", help="return once it is ready, and let it run")
     parser.add_argument("--json", action="store_true", help="say where everything is as JSON")
 
@@ -92,7 +93,7 @@ def _config(args: argparse.Namespace) -> QueueConfig:
     if not model:
         raise NoModel("there is no model to run")
     base = args.config.parent if args.config is not None else Path()
-    paths = {
+    paths: dict[str, Any] = {
         name: str((base / str(getattr(config, name))).absolute())
         for name in ("labels_file", "hook_file", "owner_key_file", "queue_key_file", "broker_ca_file")
         if getattr(config, name) is not None
@@ -106,23 +107,30 @@ def _config(args: argparse.Namespace) -> QueueConfig:
 
 def _detached(args: argparse.Namespace, layout: Layout) -> int:
     """Start this command again without a terminal, and wait until it is ready or has ended."""
-    from strongroom.streaming.local.parts import PartEnded, tail
+    from strongroom.streaming.local.parts import PartEnded, is_ready, tail
 
-    words = [each for each in sys.orig_argv[1:] if each != "--detach"]
     log = layout.log("up")
     with log.open("wb") as said:
         child = subprocess.Popen(
-            [sys.executable, *words], stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
-        )
-    while not log.read_text(errors="replace").endswith("\n\n" if not args.json else "}\n"):
-        try:
+            [sys.executable, "-m", "strongroom", "queue", "up", *_words(args)],
+            stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
+        )  # fmt: skip
+    while not is_ready(layout.note, child.pid):
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(0.1)
-        except subprocess.TimeoutExpired:
-            continue
-        raise PartEnded(f"the queue did not start: {tail(log)}")
-    sys.stdout.write(log.read_text(errors="replace"))
-    child.returncode = 0  # it goes on without us, and is nobody's zombie: init takes it
+            raise PartEnded(f"the queue did not start: {tail(log)}")
+    child.returncode = 0  # it goes on without us; who takes over orphans takes it
+    _say(args, layout)
     return 0
+
+
+def _words(args: argparse.Namespace) -> list[str]:
+    """Return the command line of the same queue in the foreground."""
+    words = ["--folder", str(args.folder), "--workers", str(args.workers)]
+    for name in ("model", "config", "compat"):
+        value = getattr(args, name)
+        words += [f"--{name}", str(value)] if value is not None else []
+    return [*words, "--no-http"] if args.no_http else words
 
 
 def _say(args: argparse.Namespace, layout: Layout) -> None:

@@ -65,7 +65,6 @@ class QueueConfig:
     core_number: int = -1
     model_parallelism: int = 1
     thread_per_model: int = 1
-    performance_mode: str = ""
     flink_rest_url: str = "localhost:8081"
     redis_max_memory: int = 4 * 1024**3
     redis_timeout_ms: int = 5000
@@ -265,6 +264,8 @@ def _refuse(values: Mapping[str, Any]) -> None:
 
 
 def _value(key: Key, value: Any) -> Any:  # noqa: ANN401  # checked here
+    if key.kind is Kind.ANYTHING:
+        return str(value)
     if key.kind is Kind.SWITCH:
         if isinstance(value, str) and value.lower() in {"true", "false"}:
             value = value.lower() == "true"

@@ -23,6 +23,7 @@ class Kind(Enum):
     NUMBER = "a whole number"
     BYTES = "a number of bytes such as 268435456, 256m or 4g"
     TREE = "a group of keys"
+    ANYTHING = "anything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ KEYS: Final[tuple[Key, ...]] = (
     _number("coreNumberPerMachine", "core_number", -1),
     _number("modelParallelism", "model_parallelism", 1),
     _number("threadPerModel", "thread_per_model", 1),
-    _text("performance_mode", "performance_mode"),
+    Key("performance_mode", "performance_mode", Kind.ANYTHING),  # OFF is false in YAML
     _text("flinkRestUrl", "flink_rest_url"),
     _text("queueUsed", "queue_used"),
     _text("kafkaUrl", "kafka_url"),

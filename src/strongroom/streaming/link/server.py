@@ -204,7 +204,7 @@ class RedisServer:
         with self.home.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [program, str(self.home.folder / "redis.conf")], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=_end_with_parent,  # noqa: PLW1509  # it takes no lock
+                start_new_session=True, umask=0o077, preexec_fn=_end_with_parent,  # noqa: PLW1509  # it takes no lock
             )  # fmt: skip
         if not wait:
             return

@@ -26,7 +26,7 @@ from strongroom.pki import disk
 from strongroom.serving.operations.processes import end_with_parent
 from strongroom.streaming.link.queue import Queue
 from strongroom.streaming.link.server import LOOPBACK, RedisServer
-from strongroom.streaming.local.layout import Layout
+from strongroom.streaming.local.layout import MAX_NOTE_BYTES, Layout
 
 READY_S: Final = 300.0  # loading and warming up a large model takes its time
 LOOK_S: Final = 0.1
@@ -54,7 +54,8 @@ class Parts:
         with self.layout.log(name).open("ab") as log:
             self.children[name] = subprocess.Popen(
                 [sys.executable, "-m", "strongroom", *words], cwd=self.layout.folder, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent,  # noqa: PLW1509  # no lock
+                stdout=log, stderr=log, start_new_session=True, umask=0o077,
+                preexec_fn=end_with_parent,  # noqa: PLW1509  # it takes no lock
             )  # fmt: skip
 
     def check(self) -> None:
@@ -102,8 +103,9 @@ def running(
             parts.start("workers", words if compat is None else [*words, "--compat", str(compat)])
             if front:
                 parts.start("front", front_words(layout))
-            _note(layout)
+            _note(layout, ready=False)
             _wait(parts, stop, front=front)
+            _note(layout, ready=True)
             yield parts
         finally:
             parts.stop()
@@ -148,8 +150,8 @@ def _front_is_ready(layout: Layout) -> bool:
         connection.close()
 
 
-def _note(layout: Layout) -> None:
-    known = {"pid": os.getpid(), "started": started(os.getpid())}
+def _note(layout: Layout, *, ready: bool) -> None:
+    known = {"pid": os.getpid(), "started": started(os.getpid()), "ready": ready}
     disk.replace_private(layout.note, json.dumps(known).encode())
 
 
@@ -161,10 +163,19 @@ def started(pid: int) -> str:
         return ""
 
 
+def is_ready(note: Path, pid: int) -> bool:
+    """Return whether the queue that a process runs has said that it is ready."""
+    try:
+        known = json.loads(note.read_bytes()[:MAX_NOTE_BYTES])
+        return bool(known["pid"] == pid and known["ready"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def end(note: Path) -> bool:
     """End the queue that a note names; return whether it ran. Returns once its process is gone."""
     try:
-        known = json.loads(note.read_bytes()[: 64 * 1024])
+        known = json.loads(note.read_bytes()[:MAX_NOTE_BYTES])
         pid, began = int(known["pid"]), str(known["started"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
