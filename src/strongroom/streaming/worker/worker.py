@@ -31,7 +31,7 @@ from strongroom.streaming.worker.stages import RecordKeys, Stages, Task
 
 FIRST_PAUSE_S: Final = 0.05  # before Redis is asked again; doubled each time
 LONGEST_PAUSE_S: Final = 2.0
-NO_GROUP: Final = "NOGROUP"  # what Redis replies where it has lost its data
+LOST: Final = ("NOGROUP", "UNBLOCKED")  # what Redis replies where the group, or the stream, is not there any more
 MODEL_PAUSE_S: Final = 0.2  # between two looks whether the model may be used again
 KEPT_AT_ONCE: Final = 256
 BESIDE_THE_ENGINE: Final = 2  # batches in hand: one that is decoded, one that is answered
@@ -141,7 +141,7 @@ class ServingWorker:
             await self._bear(problem)
             return 0
         except RedisUnexpected as problem:
-            if NO_GROUP not in problem.sentence:
+            if not any(word in problem.sentence for word in LOST):
                 raise
             self._since_ms = 0  # Redis came back without its data: begin again
             return 0
