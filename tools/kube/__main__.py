@@ -1,6 +1,6 @@
 """Run a deployment on a real cluster of one node, and say what held: `make kube`.
 
-    cd tools && python -m kube [--json FILE] [--up] [--keep-logs]
+    cd tools && python -m kube [--json FILE] [--up] [--keep-logs] [--only-queue]
 
 Builds the servers on first use (build.sh). Exit status 0 when everything held, 1 when something did not, 75 when
 this machine cannot run a cluster; the reason is printed.
@@ -65,6 +65,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the numbers here")
     parser.add_argument("--up", action="store_true", help="start the cluster, print how to reach it, wait for Ctrl-C")
     parser.add_argument("--keep-logs", action="store_true", help="keep the cluster's logs")
+    parser.add_argument("--only-queue", action="store_true", help="install and use the queue's chart, nothing else")
     args = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
@@ -81,7 +82,7 @@ def main() -> int:
                 say(f"KUBECONFIG={cluster.kubeconfig}, on this network: {' '.join(cluster.sandbox.on_network([]))}")
                 signal.pause()
             try:
-                tell(cluster, results, say)
+                tell(cluster, results, say, only_queue=args.only_queue)
             except (SandboxFailed, subprocess.SubprocessError) as problem:
                 say(str(problem))
                 results.check("the run came to its end", False, problem)

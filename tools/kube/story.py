@@ -1,4 +1,4 @@
-"""The order of the whole run: images, trust, deployment, scaling, kills, wrong replicas, a new version, the end."""
+"""The order of the whole run: images, trust, deployment, the queue, scaling, kills, wrong replicas, a new version."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from kube.images import Images
 from kube.intruders import Intrusion
 from kube.journey import Journey
 from kube.profiles import dry_run
+from kube.queue import Queue
 from kube.registry import Registry
 from kube.results import Results
 from kube.rollout import Rollout
@@ -17,24 +18,34 @@ from kube.sandbox import SandboxFailed
 from kube.scaling import Autoscaling
 
 
-def tell(cluster: Cluster, results: Results, say: Callable[[str], None]) -> Journey:
-    """Run everything on a cluster that has started; what did not hold is in the results. Raises SandboxFailed."""
+def tell(cluster: Cluster, results: Results, say: Callable[[str], None], *, only_queue: bool = False) -> Journey:
+    """Run everything on a cluster that has started, or the queue alone; what did not hold is in the results.
+
+    Raises SandboxFailed.
+    """
     journey = Journey(cluster, results, say)
-    _dry_run(cluster, results, say)
+    if not only_queue:
+        _dry_run(cluster, results, say)
     with results.phase("workspace, keys, sealed model"):
         say("strongroom init, certs two-way, model publish")
         journey.owner.prepare()
     with Registry(cluster) as registry:
         images = Images(journey, registry)
         images.build_first()
+        queue = Queue(journey, images)
+        queue.prepare()
+        journey.deploy()
+        _even_if(journey, queue.run)
+        if only_queue:
+            journey.delete()
+            return journey
         _live(journey, images)
     journey.summary()
     return journey
 
 
 def _live(journey: Journey, images: Images) -> None:
-    """Deploy, and let all that happens happen under load."""
-    journey.deploy()
+    """Let all that happens happen under load."""
     intrusion, rollout = Intrusion(journey), Rollout(journey, images)
     with journey.load():
         journey.scale(4)

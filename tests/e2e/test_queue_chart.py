@@ -1,0 +1,79 @@
+"""From an empty folder to a chart that may be installed, with the commands a person types; nothing readable leaves."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROGRAMS = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A workspace with keys, the two Secrets and the chart."""
+    place = tmp_path_factory.mktemp("owner")
+    run(place, "init")
+    with (place / "strongroom-workspace/strongroom.toml").open("a") as file:
+        file.write('\n[deploy]\nnamespace = "serving"\n[[deploy.model]]\nname = "resnet"\n')
+    run(place, "keys", "generate", "--domain", "serving.svc.cluster.local")
+    run(place, "keys", "password")
+    run(place, "queue", "chart", "--out", "queue")
+    return place
+
+
+def run(place, *words, status=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "strongroom", *words], capture_output=True, text=True, check=False, cwd=place
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+def helm(place, *words):
+    environ = {**os.environ, "HOME": str(place)}
+    done = subprocess.run([PROGRAMS / "helm", *words], capture_output=True, text=True, check=False, cwd=place,
+                          env=environ)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_is_rendered_passes_the_lint_of_the_command_line(folder):
+    rendered = helm(folder, "template", "queue", "queue/chart", "--values", "queue/chart/values-small.yaml",
+                    "--values", "queue/values.yaml", "--namespace", "serving")  # fmt: skip
+    (folder / "rendered.yaml").write_text(rendered)
+    said = json.loads(run(folder, "deploy", "lint", "rendered.yaml", "--json", "--accept", "K08"))  # tags, not digests
+    assert not [each for each in said["findings"] if each["level"] == "error"]
+
+
+def test_the_same_workspace_renders_the_same_bytes(folder):
+    before = {path: path.read_bytes() for path in (folder / "queue").rglob("*") if path.is_file()}
+    run(folder, "queue", "chart", "--out", "queue")
+    assert before == {path: path.read_bytes() for path in (folder / "queue").rglob("*") if path.is_file()}
+    said = json.loads(run(folder, "queue", "chart", "--out", "other", "--json", "--runner", "flink"))
+    assert "chart/templates/taskmanager-statefulset.yaml" in said["files"]
+    assert "runner: flink" in (folder / "other/values.yaml").read_text()
+
+
+def test_kd_24_no_secret_is_in_anything_that_goes_to_the_cluster(folder):
+    secrets = [path.read_bytes() for path in (folder / "keys").rglob("*.key") if ".." not in path.parts[-2]]
+    secrets += [path.read_bytes() for path in (folder / "keys").rglob("redis.password")]
+    assert len(secrets) > 10
+    leaving = [path.read_bytes() for path in (folder / "queue").rglob("*") if path.is_file()]
+    for name in ("keys/keys.yaml", "password/password.yaml"):
+        for document in yaml.safe_load_all((folder / name).read_text()):
+            leaving += [base64.b64decode(each) for each in document["data"].values()]
+    everything = b"\n".join(leaving)
+    for secret in secrets:
+        assert secret not in everything
+
+
+def test_a_folder_with_other_files_is_left_alone(folder):
+    (folder / "mine").mkdir()
+    (folder / "mine/values.yaml").write_text("mine")
+    assert run(folder, "queue", "chart", "--out", "mine", status=3) == ""
+    assert (folder / "mine/values.yaml").read_text() == "mine"
