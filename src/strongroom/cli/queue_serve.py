@@ -63,12 +63,14 @@ def _workers(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Work until SIGTERM or SIGINT."""
     from strongroom.serving.loops import run as run_loop
+    from strongroom.streaming.model.trust import check_workers
     from strongroom.streaming.worker.supervisor import ChildPlace
 
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s] %(message)s", force=True
     )
     config = read_config(args.config)
+    check_workers(config, args.workers)
     child = ChildPlace.of(os.environ)
     return run_loop(_run(args, config, child))
 

@@ -152,10 +152,11 @@ def operator(owner, broker, redis, tmp_path):
     app.mkdir()
     shutil.copy(owner.folder / "workspace" / "ca" / "ca_cert.pem", app)
     shutil.copy(owner.folder / "workspace" / "signing" / "owner_public.pem", app)
-    shutil.copy(place.ca_file, app / "redis_ca.pem")
-    shutil.copy(place.cert_file, tmp_path / "worker.crt")
-    assert main(["queue", "seal", place.key_file, place.password_file, "--job", JOB.name, "--out",
-                 str(tmp_path / "credentials"), *owner.workspace]) == 0  # fmt: skip
+    credentials = app / "credentials"
+    assert main(["queue", "seal", place.key_file, place.password_file, "--job", JOB.name, "--out", str(credentials),
+                 *owner.workspace]) == 0  # fmt: skip
+    shutil.copy(place.ca_file, credentials / "ca.crt")
+    shutil.copy(place.cert_file, credentials / "worker.crt")
     description = Description()
     python = PythonPlaces(interpreter=sys.executable, folders=(str(Path(strongroom.__file__).parent),))
 
@@ -165,9 +166,9 @@ def operator(owner, broker, redis, tmp_path):
             "recordEncrypted": True, "requireSealed": True, "credentialsSealed": True, "broker": broker.url,
             "brokerCaFile": f"{app}/ca_cert.pem", "ownerKeyFile": f"{app}/owner_public.pem", "brokerWaitSeconds": 20,
             "redisUrl": f"rediss://{place.host}:{place.port}", "redisUser": place.user,
-            "redisCaFile": f"{app}/redis_ca.pem", "redisCertFile": f"{tmp_path}/worker.crt",
-            "redisKeyFile": f"{tmp_path}/credentials/{Path(place.key_file).name}",
-            "redisPasswordFile": f"{tmp_path}/credentials/{Path(place.password_file).name}", **changes,
+            "redisCaFile": f"{credentials}/ca.crt", "redisCertFile": f"{credentials}/worker.crt",
+            "redisKeyFile": f"{credentials}/{Path(place.key_file).name}",
+            "redisPasswordFile": f"{credentials}/{Path(place.password_file).name}", **changes,
         }  # fmt: skip
         text = "".join(f"{name}: {json.dumps(value)}\n" for name, value in values.items() if value is not None)
         (app / "config.yaml").write_text(text)
@@ -275,6 +276,8 @@ def test_an_01_kd_24_d05_nothing_of_a_sealed_record_or_result_is_readable_in_the
     path = operator.manifest()
     operator.trust(path, *SECRETS)
     worker = operator.launch(path).wait_ready()
+    limits = Path(f"/proc/{worker_pid(worker)}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits)
     monitor, wire = operator.folder / "monitor", operator.folder / "wire"
     with monitored(redis, monitor), recorded(redis.home.port, wire) as port, client_of(redis, owner, port=port) as ann:
         results = [ticket.result(LIMIT_S) for ticket in [ann.submit({"x": VALUES}) for _ in range(5)]]
@@ -298,6 +301,13 @@ def test_an_01_kd_24_d05_nothing_of_a_sealed_record_or_result_is_readable_in_the
         for seen in (kept, monitor.read_bytes(), log.encode()):
             assert secret not in seen
             assert secret.hex().encode() not in seen
+
+
+def worker_pid(worker):
+    """Return the process that holds the keys: the launcher's child."""
+    pid = worker.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return children[0] if children else pid
 
 
 def test_an_01_the_search_itself_finds_what_is_not_sealed(redis):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -102,7 +103,9 @@ class _Place:
 
 
 async def _opened(place: _Place, metrics: Metrics, stack: AsyncExitStack) -> OpenedModel:
-    # 1. The keys: of the model, and of the queue.
+    # 1. The keys: of the model, and of the queue. From here on a core dump would hold them.
+    if place.broker is not None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     keys = await _model_keys(place, stack)
     opener, queue_keys = await _queue_keys(place, stack)
     # 2. The model, as often as runs go on at a time.

@@ -24,6 +24,19 @@ class NoBroker(BadInput):
     fix = "Set broker (https://HOST:PORT), brokerCaFile and ownerKeyFile; docs/queue-sealed.md shows how."
 
 
+class OneWorkerEach(BadInput):
+    """Several workers were asked of one supervisor, and each would need keys: children do not prove themselves."""
+
+    code = "SR-QUEUE-WORKERS"
+    fix = "Start several workers with the same manifest, without --workers; each proves itself."
+
+
+def check_workers(config: QueueConfig, count: int | None) -> None:
+    """Raise OneWorkerEach where a supervisor would start workers that ask a broker for keys."""
+    if config.broker and count is not None:
+        raise OneWorkerEach(f"--workers {count} is for plain models, and the configuration names a broker")
+
+
 def broker_of(config: QueueConfig) -> BrokerOptions | None:
     """Return where keys come from, None where the configuration names no broker.
 

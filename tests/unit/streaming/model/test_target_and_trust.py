@@ -71,3 +71,11 @@ def test_the_secrets_have_names_of_their_own_for_each_job(config):
         True, True,
     ]  # fmt: skip
     assert not trust.wants_queue_key(config())
+
+
+def test_children_of_a_supervisor_prove_nothing_so_they_are_given_no_keys(config):
+    trust.check_workers(config(), 4)
+    trust.check_workers(config(**BROKER), None)
+    with pytest.raises(trust.OneWorkerEach) as refused:
+        trust.check_workers(config(**BROKER), 4)
+    assert refused.value.code == "SR-QUEUE-WORKERS"
