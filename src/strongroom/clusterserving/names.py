@@ -91,6 +91,8 @@ class Job:
 
 def check_uri(uri: str) -> str:
     """Return a record's name as it is. Raises InvalidUri for one that is empty, too long or holds NUL, CR or LF."""
+    if uri.isascii() and uri.isprintable() and 1 <= len(uri) <= MAX_URI_BYTES:  # nearly all, in a tenth of the time
+        return uri
     size = len(uri.encode("utf-8", "surrogatepass"))
     if not 1 <= size <= MAX_URI_BYTES or _FORBIDDEN & set(uri) or any("\ud800" <= each <= "\udfff" for each in uri):
         raise InvalidUri(f"a uri has 1 to {MAX_URI_BYTES} bytes of UTF-8 without NUL, CR and LF")

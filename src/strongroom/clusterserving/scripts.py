@@ -9,7 +9,7 @@ lost them. In each, the first command that writes is one that a full memory does
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 SIZE_FIELD: Final = "size"  # what ADMIT counted for a record; written by the script alone
@@ -24,11 +24,10 @@ class Script:
     """One script, and the name that Redis gives it."""
 
     source: str
+    sha: str = field(init=False)  # the SHA-1 of the source in hex: a name, not a safeguard
 
-    @property
-    def sha(self) -> str:
-        """The SHA-1 of the source in hex: a name, not a safeguard."""
-        return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
 # KEYS: stream, idempotency key (or the stream again), counter of bytes

@@ -15,9 +15,11 @@ from strongroom.errors import BadInput, StrongroomError, Unreachable
 from strongroom.secret import Secret
 from strongroom.streaming.link.records import RawFields
 
-FIRST_LOOK_S: Final = 0.001
-LONGEST_LOOK_S: Final = 0.05  # where nobody tells
-TOLD_LOOK_S: Final = 1.0  # where workers tell a reply list
+FIRST_LOOK_S: Final = 0.001  # where nobody tells
+LONGEST_LOOK_S: Final = 0.05
+FIRST_TOLD_LOOK_S: Final = 0.25  # where workers tell a reply list
+LONGEST_TOLD_LOOK_S: Final = 1.0
+AT_ONCE: Final = -1.0
 
 
 class ResultTimeout(Unreachable):
@@ -49,8 +51,8 @@ class Wait:
     own_uri: bool = True
     result: Result | None = None
     problem: StrongroomError | None = None
-    look_at_s: float = 0.0
-    look_every_s: float = FIRST_LOOK_S
+    look_at_s: float | None = None  # None: not planned yet
+    look_every_s: float = 0.0
 
     @property
     def done(self) -> bool:
@@ -98,21 +100,32 @@ class Waits:
         """Return those of ours that a reply list named, each once; one whose entry is not known yet comes up later."""
         found = [self._by_uri[uri] for uri in dict.fromkeys(uris) if uri in self._by_uri]
         for each in found:
-            each.look_at_s, each.look_every_s = 0.0, FIRST_LOOK_S
+            each.look_at_s = AT_ONCE
         return [each for each in found if each.entry_id is not None]
 
     def due(self, waits: Iterable[Wait], now_s: float) -> list[Wait]:
-        """Return those of `waits` that should be looked for without having been named."""
-        found = [each for each in waits if not each.done and each.entry_id is not None and each.look_at_s <= now_s]
-        for each in found:
-            longest = TOLD_LOOK_S if self.told else LONGEST_LOOK_S
+        """Return those of `waits` that should be looked for without having been named; plan the next look."""
+        longest = LONGEST_TOLD_LOOK_S if self.told else LONGEST_LOOK_S
+        found = []
+        for each in waits:
+            if each.done or each.entry_id is None or self._planned(each, now_s) > now_s:
+                continue
             each.look_at_s = now_s + each.look_every_s
             each.look_every_s = min(2 * each.look_every_s, longest)
+            found.append(each)
         return found
+
+    def _planned(self, wait: Wait, now_s: float) -> float:
+        """Return when a result is looked for next; a record that others may have sent may have one already."""
+        if wait.look_every_s == 0.0:
+            wait.look_every_s = FIRST_TOLD_LOOK_S if self.told else FIRST_LOOK_S
+        if wait.look_at_s is None:
+            wait.look_at_s = AT_ONCE if wait.kept else now_s + wait.look_every_s
+        return wait.look_at_s
 
     def next_look_s(self, waits: Iterable[Wait], now_s: float) -> float:
         """Return how long nothing has to be looked for."""
-        return max(0.0, min((each.look_at_s for each in waits if not each.done), default=now_s) - now_s)
+        return max(0.0, min((self._planned(each, now_s) for each in waits if not each.done), default=now_s) - now_s)
 
     def take(self, asked: Sequence[Wait], found: Sequence[RawFields | None]) -> list[Wait]:
         """Note results as Redis gave them; return the waits that are done now."""
