@@ -64,7 +64,6 @@ def run(args: argparse.Namespace) -> int:
 def open_client(args: argparse.Namespace) -> Client:
     """Return the client that the arguments describe. Raises what Settings raise."""
     from strongroom.streaming.client import Client
-    from strongroom.streaming.client.settings import Settings
 
     options = {
         word: value for word in (
@@ -72,9 +71,8 @@ def open_client(args: argparse.Namespace) -> Client:
         ) if (value := getattr(args, word)) is not None
     }  # fmt: skip
     if args.config is not None:
-        from strongroom.cli.queue_serve import read_config
-
-        return Client.with_settings(Settings.from_config(read_config(args.config), options))
+        options["config"] = args.config
+        return Client(**options)
     return Client(**options, plaintext=args.plaintext, original=args.original)
 
 

@@ -1,6 +1,6 @@
 """How a client reaches its queue: the original's words (`host`, `port`, `name`), and what TLS and sealing need besides.
 
-World: none; files are read when a connection is made, and the public queue key by `sealing`.
+World: a config.yaml, where one is named; other files are read when a connection is made, and by `sealing`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any, Final, Self
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.clusterserving.names import DEFAULT_JOB, Job
 from strongroom.errors import BadInput
+from strongroom.pki import disk
 from strongroom.streaming.link.place import Place, RedisPlaintext
 
 _log: Final = logging.getLogger("strongroom.queue.client")
 DEFAULT_HOST: Final = "localhost"
 DEFAULT_PORT: Final = 6379
+MAX_CONFIG_BYTES: Final = 1024 * 1024
 FORMS: Final = ("raw", "arrow")
 
 
@@ -52,8 +54,13 @@ class Settings:
 
     @classmethod
     def of(cls, options: Mapping[str, Any], *, form: str) -> Self:
-        """Return the settings that keyword arguments say. Raises BadQueueOption, RedisPlaintext, BadJobName."""
+        """Return the settings that keyword arguments say; `config` names a config.yaml that they add to.
+
+        Raises BadQueueOption, RedisPlaintext, BadJobName.
+        """
         known = dict(options)
+        if (config := known.pop("config", None)) is not None:
+            return cls.from_config(_read_config(Path(config)), known)
         plaintext, original = bool(known.pop("plaintext", False)), bool(known.pop("original", False))
         tls = not plaintext if known.get("tls") is None else bool(known["tls"])
         place = Place(
@@ -115,6 +122,17 @@ def _check_plaintext(place: Place, *, plaintext: bool) -> None:
     if not plaintext:
         raise RedisPlaintext("TLS is off and plaintext=True is not said", fix="Leave tls out, or say plaintext=True.")
     _log.warning("PLAINTEXT: records go to %s and results come back without TLS, readable on their way", place.spelled)
+
+
+def _read_config(path: Path) -> QueueConfig:
+    """Read a config.yaml; what is worth a warning goes to the log. Raises BadQueueOption, BadQueueConfig."""
+    try:
+        config, warnings = QueueConfig.parse(disk.read_bounded(path, limit=MAX_CONFIG_BYTES))
+    except OSError as problem:
+        raise BadQueueOption(f"{path} cannot be read: {problem.strerror}") from None
+    for sentence in warnings:
+        _log.warning("%s: %s", path.name, sentence)
+    return config
 
 
 def _port(found: object) -> int:
