@@ -76,7 +76,9 @@ def run(args: argparse.Namespace) -> int:
     for name in _WITHOUT_EFFECT:
         if getattr(args, name) is not None:
             log.info("--%s has no effect here", name)
-    asyncio.run(_serve(options, as_json=args.json))
+    from strongroom.serving.loops import run as run_loop
+
+    run_loop(_serve(options, as_json=args.json))
     return 0
 
 

@@ -195,6 +195,8 @@ class WebServer:
             head_s=self._limits.head_s, answer_s=self._limits.answer_s,
         )  # fmt: skip
         try:
+            # Head and body go out at once, each on its own: asyncio sees to that for sockets that name their protocol.
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: protocol, accepted, ssl=self._context, ssl_handshake_timeout=self._limits.handshake_s,
                 ssl_shutdown_timeout=CLOSE_S,

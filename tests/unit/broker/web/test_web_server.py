@@ -257,6 +257,34 @@ def test_a_connection_serves_several_requests_whether_a_body_was_read_or_not(aut
     assert answer.count(b"connection: close") == 1
 
 
+def test_head_and_body_of_an_answer_do_not_wait_for_each_other(authority, identity):
+    def at_once(web):
+        with web.connect() as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(1)
+            [protocol] = web.server._state.connections
+            own = protocol.transport.get_extra_info("socket")
+            return own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    assert served(authority, identity, at_once)
+
+
+def test_new_connections_get_the_certificate_that_is_used_now(authority, identity):
+    other = authority.issue_server(["localhost"], now=NOW)
+
+    def renewed(web):
+        shown = []
+        for leaf in (None, other):
+            if leaf is not None:
+                web.server.use(tls_context(leaf.certificate_pem, leaf.key_pem))
+            with web.connect() as connection:
+                shown.append(connection.getpeercert(binary_form=True))
+        return shown
+
+    before, after = served(authority, identity, renewed)
+    assert before != after
+
+
 def test_a_stop_lets_an_answer_reach_its_end(authority, identity):
     async def main():
         release = asyncio.Event()
