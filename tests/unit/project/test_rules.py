@@ -144,6 +144,7 @@ PURE_MODULES_ABOVE = (
             "settings",
         )
     ),
+    *(f"streaming/worker/{name}.py" for name in ("batching", "counts", "heartbeat", "options", "reports")),
 )
 WORLDLY = {"sealing/files.py"}
 WORLD = {"asyncio", "http", "logging", "multiprocessing", "os", "pathlib", "random", "requests", "select", "selectors",
