@@ -3,7 +3,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: chaos conformance help kube setup setup-all demo test lint bench bench-serving fuzz soak docs clean
+.PHONY: chaos queue-chaos conformance help kube setup setup-all demo test lint bench bench-serving fuzz soak docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
@@ -15,6 +15,7 @@ help:
 	@echo "make fuzz   mutate evidence against a second verifier, and fuzz every parser; SECONDS=N for each part"
 	@echo "make soak   serve for ten minutes under callers, reloads and kills; SECONDS=N for another time"
 	@echo "make chaos  three brokers on one PostgreSQL under load and faults, and a proof of what held; SECONDS=N SEED=N"
+	@echo "make queue-chaos  100,000 records while workers and Redis are killed: one result each; OPTIONS='--records N --seed N'"
 	@echo "make conformance  replay TensorFlow Serving's cases on both front ends; CASES=FILE TESTDATA=FOLDER for others"
 	@echo "make kube   a real Kubernetes cluster, a deployment's whole life on it under load; builds Kubernetes once; root"
 	@echo "make docs   regenerate what docs/ takes from the code"
@@ -56,6 +57,9 @@ soak: setup-all
 
 chaos: setup-all
 	$(PY) tools/chaos/chaos.py --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+queue-chaos: setup-all
+	$(PY) tools/queue/queue_chaos.py $(OPTIONS)
 
 conformance: setup-all
 	$(PY) tools/conformance/conformance.py $(CASES) $(if $(TESTDATA),--testdata $(TESTDATA))

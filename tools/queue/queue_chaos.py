@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ from strongroom.streaming.link.place import RedisAway
 AT_ONCE: Final = 64
 UNDER_WAY: Final = 2048  # for each sender
 PATIENCE_S: Final = 180.0  # nothing at all may come for so long
+LOOK_S: Final = 0.05
 BAD_SHARE: Final = 0.02
 TYPED: Final = frozenset({"SR-QUEUE-POISONED", "SR-QUEUE-SHAPE"})
 
@@ -147,17 +148,23 @@ class Killer:
     It has no thread of its own: what it starts ends with the thread that started it.
     """
 
-    def __init__(self, scene: Scene, seed: int, pause_s: tuple[float, float]) -> None:
-        self._scene, self._pause_s = scene, pause_s
+    def __init__(self, scene: Scene, seed: int, records_a_fault: float) -> None:
+        self._scene, self._records_a_fault = scene, records_a_fault
         self._dice = random.Random(seed)  # noqa: S311  # repeatable on purpose
         self._next_number = len(scene.workers) + 1
         self.kills: Counter[str] = Counter()
 
-    def until(self, over: threading.Event) -> Iterator[None]:
-        """Strike until `over` is set, yielding before each time."""
-        while not over.wait(self._dice.uniform(*self._pause_s)):
-            yield
-            self._strike(over)
+    def until(self, over: threading.Event, came_back: Callable[[], int]) -> Iterator[int]:
+        """Strike each time so and so many more records have come back, until `over` is set; yield how many have.
+
+        Records count, not seconds: on a slow machine workers would be killed before they have begun.
+        """
+        next_at = self._dice.uniform(0.5, 1.5) * self._records_a_fault
+        while not over.wait(LOOK_S):
+            if came_back() >= next_at:
+                yield came_back()
+                self._strike(over)
+                next_at = came_back() + self._dice.uniform(0.5, 1.5) * self._records_a_fault
 
     def _strike(self, over: threading.Event) -> None:
         kind = self._dice.choice(("worker killed", "worker killed", "worker asked to end", "Redis killed"))
@@ -212,13 +219,12 @@ def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for number in range(arguments.workers):
             scene.start_worker(number + 1)
         scene.await_ready(scene.workers[0])
-        killer = Killer(scene, arguments.seed, (arguments.least, arguments.most))
+        killer = Killer(scene, arguments.seed, arguments.records / (arguments.faults + 1))
         shares = [range(arguments.records)[start :: arguments.senders] for start in range(arguments.senders)]
         over = threading.Event()
         everybody = threading.Thread(target=_send_all, args=(scene, shares, ledger, over), name="senders")
         everybody.start()
-        for _ in killer.until(over):
-            done = ledger.right + ledger.errors.total()
+        for done in killer.until(over, lambda: ledger.right + ledger.errors.total()):
             told = f"{done} of {arguments.records} records have come back, {killer.kills.total()} faults"
             sys.stderr.write(f"\r{told} ")
             sys.stderr.flush()
@@ -253,9 +259,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--senders", type=int, default=2)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--least", type=float, default=1.0, help="least seconds between two faults (default: 1)")
     parser.add_argument("--keep", type=Path, help="work in this new folder, and leave it as it is")
-    parser.add_argument("--most", type=float, default=6.0, help="most seconds between two faults (default: 6)")
+    parser.add_argument("--faults", type=int, default=40, help="about so many (default: 40)")
     arguments = parser.parse_args()
     sys.stderr.write(f"seed {arguments.seed}\n")
     with tempfile.TemporaryDirectory(prefix="strongroom-queue-") as folder:

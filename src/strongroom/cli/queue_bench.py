@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from strongroom.pki import disk
 
 if TYPE_CHECKING:  # numpy and Redis' client load when the verb runs, not for --help
     from strongroom.streaming.bench.plan import Plan
-    from strongroom.streaming.client.settings import Settings
 
 FAILED_RECORDS = 4
 MAX_CONFIG_BYTES = 1024 * 1024
@@ -50,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.streaming.bench.page import page
 
     say = _silent if args.json == "-" else _line
-    plan = plan_of(args)
-    _initial_dequeue(plan, say)
+    options = options_of(args)
+    plan = plan_of(args, options)
+    _initial_dequeue(options, say)
     say("Entering enqueue")
     for index in range(plan.processes):
         say(f"Entering enqueue {index}")
@@ -72,23 +74,23 @@ def run(args: argparse.Namespace) -> int:
     return FAILED_RECORDS if found["invalid"] else 0
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
+def plan_of(args: argparse.Namespace, options: dict[str, Any]) -> Plan:
     """Return what is to be sent. Raises Misuse, UnevenLoad, BadImage, and what the configuration's reader raises."""
     from strongroom.streaming.bench.plan import Plan, inputs_for, picture
+    from strongroom.streaming.client.settings import Settings
 
     if args.window < 1 or args.timeout <= 0 or (args.floats is not None and args.floats < 1):
         raise Misuse("--window, --timeout and --floats are greater than 0")
     image = picture(args.image_path)
     return Plan(
-        settings=settings_of(args), images=args.image_num, processes=args.proc_num,
+        settings=Settings.of(options, form="raw"), images=args.image_num, processes=args.proc_num,
         inputs=inputs_for(args.wire, image, floats=args.floats), window=args.window, wait_s=args.timeout,
     )  # fmt: skip
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return how the queue is reached: the configuration's address, and the client's own certificate and password."""
     from strongroom.clusterserving.config import QueueConfig
-    from strongroom.streaming.client.settings import Settings
 
     file = args.config_path or _if_there(Path("../../config.yaml"))
     text = disk.read_bounded(file, limit=MAX_CONFIG_BYTES) if file else b""
@@ -107,20 +109,19 @@ def settings_of(args: argparse.Namespace) -> Settings:
             "key": _if_there(keys / "client.key"), "password_file": _if_there(keys / "client.password"),
         }  # fmt: skip
     options["username"] = args.user or ("cs-client" if options.get("password_file") else None)
-    return Settings.of(options, form="raw")
+    return options
 
 
-def _initial_dequeue(plan: Plan, say: Any) -> None:  # noqa: ANN401  # one of the two below
-    """Take what earlier runs left for us: nothing, for every process of ours takes its own results."""
-    from time import monotonic
-
-    from strongroom.streaming.client import Client
+def _initial_dequeue(options: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Take what runs before left for a client of our name."""
+    from strongroom.streaming.client.queues import OutputQueue
 
     say("Entering initial dequeue")
-    began = monotonic()
-    with Client.with_settings(plan.settings) as client:
-        client.workers()
-    say(f"Dequeued 0 records in {monotonic() - began:.4f} sec, dequeue fps: 0.0")
+    began = time.monotonic()
+    with OutputQueue(**options) as queue:
+        count = len(queue.dequeue())
+    seconds = time.monotonic() - began
+    say(f"Dequeued {count} records in {seconds:.4f} sec, dequeue fps: {count / seconds:.1f}")
     say("Initial dequeue completed")
 
 
