@@ -175,7 +175,7 @@ async def _close(client: AsyncClient) -> None:
         async with asyncio.timeout(CLOSE_S):
             await client.close()
     except (TimeoutError, StrongroomError) as problem:
-        _log.info("a reply list stays behind, and runs out by itself: %s", problem or "Redis is away")
+        _log.info("a reply list stays behind, and runs out by itself: %s", type(problem).__name__)
 
 
 def _stat(path: Path) -> os.stat_result | None:
