@@ -145,6 +145,7 @@ PURE_MODULES_ABOVE = (
         )
     ),
     *(f"streaming/worker/{name}.py" for name in ("batching", "counts", "heartbeat", "options", "reports")),
+    *(f"streaming/client/{name}.py" for name in ("resp", "compat_commands", "facts", "replies", "tickets")),
 )
 WORLDLY = {"sealing/files.py"}
 WORLD = {"asyncio", "http", "logging", "multiprocessing", "os", "pathlib", "random", "requests", "select", "selectors",
