@@ -60,9 +60,10 @@ def folder_argument(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM, SIGINT, or until a part ends."""
     from strongroom.streaming.local.layout import open_layout
-    from strongroom.streaming.local.parts import running
+    from strongroom.streaming.local.parts import check_free, running
 
     config = _config(args)
+    check_free(args.folder / "running.json")
     layout = open_layout(
         args.folder, config, now=datetime.now(UTC), redis_port=args.redis_port, front_port=args.http_port
     )
@@ -148,7 +149,7 @@ def _say(args: argparse.Namespace, layout: Layout) -> None:
     else:
         logs = layout.folder / "logs"
         sys.stdout.write(f"The queue {facts['job']} is ready: Redis at {facts['redis']}, logs in {logs}\n")
-        sys.stdout.write(f"Send a record:\n  strongroom queue send -c {facts['config']} …\n")
+        sys.stdout.write(f"Send a record:\n  strongroom queue send -c {facts['config']} FILE…\n")
         if not args.no_http:
             identity = f"--cacert {facts['ca']} --cert {facts['certificate']} --key {facts['key']}"
             sys.stdout.write(f"Or over HTTPS:\n  curl {identity} {url}/predict -d '{{\"instances\": [{{…}}]}}'\n")

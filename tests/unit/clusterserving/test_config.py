@@ -188,10 +188,12 @@ def test_security_that_contradicts_itself_or_is_half_stops(text):
     [
         "redisUrl: host:notaport", "redisUrl: http://host", "redisUrl: rediss://host:99999", "redisUrl: rediss://host/x",
         "redisUrl: 'rediss://[::1'", "redisUrl: rediss://host?x=1", "redisUrl: host:0",
-        "imageResize: 224", "imageResize: 0,224", "imageResize: a,b", "runner: spark", "batchSize: 0", "batchSize: many",
+        "imageResize: 224", "imageResize: 0,224", "imageResize: a,b", "runner: spark", "batchSize: 0",
+        "batchSize: many",
         "batchSize: true", "modelParallelism: -1", "healthPort: 70000", "metricsPort: -1", "maxStreamBytes: lots",
         "maxStreamBytes: 4g", "modelPath: [a]", "modelPath: {a: b}", "imagePreprocess: bgr", "imagePreprocess: {1: 2}",
-        "- a\n- b", "just text", "a: b: c", "1: x", "x: &a b\ny: *a", "jobName: a\njobName: b", "jobName: a\njobname: b",
+        "- a\n- b", "just text", "a: b: c", "1: x", "x: &a b\ny: *a", "jobName: a\njobName: b",
+        "jobName: a\njobname: b",
         "batchSize: " + "1" * 100, "a: [[[[[[[[1]]]]]]]]", "\tmodelPath: x", "resultTtlMs: 0", "maxDeliveries: 0",
         "modelPath: \"a\\0b\"", "? [a, b]\n: c", "x: !!python/object:os.system y",
     ],
@@ -256,3 +258,8 @@ def test_every_key_fills_a_field_of_its_own():
     assert all(
         key.kind is not Kind.SWITCH or isinstance(getattr(QueueConfig(), key.field, False), bool) for key in KEYS
     )
+
+
+def test_the_page_for_users_names_every_key(request):
+    page = (request.config.rootpath / "docs" / "queue.md").read_text(encoding="utf-8")
+    assert [key.name for key in KEYS if f"`{key.name}`" not in page and key.name not in {"strict"}] == []

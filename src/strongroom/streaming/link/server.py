@@ -221,12 +221,18 @@ class RedisServer:
         with contextlib.closing(link):
             while True:
                 try:
-                    if link.exchange([("PING",)])[0] == b"PONG":
+                    if self._is_ours(link.exchange([("INFO", "server")])[0]):
                         return
+                    if not self.running():
+                        raise RedisNotStarted(f"another Redis of this folder runs already: {self.said()}")
                 except RedisAway:
                     if time.monotonic() > end or not self.running():
                         raise RedisNotStarted(f"Redis did not start: {self.said()}") from None
                 time.sleep(0.01)
+
+    def _is_ours(self, said: object) -> bool:
+        """Return whether it is our process that answers; one that still loads answers with an error."""
+        return isinstance(said, bytes) and f"process_id:{self.pid}\r".encode() in said
 
     def running(self) -> bool:
         """Return whether its process is there."""

@@ -68,6 +68,20 @@ class WorkerCalls:
 
         return Call((command,), read)
 
+    def abandoned(self, idle_ms: int, count: int) -> Call[dict[str, int]]:
+        """Give entries that nobody touched for `idle_ms`, oldest first, with how often each was delivered."""
+        command = ("XPENDING", self.job.stream, GROUP, "IDLE", idle_ms, "-", "+", count)
+        return Call((command,), lambda got: {each[0].decode(): int(each[3]) for each in sound(got[0])})
+
+    def take_over(self, consumer: str, idle_ms: int, entry_id: str, deliveries: int) -> Call[tuple[Entry, ...]]:
+        """Take over one abandoned entry; nothing where somebody was first, or it is no longer in the stream."""
+        command = ("XCLAIM", self.job.stream, GROUP, consumer, idle_ms, entry_id)
+
+        def read(got: list[Reply]) -> tuple[Entry, ...]:
+            return tuple(Entry(each.entry_id, each.fields, deliveries + 1) for each in _entries(sound(got[0])))
+
+        return Call((command,), read, repeatable=False)
+
     def deliveries(self, consumer: str, entries: Sequence[Entry]) -> Call[tuple[Entry, ...]]:
         """Give the same entries with how often each was delivered."""
         if not entries:

@@ -67,8 +67,10 @@ class Layout:
     def write_configs(self, config: QueueConfig) -> None:
         """Write one configuration a role, each with its own user of Redis."""
         for name, role in (("worker", Role.WORKER), ("frontend", Role.FRONTEND), ("client", Role.CLIENT)):
-            place = self.home.place(role)
-            text = config_text(at(config, place))
+            shown = at(config, self.home.place(role))
+            if role is Role.WORKER:
+                shown = with_compat(shown, self.home.place(Role.COMPAT))
+            text = config_text(shown)
             disk.replace_private(self.config(name), text.encode())
 
 
@@ -79,6 +81,14 @@ def at(config: QueueConfig, place: Place) -> QueueConfig:
         redis_database=place.database, redis_user=place.user, redis_password_file=place.password_file,
         redis_ca_file=place.ca_file, redis_cert_file=place.cert_file, redis_key_file=place.key_file,
         redis_trust_store=None, redis_trust_store_password_file=None,
+    )  # fmt: skip
+
+
+def with_compat(config: QueueConfig, place: Place) -> QueueConfig:
+    """Return a configuration whose port for the original's client shows Redis this user."""
+    return replace(
+        config, compat_user=place.user, compat_password_file=place.password_file, compat_cert_file=place.cert_file,
+        compat_key_file=place.key_file,
     )  # fmt: skip
 
 

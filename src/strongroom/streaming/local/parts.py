@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from strongroom.clusterserving.access import Role, user_name
-from strongroom.errors import Unreachable
+from strongroom.errors import BadInput, Unreachable
 from strongroom.pki import disk
 from strongroom.serving.operations.processes import end_with_parent
 from strongroom.streaming.link.queue import Queue
@@ -39,6 +39,13 @@ class PartEnded(Unreachable):
 
     code = "SR-QUEUE-PART"
     fix = "The sentence has its last words; its log lies in the folder's logs."
+
+
+class AlreadyRuns(BadInput):
+    """The queue of a folder runs already."""
+
+    code = "SR-QUEUE-RUNS"
+    fix = "End it with strongroom queue down, or name another --folder."
 
 
 @dataclass(slots=True)
@@ -94,8 +101,9 @@ def running(
 ) -> Iterator[Parts]:
     """Run the queue; it answers when this begins, and nothing of it is left when this ends.
 
-    Raises PartEnded, RedisNotStarted, NoRedisServer. `stop` ends the wait for readiness.
+    Raises AlreadyRuns, PartEnded, RedisNotStarted, NoRedisServer. `stop` ends the wait for readiness.
     """
+    check_free(layout.note)
     with RedisServer(layout.home) as redis:
         parts = Parts(layout, redis)
         try:
@@ -172,13 +180,25 @@ def is_ready(note: Path, pid: int) -> bool:
         return False
 
 
-def end(note: Path) -> bool:
-    """End the queue that a note names; return whether it ran. Returns once its process is gone."""
+def check_free(note: Path) -> None:
+    """Raise AlreadyRuns where the process of a note lives."""
+    pid, began = _noted(note)
+    if began and started(pid) == began:
+        raise AlreadyRuns(f"process {pid} runs the queue of {note.parent}")
+
+
+def _noted(note: Path) -> tuple[int, str]:
+    """Return the process of a note and when it began; no start for no note."""
     try:
         known = json.loads(note.read_bytes()[:MAX_NOTE_BYTES])
-        pid, began = int(known["pid"]), str(known["started"])
+        return int(known["pid"]), str(known["started"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return 0, ""
+
+
+def end(note: Path) -> bool:
+    """End the queue that a note names; return whether it ran. Returns once its process is gone."""
+    pid, began = _noted(note)
     if not began or started(pid) != began:
         return False
     with contextlib.suppress(ProcessLookupError):

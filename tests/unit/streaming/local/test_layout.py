@@ -1,5 +1,6 @@
 """The folder of a queue on this machine: made once, used again, and nobody else's."""
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from strongroom.streaming.link.connection import Place
 from strongroom.streaming.link.queue import Queue
 from strongroom.streaming.link.server import BadRedisPath, Home, NoRedisServer, RedisNotStarted, RedisServer
 from strongroom.streaming.local.layout import NotAQueueFolder, open_layout
-from strongroom.streaming.local.parts import end, is_ready, started
+from strongroom.streaming.local.parts import AlreadyRuns, check_free, end, is_ready, started
 
 NOW = datetime.now(UTC)
 
@@ -112,6 +113,16 @@ def test_a_note_of_a_process_that_is_gone_or_another_ends_nobody(tmp_path, note)
 def test_a_process_is_known_by_its_start(tmp_path):
     assert started(os.getpid()) == started(os.getpid()) != ""
     assert started(2**22 + 1) == ""
+
+
+def test_one_folder_is_run_once(tmp_path, layout):
+    note = tmp_path / "running.json"
+    note.write_text(json.dumps({"pid": os.getpid(), "started": started(os.getpid())}))
+    with pytest.raises(AlreadyRuns) as caught:
+        check_free(note)
+    assert caught.value.code == "SR-QUEUE-RUNS"
+    with RedisServer(layout.home), pytest.raises(RedisNotStarted):
+        RedisServer(layout.home)
 
 
 def test_what_is_to_run_has_to_be_named(tmp_path):
