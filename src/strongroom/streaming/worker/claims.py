@@ -6,9 +6,8 @@ again, and only its own deliveries count up until it is poisoned. Source: spec `
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from strongroom.streaming.link.queue import AsyncQueue
@@ -18,7 +17,7 @@ from strongroom.streaming.worker.counts import Counts
 from strongroom.streaming.worker.options import CLAIM_IDLE_BATCHES, MIN_CLAIM_IDLE_MS, WorkerOptions
 
 BEGINNING: Final = "0-0"
-_log: Final = logging.getLogger("strongroom.queue.worker")
+PAGE: Final = 64
 
 
 class Claims:
@@ -41,24 +40,22 @@ class Claims:
         """Whether it is time to look again."""
         return self.own_due or time.monotonic() >= self._next_s
 
-    async def entries(self, in_hand: Collection[str]) -> AsyncIterator[Entry]:
+    async def entries(self, in_hand: Mapping[str, float]) -> AsyncIterator[Entry]:
         """Yield what has to be tried again, but for what is `in_hand`, with its deliveries. Raises RedisAway."""
         if self.own_due:
             async for entry in self._own():
                 yield entry
             self.own_due = False
         self._next_s = time.monotonic() + self.idle_ms / 2000
-        cursor = BEGINNING
-        while True:
-            claimed = await self._queue.claim(self._options.consumer, self.idle_ms, 1, cursor)
-            if claimed.gone:
-                _log.info("%d pending entries are no longer in the stream", len(claimed.gone))
-            for entry in claimed.entries:
-                if entry.entry_id not in in_hand:
+        while found := await self._queue.run(self._calls.abandoned(self.idle_ms, PAGE)):
+            for entry_id, deliveries in found.items():
+                if entry_id in in_hand:
+                    continue
+                call = self._calls.take_over(self._options.consumer, self.idle_ms, entry_id, deliveries)
+                for entry in await self._queue.run(call):
                     self._counts.redelivered += 1
                     yield entry
-            cursor = claimed.cursor
-            if cursor == BEGINNING:
+            if len(found) < PAGE or in_hand.keys() >= found.keys():
                 return
 
     async def _own(self) -> AsyncIterator[Entry]:

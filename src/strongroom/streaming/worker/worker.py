@@ -185,6 +185,8 @@ class ServingWorker:
             self._hold([entry])
             await self._serve([entry])
             found += 1
+            if self._predictor.not_ready_reason is not None:
+                break  # what it leaves is for others; it takes nothing more
         return found
 
     async def _read(self, block_ms: int) -> int:

@@ -65,7 +65,7 @@ def test_a_record_that_is_still_worked_on_is_not_taken_over(in_queue, tiny_model
             for line in bytes(redis_job.admin("INFO", "commandstats")).split(b"\r\n")
             if b":" in line
         )
-        return int(used.get(b"cmdstat_xautoclaim", b"calls=0").split(b",")[0].split(b"=")[1])
+        return int(used.get(b"cmdstat_xpending", b"calls=0").split(b",")[0].split(b"=")[1])
 
     async def main(bench):
         slow = tiny_model(gate=asyncio.Event())
