@@ -30,7 +30,6 @@ from strongroom.streaming.flink.queueing import NAME
 from strongroom.streaming.worker.assembly import open_worker
 from strongroom.streaming.worker.worker import ServingWorker
 
-
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 TICK_MS: Final = 200
 TICKS_AT_ONCE: Final = 5  # that Flink hands to Python in one bundle; a barrier waits for the whole of it

@@ -1,0 +1,374 @@
+"""A real Flink cluster: TLS on every port, the soliloquy's words, the queue's worker as a job, the page in a browser.
+
+One cluster for all tests. The long ones run with `make flink` (STRONGROOM_FLINK_FULL=1).
+"""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from strongroom.clusterserving.record import request_fields
+from strongroom.clusterserving.result_reading import read_result
+from strongroom.streaming.flink import comparing, queueing
+from strongroom.streaming.flink.cluster import Cluster, ClusterRuns, Size, down, up
+from strongroom.streaming.flink.folder import ClusterFolder, NoCluster
+from strongroom.streaming.flink.home import FlinkHome, FlinkMissing, JavaMissing
+from strongroom.streaming.flink.looking import job_state, look
+from strongroom.streaming.flink.processes import alive
+from strongroom.streaming.flink.rest import FlinkAway, FlinkRefused, Place, Rest
+from strongroom.streaming.flink.stores import make_identities
+from strongroom.streaming.link.records import Admission
+
+STRONGROOM = [sys.executable, "-m", "strongroom"]
+LIMIT_S = 150
+FIRST = [
+    "(a,5)", "(action,1)", "(after,1)", "(against,1)", "(all,2)", "(and,12)", "(arms,1)", "(arrows,1)", "(awry,1)",
+    "(ay,1)", "(bare,1)", "(be,4)", "(bear,3)", "(bodkin,1)", "(bourn,1)",
+]  # fmt: skip
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+full = pytest.mark.skipif(not os.environ.get("STRONGROOM_FLINK_FULL"), reason="make flink runs this")
+
+
+@pytest.fixture(scope="module")
+def home():
+    try:
+        return FlinkHome.find()
+    except (FlinkMissing, JavaMissing) as problem:
+        pytest.skip(problem.sentence)
+
+
+@pytest.fixture(scope="module")
+def cluster(home, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flink") / "cluster"
+    found = up(folder, home, Size(slots=2))
+    yield found
+    down(folder)
+    assert not folder.exists()
+    assert [each for each in found.running.processes if alive(each)] == []
+    assert workers_of(found) == []
+
+
+def workers_of(cluster):
+    """Return the processes in the sessions of the cluster's own: Python workers."""
+    leaders, found = {each.pid for each in cluster.running.processes}, []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[3]) in leaders and fields[0] not in "ZX":
+                found.append(int(entry.name))
+    return found
+
+
+def strongroom(*words):
+    done = subprocess.run([*STRONGROOM, *map(str, words)], capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def until(condition, what):
+    """Wait for another process, which tells of nothing by itself."""
+    end = time.monotonic() + LIMIT_S
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.05)
+    return found
+
+
+# The cluster ---------------------------------------------------------------------------------------------------------
+
+
+def listening(pids):
+    """Return addresses and ports that processes listen on, from /proc."""
+    inodes = set()
+    for pid in pids:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                found = re.fullmatch(r"socket:\[(\d+)\]", str(entry.readlink()))
+            except FileNotFoundError:
+                continue
+            inodes |= {found[1]} if found else set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                address, _, port = fields[1].partition(":")
+                yield address, int(port, 16)
+
+
+def clear_text(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.settimeout(3)
+        connection.sendall(b"GET /overview HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        try:
+            return connection.recv(65536)
+        except (TimeoutError, ConnectionResetError):
+            return b""
+
+
+def handshake(port, context):
+    """Return the version of TLS that a server speaks once it has taken us; raise SSLError where it has not."""
+    raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+    with raw, context.wrap_socket(raw, server_hostname="localhost") as connection:
+        connection.sendall(b"GET /overview HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        if not connection.recv(1):
+            raise ssl.SSLEOFError("hung up")
+        return connection.version()
+
+
+def unverified():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def test_dp_05_every_port_speaks_tls_and_takes_nobody_without_a_certificate(cluster):
+    ports = list(listening([each.pid for each in cluster.running.processes]))
+    assert len(ports) >= 5
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert {address for address, _ in ports} <= loopback
+    for _, port in ports:
+        answer = clear_text(port)
+        assert b"taskmanagers" not in answer
+        assert answer == b"" or answer.startswith((b"HTTP/1.1 301", b"\x15\x03"))  # to https, or an alert of TLS
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            handshake(port, unverified())
+    assert handshake(cluster.place.port, cluster.place.context()) == "TLSv1.3"
+
+
+def test_dp_05_jobs_are_taken_from_this_cluster_s_clients_alone(cluster, tmp_path):
+    stranger = make_identities(["localhost"], now=datetime.now(UTC))
+    for name, pem in (
+        ("ca.pem", (cluster.folder.tls / "ca.pem").read_bytes()),
+        ("cert.pem", stranger.client.certificate_pem),
+    ):
+        (tmp_path / name).write_bytes(pem)
+    with stranger.client.key_pem.reveal() as raw:
+        (tmp_path / "key.pem").write_bytes(raw)
+    place = Place(cluster.place.host, cluster.place.port, tmp_path)
+    with pytest.raises(FlinkAway, match="does not answer") as refused:
+        Rest(place).post("/jobs", {})
+    assert refused.value.code == "SR-FLINK-AWAY"
+    with pytest.raises(FlinkRefused) as unknown:  # ours is heard
+        cluster.rest().get("/jobs/" + "0" * 32)
+    assert unknown.value.code == "SR-FLINK-REFUSED"
+
+
+def test_d13_the_rest_port_serves_nothing_in_clear_text(cluster):
+    connection = http.client.HTTPConnection("localhost", cluster.place.port, timeout=10)
+    connection.request("GET", "/overview")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (301, b"")
+    assert answer.getheader("Location").startswith("https://")
+    connection.close()
+
+
+def test_d20_passwords_stand_in_private_files_alone(cluster):
+    passwords = set()
+    for role in ("jobmanager", "taskmanager", "client"):
+        path = cluster.folder.configuration(role) / "config.yaml"
+        assert path.stat().st_mode & 0o077 == 0
+        passwords |= set(re.findall(r'password: "([^"]+)"', path.read_text()))
+    assert len(passwords) == 3  # internal, the REST server's, the client's
+    assert cluster.folder.path.stat().st_mode & 0o077 == 0
+    for pid in [each.pid for each in cluster.running.processes] + workers_of(cluster):
+        for name in ("cmdline", "environ"):
+            shown = Path(f"/proc/{pid}/{name}").read_bytes()
+            assert not any(password.encode() in shown for password in passwords)
+    for log in cluster.folder.logs.iterdir():
+        text = log.read_text(errors="replace")
+        assert not any(password in text for password in passwords), log
+
+
+def test_a_second_cluster_does_not_start_in_the_same_folder(cluster, home):
+    with pytest.raises(ClusterRuns) as refused:
+        up(cluster.folder.path, home, Size())
+    assert refused.value.code == "SR-FLINK-RUNS"
+    assert cluster.rest().get("/overview")["taskmanagers"] == 1
+
+
+def test_the_soliloquy_s_words_are_counted_and_status_knows_the_job(cluster):
+    done = strongroom("flink", "run", "--dir", cluster.folder.path, "wordcount")
+    assert done.stdout.splitlines()[: len(FIRST)] == FIRST
+    job = re.search(r"^JobID ([0-9a-f]{32})$", done.stderr, re.MULTILINE)[1]
+    state = json.loads(strongroom("flink", "status", "--dir", cluster.folder.path, "--json").stdout)
+    assert (state["slots"], state["free"], len(state["task_managers"])) == (2, 2, 1)
+    assert {each["id"]: each["state"] for each in state["jobs"]}[job] == "FINISHED"
+    place = f"localhost:{cluster.place.port}"
+    shown = strongroom("flink", "status", "-m", place, "--tls-dir", cluster.folder.tls).stdout
+    assert f"{job}  FINISHED" in shown
+
+
+# The queue -----------------------------------------------------------------------------------------------------------
+
+
+def doubling():
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "two"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [numpy_helper.from_array(np.array(2, np.float32), "two")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9).SerializeToString()
+
+
+ROW = np.array([1, 2, 3, 4], np.float32)
+
+
+@pytest.fixture
+def queue(redis_job, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "doubling.onnx").write_bytes(doubling())
+    config = tmp_path / "config.yaml"
+    config.write_text(redis_job.config_yaml("worker", modelPath=tmp_path / "model", maxStreamLength=200_000))
+    with redis_job.queue("client") as client:
+        yield SimpleNamespace(config=config, client=client, job=redis_job, name=redis_job.job.name)
+
+
+def send_and_check(queue, prefix, count):
+    uris = [f"{prefix}-{number}" for number in range(count)]
+    queue.client.admit_many([Admission(request_fields(uri, {"x": ROW})) for uri in uris])
+    for uri in uris:
+        found = until(lambda uri=uri: queue.client.result(uri), f"the result of {uri}")
+        assert np.array_equal(read_result(uri, found).outputs["y"], 2 * ROW)
+
+
+def consumers(queue):
+    with queue.job.queue("worker") as worker:
+        return worker.consumers()
+
+
+def checkpoints(cluster, job):
+    return next(each.checkpoints for each in look(cluster.rest()).jobs if each.id == job)
+
+
+def test_the_worker_serves_as_a_flink_job_while_checkpoints_pass_and_ends_with_nothing_in_hand(cluster, queue):
+    words = ("queue", "flink", "-c", queue.config, "--dir", cluster.folder.path)
+    job = json.loads(strongroom(*words, "--json").stdout)["jobs"][0]
+    send_and_check(queue, "first", 100)
+    assert list(consumers(queue)) == [f"flink-{queue.name}-0"]
+    before = checkpoints(cluster, job)
+    until(lambda: checkpoints(cluster, job) > before, "a checkpoint while the job serves")
+    send_and_check(queue, "second", 100)
+    with pytest.raises(queueing.ServesAlready) as twice:
+        queueing.start(cluster.rest(), FlinkHome.find(), queue.config, queue.name)
+    assert twice.value.code == "SR-FLINK-SERVES"
+    assert strongroom(*words, "--stop").stdout == f"JobID {job} has ended {queue.name}\n"
+    assert job_state(cluster.rest(), job) == "FINISHED"
+    assert consumers(queue) == {}  # it took leave
+    assert queue.client.backlog().records == 0
+    with pytest.raises(queueing.NotServed) as nothing:
+        queueing.stop(cluster.rest(), queue.name)
+    assert nothing.value.code == "SR-FLINK-NOT-SERVED"
+
+
+@full
+def test_a_cancelled_job_drains_too(cluster, queue, home):
+    job = queueing.start(cluster.rest(), home, queue.config, queue.name)
+    send_and_check(queue, "here", 50)
+    cluster.rest().cancel(job)
+    until(lambda: job_state(cluster.rest(), job) == "CANCELED", "the job's end")
+    until(lambda: consumers(queue) == {}, "the worker's leave")
+
+
+@full
+def test_two_workers_share_a_queue_and_one_that_is_killed_comes_back(cluster, queue, home):
+    queueing.start(cluster.rest(), home, queue.config, queue.name, parallelism=2)
+    send_and_check(queue, "both", 200)
+    names = [f"flink-{queue.name}-{number}" for number in range(2)]
+    until(lambda: sorted(consumers(queue)) == names, "both workers")
+    victims = [pid for pid in workers_of(cluster) if b"beam_boot" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(victims[0], signal.SIGKILL)
+    send_and_check(queue, "after", 200)
+    queueing.stop(cluster.rest(), queue.name)
+    assert queue.client.backlog().records == 0
+
+
+@full
+def test_the_flink_runner_keeps_up_with_the_plain_one(cluster, queue, home):
+    fields = request_fields("u", {"x": ROW}, serde="raw")
+    rates = comparing.compare(
+        queue.config, queue.client, cluster.rest(), home, lambda uri: {**fields, "uri": uri}, count=20_000
+    )
+    sys.stderr.write(f"plain {rates.plain}, Flink {rates.flink}, ratio {rates.ratio:.2f}\n")
+    assert len(rates.plain) == len(rates.flink) == 3
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(cluster, tmp_path):
+    words = ["flink", "page", "--dir", str(cluster.folder.path), "--page-dir", str(tmp_path / "page"), "--json"]
+    with (tmp_path / "page.log").open("wb") as log:
+        process = subprocess.Popen([*STRONGROOM, *words], stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        yield SimpleNamespace(**json.loads(process.stdout.readline()))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_a_browser_sees_flink_after_a_login_and_changes_nothing(cluster, page):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(ignore_https_errors=True)
+        context.set_default_timeout(60_000)
+        window, complaints = context.new_page(), []
+        window.on("pageerror", lambda error: complaints.append(str(error)))
+        window.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+
+        window.goto(page.url)
+        assert window.url == f"{page.url}/login"
+        window.goto(page.link)
+        assert window.url == f"{page.url}/login"  # the code has left the address
+        window.get_by_role("button", name="Log in").click()
+        window.get_by_text("Available Task Slots").wait_for()
+        assert window.get_by_text("Submit New Job").count() == 0  # /config offers no changes
+        [cookie] = context.cookies()
+        assert cookie["httpOnly"]
+        assert cookie["secure"]
+        assert cookie["sameSite"] == "Strict"
+        assert window.evaluate("document.cookie") == ""
+        tried = window.evaluate("fetch('/jobs/%s?mode=cancel', {method: 'PATCH'}).then(r => r.text())" % ("0" * 32))
+        assert "SR-FLINK-READ-ONLY" in tried
+        assert complaints == []
+
+        other = browser.new_context(ignore_https_errors=True).new_page()
+        other.goto(page.link)  # it worked once
+        other.get_by_role("button", name="Log in").click()
+        other.get_by_text("That did not work").wait_for()
+        other.get_by_label("Password").fill(Path(page.password_file).read_text().strip())
+        other.get_by_role("button", name="Log in").click()
+        other.get_by_text("Available Task Slots").wait_for()
+        browser.close()
+
+
+def test_what_has_ended_is_no_cluster(tmp_path):
+    with pytest.raises(NoCluster) as nothing:
+        Cluster.of(tmp_path)
+    assert nothing.value.code == "SR-FLINK-NO-CLUSTER"
+    assert ClusterFolder(tmp_path).record.exists() is False
