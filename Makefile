@@ -18,6 +18,7 @@ help:
 	@echo "make queue-chaos  100,000 records while workers and Redis are killed: one result each; OPTIONS='--records N --seed N'"
 	@echo "make conformance  replay TensorFlow Serving's cases on both front ends; CASES=FILE TESTDATA=FOLDER for others"
 	@echo "make kube   a real Kubernetes cluster, a deployment's whole life on it under load; builds Kubernetes once; root"
+	@echo "make flink  a Flink cluster with TLS: jobs, the queue's workers killed and cancelled, beside the plain runner"
 	@echo "make docs   regenerate what docs/ takes from the code"
 	@echo "make clean  remove what the other targets made"
 
@@ -66,6 +67,9 @@ conformance: setup-all
 
 kube: setup-all
 	cd tools && ../$(PY) -m kube $(OPTIONS)
+
+flink: setup-all
+	STRONGROOM_FLINK_FULL=1 $(PY) -m pytest tests/e2e/streaming/test_flink.py tests/e2e/streaming/test_flink_environment.py -s
 
 docs: setup-all
 	@$(PY) tools/write_error_docs.py

@@ -148,4 +148,19 @@ if [ "$kind" = all ]; then # the original's client of the queue, in an environme
         "$uv" sync --quiet --frozen --project tests/original --python "$python" \
         || say "without the original's client package its tests will skip"
 fi
+
+# Apache Flink pins old numpy, pyarrow and protobuf: an environment of its own (1 GB), with this tree's Strongroom in it.
+if [ "$kind" = all ]; then
+    flink_python=$(for name in "$python" python3.11; do
+        "$name" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$name" && break
+    done || true)
+    if [ -z "$flink_python" ]; then
+        say "without Python 3.11 the tests of Flink will skip"
+    else
+        say "installing Apache Flink into .venv-flink"
+        UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT="$(pwd)/.venv-flink" "$uv" sync --quiet --frozen --project flink \
+            --python "$flink_python" || stop "uv could not install Flink's environment; the lines above say which."
+        ln -sfn "$(pwd)/src/strongroom" .venv-flink/lib/python3.11/site-packages/strongroom
+    fi
+fi
 printf '%s\n' "$wanted" > "$stamp"
