@@ -10,6 +10,7 @@ sections 6 and 11.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -82,6 +83,7 @@ class Client:
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
+        self._process = os.getpid()
         self.core = Core(settings)
         self._queue = Queue(settings.place, settings.job)
         self.engine = Engine(self.core, self._run)
@@ -90,7 +92,14 @@ class Client:
         self._state = threading.Lock()  # of the core, for moments
 
     async def _run(self, call: Call[T]) -> T:
+        if self._process != os.getpid():
+            self._after_fork()
         return self._queue.run(call)
+
+    def _after_fork(self) -> None:
+        """Begin anew in a child: connections, and a made-up name on reply lists, are the parent's."""
+        self._queue.close()
+        self._begin(self.settings)
 
     def submit(
         self, inputs: Mapping[str, Any], uri: str | None = None, *, deadline_ms: int | None = None,
@@ -123,6 +132,8 @@ class Client:
         self, submissions: Iterable[Submission | Mapping[str, Any]], *, wait_s: float = 0.0, awaited: bool = True
     ) -> list[Wait]:
         """As `submit_many`, without tickets; with `awaited` false nobody here will ask for the results."""
+        if self._process != os.getpid():
+            self._after_fork()
         now(self.engine.learn())
         with self._state:
             drafts = [self.core.draft(each if isinstance(each, Submission) else Submission(inputs=each))

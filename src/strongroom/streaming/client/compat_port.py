@@ -40,7 +40,8 @@ class CompatPortTaken(Unreachable):
 class CompatLimits:
     """Bounds of the port: what a record has, how many connections there are, how long they may be still.
 
-    `unread_bytes`: replies of all connections that their clients have not read; the one that goes beyond is ended.
+    `unread_bytes`: replies of all connections that their clients have not read; `held_bytes`: requests of all that have
+    not ended. The connection that goes beyond is ended.
     """
 
     max_record_bytes: int = 32 << 20
@@ -48,6 +49,7 @@ class CompatLimits:
     idle_s: float = 300.0
     half_request_s: float = 30.0
     unread_bytes: int = 256 << 20
+    held_bytes: int = 256 << 20
     read_bytes: int = 256 << 10
 
 
@@ -61,6 +63,7 @@ class CompatPort:
         self._limits = limits or CompatLimits()
         self._servers: list[asyncio.Server] = []
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._held: dict[Requests, int] = {}
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -120,6 +123,14 @@ class CompatPort:
 
     async def _serve(self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests = Requests(CommandLimits(total_bytes=self._text_bytes() + (8 << 20)))
+        try:
+            await self._talk(session, requests, reader, writer)
+        finally:
+            self._held.pop(requests, None)
+
+    async def _talk(
+        self, session: Session, requests: Requests, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         while not session.closing:
             patience = self._limits.half_request_s if requests.waiting else self._limits.idle_s
             async with asyncio.timeout(patience):
@@ -127,6 +138,9 @@ class CompatPort:
             if not data:
                 return
             commands = requests.receive(data)
+            self._held[requests] = requests.held_bytes
+            if sum(self._held.values()) > self._limits.held_bytes:
+                raise NotRedisProtocol("requests that have not ended hold more than they may together")
             if commands:
                 writer.writelines(await session.answer(commands))
                 await self._let_read(writer)

@@ -52,6 +52,11 @@ class Requests:
         """Whether a request has begun and not ended."""
         return bool(self._missing or self._buffer)
 
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes of a request that has not ended are kept."""
+        return self._bytes + len(self._buffer)
+
     def receive(self, data: bytes) -> list[Command]:
         """Take bytes and return the requests that they complete, in order. Raises NotRedisProtocol."""
         self._buffer += data

@@ -225,6 +225,18 @@ def test_a_peer_that_does_not_read_is_ended(raw):
         talk_on()
 
 
+def test_half_requests_of_all_connections_together_are_bounded(raw):
+    first, port = raw(held_bytes=100_000)
+    half = b"*2\r\n$4\r\nKEYS\r\n$90000\r\n" + b"x" * 60_000
+    first.sendall(half)
+    while sum(port.opened._held.values()) < 60_000:
+        pass
+    with socket.create_connection(("127.0.0.1", port.port), timeout=20) as second:
+        second.sendall(half)
+        said = second.recv(4096)
+    assert said.startswith(b"-ERR Protocol error: requests that have not ended")
+
+
 def test_the_port_is_on_loopback_alone_and_loud(compat, bench, caplog):
     port = compat()
     assert {each.getsockname()[0] for server in port.opened._servers for each in server.sockets} <= {"127.0.0.1", "::1"}

@@ -129,6 +129,7 @@ def test_dequeue_has_failed_records_errors_as_values(bench, queues):
     assert found == {"bad": "NaN"}
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12 warns of threads
 def test_what_a_process_forks_sends_for_the_same_dequeue(bench, queues, four):
     bench.worker()
     _, output = queues()
@@ -141,6 +142,34 @@ def test_what_a_process_forks_sends_for_the_same_dequeue(bench, queues, four):
     while not found:
         found = output.dequeue()
     assert list(found) == ["from-a-child"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12 warns of threads
+def test_queues_that_were_used_before_a_fork_work_in_both_processes(bench, queues, four):
+    bench.worker()
+    enqueue, output = queues(client=uuid.uuid4().hex)
+    enqueue.enqueue("before", t=four)
+    enqueue.predict(four, timeout=20)
+    children = []
+    for at in range(3):
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                for step in range(20):
+                    enqueue.enqueue(f"{at}-{step}", t=four)
+                status = int(enqueue.predict(four, timeout=20).tolist() != [2, 4, 6, 8])
+            finally:
+                os._exit(status)
+        children.append(child)
+    for step in range(20):
+        enqueue.enqueue(f"parent-{step}", t=four)
+        enqueue.predict(four, timeout=20)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    found = {}
+    while len(found) < 81:
+        found |= output.dequeue()
+    assert len(found) == 81
 
 
 def test_enqueue_tells_a_full_queue_at_once_or_after_a_while(bench, queues, four):
