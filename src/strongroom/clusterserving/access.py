@@ -144,6 +144,7 @@ def _worker(job: Job, _: User) -> list[str]:
         _of(results, "+hset +del +pexpire"),
         _of(replies, "+rpush +ltrim +pexpire"),
         _of(f"%RW~{job.dead}", "+xadd +xlen +xrange +xdel"),
+        _of(f"%RW~{job.worker('*')} %RW~{job.workers}", SCRIPTS),  # BEAT
         _of(f"%RW~{job.worker('*')}", "+set +get +mget +del"),
         _of(f"%RW~{job.workers}", "+hset +hdel +hgetall"),
     ]  # fmt: skip

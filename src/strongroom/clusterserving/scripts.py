@@ -1,4 +1,4 @@
-"""What Redis does in one step: take a record in, finish one, hand a result out, withdraw a record. Pure.
+"""What Redis does in one step: take a record in, finish one, hand a result out, say that a worker lives. Pure.
 
 Redis runs a script alone, so nobody sees half of it. Scripts are called by their SHA-1 and sent again where Redis has
 lost them. In each, the first command that writes is one that a full memory does not refuse where work has to go on
@@ -114,4 +114,14 @@ end
 return found
 """)
 
-ALL: Final = (ADMIT, COMPLETE, TAKE)
+# KEYS: worker's heartbeat, the hash of workers   ARGV: name, state, ms to live
+# DEL comes first, as XACK does above: a worker lives although memory is full.
+BEAT: Final = Script("""\
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)))
+return 1
+""")
+
+ALL: Final = (ADMIT, COMPLETE, TAKE, BEAT)

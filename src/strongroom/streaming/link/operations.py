@@ -169,7 +169,7 @@ class Operations(ABC):
 
     async def heartbeat(self, consumer: str, state: str) -> None:
         """Say for ten seconds that a worker lives; `state` is JSON."""
-        await self.run(self._worker.heartbeat(consumer, state, await self.now_ms()))
+        await self.run(self._worker.heartbeat(consumer, state))
 
     async def farewell(self, consumers: Sequence[str]) -> None:
         """Forget workers that ended."""

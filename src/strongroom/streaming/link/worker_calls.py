@@ -27,14 +27,19 @@ class WorkerCalls:
         self.bounds = bounds
 
     def make_group(self) -> Call[bool]:
-        """Make the stream and its group; False where they are there already."""
+        """Make the stream and its group; False where they are there already, be it that memory is full."""
 
         def read(got: list[Reply]) -> bool:
-            if isinstance(got[0], ReplyError) and got[0].word == "BUSYGROUP":
+            made, groups = got
+            if isinstance(made, ReplyError) and made.word == "BUSYGROUP":
                 return False
-            return bool(sound(got[0]))
+            if isinstance(made, ReplyError) and made.word == "OOM" and not isinstance(groups, ReplyError):
+                names = [pairs(each).get(b"name") for each in groups]
+                return bool(GROUP.encode() not in names and sound(made))
+            return bool(sound(made))
 
-        return Call((("XGROUP", "CREATE", self.job.stream, GROUP, EVERYTHING, "MKSTREAM"),), read)
+        make = ("XGROUP", "CREATE", self.job.stream, GROUP, EVERYTHING, "MKSTREAM")
+        return Call((make, ("XINFO", "GROUPS", self.job.stream)), read)
 
     def read(self, consumer: str, count: int, wait_ms: int) -> Call[tuple[Entry, ...]]:
         """Take new records, waiting for the first."""
@@ -152,13 +157,13 @@ class WorkerCalls:
         """Remove a consumer; what it held is lost to the group, so ask `consumers` first."""
         return Call((("XGROUP", "DELCONSUMER", self.job.stream, GROUP, consumer),), lambda got: int(sound(got[0])))
 
-    def heartbeat(self, consumer: str, state: str, now_ms: int) -> Call[None]:
+    def heartbeat(self, consumer: str, state: str) -> Call[None]:
         """Say that a worker lives, and what it is."""
-        commands = (
-            ("SET", self.job.worker(consumer), state, "PX", HEARTBEAT_TTL_MS),
-            ("HSET", self.job.workers, consumer, now_ms),
-        )
-        return Call(commands, _nothing)
+        command: Command = (
+            "EVALSHA", scripts.BEAT.sha, 2, self.job.worker(consumer), self.job.workers,
+            consumer, state, HEARTBEAT_TTL_MS,
+        )  # fmt: skip
+        return Call((command,), _nothing, script=scripts.BEAT)
 
     def farewell(self, consumers: Sequence[str]) -> Call[None]:
         """Forget workers."""

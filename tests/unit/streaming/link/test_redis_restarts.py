@@ -113,6 +113,11 @@ def test_a_redis_that_still_loads_is_waited_for(own_redis):
         assert worker.pending() == {}
 
 
+async def beat(job):
+    async with job.aio("worker") as worker:
+        await worker.heartbeat("w", "{}")
+
+
 def test_d02_an_03_a_full_memory_refuses_new_records_and_lets_work_go_on(own_redis):
     job = own_redis(max_memory=8 * 1024 * 1024)
     bounds = Bounds(max_records=10**6, max_bytes=10**9)
@@ -126,6 +131,9 @@ def test_d02_an_03_a_full_memory_refuses_new_records_and_lets_work_go_on(own_red
 
         with pytest.raises(QueueFull, match="memory"):
             fill()
+        assert not worker.make_group()  # a worker that starts now finds its way
+        asyncio.run(beat(job))
+        assert [each.name for each in client.workers() if each.alive] == ["w"]
         served = 0
         while entries := worker.read("w", 16):
             ends = [Completion(entry=each, uri=each.fields[b"uri"].decode(), fields={"value": "v"}) for each in entries]

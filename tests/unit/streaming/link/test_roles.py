@@ -157,14 +157,21 @@ def test_d07_an_04_no_operation_of_a_queue_searches_keys(redis_job):
     assert b"cmdstat_scan" not in called
 
 
-def test_d05_no_password_and_no_key_is_in_the_users_file_or_in_redis(redis_job):
-    passwords = [
-        path.read_bytes() for path in (redis_job.server.home.folder / "users").iterdir() if path.suffix == ".password"
-    ]
-    assert len(passwords) == len(Role)
-    shown = (redis_job.server.home.folder / "users.acl").read_bytes() + b"".join(redis_job.admin("ACL", "LIST"))
-    shown += redis_job.server.home.log.read_bytes()
-    assert not any(each in shown for each in passwords)
+def test_d05_no_password_and_no_key_is_in_redis_its_files_or_its_log(own_redis):
+    redis = own_redis()
+    with redis.queue("worker") as worker, redis.queue() as client:
+        worker.make_group()
+        client.admit({"uri": "canary-uri", "data": "x"})
+    redis.admin("SAVE")
+    home = redis.server.home.folder
+    users = list((home / "users").iterdir())
+    secrets = [path.read_bytes() for path in users if path.suffix in {".password", ".key"}]
+    assert len(secrets) == 2 * len(Role)
+    dump = (home / "data" / "dump.rdb").read_bytes()
+    assert b"canary-uri" in dump
+    shown = dump + (home / "users.acl").read_bytes() + (home / "redis.conf").read_bytes()
+    shown += redis.server.home.log.read_bytes() + b"".join(redis.admin("ACL", "LIST"))
+    assert not any(each in shown for each in secrets)
 
 
 def test_a_client_can_load_its_script_after_redis_has_lost_it(redis_job):
