@@ -3,7 +3,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: chaos queue-chaos conformance help kube setup setup-all demo test lint bench bench-serving fuzz soak docs clean
+.PHONY: chaos queue-chaos conformance flink help kube setup setup-all demo test lint bench bench-serving fuzz soak docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
