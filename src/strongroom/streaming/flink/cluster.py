@@ -94,6 +94,8 @@ def up(path: Path, home: FlinkHome, size: Size, *, said: Callable[[str], object]
     """
     folder = ClusterFolder(path.absolute())
     _make_room(folder)
+    empty = Running(rest_port=0, environment=str(home.environment), processes=())
+    disk.replace_private(folder.record, empty.to_json())  # from now on, what is here is ours to remove
     identities = make_identities(_NAMES, now=datetime.now(UTC))
     folder.fill(identities, home)
     for attempt in range(1, _TRIES + 1):
@@ -106,7 +108,7 @@ def up(path: Path, home: FlinkHome, size: Size, *, said: Callable[[str], object]
         started: list[Started] = []
         try:
             _start(folder, home, size, rest_port, started)
-            cluster = Cluster.of(folder.path)
+            cluster = Cluster(folder=folder, running=folder.read())
             _await(cluster, size, said)
         except ClusterDied as problem:
             processes.stop(started[::-1])
@@ -114,7 +116,6 @@ def up(path: Path, home: FlinkHome, size: Size, *, said: Callable[[str], object]
                 raise
         except BaseException:
             processes.stop(started[::-1])
-            folder.record.unlink(missing_ok=True)
             raise
         else:
             return cluster
