@@ -36,6 +36,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", metavar="NAME", required=True, help="whose Secret it is: worker, redis, frontend, …")
     parser.add_argument("--from", dest="source", metavar="DIR", type=Path, help="where the Secret is mounted")
     parser.add_argument("--to", metavar="DIR", type=Path, help="where to put what was opened: memory")
+    parser.add_argument("--store-password", metavar="FILE", type=Path,
+                        help="open the key stores' password (Secret ssl-password) beside them too")  # fmt: skip
     parser.add_argument("--broker", metavar="URL", help="https://HOST:PORT of the broker")
     parser.add_argument("--ca", metavar="FILE", type=Path, help="CA certificate (PEM) that the broker's comes from")
     parser.add_argument("--secret", metavar="NAME", default=SEALING_SECRET,
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         GramineKeys().write(args.gramine_key, key)
         return main(args.words) if args.words else 0
     seen = opening.state(args.source)
-    opening.open_part(args.source, args.to, args.part, key)
+    opening.open_part(args.source, args.to, args.part, key, store_password=args.store_password)
     if not args.words:
         return 0
     ended = threading.Event()
@@ -100,7 +102,7 @@ def _follow(args: argparse.Namespace, key: Secret | None, seen: object, ended: t
         try:
             now = opening.state(args.source)
             if now != seen:
-                opening.open_part(args.source, args.to, args.part, key)
+                opening.open_part(args.source, args.to, args.part, key, store_password=args.store_password)
                 seen = now
                 sys.stderr.write(f"strongroom: the keys of {args.part} were renewed\n")
         except (StrongroomError, OSError) as problem:

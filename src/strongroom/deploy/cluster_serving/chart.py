@@ -25,11 +25,11 @@ from strongroom.errors import Refused
 
 MODES: Final = ("sgx", "nonsgx", "simulated")
 _MARKED: Final = Description(broker="@BROKER@")
-_FLINK: Final = ("jobmanager", "taskmanager", "submitter")
+_FLINK: Final = ("jobmanager", "taskmanager")
 
 
-class NoQueueInTrustDomains(Refused):
-    """The queue's chart was asked for with TDX, whose pods it does not describe."""
+class QueueTee(Refused):
+    """The queue's chart was asked for with a TEE that it does not describe: TDX, or a simulated one under Flink."""
 
     code = "SR-QUEUE-CHART-TEE"
     fix = 'Say tee = "sgx" or tee = "simulated" in [deploy], or run strongroom queue serve in your own trust domain.'
@@ -45,10 +45,12 @@ def chart_files(description: Description) -> Mapping[str, bytes]:
 def values(description: Description, profile: Profile, *, runner: str = "process") -> dict[str, Any]:
     """Return the values of a description: images, TEE, attestation; sizes are the chart's own.
 
-    Raises NoQueueInTrustDomains.
+    Raises QueueTee.
     """
     if description.tee is Tee.TDX:
-        raise NoQueueInTrustDomains("[deploy] tee is tdx")
+        raise QueueTee("[deploy] tee is tdx")
+    if runner == "flink" and description.tee is Tee.SIMULATED:
+        raise QueueTee("Flink's parts are not launched on the simulated platform", fix="Say --runner process.")
     place = placement(description, profile)
     sgx = description.tee is Tee.SGX
     return {
@@ -76,7 +78,7 @@ def values(description: Description, profile: Profile, *, runner: str = "process
 
 
 def render(description: Description, profile: Profile, *, runner: str = "process") -> Tree:
-    """Return `chart/…` and `values.yaml`. Raises NoQueueInTrustDomains, SecretInTree."""
+    """Return `chart/…` and `values.yaml`. Raises QueueTee, SecretInTree."""
     said = to_yaml([values(description, profile, runner=runner)], comment="Values of this deployment for the queue.")
     tree = {**under("chart", chart_files(description)), "values.yaml": said.encode()}
     refuse_secrets(tree)
@@ -92,7 +94,7 @@ def _definitions(description: Description) -> str:
         "preflight": (*replica.STRONGROOM, "platform"),
     }
     commands |= {f"{part}.{mode}": command(part, marked, mode) for part in PartOf for mode in MODES}
-    commands |= {f"{part}.{mode}": flink_command(part, marked, mode) for part in _FLINK for mode in MODES}
+    commands |= {f"{part}.{mode}": flink_command(part, marked, mode) for part in _FLINK for mode in ("sgx", "nonsgx")}
     texts = {"worker": worker_config(marked), "frontend": frontend_config()}
     found = ["{{/* What the containers run. Written by Strongroom: change nothing here. */}}"]
     found += [_definition(f"queue.words.{name}", json.dumps(list(words))) for name, words in commands.items()]

@@ -13,7 +13,7 @@ from typing import Final
 from strongroom.clusterserving.names import DEFAULT_JOB
 from strongroom.deploy.description import Description, Role
 from strongroom.deploy.gramine.parts import arch_libraries, enclave, python_files
-from strongroom.deploy.gramine.places import APP, CA, MODELS, OWNER, PYTHON, WORKER_CONFIG, PythonPlaces
+from strongroom.deploy.gramine.places import APP, CA, FLINK_HOME, MODELS, OWNER, PYTHON, WORKER_CONFIG, PythonPlaces
 from strongroom.deploy.gramine.programs import PYTHON_WORDS
 from strongroom.deploy.gramine.server_words import broker_address
 from strongroom.deploy.gramine.simulated import manifest_of
@@ -21,6 +21,7 @@ from strongroom.deploy.kubernetes.replica import STRONGROOM, WORLD
 from strongroom.gramine.manifests import Program
 
 KEYS_MOUNT: Final = "/ssl-keys"  # where a part's Secret is mounted, PART/FILE
+PASSWORD_MOUNT: Final = "/password/password"  # noqa: S105  # where the sealed password is mounted
 OPENED: Final = "/run/keys"  # memory of the pod: what was opened of it
 RUN: Final = "/run/part"  # memory of the pod: what a part writes for itself
 DATA: Final = "/data"
@@ -85,28 +86,24 @@ def command(part: PartOf, description: Description, mode: str) -> tuple[str, ...
 
 
 def flink_words(part: str, description: Description, *, clear: bool = False) -> tuple[str, ...]:
-    """Return the words of `strongroom` for a part of Flink: `jobmanager`, `taskmanager`, `submitter`."""
-    where = SETTINGS if clear else APP
-    if part == "submitter":
-        return (
-            *_opening("worker", description, clear), *_opening("jobmanager", description, clear),
-            "queue", "flink", "-c", f"{where}/config.yaml",
-        )  # fmt: skip
+    """Return the words of `strongroom` for a part of Flink: `jobmanager` or `taskmanager`."""
+    password = f"--store-password={PASSWORD_MOUNT}"
+    sizes = ("--managed-size=$(TASKMANAGER_MANAGED_SIZE)", "--task-heap-size=$(TASKMANAGER_TASK_HEAP_SIZE)",
+             "--slots=$(CORE_NUM)") if part == "taskmanager" and clear else ()  # fmt: skip
     return (
-        *_opening(part, description, clear), "flink", "part", part, f"--keys={OPENED}/{part}",
-        f"--password-file={OPENED}/{part}/store.password", f"--settings={SETTINGS}", f"--run={RUN}", "--scratch=/local",
+        *_opening(part, description, clear, password), "flink", "part", part, f"--keys={OPENED}/{part}",
+        f"--password-file={OPENED}/{part}/store.password", f"--run={RUN}", "--scratch=/local", *sizes,
     )  # fmt: skip
 
 
 def flink_command(part: str, description: Description, mode: str) -> tuple[str, ...]:
-    """Return what a part of Flink starts; in an enclave the measured launcher takes its words over standard input."""
-    if mode == "sgx" and part != "submitter":
-        start = f"exec gramine-sgx {APP}/flink-{part} < {SETTINGS}/flink-{part}.words"
-        return ("sh", "-c", start)
+    """Return what a part of Flink starts.
+
+    In an enclave Flink's own script runs outside, and what stands there in the place of `java` hands its words to the
+    measured launcher (docs/gramine-manifests.md); the configuration is measured too.
+    """
     if mode == "sgx":
-        return ("gramine-sgx", f"{APP}/{Role.STREAMING_WORKER}")
-    if mode == "simulated":
-        return (*STRONGROOM, "sim", "run", "--world", WORLD, f"{APP}/queue-{part}.manifest")
+        return (f"{FLINK_HOME}/bin/{part}.sh", "start-foreground")
     return (*STRONGROOM, *flink_words(part, description, clear=True))
 
 
@@ -181,6 +178,7 @@ def _yaml(lines: Mapping[str, str]) -> str:
     return "".join(f"{name}: {value}\n" for name, value in lines.items())
 
 
-def _opening(part: str, description: Description, clear: bool) -> tuple[str, ...]:  # one of two forms
+def _opening(part: str, description: Description, clear: bool, *more: str) -> tuple[str, ...]:
     secret = ("--clear",) if clear else (f"--broker={broker_address(description)}", f"--ca={CA}")
-    return ("keys", "open", f"--part={part}", f"--from={KEYS_MOUNT}/{part}", f"--to={OPENED}/{part}", *secret, "--")
+    place = (f"--part={part}", f"--from={KEYS_MOUNT}/{part}", f"--to={OPENED}/{part}")
+    return ("keys", "open", *place, *more, *secret, "--")

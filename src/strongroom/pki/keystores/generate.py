@@ -17,6 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from strongroom.errors import BadInput
 from strongroom.pki import disk, keys
 from strongroom.pki.authority import Authority
@@ -28,6 +30,7 @@ from strongroom.pki.keystores.passwords import MOST, check_password, new_passwor
 from strongroom.pki.keystores.sealing_keys import KEYS_NAME, sealed_secrets
 from strongroom.secret import Secret
 
+CA: Final = "ca.crt"
 DATA: Final = "..data"
 SETTINGS: Final = "keys.json"
 YAML: Final = "keys.yaml"
@@ -83,7 +86,7 @@ def renew(folder: Path, authority: Authority, password: Secret, *, sealing_key: 
     """
     settings = read_settings(folder)
     check_password(password)
-    before = disk.read_bounded(folder / "ca.crt", limit=keys.MAX_PEM_BYTES)
+    before = disk.read_bounded(folder / CA, limit=keys.MAX_PEM_BYTES)
     if before != authority.certificate_pem:
         raise keys.KeyMismatch(f"{folder} was made under another CA", fix="Name the workspace it was made with.")
     old = os.readlink(folder / DATA)  # noqa: PTH115  # a name, not a path
@@ -136,30 +139,37 @@ def _fill(
 ) -> str:  # fmt: skip
     """Write one generation of files into a folder of its own beneath `folder`, and return that one's name."""
     name = f"..{now.astimezone(UTC):%Y_%m_%d_%H_%M_%S}.{secrets.token_hex(4)}"
+    # Whoever has a certificate of this one may join a Flink cluster and run code in it: no part of the queue may.
+    flink = Authority.create("Strongroom Flink", now=now, days=settings.days + 1, curve=ec.SECP256R1)
+    issuers = {part.name: flink if part.apart else authority for part in settings.parts}
     made = {
-        part.name: issue(part, authority, password, kind=settings.kind, days=settings.days, now=now,
+        part.name: issue(part, issuers[part.name], password, kind=settings.kind, days=settings.days, now=now,
                          file_name=_file_name(part))
         for part in settings.parts
     }  # fmt: skip
     made = logins.added(made, users)
-    stores = trust_stores(authority, password, now=now)
+    made = {part.name: _complete(part, made[part.name], issuers[part.name], password, now) for part in settings.parts}
     with disk.new_folder(folder / name) as new:
-        disk.write_public(new / "ca.crt", authority.certificate_pem)
-        for part, files in zip(settings.parts, made.values(), strict=True):
-            _write(_place(new, part), files, stores if part.stores else {}, authority.certificate_pem)
-        text = sealed_secrets(made, stores, authority.certificate_pem, sealing_key, base=settings.secret_name)
-        disk.write_public(new / YAML, text)
+        for part in settings.parts:
+            _write(_place(new, part), made[part.name])
+        disk.write_public(new / YAML, sealed_secrets(made, sealing_key, base=settings.secret_name))
         disk.write_public(new / SETTINGS, _render(settings))
+        if not (new / CA).exists():
+            disk.write_public(new / CA, authority.certificate_pem)
     return name
 
 
-def _write(place: Path, files: Made, stores: dict[str, Secret], ca: bytes) -> None:
+def _complete(part: Part, files: Made, issuer: Authority, password: Secret, now: datetime) -> Made:
+    """Return a part's files with the certificate that it trusts, and for a JVM in stores."""
+    stores = trust_stores(issuer, password, now=now) if part.stores else {}
+    return Made({**files.public, CA: issuer.certificate_pem}, {**files.private, **stores})
+
+
+def _write(place: Path, files: Made) -> None:
     place.mkdir(mode=disk.SECRET_FOLDER_MODE, exist_ok=True)
-    if not (place / "ca.crt").exists():
-        disk.write_public(place / "ca.crt", ca)
     for name, data in files.public.items():
         disk.write_public(place / name, data)
-    for name, secret in {**files.private, **stores}.items():
+    for name, secret in files.private.items():
         disk.write_secret(place / name, secret)
 
 

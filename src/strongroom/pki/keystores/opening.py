@@ -17,11 +17,12 @@ from strongroom import sealing
 from strongroom.errors import BadInput, Refused
 from strongroom.pki import disk
 from strongroom.pki.keystores.generate import DATA
-from strongroom.pki.keystores.sealing_keys import keys_path
+from strongroom.pki.keystores.sealing_keys import keys_path, password_path
 from strongroom.secret import Secret
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_FILES: Final = 64
+STORE_PASSWORD: Final = "store.password"  # noqa: S105  # a file's name
 SEALED: Final = b"GRAFS_PF"
 PUBLIC_ENDINGS: Final = (".crt", ".csr")
 
@@ -42,12 +43,16 @@ class ClearKeys(Refused):
     fix = "Apply keys/keys.yaml, whose private files are sealed; without any TEE say --clear, which protects nothing."
 
 
-def open_part(source: Path, target: Path, part: str, key: Secret | None) -> None:
+def open_part(source: Path, target: Path, part: str, key: Secret | None, *, store_password: Path | None = None) -> None:
     """Write what `source` holds to `target`, opened with `key`; with None private files have to be in clear already.
+
+    `store_password`: the key stores' password, from the mounted Secret ssl-password; it is opened beside them.
 
     Raises NoMountedKeys, ClearKeys, WrongPath, WrongKeyOrTampered and the other errors of sealed files.
     """
-    opened = {path.name: _opened(path, part, key) for path in _files(source)}
+    opened = {path.name: _opened(path, keys_path(part, path.name), key) for path in _files(source)}
+    if store_password is not None:
+        opened[STORE_PASSWORD] = _opened(store_password, password_path(), key)
     if not opened:
         raise NoMountedKeys(f"{source} holds no files")
     target.mkdir(mode=disk.SECRET_FOLDER_MODE, parents=True, exist_ok=True)
@@ -81,7 +86,7 @@ def _files(source: Path) -> Iterator[Path]:
     return (source / name for name in names if (source / name).is_file())
 
 
-def _opened(path: Path, part: str, key: Secret | None) -> Secret:
+def _opened(path: Path, stored_path: str, key: Secret | None) -> Secret:
     raw = disk.read_bounded(path, limit=MAX_FILE_BYTES)
     if path.suffix in PUBLIC_ENDINGS:
         return Secret(raw)
@@ -91,4 +96,4 @@ def _opened(path: Path, part: str, key: Secret | None) -> Secret:
         return Secret(raw)
     if not raw.startswith(SEALED):
         raise ClearKeys(f"{path} is in clear")
-    return Secret(sealing.unseal_bytes(raw, key, stored_path=keys_path(part, path.name)))
+    return Secret(sealing.unseal_bytes(raw, key, stored_path=stored_path))

@@ -29,6 +29,7 @@ class Part:
     names: tuple[str, ...]
     clear: bool = False  # its program reads the key anew at a renewal, when nobody can be asked
     stores: bool = False  # a JVM: keystore.jks and keystore.pkcs12
+    apart: bool = False  # under an authority of its own, whose key is forgotten: who has its certificate is Flink
 
 
 _LOCAL: Final = ("localhost", "127.0.0.1")
@@ -36,9 +37,9 @@ _PARTS: Final = (
     Part(name=SERVER, role=Role.PEER, names=("flink-jobmanager", *_LOCAL), stores=True),
     Part(name=REDIS, role=Role.SERVER, names=("redis-service", *_LOCAL), clear=True),
     Part(name="frontend", role=Role.SERVER, names=("frontend-service", *_LOCAL), clear=True),
-    Part(name="jobmanager", role=Role.PEER, names=("flink-jobmanager", *_LOCAL), stores=True),
+    Part(name="jobmanager", role=Role.PEER, names=("flink-jobmanager", *_LOCAL), stores=True, apart=True),
     Part(name="taskmanager", role=Role.PEER,
-         names=("flink-taskmanager", "*.flink-taskmanager-headless-svc", *_LOCAL), stores=True),
+         names=("flink-taskmanager", "*.flink-taskmanager-headless-svc", *_LOCAL), stores=True, apart=True),
     Part(name="worker", role=Role.CLIENT, names=("cs-worker",), clear=True),
     Part(name="frontend-client", role=Role.CLIENT, names=("cs-frontend",), clear=True),
     Part(name="client", role=Role.CLIENT, names=("cs-client",), clear=True),
@@ -73,7 +74,7 @@ def _endings(domain: str) -> tuple[str, ...]:
 def to_json(parts: Sequence[Part]) -> list[dict[str, object]]:
     """Return parts as keys.json has them."""
     return [{"name": each.name, "role": each.role.value, "names": list(each.names), "clear": each.clear,
-             "stores": each.stores} for each in parts]  # fmt: skip
+             "stores": each.stores, "apart": each.apart} for each in parts]  # fmt: skip
 
 
 def from_json(rows: Sequence[Mapping[str, object]]) -> tuple[Part, ...]:
@@ -81,7 +82,7 @@ def from_json(rows: Sequence[Mapping[str, object]]) -> tuple[Part, ...]:
     return tuple(
         Part(
             name=_text(row["name"]), role=Role(row["role"]), names=tuple(map(_text, _list(row["names"]))),
-            clear=row["clear"] is True, stores=row["stores"] is True,
+            clear=row["clear"] is True, stores=row["stores"] is True, apart=row["apart"] is True,
         )
         for row in rows
     )  # fmt: skip

@@ -47,17 +47,12 @@ def seal(secret: Secret, key: Secret, path: str) -> bytes:
         return seal_bytes(raw, key, stored_path=path, entropy=os.urandom)
 
 
-def sealed_secrets(
-    made: Mapping[str, Made], stores: Mapping[str, Secret], ca: bytes, key: Secret, *, base: str = KEYS_NAME
-) -> bytes:
+def sealed_secrets(made: Mapping[str, Made], key: Secret, *, base: str = KEYS_NAME) -> bytes:
     """Return keys.yaml: a Secret for each part, since no part may read another's. Raises WeakKey, WrapKeyLength."""
     documents = []
     for part, files in made.items():
-        is_jvm = "keystore.jks" in files.private
-        private = {**files.private, **(stores if is_jvm else {})}
-        data = {"ca.crt": ca, **files.public}
-        data |= {name: seal(secret, key, keys_path(part, name)) for name, secret in private.items()}
-        documents.append(secret_document(secret_name(part, base), data))
+        sealed = {name: seal(secret, key, keys_path(part, name)) for name, secret in files.private.items()}
+        documents.append(secret_document(secret_name(part, base), {**files.public, **sealed}))
     return b"---\n".join(documents)
 
 

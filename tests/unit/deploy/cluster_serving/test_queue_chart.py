@@ -10,7 +10,7 @@ import yaml
 from kubernetes_validate import validate
 
 from strongroom.deploy.clouds import GENERIC, profile
-from strongroom.deploy.cluster_serving.chart import NoQueueInTrustDomains, render, values
+from strongroom.deploy.cluster_serving.chart import QueueTee, render, values
 from strongroom.deploy.description import Role, Tee
 from strongroom.deploy.lint import lint
 
@@ -19,7 +19,7 @@ FORMS = {
     "as it comes": (),
     "small": (f"--values={PLACES / 'values-small.yaml'}",),
     "seed": (f"--values={PLACES / 'values-seed.yaml'}",),
-    "flink, simulated": ("--set=runner=flink",),
+    "flink, nonsgx": ("--set=runner=flink,sgx.mode=nonsgx",),
     "flink, deployment, nonsgx": ("--set=runner=flink,taskmanager.kind=Deployment,sgx.mode=nonsgx",),
     "sgx, many": (
         "--set=sgx.mode=sgx,master.replicas=3,frontend.replicas=3,attestation.broker=broker.example.com:8080",
@@ -187,8 +187,7 @@ def test_c5_each_part_has_a_secret_of_its_own_read_only_and_for_its_user_alone(o
             for mounted in container.get("volumeMounts", []):
                 if mounted["name"].startswith(("keys-", "password", "simulated-world")):
                     assert mounted["readOnly"]
-    allowed = {"ssl-keys-worker", "ssl-keys-jobmanager"}  # what submits a job to Flink shows a certificate of both
-    assert all(len(owners) == 1 for name, owners in mine.items() if name not in allowed)
+    assert all(len(owners) == 1 for owners in mine.values())
     assert "ssl-keys" not in mine
 
 
@@ -218,7 +217,7 @@ def test_the_path_of_the_enclave_key_is_refused_with_the_reason(helm, folder):
     "words",
     ["privileged=true", "sgx.mode=none", "redis.maxmemory=lots", "image=UPPER", "networkPolicy.egress=true",
      "master.cpu=0", "taskmanager.kind=DaemonSet", "runner=spark", "secrets.keys=../x", "frontend.plain=true",
-     "redis.port=7000"],
+     "redis.port=7000", "runner=flink"],
 )  # fmt: skip
 def test_what_is_not_named_or_not_possible_is_refused(helm, folder, words):
     assert helm("template", "queue", folder / "chart", f"--set={words}", check=False).returncode != 0
@@ -237,8 +236,10 @@ def test_the_values_of_a_workspace_pin_images_and_name_broker_and_tee(described)
     assert found["attestation"]["broker"] == "https://broker.example.com:8080"
     assert found["sgx"] == {"mode": "sgx"}
     assert values(described(), GENERIC)["sgx"] == {"mode": "simulated"}
-    with pytest.raises(NoQueueInTrustDomains) as refused:
+    with pytest.raises(QueueTee) as refused:
         values(described(Tee.TDX), GENERIC)
+    with pytest.raises(QueueTee):
+        values(described(), GENERIC, runner="flink")
     assert refused.value.code == "SR-QUEUE-CHART-TEE"
 
 

@@ -67,9 +67,10 @@ def test_each_part_has_a_certificate_for_what_it_does(folder, authority):
                          "jobmanager": {server, client}, "taskmanager": {server, client}}.items():  # fmt: skip
         certificate = leaf(folder / name / "tls.crt")
         assert usages(certificate) == wanted
-        certificate.verify_directly_issued_by(ca)
+        certificate.verify_directly_issued_by(leaf(folder / name / "ca.crt"))
+        assert (leaf(folder / name / "ca.crt") == ca) == (name not in {"jobmanager", "taskmanager"})
     serials = {leaf(path).serial_number for path in folder.rglob("*.crt")}
-    assert len(serials) == 10  # nine parts and the CA
+    assert len(serials) == 11  # nine parts, the CA, and the one of Flink
 
 
 def test_servers_have_the_names_of_their_services(folder):
@@ -118,6 +119,16 @@ def test_openssl_takes_certificate_request_and_key(folder, password_file, run):
     run("openssl", "pkey", "-in", folder / "server.key", "-passin", f"file:{password_file}", "-noout")
 
 
+def test_dp_05_no_part_of_the_queue_is_taken_for_a_part_of_flink(folder, password):
+    inner = leaf(folder / "jobmanager/ca.crt")
+    assert inner == leaf(folder / "taskmanager/ca.crt")
+    trusted = read_pkcs12((folder / "taskmanager/trust.p12").read_bytes(), password)
+    assert [each.certificate for each in trusted] == [inner.public_bytes(keys.Encoding.DER)]
+    for name in ("redis", "frontend", "worker", "client", "admin"):
+        with pytest.raises(ValueError, match="Issuer"):
+            leaf(folder / name / "tls.crt").verify_directly_issued_by(inner)
+
+
 # What may enter a cluster
 
 
@@ -158,6 +169,7 @@ def test_a_renewal_replaces_leafs_and_stores_and_keeps_the_ca(folder, authority,
     kept = {str(path) for path, data in before.items() if (folder / path).read_bytes() == data}
     assert {path for path in kept if not path.endswith("ca.crt")} == {"keys.json"}
     assert "ca.crt" in kept
+    assert leaf(folder / "redis/ca.crt") == leaf(folder / "ca.crt")
     assert generate.read_settings(folder) == settings
     generate.renew(folder, authority, password, sealing_key=KEY, now=now + timedelta(days=2))
     assert len([path for path in folder.iterdir() if path.name.startswith("..2")]) == 2  # this one and the one before
