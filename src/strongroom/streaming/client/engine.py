@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from strongroom.clusterserving.faults import ServingError
@@ -37,6 +38,7 @@ class Engine:
         self._run = run
         self._now_s = now_s
         self._calls = self._bounded(Bounds())
+        self._taken: list[str] = []  # keys of results that were read, to be deleted with the next call
 
     def _bounded(self, bounds: Bounds) -> ClientCalls:
         settings = self.core.settings
@@ -91,20 +93,29 @@ class Engine:
         return done
 
     async def _take(self, asked: Sequence[Wait]) -> list[Wait]:
-        """Read results, then delete those that are ours alone; until then they live on: a reply may be lost."""
+        """Read results; those that are ours alone live on for a moment (a reply may be lost), and go with the next call."""
         uris, entry_ids = [each.uri for each in asked], [each.entry_id for each in asked]
         if self.core.settings.original:
-            found = await self._run(plain_results(self._keys(uris)))
+            found = await self._run(self._and_tidy(plain_results(self._keys(uris))))
         else:
             kept = all(each.kept for each in asked)
             call = self._calls.results(uris, entry_ids=entry_ids, after="keep" if kept else str(LINGER_MS))
-            found = await self._run(call)
+            found = await self._run(self._and_tidy(call))
         done = self.core.waits.take(asked, found)
-        if made := [each.uri for each in done if each.own_uri]:
-            await self._run(self._calls.forget(made))
+        self._taken += [self.core.settings.job.result(each.uri) for each in done if each.own_uri]
+        if self.core.settings.original and self._taken:  # nothing there ever expires
+            await self._run(self._and_tidy(Call((), lambda _: None)))
         if chosen := [each for each in done if not each.own_uri and not each.kept]:
             await self._forget_chosen(chosen)
         return done
+
+    def _and_tidy(self, call: Call[T]) -> Call[T]:
+        """Let a call delete the results taken before it as well, which saves a round trip for each."""
+        if not self._taken:
+            return call
+        command = ("UNLINK", *self._taken)
+        self._taken = []
+        return replace(call, commands=(*call.commands, command), read=lambda got: call.read(got[:-1]))
 
     async def _forget_chosen(self, waits: Sequence[Wait]) -> None:
         """Delete results whose names the caller chose, where no later record of that name has taken their place."""
@@ -142,7 +153,9 @@ class Engine:
         return await self._run(self._calls.scan(cursor))
 
     async def leave(self) -> None:
-        """Delete the reply list of a client whose name was made up and will not come again."""
+        """Delete what was taken, and the reply list of a client whose name was made up and will not come again."""
+        if self._taken:
+            await self._run(self._and_tidy(Call((), lambda _: None)))
         if self.core.settings.client is None and self.core.reply is not None:
             await self._run(Call((("UNLINK", self.core.reply),), lambda got: sound(got[0])))
 
