@@ -65,6 +65,8 @@ PURE_MODULES_ABOVE = (
     ),
     *(f"broker/store/{name}.py" for name in ("address", "errors", "migrating", "rates", "schema", "transactions")),
     "bundles/manifest.py",
+    *(f"streaming/flink/{name}.py" for name in ("page/rules", "settings")),
+    "deploy/cluster_serving/parts.py",
     *(f"deploy/images/{name}.py" for name in ("containerfile", "expansion", "pins", "recipe", "roles", "signing")),
     *(f"deploy/{name}.py" for name in ("description", "readme", "rendering", "secret_scan", "tree", "yaml_text")),
     *(
