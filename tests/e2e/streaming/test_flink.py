@@ -344,7 +344,7 @@ def test_a_browser_sees_flink_after_a_login_and_changes_nothing(cluster, page):
         window.goto(page.url)
         assert window.url == f"{page.url}/login"
         window.goto(page.link)
-        assert window.url == f"{page.url}/login"  # the code has left the address
+        window.wait_for_url(f"{page.url}/login")  # the code has left the address
         window.get_by_role("button", name="Log in").click()
         window.get_by_text("Available Task Slots").wait_for()
         assert window.get_by_text("Submit New Job").count() == 0  # /config offers no changes
