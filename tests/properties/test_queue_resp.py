@@ -64,7 +64,9 @@ words = st.sampled_from(
     ]
 )
 arguments = st.lists(
-    st.sampled_from([b"*", b"uri", b"data", b"j", b"cluster-serving_j:a", b"cluster-serving_k:a", b"CREATE", b"serving", b"0", b"3"])
+    st.sampled_from(
+        [b"*", b"uri", b"data", b"j", b"cluster-serving_j:a", b"cluster-serving_k:a", b"CREATE", b"serving", b"0", b"3"]
+    )
     | st.binary(max_size=20),
     max_size=8,
 )  # fmt: skip
@@ -79,7 +81,11 @@ def test_any_request_is_understood_or_refused_with_a_typed_error(word, rest):
 
 
 @pytest.mark.parametrize(
-    "data", [b"PING\r\n", b"*1\r\n+PING\r\n", b"*-1\r\n", b"*99999999999999\r\n", b"*1\r\n$-1\r\n", b"*1\r\n$4\r\nPINGxx", b"*1 \r\n", b"$4\r\n"]
+    "data",
+    [
+        b"PING\r\n", b"*1\r\n+PING\r\n", b"*-1\r\n", b"*99999999999999\r\n", b"*1\r\n$-1\r\n", b"*1\r\n$4\r\nPINGxx",
+        b"*1 \r\n", b"$4\r\n",
+    ],
 )  # fmt: skip
 def test_what_is_no_array_of_bulk_strings_is_refused(data):
     with pytest.raises(NotRedisProtocol):

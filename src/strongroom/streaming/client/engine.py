@@ -93,7 +93,7 @@ class Engine:
         return done
 
     async def _take(self, asked: Sequence[Wait]) -> list[Wait]:
-        """Read results; those that are ours alone live on for a moment (a reply may be lost), and go with the next call."""
+        """Read results; those that are ours alone live on for a moment (a reply may be lost), until the next call."""
         uris, entry_ids = [each.uri for each in asked], [each.entry_id for each in asked]
         if self.core.settings.original:
             found = await self._run(self._and_tidy(plain_results(self._keys(uris))))
