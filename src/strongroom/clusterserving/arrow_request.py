@@ -20,7 +20,7 @@ from strongroom.clusterserving import sparse
 from strongroom.clusterserving.arrow_lists import NUMBERS, Arrays
 from strongroom.clusterserving.arrow_wire import END, Field, read_stream, write_batch
 from strongroom.clusterserving.faults import BadImage, BadRecord, TooLarge
-from strongroom.clusterserving.limits import DEFAULT_LIMITS, Limits
+from strongroom.clusterserving.limits import DEFAULT_LIMITS, Limits, countable
 from strongroom.clusterserving.values import Array, Image, Input, Inputs, Sparse, Strings, view
 from strongroom.errors import BadInput
 
@@ -205,6 +205,8 @@ def usual_tensor(arrays: Arrays, node: int, buffer: int, limits: Limits) -> Arra
     dimensions = struct.unpack_from(f"<{rank}i", data, body + shape)
     if size < 4 * count or shape_size < 4 * rank or min(dimensions, default=0) < 0 or math.prod(dimensions) != count:
         return None
+    if not count and not countable(dimensions):
+        return None
     return view(data, NUMBERS["float32"], count, body + values).reshape(dimensions)
 
 
@@ -253,6 +255,8 @@ def _tensor(arrays: Arrays, field: Field, node: int, buffer: int, limits: Limits
         return _sparse(name, indices, indice_shape, values, shape=shape, limits=limits)
     if math.prod(shape) != len(values) or indice_shape or len(lists.get("indiceData", _EMPTY)):
         raise BadRecord(f"{name}: {len(values)} values do not fill the shape {list(shape)}")
+    if not countable(shape):
+        raise BadRecord(f"{name}: the shape {list(shape)} has more elements than there can be")
     return values.astype(np.float32, copy=False).reshape(shape) if isinstance(values, np.ndarray) else Strings(values)
 
 

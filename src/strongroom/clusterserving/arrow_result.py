@@ -18,7 +18,7 @@ from strongroom.clusterserving.arrow_lists import Arrays
 from strongroom.clusterserving.arrow_request import as_float32
 from strongroom.clusterserving.arrow_wire import END, Schema, read_stream, write_batch
 from strongroom.clusterserving.faults import BadRecord
-from strongroom.clusterserving.limits import DEFAULT_LIMITS, Limits
+from strongroom.clusterserving.limits import DEFAULT_LIMITS, Limits, countable
 from strongroom.clusterserving.values import Array
 
 # Columns `data: float32` and `shape: int32`, as pyarrow 26 spells the schema.
@@ -63,6 +63,8 @@ def decode_result(
             if shapes is not None or shape or numbers.size:
                 raise BadRecord(f"{numbers.size} values do not fill the shape {list(shape)[: limits.max_rank]}")
             shape = (0,)
+        if not countable(shape):
+            raise BadRecord(f"the shape {list(shape)} has more elements than there can be")
         found.append(numbers.astype(np.float32, copy=False).reshape(shape))
     return found
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 MIB: Final = 1024 * 1024
+MAX_ELEMENTS: Final = 1 << 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,3 +28,8 @@ class Limits:
 
 
 DEFAULT_LIMITS: Final = Limits()
+
+
+def countable(shape: Iterable[int]) -> bool:
+    """Whether an array can have this shape: NumPy refuses dimensions that are too large even beside one of 0."""
+    return math.prod(each or 1 for each in shape) <= MAX_ELEMENTS

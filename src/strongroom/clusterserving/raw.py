@@ -20,7 +20,7 @@ import numpy as np
 
 from strongroom.clusterserving import sparse
 from strongroom.clusterserving.faults import BadRecord, TooLarge
-from strongroom.clusterserving.limits import DEFAULT_LIMITS, Limits
+from strongroom.clusterserving.limits import DEFAULT_LIMITS, MAX_ELEMENTS, Limits, countable
 from strongroom.clusterserving.values import Array, Image, Input, Inputs, Sparse, Strings, view
 
 DATA, META = b"d:", b"m:"
@@ -171,8 +171,8 @@ def _read(meta: _Meta, data: bytes | memoryview, limits: Limits) -> Input:
 
 
 def _texts(meta: _Meta, data: bytes, limits: Limits) -> Strings:
-    if meta.count > limits.max_strings or meta.count * _LENGTH.size > len(data):
-        raise BadRecord("a text tensor is cut short, or has too many elements")
+    if meta.count > limits.max_strings or meta.count * _LENGTH.size > len(data) or len(meta.shape) > limits.max_rank:
+        raise BadRecord("a text tensor is cut short, or has too many elements or dimensions")
     found, at = [], 0
     try:
         for _ in range(meta.count):
@@ -206,6 +206,8 @@ def _meta(words: bytes) -> _Meta:
             return _Meta("image")
         case {"dtype": str(kind), "shape": [*shape], **rest} if not rest and (kind in DTYPES or kind == "string"):
             sizes = _sizes(shape)
+            if not countable(sizes):
+                raise BadRecord("a shape has more elements than there can be")
             return _Meta(kind, sizes, (), math.prod(sizes))
         case {"sparse": [_, _] as counts, "shape": [*shape], **rest} if not rest:
             return _Meta("sparse", _sizes(shape), _sizes(counts))
@@ -213,7 +215,7 @@ def _meta(words: bytes) -> _Meta:
 
 
 def _sizes(shape: list[Any]) -> tuple[int, ...]:
-    if any(type(each) is not int or not 0 <= each < 1 << 40 for each in shape):
+    if any(type(each) is not int or not 0 <= each < MAX_ELEMENTS for each in shape):
         raise BadRecord("a dimension is no number from 0 on")
     return tuple(shape)
 

@@ -2,8 +2,10 @@
 
 Redis runs a script alone, so nobody sees half of it. Scripts are called by their SHA-1 and sent again where Redis has
 lost them. In each, the first command that writes is one that a full memory does not refuse where work has to go on
-(XACK), and one that it does refuse where work must not be taken in (XADD). Source: spec `cluster-serving.md` sections
-11.2 to 11.4; the counter of bytes, the dead-letter stream and the bounds of reply lists are ours.
+(XACK), and one that it does refuse where work must not be taken in (XADD). Redis undoes nothing of a script that stops
+half way, so nothing that a client can write (thousands of fields, a counter of bytes that is no number) stops one.
+Source: spec `cluster-serving.md` sections 11.2 to 11.4; the counter of bytes, the dead-letter stream and the bounds of
+reply lists are ours.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ if ARGV[5] ~= '' then
 end
 local waiting = redis.call('XLEN', KEYS[1])
 local held = 0
-if waiting > 0 then held = math.max(tonumber(redis.call('GET', KEYS[3]) or 0), 0) end
+local told = waiting > 0 and tonumber(redis.call('GET', KEYS[3]) or 0)
+if told and told > 0 then held = told end
 if waiting >= tonumber(ARGV[1]) then return redis.error_reply('QUEUEFULL records') end
 if waiting > 0 and held + ARGV[3] > tonumber(ARGV[2]) then return redis.error_reply('QUEUEFULL bytes') end
 local words = {KEYS[1], 'NOMKSTREAM', '*', 'size', ARGV[3]}
@@ -71,8 +74,8 @@ if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
 if KEYS[5] ~= KEYS[1] then
   local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
   local now = redis.call('TIME')
-  local words = {KEYS[5], '*'}
-  if entry then words = {KEYS[5], '*', unpack(entry[2])} end
+  local words, fields = {KEYS[5], '*'}, entry and entry[2] or {}
+  for at = 1, math.min(#fields, 4000) do words[#words + 1] = fields[at] end
   for _, word in ipairs({'dead_id', ARGV[2], 'dead_code', ARGV[8],
                          'dead_ms', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))}) do
     words[#words + 1] = word
@@ -86,7 +89,7 @@ if KEYS[5] ~= KEYS[1] then
   end
 end
 if redis.call('XDEL', KEYS[1], ARGV[2]) == 1 and tonumber(ARGV[3]) > 0 then
-  redis.call('DECRBY', KEYS[2], ARGV[3])
+  redis.pcall('DECRBY', KEYS[2], ARGV[3])
 end
 if KEYS[3] ~= KEYS[1] then
   redis.call('DEL', KEYS[3])

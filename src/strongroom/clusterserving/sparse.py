@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from strongroom.clusterserving.faults import BadRecord, TooLarge
-from strongroom.clusterserving.limits import Limits
+from strongroom.clusterserving.limits import Limits, countable
 from strongroom.clusterserving.values import Array, Sparse
 
 
@@ -23,7 +23,7 @@ def checked(indices: Array, values: Array, shape: tuple[int, ...], *, name: str,
         )
     if not 1 <= len(shape) <= limits.max_rank or any(each < 0 for each in shape):
         raise BadRecord(f"{name}: a sparse tensor has 1 to {limits.max_rank} dimensions, none of them negative")
-    if math.prod(shape) * 4 > limits.max_record_bytes:
+    if math.prod(shape) * 4 > limits.max_record_bytes or not countable(shape):
         raise TooLarge(f"{name}: its dense form has more than {limits.max_record_bytes} bytes")
     if len(values):
         _check_indices(indices.astype(np.int64), shape, name)
