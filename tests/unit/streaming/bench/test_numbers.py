@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from strongroom.clusterserving.values import Image
-from strongroom.streaming.bench import numbers
+from strongroom.streaming.bench import numbers, senders
 from strongroom.streaming.bench.page import chart, page
 from strongroom.streaming.bench.plan import Plan, UnevenLoad, inputs_for, picture
-from strongroom.streaming.bench.senders import Share
+from strongroom.streaming.bench.senders import SenderLost, Share
 from strongroom.streaming.client.settings import Settings
 
 
@@ -64,6 +64,15 @@ def test_the_page_is_one_file_with_two_charts_and_escapes_what_it_is_given(share
     assert len(tree.findall(".//svg")) == 2
     assert "<b>" not in text
     assert chart("empty", "x", []) == ""
+
+
+def test_a_process_that_cannot_reach_the_queue_ends_the_run_with_its_reason(tmp_path):
+    settings = Settings.of({"ca": tmp_path / "away.pem"}, form="raw")
+    plan = Plan(settings=settings, images=1, processes=1, inputs=inputs_for("jpeg", picture(None), floats=1))
+    with pytest.raises(SenderLost) as refused:
+        senders.run(plan, lambda _seen, _bad: None)
+    assert refused.value.code == "SR-QUEUE-BENCH-LOST"
+    assert "away.pem" in refused.value.sentence
 
 
 def test_images_are_shared_out_evenly_or_not_at_all():
