@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from strongroom.clusterserving.faults import NotReady
 from strongroom.errors import Unreachable
 from strongroom.streaming.flink import queueing
 from strongroom.streaming.flink.home import FlinkHome
@@ -88,8 +89,23 @@ def _plain(config: Path, home: FlinkHome) -> Iterator[None]:
 
 def _turns(client: Queue, records: Records, count: int, turns: int) -> tuple[float, ...]:
     """Return the rate of each turn; one more before them warms up and is not counted."""
+    _await_worker(client, records)
     _rate(client, records, max(1, count // 10))
     return tuple(_rate(client, records, count) for _ in range(turns))
+
+
+def _await_worker(client: Queue, records: Records) -> None:
+    """Wait until a worker has made the queue and answered a first record. Raises NotDrained."""
+    deadline = time.monotonic() + DRAIN_S
+    while isinstance(client.admit_many([Admission(records("compare-first"))])[0], NotReady):
+        if time.monotonic() > deadline:
+            raise NotDrained(f"no worker came within {DRAIN_S:.0f} s")
+        time.sleep(_LOOK_AGAIN_S)
+    while client.result("compare-first") is None:
+        if time.monotonic() > deadline:
+            raise NotDrained(f"the first record has no result after {DRAIN_S:.0f} s")
+        time.sleep(_LOOK_AGAIN_S)
+    client.forget(["compare-first"])
 
 
 def _rate(client: Queue, records: Records, count: int) -> float:
