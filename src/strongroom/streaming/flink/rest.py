@@ -17,6 +17,7 @@ from strongroom.errors import BadInput, Refused, Unreachable
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 TIMEOUT_S: Final = 10.0
+UNAVAILABLE: Final = 503
 _FILES: Final = ("ca.pem", "cert.pem", "key.pem")
 
 
@@ -136,6 +137,8 @@ class Rest:
             tree = json.loads(answer.body)
         except (ValueError, RecursionError):
             raise FlinkAway(f"{path} answers with something else than JSON (status {answer.status})") from None
+        if answer.status == UNAVAILABLE:  # a job manager that starts answers before it leads
+            raise FlinkAway(f"{path}: {_reason(tree)}")
         if answer.status >= 400 or not isinstance(tree, dict):
             raise FlinkRefused(f"{path}: {_reason(tree)}")
         return tree

@@ -31,9 +31,9 @@ MAX_UPSTREAM: Final = 8
 TIMEOUT_S: Final = 20.0
 _ONLOAD: Final = "MhtPZXr7+LpJUY5qtMutB+qWfQtMaPccfe7QXtCcEYc="  # of Flink's one inline handler, this.media='all'
 _POLICY: Final = (
-    f"default-src 'none'; script-src 'self' 'unsafe-hashes' 'sha256-{_ONLOAD}'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline';"
-    " img-src 'self' data:; font-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none';"
-    " base-uri 'self'"
+    f"default-src 'none'; script-src 'self' 'unsafe-hashes' 'sha256-{_ONLOAD}'; worker-src 'self' blob:;"
+    " style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self';"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'self'"
 )
 HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
