@@ -6,12 +6,14 @@ The words are those of spec `cluster-serving.md` section 11.6; they stand in the
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
 from typing import ClassVar, Final
 
 from strongroom.errors import BadInput, Refused, StrongroomError, Unreachable
 
 MAX_MESSAGE_BYTES: Final = 1024
+TRAIL: Final = 8  # innermost places that are named
 
 
 class Fault(StrEnum):
@@ -212,3 +214,12 @@ def error_of(word: str, message: str, *, uri: str | None = None) -> ServingError
 def short(message: str) -> str:
     """Return a message as it may stand in a result: at most 1 KiB of UTF-8."""
     return message.encode("utf-8", "replace")[:MAX_MESSAGE_BYTES].decode("utf-8", "ignore")
+
+
+def trail(problem: BaseException) -> str:
+    """Return what a log may say of an exception: its type and where it came from, never its text, which may quote data.
+
+    A record that came sealed is clear in the process that works on it, and a log is not.
+    """
+    places = [f"{each.filename}:{each.lineno}" for each in traceback.extract_tb(problem.__traceback__)[-TRAIL:]]
+    return f"{type(problem).__name__} at {' < '.join(reversed(places)) or 'a place unknown'}"

@@ -24,7 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from strongroom.broker.web.middleware import BodyTooSlow, client_certificate_of
-from strongroom.clusterserving.faults import Cancelled, Fault, ServingError
+from strongroom.clusterserving.faults import Cancelled, Fault, ServingError, trail
 from strongroom.clusterserving.values import Result
 from strongroom.streaming.frontend.backends import Model, Settings
 from strongroom.streaming.frontend.bucket import TokenBucket
@@ -98,9 +98,9 @@ class Front:
                 return _response(reply, request)
             try:
                 response = await handler(request)
-            except Exception:  # noqa: BLE001  # the last door: the caller gets an id, the log has the rest
+            except Exception as problem:  # noqa: BLE001  # the last door: the caller gets an id, the log has the rest
                 code = secrets.token_hex(8)
-                _log.exception("%s: a defect while answering %s", code, route)
+                _log.error("%s: a defect while answering %s: %s", code, route, trail(problem))
                 response = _response(
                     _said(500, str(Fault.INTERNAL), f"the front end failed; its log: {code}", request), request
                 )

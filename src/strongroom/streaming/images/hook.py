@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from strongroom.clusterserving.faults import ModelError
+from strongroom.clusterserving.faults import ModelError, trail
 from strongroom.clusterserving.values import Array
 from strongroom.errors import BadInput, Tampered
 
@@ -111,7 +111,5 @@ def _called(function: Callable[..., Any], value: Mapping[str, Any], name: str) -
     try:
         return function(value)
     except Exception as problem:  # noqa: BLE001  # an owner's code may raise anything
-        _log.warning(
-            "the hook's %s failed: %s", name, type(problem).__name__, exc_info=_log.isEnabledFor(logging.DEBUG)
-        )
+        _log.warning("the hook's %s failed: %s", name, trail(problem))
         raise ModelError(f"the hook's {name} failed: {type(problem).__name__}") from None

@@ -7,6 +7,7 @@ come from the broker by attestation or not at all; nothing is asked of an operat
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import resource
@@ -45,6 +46,7 @@ from strongroom.streaming.model.target import Target
 if TYPE_CHECKING:
     from strongroom.clusterserving.config import QueueConfig
 
+_PR_SET_DUMPABLE: Final = 4
 _log: Final = logging.getLogger(__name__)
 
 
@@ -102,10 +104,15 @@ class _Place:
         )  # fmt: skip
 
 
+def _leave_no_core_dump() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # also where the kernel pipes core dumps to a program
+
+
 async def _opened(place: _Place, metrics: Metrics, stack: AsyncExitStack) -> OpenedModel:
     # 1. The keys: of the model, and of the queue. From here on a core dump would hold them.
     if place.broker is not None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _leave_no_core_dump()
     keys = await _model_keys(place, stack)
     opener, queue_keys = await _queue_keys(place, stack)
     # 2. The model, as often as runs go on at a time.

@@ -25,6 +25,7 @@ from strongroom.clusterserving.faults import (
     ServingError,
     ShapeMismatch,
     UnsealFailed,
+    trail,
 )
 from strongroom.clusterserving.limits import Limits
 from strongroom.clusterserving.names import check_uri
@@ -231,7 +232,7 @@ class Stages:
         elif problem is not None:
             task.leave = self._predictor.not_ready_reason is not None
             if not task.leave:
-                reason = problem.sentence if isinstance(problem, StrongroomError) else type(problem).__name__
+                reason = problem.sentence if isinstance(problem, StrongroomError) else trail(problem)
                 _log.warning("entry %s: the model failed: %s", task.entry.entry_id, reason)
                 task.answer = ModelError(f"the model failed; the worker's log says more of {task.entry.entry_id}")
 
@@ -243,7 +244,7 @@ def bytes_of(entry: Entry) -> int:
 
 def _unforeseen(problem: Exception, entry_id: str) -> ServingError:
     """Log what nobody foresaw, without what it says: that may quote a record."""
-    _log.error("entry %s: %s", entry_id, type(problem).__name__, exc_info=_log.isEnabledFor(logging.DEBUG))
+    _log.error("entry %s: %s", entry_id, trail(problem))
     return Internal(f"the worker failed; its log has the reason under {entry_id}")
 
 

@@ -66,6 +66,7 @@ def test_a_missing_or_endless_hook_is_refused(tmp_path):
 
 
 def test_an_05_what_a_hook_raises_is_the_record_s_error_without_its_data(hooked, caplog):
+    caplog.set_level("DEBUG")
     hook = hooked("def prepare(inputs): raise ValueError(inputs)\ndef answer(outputs): raise KeyError(outputs)\n")
     with pytest.raises(ModelError) as caught:
         hook.prepare({"secret-input": np.ones(1)})

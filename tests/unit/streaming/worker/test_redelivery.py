@@ -4,6 +4,7 @@ import asyncio
 
 from strongroom.clusterserving.sealed import Binding, InnerSerde, QueueKey, new_response_key, seal_record
 from strongroom.secret import Secret
+from strongroom.streaming.images.preparation import Preparation
 from strongroom.streaming.model.opener import RecordOpener
 
 
@@ -169,6 +170,33 @@ def test_an_01_a_sealed_record_and_its_result_show_nothing_of_what_is_in_them(in
             assert await bench.fault("clear") == "unauthorized"
 
     in_queue(main)
+
+
+def test_an_01_what_goes_wrong_with_a_sealed_record_is_logged_without_what_it_holds(in_queue, caplog, monkeypatch):
+    """Code of others raises what it likes, and likes to quote: neither log nor result may repeat it."""
+    key = QueueKey.from_secret(Secret(b"\1" * 32))
+    caplog.set_level("DEBUG")
+
+    def fail(preparation, instances, signature):
+        raise ValueError(f"could not convert canary-in-the-record, {instances}")
+
+    async def fail_later(inputs):
+        raise RuntimeError(f"canary-in-the-record {inputs}")
+
+    async def main(bench):
+        async with bench.running(bench.worker(keys=opener_of(bench, key), require_sealed=True)):
+            monkeypatch.setattr(bench.model, "predict", fail_later)
+            await bench.send("late", **sealed_fields(bench, key, "late"))
+            seen = [await bench.raw_result("late")]
+            monkeypatch.setattr(Preparation, "prepare", fail)
+            await bench.send("early", **sealed_fields(bench, key, "early"))
+            seen.append(await bench.raw_result("early"))
+        assert [each[b"code"] for each in seen] == [b"model_error", b"internal"]
+        assert b"canary" not in b"".join(value for each in seen for value in each.values())
+
+    in_queue(main)
+    assert "ValueError at" in caplog.text
+    assert "canary" not in caplog.text
 
 
 def test_a_model_that_lost_its_lease_leaves_records_to_others_and_reads_no_more(in_queue, tiny_model):
