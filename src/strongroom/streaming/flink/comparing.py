@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from strongroom.clusterserving.faults import NotReady
+from strongroom.clusterserving.faults import NotReady, QueueFull
 from strongroom.errors import Unreachable
 from strongroom.streaming.flink import queueing
 from strongroom.streaming.flink.home import FlinkHome
@@ -58,7 +58,7 @@ class Rates:
 def compare(
     config: Path, client: Queue, rest: Rest, home: FlinkHome, records: Records, *, count: int = 20_000, turns: int = 3
 ) -> Rates:
-    """Measure both. `config`: a worker's config.yaml, with maxStreamLength above `count`; `client` admits.
+    """Measure both. `config`: a worker's config.yaml; `client` admits.
 
     Raises NotDrained and what admitting, submitting and stopping raise.
     """
@@ -108,6 +108,18 @@ def _await_worker(client: Queue, records: Records) -> None:
     client.forget(["compare-first"])
 
 
+def _admit(client: Queue, admissions: list[Admission]) -> None:
+    """Admit all; what a full queue refuses is sent again once it has room."""
+    while admissions:
+        entries = client.admit_many(admissions)
+        for entry in entries:
+            if isinstance(entry, Exception) and not isinstance(entry, QueueFull):
+                raise entry
+        admissions = [each for each, entry in zip(admissions, entries, strict=True) if isinstance(entry, QueueFull)]
+        if admissions:
+            time.sleep(_LOOK_AGAIN_S)
+
+
 def _rate(client: Queue, records: Records, count: int) -> float:
     """Admit records and wait until all are answered; return records in a second, from the first admission on."""
     uris = [f"compare-{number}" for number in range(count)]
@@ -115,9 +127,7 @@ def _rate(client: Queue, records: Records, count: int) -> float:
     admissions = [[Admission(records(uri)) for uri in each] for each in rounds]
     begun = time.monotonic()
     for each in admissions:
-        for entry in client.admit_many(each):
-            if isinstance(entry, Exception):
-                raise entry
+        _admit(client, each)
     while (left := client.backlog().records) > 0:
         if time.monotonic() > begun + DRAIN_S:
             raise NotDrained(f"{left} of {count} records wait after {DRAIN_S:.0f} s")
