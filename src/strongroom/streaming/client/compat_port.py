@@ -41,7 +41,7 @@ class CompatLimits:
     """Bounds of the port: what a record has, how many connections there are, how long they may be still.
 
     `unread_bytes`: replies of all connections that their clients have not read; `held_bytes`: requests of all that have
-    not ended. The connection that goes beyond is ended.
+    not ended, and transactions not executed yet. The connection that goes beyond is ended, or told to ask for less.
     """
 
     max_record_bytes: int = 32 << 20
@@ -64,6 +64,7 @@ class CompatPort:
         self._servers: list[asyncio.Server] = []
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._held: dict[Requests, int] = {}
+        self._sessions: set[Session] = set()
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -105,7 +106,8 @@ class CompatPort:
             writer.close()
             return
         self._open[task] = writer
-        session = Session(self._upstream, self._job, self._text_bytes())
+        session = Session(self._upstream, self._job, self._text_bytes(), room=self._room)
+        self._sessions.add(session)
         try:
             await self._serve(session, reader, writer)
         except (ConnectionError, TimeoutError):
@@ -117,6 +119,7 @@ class CompatPort:
             writer.transport.abort()
         finally:
             del self._open[task]
+            self._sessions.discard(session)
             if session.refused:
                 _log.warning("the compat port refused %d commands of one connection", session.refused)
             writer.close()
@@ -138,21 +141,31 @@ class CompatPort:
             if not data:
                 return
             commands = requests.receive(data)
-            self._held[requests] = requests.held_bytes
+            replies = await session.answer(commands) if commands else []
+            self._held[requests] = requests.held_bytes + session.held_bytes
             if sum(self._held.values()) > self._limits.held_bytes:
                 raise NotRedisProtocol("requests that have not ended hold more than they may together")
-            if commands:
-                writer.writelines(await session.answer(commands))
+            if replies:
+                writer.writelines(replies)
+                session.reply_bytes = 0
                 await self._let_read(writer)
 
     async def _let_read(self, writer: asyncio.StreamWriter) -> None:
         """Replies wait while a client still writes (pipelines do); all of them together must not fill the memory."""
-        unread = sum(each.transport.get_write_buffer_size() for each in self._open.values())
-        if unread > self._limits.unread_bytes:
-            _log.warning("the compat port ended a connection that does not read its replies: %d bytes wait", unread)
+        if self._unread() > self._limits.unread_bytes:
+            _log.warning(
+                "the compat port ended a connection: more than %d bytes wait unread", self._limits.unread_bytes
+            )
             writer.transport.abort()
             raise ConnectionAbortedError
         await asyncio.sleep(0)  # others have their turn
+
+    def _unread(self) -> int:
+        return sum(each.transport.get_write_buffer_size() for each in self._open.values())
+
+    def _room(self) -> int:
+        """Return for how many bytes of replies there is room. What is read anew fills half of the memory at most."""
+        return self._limits.unread_bytes // 2 - self._unread() - sum(each.reply_bytes for each in self._sessions)
 
     def _text_bytes(self) -> int:
         return int(self._limits.max_record_bytes * BASE64_GROWTH) + 1024

@@ -7,7 +7,7 @@ is answered as one reply, but is not one step in Redis: the original reads and d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from strongroom.clusterserving.faults import QueueFull, ServingError
@@ -34,7 +34,11 @@ from strongroom.streaming.client.resp import Command
 FULL_WAIT_S: Final = 3.0  # redis-py gives up after 5 s; the original drops a record that is refused, so it waits first
 FULL_PAUSE_S: Final = 0.02
 MAX_QUEUED: Final = 1 << 17  # commands in a transaction
-FETCHED_AT_ONCE: Final = 256
+KEY_BYTES: Final = 100  # what a key costs here besides its own bytes
+FETCHED_AT_ONCE: Final = 256  # results, where they are small
+FETCHED_BYTES: Final = 1 << 20  # about so much at once, where they are not
+FIRST_FETCHED: Final = 8
+TOO_MUCH: Final = resp.error("ERR too_large: what is asked for together is more than this port holds; ask for less")
 
 
 class Upstream(Protocol):
@@ -59,15 +63,22 @@ class Upstream(Protocol):
 class Session:
     """Answers one client. `closing` is set once it said good-bye; `protocol` is 2 or 3."""
 
-    def __init__(self, upstream: Upstream, job: Job, max_record_bytes: int) -> None:
+    def __init__(
+        self, upstream: Upstream, job: Job, max_record_bytes: int, *, room: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`room`: for how many bytes of replies there is room; below 0 nothing more is asked of the queue."""
         self._upstream = upstream
         self._job = job
         self._limit = max_record_bytes
+        self._room = room
+        self.reply_bytes = 0  # of replies that are not with the socket yet
+        self._largest = FETCHED_BYTES // FIRST_FETCHED  # result that was seen
         self._queued: list[Wish] | None = None
         self._spoiled = False  # the transaction holds a command that was refused
         self.protocol = 2
         self.closing = False
         self.refused = 0
+        self.held_bytes = 0  # of a transaction that was not executed yet
 
     async def answer(self, commands: Sequence[Command]) -> list[bytes]:
         """Return the replies to commands that came together, one each, in order."""
@@ -94,16 +105,21 @@ class Session:
             return error_reply(problem)
 
     async def _guarded(self, wish: Wish) -> bytes:
+        if isinstance(wish, ListResults) and self._room() < 0:
+            return TOO_MUCH
         try:
-            return await self._transact(wish)
+            reply = await self._transact(wish)
         except StrongroomError as problem:
             return error_reply(problem)
+        if not isinstance(wish, Transaction):  # what is in one was counted already
+            self.reply_bytes += len(reply)
+        return reply
 
     async def _transact(self, wish: Wish) -> bytes:
         if not isinstance(wish, Transaction):
             return await self._do(wish) if self._queued is None else self._queue(wish)
         queued, spoiled = self._queued, self._spoiled
-        self._spoiled = False
+        self._spoiled, self.held_bytes = False, 0
         if wish.word == "multi":
             self._queued = []
             return resp.simple("OK") if queued is None else resp.error("ERR MULTI calls can not be nested")
@@ -120,6 +136,8 @@ class Session:
         if self._queued is None or not isinstance(wish, (Fetch, Forget)) or len(self._queued) == MAX_QUEUED:
             self._spoiled = True
             raise NotAllowed(f"a transaction holds HGETALL and DEL alone, at most {MAX_QUEUED} of them")
+        keys = wish.keys if isinstance(wish, Forget) else (wish.key,)
+        self.held_bytes += sum(map(len, keys)) + KEY_BYTES * len(keys)
         self._queued.append(wish)
         return resp.simple("QUEUED")
 
@@ -172,17 +190,23 @@ class Session:
 
     async def _fetch_all(self, fetches: Sequence[Fetch]) -> list[bytes]:
         replies: list[bytes] = []
-        for at in range(0, len(fetches), FETCHED_AT_ONCE):
-            part = fetches[at : at + FETCHED_AT_ONCE]
+        while len(replies) < len(fetches):
+            if self._room() < 0:
+                return replies + [TOO_MUCH] * (len(fetches) - len(replies))
+            most = max(1, min(FETCHED_AT_ONCE, FETCHED_BYTES // max(1, self._largest)))
+            part = fetches[len(replies) : len(replies) + most]
             try:
                 found = await self._upstream.fetch([each.key for each in part])
             except StrongroomError as problem:
                 replies += [error_reply(problem)] * len(part)
                 continue
-            replies += [
+            written = [
                 resp.mapping({name: resp.bulk(value) for name, value in fields.items()}, protocol=self.protocol)
                 for fields in found
             ]
+            self._largest = max(map(len, written))
+            self.reply_bytes += sum(map(len, written))
+            replies += written
         return replies
 
     def _greet(self, protocol: int | None) -> bytes:

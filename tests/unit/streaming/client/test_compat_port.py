@@ -237,6 +237,32 @@ def test_half_requests_of_all_connections_together_are_bounded(raw):
     assert said.startswith(b"-ERR Protocol error: requests that have not ended")
 
 
+def test_sv_12_transactions_that_are_not_executed_are_bounded(raw, bench):
+    peer, _ = raw(held_bytes=1 << 20)
+    keys = [f"{bench.job.result_prefix}{at}".encode() for at in range(1000)]
+    said = answer(peer, spelled(b"MULTI"))
+    with pytest.raises(OSError):  # noqa: PT011, PT012  # reset or broken pipe, as the system likes
+        for _ in range(1000):
+            said = answer(peer, spelled(b"DEL", *keys))
+            if b"Protocol error" in said or not said:
+                raise ConnectionResetError
+
+
+@pytest.mark.parametrize("in_one", [True, False])
+def test_sv_12_a_small_request_does_not_make_the_port_hold_a_large_result_many_times(raw, bench, in_one):
+    """A result is asked for 3000 times with 100 KiB of requests: what there is no room for is refused in its place."""
+    bench.redis.admin("HSET", bench.job.result("large"), "value", b"v" * 100_000)
+    peer, _ = raw(unread_bytes=8 << 20)
+    wanted = spelled(b"HGETALL", bench.job.result("large").encode()) * 3000
+    peer.sendall(spelled(b"MULTI") + wanted + spelled(b"EXEC") if in_one else wanted)
+    peer.sendall(spelled(b"HELLO", b"9"))
+    got = 0
+    with peer.makefile("rb") as replies:
+        while b"NOPROTO" not in (line := replies.readline()):
+            got += len(line)
+    assert 1 << 20 < got < 100_000 * 3000 / 4
+
+
 def test_the_port_is_on_loopback_alone_and_loud(compat, bench, caplog):
     port = compat()
     assert {each.getsockname()[0] for server in port.opened._servers for each in server.sockets} <= {"127.0.0.1", "::1"}
