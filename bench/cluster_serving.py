@@ -1,9 +1,10 @@
 """The queue from end to end: rate and latency with a cheap model, the share of the engine with a real one, sealing.
 
-    python bench/cluster_serving.py [--quick]
+    python bench/cluster_serving.py [--quick] [--original DIR]
 
 Everything is on this machine: clients, a Redis of its own over TLS with client certificates, and one worker process.
-Ratios are of runs in turn; CPU is of the processes' own clocks.
+Ratios are of runs in turn; CPU is of the processes' own clocks. DIR holds the original's server, put there by
+bench/peers/cluster_serving_original.py install; it is stopped while ours is measured.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ import numpy as np
 from harness import Report, percentile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools" / "queue"))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
 
+from cluster_serving_install import PeerMissing
+from cluster_serving_original import Original
 from scene import Scene, cpu_seconds, linear
 
 from strongroom.client.extras import MissingExtra
@@ -119,6 +123,29 @@ def cheap(report: Report, folder: Path, *, quick: bool) -> None:
     report.add("one record after the other, p99", percentile(waited, 0.99), "ms")
 
 
+def beside_the_original(report: Report, folder: Path, source: Path | None, *, quick: bool) -> None:
+    """Measure records of four numbers through ours over TLS and the original's server without, in turn."""
+    ours, theirs = [], []
+    count = 10_000 if quick else 40_000
+    with (
+        Original.started(source) as original,
+        Scene.make(folder / "beside", model=linear(), keys={"batchSize": 64}) as scene,
+    ):
+        scene.await_ready(scene.start_worker(1))
+        through(scene, {"t": FLOATS}, 2_000)
+        for _ in range(1 if quick else 3):
+            ours.append(through(scene, {"t": FLOATS}, count).rate)
+            theirs.append(original.measure(count // 10))
+    rates = [each["records_per_s"] for each in theirs]
+    alone = max(each["server_alone_records_per_s"] for each in theirs)
+    ratio = median(our / their for our, their in zip(ours, rates, strict=True))
+    report.add("the original's server, no TLS", max(rates), "records/s")
+    report.add("the original's server, no TLS: one after the other, p50", min(each["p50_ms"] for each in theirs), "ms")
+    report.add("the original's server, no TLS: its client left out", alone, "records/s")
+    report.add("ours over TLS, in turn with the original", max(ours), "records/s")
+    report.add("ours over TLS / the original", ratio, "ratio", target=">= 10")
+
+
 def engine_bound(report: Report, folder: Path, *, quick: bool) -> None:
     """Measure pictures against EfficientNet-Lite0, beside the engine alone; decoding is counted on both sides."""
     count = 320 if quick else 1280
@@ -148,11 +175,18 @@ def main() -> int:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few records, one round")
+    parser.add_argument(
+        "--original", metavar="DIR", type=Path, help="the original's server, measured in turn with ours"
+    )
     arguments = parser.parse_args()
     report = Report("cluster_serving", command="python bench/cluster_serving.py")
     with tempfile.TemporaryDirectory(prefix="strongroom-bench-") as name:
         folder = Path(name)
         cheap(report, folder, quick=arguments.quick)
+        try:
+            beside_the_original(report, folder, arguments.original, quick=arguments.quick)
+        except PeerMissing as problem:
+            sys.stderr.write(f"skipped: {problem}\n")
         try:
             engine_bound(report, folder, quick=arguments.quick)
         except MissingExtra as problem:
