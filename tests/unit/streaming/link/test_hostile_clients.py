@@ -60,3 +60,37 @@ def test_an_02_an_05_a_record_of_ever_so_many_fields_is_answered_and_buried(redi
     assert letter.code == "bad_record"
     assert letter.fields[b"uri"] == b"a"
     assert redis_job.admin("XLEN", redis_job.job.stream) == 0
+
+
+def test_an_04_a_result_that_answers_another_entry_is_not_taken_for_ours(redis_job, raw):
+    """A record may name any uri: what docs/queue.md says of it."""
+    with redis_job.queue() as ann:
+        mine = ann.admit({"uri": "a", "data": "x"})
+        raw("client", ("XADD", redis_job.job.stream, "*", "uri", "a", "data", "forged"))
+        with redis_job.queue("worker") as worker:
+            for each in worker.read("w", 2):
+                fields = {"value": each.fields[b"data"], "id": each.entry_id}
+                worker.complete_many([Completion(entry=each, uri="a", fields=fields)])
+        assert ann.results(["a"], entry_ids=[mine]) == [None]
+        assert ann.result("a")[b"value"] == b"forged"
+
+
+def test_dp_04_whoever_may_add_to_a_stream_may_trim_it(redis_job, raw):
+    """What the rules cannot hold, and docs/queue.md says so: should Redis ever hold it, the page can be shorter."""
+    with redis_job.queue() as client:
+        client.admit({"uri": "a", "data": "x"})
+        raw("client", ("XADD", redis_job.job.stream, "MAXLEN", 1, "*", "uri", "b", "data", "x"))
+        assert client.backlog().records == 1
+
+
+def test_an_01_an_04_a_probe_and_a_client_cannot_look_into_waiting_records(redis_job, raw):
+    stream = redis_job.job.stream
+    looks = [
+        ("XINFO", "STREAM", stream), ("XINFO", "STREAM", stream, "FULL"), ("XRANGE", stream, "-", "+"),
+        ("XREAD", "STREAMS", stream, "0"), ("DUMP", stream), ("XCLAIM", stream, "serving", "c", 0, "1-1"),
+    ]  # fmt: skip
+    for role in ("probe", "client", "frontend", "compat"):
+        assert set(raw(role, *looks)) == {"NOPERM"}
+    assert (
+        raw("client", *[("EVAL", "return redis.call(unpack(ARGV))", 1, stream, *look) for look in looks]) == ["ERR"] * 6
+    )

@@ -16,7 +16,12 @@ FORBIDDEN = {
         "XREADGROUP GROUP serving c STREAMS {job} >", "XREAD STREAMS {job} 0", "XRANGE {job} - +", "XDEL {job} 1-1",
         "XTRIM {job} MAXLEN 0", "DEL {job}", "UNLINK {job}", "SET {job} x", "HSET {job} a b", "EXPIRE {job} 1",
         "PEXPIRE {job} 1", "XGROUP CREATE {job} serving $", "XGROUP DESTROY {job} serving", "XACK {job} serving 1-1",
-        "KEYS *", "SCAN 0", "DBSIZE", "RANDOMKEY", "FLUSHALL", "CONFIG GET *", "MONITOR", "CLIENT LIST", "INFO",
+        "KEYS *", "SCAN 0", "DBSIZE", "RANDOMKEY", "FLUSHALL", "SELECT 1", "XINFO STREAM {job}", "XSETID {job} 9-9",
+        "XGROUP SETID {job} serving $", "XCLAIM {job} serving c 0 1-1", "OBJECT ENCODING {job}", "TYPE {job}",
+        "EXISTS {job}", "DUMP {job}", "SORT cs-reply_{job}:a", "CLIENT KILL TYPE normal", "CLIENT NO-EVICT on",
+        "CLIENT PAUSE 1", "CLIENT TRACKING on", "FUNCTION LIST", "FCALL f 0", "SWAPDB 0 1",
+        "MEMORY USAGE {job}", "PUBSUB CHANNELS", "SLAVEOF NO ONE", "SYNC", "ACL WHOAMI", "WATCH {job}", "MULTI",
+        "CONFIG GET *", "MONITOR", "CLIENT LIST", "INFO",
         "ACL LIST", "SLOWLOG GET", "SHUTDOWN", "SAVE", "SCRIPT FLUSH", "SUBSCRIBE x", "PUBLISH x y",
         "HSET cluster-serving_{job}:u value forged", "SET cluster-serving_{job}:u forged",
         "RENAME cluster-serving_{job}:u x", "COPY cluster-serving_{job}:u cluster-serving_{job}:v",
@@ -37,7 +42,7 @@ FORBIDDEN = {
     ],
     "probe": [
         "HGETALL cluster-serving_{job}:u", "XRANGE {job} - +", "XRANGE cs-dead_{job} - +", "XADD {job} * a b", "KEYS *",
-        "DEL cs-worker_{job}:w", "EVAL 1 0",
+        "DEL cs-worker_{job}:w", "EVAL 1 0", "SCRIPT LOAD x", "XINFO STREAM {job}", "XINFO STREAM {job} FULL",
     ],
     "frontend": [
         "XREADGROUP GROUP serving c STREAMS {job} >", "XRANGE {job} - +", "DEL {job}", "KEYS *", "SCAN 0",
