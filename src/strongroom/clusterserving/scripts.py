@@ -127,4 +127,21 @@ redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f', now[1] * 1000 + math.
 return 1
 """)
 
-ALL: Final = (ADMIT, COMPLETE, TAKE, BEAT)
+# KEYS: stream   ARGV: group, for how many ms nothing was heard of a consumer that goes, consumer, ...
+# returns those that stay. One that still holds records stays always: they would belong to nobody.
+LEAVE: Final = Script("""\
+local asked, stay = {}, {}
+for at = 3, #ARGV do asked[ARGV[at]] = true end
+for _, facts in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local told = {}
+  for at = 1, #facts, 2 do told[facts[at]] = facts[at + 1] end
+  if asked[told.name] and told.pending == 0 and told.idle >= tonumber(ARGV[2]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], told.name)
+  elseif asked[told.name] then
+    stay[#stay + 1] = told.name
+  end
+end
+return stay
+""")
+
+ALL: Final = (ADMIT, COMPLETE, TAKE, BEAT, LEAVE)

@@ -162,10 +162,11 @@ class Operations(ABC):
 
     async def leave(self, consumer: str) -> bool:
         """Remove a consumer that holds nothing; return whether it is gone."""
-        if (await self.consumers()).get(consumer, 0):
-            return False
-        await self.run(self._worker.leave(consumer))
-        return True
+        return not await self.run(self._worker.leave([consumer], 0))
+
+    async def dismiss(self, consumers: Sequence[str], idle_ms: int) -> set[str]:
+        """Remove consumers that hold nothing and did nothing for `idle_ms`; return those that stay."""
+        return await self.run(self._worker.leave(consumers, idle_ms)) if consumers else set()
 
     async def heartbeat(self, consumer: str, state: str) -> None:
         """Say for ten seconds that a worker lives; `state` is JSON."""

@@ -19,8 +19,10 @@ Reply: TypeAlias = Any  # bytes, int, None, ReplyError, or a list of them
 
 NOTHING_YET: Final = object()  # what a reader gives while a reply is not whole
 
-# Words of errors that pass by themselves: starting, in a script, failing over.
-PASSING: Final = frozenset({"LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "READONLY", "CLUSTERDOWN"})
+# Words of errors that pass by themselves: starting, in a script, failing over, a disk that is full.
+PASSING: Final = frozenset(
+    {"LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "MISCONF", "NOREPLICAS"}
+)
 UNKNOWN_TO_REDIS: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
 
 

@@ -153,9 +153,11 @@ class WorkerCalls:
 
         return Call((("XINFO", "CONSUMERS", self.job.stream, GROUP),), read)
 
-    def leave(self, consumer: str) -> Call[int]:
-        """Remove a consumer; what it held is lost to the group, so ask `consumers` first."""
-        return Call((("XGROUP", "DELCONSUMER", self.job.stream, GROUP, consumer),), lambda got: int(sound(got[0])))
+    def leave(self, consumers: Sequence[str], idle_ms: int) -> Call[set[str]]:
+        """Remove consumers that hold nothing and did nothing for `idle_ms`; give those that stay."""
+        command: Command = ("EVALSHA", scripts.LEAVE.sha, 1, self.job.stream, GROUP, idle_ms, *consumers)
+        return Call((command,), lambda got: {each.decode("utf-8", "replace") for each in sound(got[0])},
+                    script=scripts.LEAVE)  # fmt: skip
 
     def heartbeat(self, consumer: str, state: str) -> Call[None]:
         """Say that a worker lives, and what it is."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from strongroom.clusterserving.limits import Limits
 from strongroom.streaming.link.calls import Bounds
 from strongroom.streaming.model.predictor import ModelIdentity
 from strongroom.streaming.worker.counts import Counts
 from strongroom.streaming.worker.options import WorkerOptions
-
-STALE_MS: Final = 24 * 3600 * 1000  # after that long a worker that did not say farewell is forgotten
 
 
 def state_of(

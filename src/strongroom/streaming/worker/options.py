@@ -17,7 +17,8 @@ class WorkerOptions:
 
     `batch_wait_us`: how long a batch that is not full waits for more. `claim_idle_ms`: a record that nobody touched for
     so long is taken from its worker; None measures it. `max_deliveries`: how often a record is tried before it is
-    poisoned. `default_deadline_ms`: counted from a record's arrival, 0 for none. `parallelism`: batches that may be in
+    poisoned. `forget_ms`: a consumer of another worker that holds nothing and was not heard of for so long is removed.
+    `default_deadline_ms`: counted from a record's arrival, 0 for none. `parallelism`: batches that may be in
     the engine at once. `threads`: of each, as the operator knows them.
     """
 
@@ -33,4 +34,5 @@ class WorkerOptions:
     threads: int = 1
     require_sealed: bool = False
     drain_s: float = 30.0
+    forget_ms: int = 20_000
     heartbeat_s: float = 3.0

@@ -28,6 +28,7 @@ from strongroom.streaming.worker.heartbeat import state_of
 from strongroom.streaming.worker.options import WorkerOptions
 from strongroom.streaming.worker.reports import Report
 from strongroom.streaming.worker.stages import RecordKeys, Stages, Task
+from strongroom.streaming.worker.sweeping import Sweep
 
 FIRST_PAUSE_S: Final = 0.05  # before Redis is asked again; doubled each time
 LONGEST_PAUSE_S: Final = 2.0
@@ -53,7 +54,7 @@ class ServingWorker:
         self._limits, self._keys, self._facts = limits, keys, facts or {}
         self.counts = Counts()
         self._clock = RedisClock(queue.now_ms)
-        self._claims = Claims(queue, options, self.counts)
+        self._claims, self._sweep = Claims(queue, options, self.counts), Sweep(queue, options)
         self._stages = Stages(
             predictor, preparation, options, counts=self.counts, limits=limits, keys=keys, now_ms=self._clock.now_ms
         )
@@ -281,13 +282,14 @@ class ServingWorker:
         await self._queue.farewell([self._options.consumer])
 
     async def _beat_on(self) -> None:
-        """Say every few seconds that this worker lives, and look at what waits."""
+        """Say every few seconds that this worker lives, look at what waits, and sweep after workers that ended."""
         while True:
             await asyncio.sleep(self._options.heartbeat_s)
             try:
                 await self._beat()
                 self._backlog = (await self._queue.backlog()).records
-            except Unreachable as problem:
+                await self._sweep.when_due(self._clock.now_ms())
+            except (Unreachable, RedisUnexpected) as problem:
                 _log.debug("no heartbeat: %s", problem.sentence)
 
     async def _beat(self) -> None:

@@ -147,3 +147,18 @@ def test_many_coroutines_share_a_connection_and_get_their_own_replies(redis_job)
             assert len(mine) == 1
 
     run(story())
+
+
+def test_d01_consumers_go_only_with_empty_hands_and_after_a_silence(redis_job):
+    async def story():
+        async with redis_job.aio("worker") as worker, redis_job.aio() as client:
+            await worker.make_group()
+            await admitted(client, 2)
+            await worker.read("busy", 1)
+            (held,) = await worker.read("idle", 1)
+            await worker.complete(Completion(entry=held, uri="u", fields={"value": "v"}))
+            assert await worker.dismiss(["busy", "idle", "unknown"], 3_600_000) == {"busy", "idle"}
+            assert await worker.dismiss(["busy", "idle", "unknown"], 0) == {"busy"}
+            assert await worker.consumers() == {"busy": 1}
+
+    run(story())

@@ -5,6 +5,7 @@ import asyncio
 from strongroom.clusterserving.sealed import Binding, InnerSerde, QueueKey, new_response_key, seal_record
 from strongroom.secret import Secret
 from strongroom.streaming.images.preparation import Preparation
+from strongroom.streaming.link.records import Completion
 from strongroom.streaming.model.opener import RecordOpener
 
 
@@ -215,5 +216,25 @@ def test_a_model_that_lost_its_lease_leaves_records_to_others_and_reads_no_more(
                 assert (await bench.result("r")).error is None
                 assert (await bench.result("s")).error is None
         assert lost.sizes == [1]
+
+    in_queue(main)
+
+
+def test_d01_consumers_of_killed_workers_are_gone_after_a_while_and_living_ones_stay(in_queue):
+    async def main(bench):
+        async def has_consumers(names):
+            return set(await bench.group.consumers()) == names
+
+        await bench.group.heartbeat("quiet", "{}")
+        for name in ("quiet", "killed-1", "killed-2"):
+            await bench.send(name, [1, 2, 3, 4])
+            (entry,) = await bench.group.read(name, 1)
+            await bench.group.complete(Completion(entry=entry, uri=name, fields={"value": "v"}))
+        await bench.send("r", [1, 2, 3, 4])
+        await abandon(bench, "killed-3")
+        assert await has_consumers({"quiet", "killed-1", "killed-2", "killed-3"})
+        async with bench.running(bench.worker("alive", forget_ms=50, claim_idle_ms=1)):
+            assert (await bench.result("r")).error is None
+            await bench.until(lambda: has_consumers({"alive", "quiet"}))
 
     in_queue(main)
