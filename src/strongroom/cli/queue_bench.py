@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # numpy and Redis' client load when the verb runs, not for --
     from strongroom.streaming.bench.plan import Plan
 
 FAILED_RECORDS = 4
-MAX_CONFIG_BYTES = 1024 * 1024
+CLIENT = "cs-client"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,27 +89,17 @@ def plan_of(args: argparse.Namespace, options: dict[str, Any]) -> Plan:
 
 
 def options_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return how the queue is reached: the configuration's address, and the client's own certificate and password."""
-    from strongroom.clusterserving.config import QueueConfig
-
-    file = args.config_path or _if_there(Path("../../config.yaml"))
-    text = disk.read_bounded(file, limit=MAX_CONFIG_BYTES) if file else b""
-    config, warnings = QueueConfig.parse(text)
-    for warning in warnings:
-        sys.stderr.write(f"{warning}\n")
-    keys = args.keydir or _if_there(Path("../keys"))
+    """Return how the queue is reached: what the configuration says, and before it the key folder's files."""
     options: dict[str, Any] = {
-        "host": config.redis_host, "port": config.redis_port, "unix": config.redis_unix, "name": config.job.name,
+        "config": args.config_path or _if_there(Path("../../config.yaml")),
         "form": "arrow" if args.wire == "arrow" else "raw", "seal_to": args.sealed, "owner_key": args.owner_key,
-        "ca": config.redis_ca_file or config.redis_trust_store, "plaintext": not config.redis_tls,
     }  # fmt: skip
+    keys = args.keydir or _if_there(Path("../keys"))
     if keys is not None:
-        options |= {
-            "ca": _if_there(keys / "ca.crt") or options["ca"], "cert": _if_there(keys / "client.crt"),
-            "key": _if_there(keys / "client.key"), "password_file": _if_there(keys / "client.password"),
-        }  # fmt: skip
-    options["username"] = args.user or ("cs-client" if options.get("password_file") else None)
-    return options
+        named = {"ca": "ca.crt", "cert": "client.crt", "key": "client.key", "password_file": "client.password"}
+        options |= {word: keys / name for word, name in named.items() if (keys / name).exists()}
+    user = args.user or (CLIENT if "password_file" in options else None)
+    return options | ({"username": user} if user else {})
 
 
 def _initial_dequeue(options: dict[str, Any], say: Callable[[str], None]) -> None:

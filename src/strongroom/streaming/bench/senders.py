@@ -5,6 +5,7 @@ World: processes, clocks, the queue. Each client waits only for records of its o
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import queue as queues
 import resource
@@ -124,15 +125,16 @@ def _cpu_s() -> float:
 
 
 def _harvest(client: Client, pending: dict[Ticket, float], share: Share, fresh: list[int], wait_s: float) -> None:
-    """Wait until at least one result is there, and take all that are."""
+    """Wait until the oldest record has its result, and take what else has come: mostly they come in order."""
+    oldest = list(itertools.islice(pending, 2 * AT_ONCE))
     try:
-        next(client.as_completed(list(pending), wait_s))
+        next(client.as_completed(oldest[:1], wait_s))
     except ResultTimeout:
         share.errors["no result in time"] += len(pending)
         pending.clear()
         return
     now = time.monotonic()
-    for ticket in [each for each in pending if each.done]:
+    for ticket in [each for each in oldest if each.done]:
         began = pending.pop(ticket)
         fresh[0] += 1
         try:
