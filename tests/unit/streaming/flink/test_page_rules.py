@@ -17,7 +17,9 @@ def test_reading_is_handed_on(target):
 @pytest.mark.parametrize(
     ("method", "path"),
     [("POST", "/jars/upload"), ("PATCH", "/jobs/0a"), ("DELETE", "/jars/x"), ("PUT", "/jobs/0a/resource-requirements"),
-     ("GET", "/jobs/0a/yarn-cancel"), ("GET", "/v1/jobs/0a/yarn-stop"), ("GET", "/jobs/0a/yarn%2Dcancel")],
+     ("GET", "/jobs/0a/yarn-cancel"), ("GET", "/v1/jobs/0a/yarn-stop"), ("GET", "/jobs/0a/yarn%2Dcancel"),
+     ("GET", "/jobs/0a/%79arn-cancel"), ("GET", "/jars/a_b.jar/plan"), ("GET", "/v1/jars/a_b.jar/plan/"),
+     ("GET", "//%6aars///a_b.jar%2Fplan"), ("HEAD", "/jars/a_b.jar/plan")],
 )  # fmt: skip
 def test_dp_05_changes_are_refused_unless_allowed(method, path):
     with pytest.raises(PageReadsOnly) as refused:
@@ -28,7 +30,8 @@ def test_dp_05_changes_are_refused_unless_allowed(method, path):
 
 @pytest.mark.parametrize(
     ("method", "path", "query"),
-    [("GET", "/a/../b", ""), ("GET", "/%2e%2e/x", ""), ("GET", "/a b", ""), ("GET", "a", ""), ("GET", "/", "a\r\nb"),
+    [("GET", "/a/../b", ""), ("GET", "/%2e%2e/x", ""), ("GET", "/jobmanager/logs/..%252f..%252fetc%252fpasswd", ""),
+     ("GET", "/jobmanager/logs/..%2f..%2fetc%2fpasswd", ""), ("GET", "/a%252e", ""), ("GET", "/a b", ""), ("GET", "a", ""), ("GET", "/", "a\r\nb"),
      ("GET", "/" + "a" * 3000, ""), ("CONNECT", "/", ""), ("TRACE", "/", "")],
 )  # fmt: skip
 def test_paths_that_are_none_of_flink_s_are_refused(method, path, query):

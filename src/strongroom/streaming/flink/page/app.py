@@ -149,10 +149,11 @@ class Page:
                 request.method, target, body=body, headers=rules.asked_headers(request.headers.items()),
                 redirect=False, preload_content=False, decode_content=False,
             )  # fmt: skip
+            data = None
             try:
                 data = answer.read(MAX_ANSWER_BYTES + 1)
             finally:
-                answer.drain_conn() if len(data) <= MAX_ANSWER_BYTES else answer.close()
+                answer.drain_conn() if data is not None and len(data) <= MAX_ANSWER_BYTES else answer.close()
                 answer.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as problem:
             raise FlinkAway(f"Flink does not answer: {type(problem).__name__}") from None

@@ -1,8 +1,8 @@
 """What the page hands on to Flink and back: reading, unless changes are allowed. Pure.
 
-Deny by default. Flink's REST API has two GET requests that end a job (yarn-cancel, yarn-stop, for old integrations):
-they are changes as well. What the page offers is told by /config, which says here that it offers no changes. Source:
-Flink REST API v1; threat DP-05.
+Deny by default. Flink's REST API has GET requests that are changes as well: two end a job (yarn-cancel, yarn-stop, for
+old integrations), and a jar's plan is made by running its main program with the caller's arguments. What the page
+offers is told by /config, which says here that it offers no changes. Source: Flink REST API v1; threat DP-05.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import unquote
 
 from strongroom.errors import Refused
 
@@ -19,9 +20,9 @@ CHANGING: Final = frozenset({"POST", "PATCH", "DELETE", "PUT"})
 MAX_PATH_CHARS: Final = 2048
 _PATH: Final = re.compile(r"/[A-Za-z0-9/._~:@!$&'()*+,;=%-]*", re.ASCII)
 _QUERY: Final = re.compile(r"[A-Za-z0-9/._~:@!$&'()*+,;=%?\[\]-]*", re.ASCII)
-_ENDS_A_JOB: Final = re.compile(r"/yarn-(cancel|stop)/?\Z")
 _ASKED: Final = ("accept", "content-type", "if-modified-since", "if-none-match")
 _ANSWERED: Final = frozenset({"content-type", "last-modified", "etag", "content-disposition"})
+_OF_A_JAR: Final = re.compile(r"/jars/[^/]")
 _CONFIG: Final = re.compile(r"(/v1)?/config/?\Z")
 
 
@@ -41,11 +42,12 @@ class PagePath(Refused):
 
 def target_of(method: str, path: str, query: str, *, changes: bool) -> str:
     """Return the request target to ask Flink for. Raises PageReadsOnly, PagePath."""
-    plain = path.replace("//", "/")
-    dotted = any(part in {".", ".."} for part in plain.lower().replace("%2e", ".").replace("%2f", "/").split("/"))
+    plain = re.sub("/+", "/", path.lower().replace("%2e", ".").replace("%2f", "/"))
+    dotted = "%25" in plain or any(part in {".", ".."} for part in plain.split("/"))  # %25: encoded twice
     if len(path) + len(query) > MAX_PATH_CHARS or dotted or not _PATH.fullmatch(path) or not _QUERY.fullmatch(query):
         raise PagePath("the path holds characters that Flink's do not")
-    changing = method in CHANGING or "yarn-" in plain.lower().replace("%2d", "-") or _ENDS_A_JOB.search(plain)
+    spelled = unquote(plain)
+    changing = method in CHANGING or "yarn-" in spelled or _OF_A_JAR.search(spelled)
     if method not in READING | CHANGING:
         raise PagePath(f"Flink knows no method {method[:16]}")
     if changing and not changes:
