@@ -40,6 +40,10 @@ class Claims:
         """Whether it is time to look again."""
         return self.own_due or time.monotonic() >= self._next_s
 
+    def look_again(self) -> None:
+        """Let it be time to: what is left was not looked at."""
+        self._next_s = 0.0
+
     async def entries(self, in_hand: Mapping[str, float]) -> AsyncIterator[Entry]:
         """Yield what has to be tried again, but for what is `in_hand`, with its deliveries. Raises RedisAway."""
         if self.own_due:

@@ -34,6 +34,7 @@ FIRST_PAUSE_S: Final = 0.05  # before Redis is asked again; doubled each time
 LONGEST_PAUSE_S: Final = 2.0
 LOST: Final = ("NOGROUP", "UNBLOCKED")  # what Redis replies where the group, or the stream, is not there any more
 MODEL_PAUSE_S: Final = 0.2  # between two looks whether the model may be used again
+RETRY_S: Final = 1.0
 KEPT_AT_ONCE: Final = 256
 BESIDE_THE_ENGINE: Final = 2  # batches in hand: one that is decoded, one that is answered
 _log: Final = logging.getLogger("strongroom.queue.worker")
@@ -66,6 +67,7 @@ class ServingWorker:
         self._batches: set[asyncio.Task[None]] = set()
         self._background: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None
+        self._stop = asyncio.Event()
         self._since_ms = 0
         self._pause_s = FIRST_PAUSE_S
         self._away: str | None = "not connected yet"
@@ -73,6 +75,7 @@ class ServingWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain and take leave. Raises what is not a matter of waiting."""
+        self._stop = stop
         try:
             while not stop.is_set():
                 await self._turn(self._options.block_ms)
@@ -176,8 +179,11 @@ class ServingWorker:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     async def _retry(self) -> int:
-        """Take back or over what has no answer, one record at a time and with nothing else in hand."""
-        found = 0
+        """Take back or over what has no answer, one record at a time and with nothing else in hand.
+
+        After a while new records get their turn, and whoever waits for a step or for the end.
+        """
+        found, until = 0, time.monotonic() + RETRY_S
         if self._claims.own_due:
             await self._put_down()  # what is in hand is among our own
         async for entry in self._claims.entries(self._in_hand):
@@ -186,8 +192,11 @@ class ServingWorker:
             self._hold([entry])
             await self._serve([entry])
             found += 1
-            if self._predictor.not_ready_reason is not None:
+            if self._predictor.not_ready_reason is not None or self._stop.is_set():
                 break  # what it leaves is for others; it takes nothing more
+            if time.monotonic() > until and not self._claims.own_due:
+                self._claims.look_again()
+                break
         return found
 
     async def _read(self, block_ms: int) -> int:
@@ -197,8 +206,8 @@ class ServingWorker:
             most = self._options.batch_size
             entries = await self._queue.read(self._options.consumer, most, block_ms)
             if entries and len(entries) < most and self._options.batch_wait_us:
-                wait_ms = max(1, self._options.batch_wait_us // 1000)
-                entries = (*entries, *await self._queue.read(self._options.consumer, most - len(entries), wait_ms))
+                await asyncio.sleep(self._options.batch_wait_us / 1e6)  # Redis would wake us at the first of them
+                entries = (*entries, *await self._queue.read(self._options.consumer, most - len(entries)))
         finally:
             if entries:
                 self._hold(entries)
@@ -234,7 +243,7 @@ class ServingWorker:
 
     async def _answer(self, tasks: Sequence[Task]) -> None:
         """Write the results, however long Redis is away: until then the records are pending, and no more are read."""
-        completions = self._stages.completions(tasks)
+        completions, pause_s = self._stages.completions(tasks), FIRST_PAUSE_S
         while completions:
             try:
                 self._count(completions, await self._queue.complete_many(completions))
@@ -243,7 +252,8 @@ class ServingWorker:
                 if self._away is None:
                     _log.warning("%s; %d results wait", problem.sentence, len(completions))
                 self._away, self._claims.own_due = problem.sentence, True
-                await asyncio.sleep(FIRST_PAUSE_S)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             except StrongroomError as problem:
                 if len(completions) > 1:
                     await self._answer_singly(completions)

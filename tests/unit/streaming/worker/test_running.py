@@ -129,6 +129,37 @@ def test_a_user_that_redis_refuses_ends_the_worker(in_queue, redis_job):
     in_queue(main)
 
 
+def test_a_worker_that_takes_over_many_records_ends_when_it_is_told_to(in_queue, tiny_model):
+    async def main(bench):
+        for at in range(5):
+            await bench.send(f"r{at}", [at] * 4)
+        await bench.group.read("dead", 5)
+        model = tiny_model(gate=asyncio.Event())
+        worker, stop = bench.worker(model=model, claim_idle_ms=1), asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        await model.entered.wait()
+        stop.set()
+        model.gate.set()
+        await running
+        assert model.sizes == [1]
+        assert (await bench.group.pending()) == {"dead": 4}
+
+    in_queue(main)
+
+
+def test_a_batch_waits_for_more_of_its_kind(in_queue):
+    async def main(bench):
+        async with bench.running(bench.worker(batch_wait_us=300_000, batch_size=4)):
+            await bench.until(lambda: bench.queue.workers())
+            for at in range(4):
+                await bench.send(f"r{at}", [at] * 4)
+            for at in range(4):
+                assert (await bench.result(f"r{at}")).error is None
+        assert bench.model.sizes[0] > 1
+
+    in_queue(main)
+
+
 def test_the_heartbeat_says_what_clients_need_and_nothing_else(in_queue):
     async def main(bench):
         async with bench.running(bench.worker(require_sealed=False)):
