@@ -13,7 +13,7 @@ import numpy as np
 from strongroom.clusterserving.faults import BadImage
 from strongroom.clusterserving.limits import DEFAULT_LIMITS
 from strongroom.clusterserving.values import Array
-from strongroom.streaming.images.header import NotAnImage, read_header
+from strongroom.streaming.images.header import NotAnImage, pixels_alone, read_header
 from strongroom.streaming.images.opencv import opencv
 
 MAX_PIXELS: Final = DEFAULT_LIMITS.max_pixels
@@ -25,12 +25,13 @@ def decode(data: bytes, *, resize: tuple[int, int] | None = None, max_pixels: in
     cv2 = opencv()
     try:
         header = read_header(data)
+        shown = pixels_alone(data) if header.kind == "PNG" else data
     except NotAnImage as problem:
         raise BadImage(str(problem)) from None
     if header.width * header.height > max_pixels or max(header.width, header.height) > MAX_SIDE:
         raise BadImage(f"the {header.kind} has {header.width} by {header.height} pixels, more than {max_pixels}")
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        pixels = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         pixels = None
     if pixels is None or pixels.shape != (header.height, header.width, 3):

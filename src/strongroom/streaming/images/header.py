@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_SCANS: Final = 100  # of one progressive JPEG: each goes over all pixels again; usual ones have 10
+MAX_CHUNKS: Final = 65_536  # of one PNG
+_PIXEL_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _NO_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without parameters
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN: Final = 0xDA
@@ -63,6 +65,25 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         if marker in _FRAMES:
             return _number(data, at + 5, 2, "big"), _number(data, at + 3, 2, "big")
         at += max(2, _number(data, at, 2, "big"))
+
+
+def pixels_alone(data: bytes) -> bytes:
+    """Return a PNG without the chunks that say something besides its pixels. Raises NotAnImage where it breaks off.
+
+    Decoders unpack profiles, texts and further frames, and complain of them on stderr by the names that stand in them.
+    """
+    found, at, picture = [data[:8]], 8, memoryview(data)
+    for _ in range(MAX_CHUNKS):
+        size, kind = _number(data, at, 4, "big"), data[at + 4 : at + 8]
+        end = at + 12 + size
+        if end > len(data):
+            raise NotAnImage("the PNG breaks off in a chunk")
+        if kind in _PIXEL_CHUNKS:
+            found.append(picture[at:end])
+        if kind == b"IEND":
+            return b"".join(found)
+        at = end
+    raise NotAnImage(f"a PNG of more than {MAX_CHUNKS} chunks is not taken")
 
 
 def _png(data: bytes) -> tuple[int, int]:

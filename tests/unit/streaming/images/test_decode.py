@@ -2,6 +2,7 @@
 
 import struct
 import sys
+import zlib
 
 import cv2
 import numpy as np
@@ -128,3 +129,24 @@ def test_without_opencv_one_sentence_names_the_extra(monkeypatch):
     assert caught.value.code == "SR-QUEUE-NO-OPENCV"
     assert "strongroom[streaming]" in caught.value.fix
     opencv.cache_clear()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_an_01_sv_12_what_a_png_says_besides_its_pixels_is_neither_unpacked_nor_repeated(picture, capfd):
+    """libpng names a bad colour profile on stderr, which is the worker's log: the image may have come sealed."""
+    bomb = zlib.compress(bytes(50_000_000), 9)
+    said = chunk(b"iCCP", b"canary-name\0\0" + bomb) + chunk(b"zTXt", b"canary-key\0\0" + bomb)
+    said += chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)) + chunk(b"caNy", b"canary")
+    plain = png(picture)
+    assert np.array_equal(decode(plain[:33] + said + plain[33:]), picture)
+    assert "canary" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("extra", [struct.pack(">I", 2**31) + b"tEXt", chunk(b"tEXt", b"") * 70_000])
+def test_sv_12_a_png_of_endless_chunks_is_no_image(picture, extra):
+    plain = png(picture)
+    with pytest.raises(BadImage):
+        decode(plain[:33] + extra + plain[33:])
