@@ -18,7 +18,7 @@ from strongroom.clusterserving.faults import QueueFull, ServingError
 from strongroom.clusterserving.values import Result
 from strongroom.errors import StrongroomError
 from strongroom.streaming.client.client import FULL_PAUSE_S, LONGEST_FULL_PAUSE_S, SLICE_MS
-from strongroom.streaming.client.core import Core, Submission
+from strongroom.streaming.client.core import Core, Draft, Submission
 from strongroom.streaming.client.engine import Engine
 from strongroom.streaming.client.settings import Settings
 from strongroom.streaming.client.tickets import ResultTimeout, Wait
@@ -114,11 +114,16 @@ class AsyncClient:
         await self._learn()
         drafts = [self.core.draft(each if isinstance(each, Submission) else Submission(inputs=each))
                   for each in submissions]  # fmt: skip
-        waits = await self.engine.submit(drafts)
-        loop = asyncio.get_running_loop()
-        end, pause = loop.time() + wait_s, FULL_PAUSE_S
+        try:
+            return await self._sent(drafts, asyncio.get_running_loop().time() + wait_s)
+        except BaseException:  # there will be no tickets for those that were taken, either
+            self.core.waits.drop([draft.wait for draft in drafts])
+            raise
+
+    async def _sent(self, drafts: Sequence[Draft], end_s: float) -> list[Wait]:
+        waits, loop, pause = await self.engine.submit(drafts), asyncio.get_running_loop(), FULL_PAUSE_S
         while (full := [at for at, each in enumerate(waits) if isinstance(each.problem, QueueFull)]) and (
-            loop.time() < end
+            loop.time() < end_s
         ):
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_FULL_PAUSE_S)

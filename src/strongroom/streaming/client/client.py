@@ -19,7 +19,7 @@ from typing import Any, Final, Self, TypeVar, cast
 
 from strongroom.clusterserving.faults import QueueFull, ServingError
 from strongroom.clusterserving.values import Result
-from strongroom.streaming.client.core import Core, Submission
+from strongroom.streaming.client.core import Core, Draft, Submission
 from strongroom.streaming.client.engine import Engine
 from strongroom.streaming.client.settings import Settings
 from strongroom.streaming.client.tickets import ResultTimeout, Wait
@@ -138,9 +138,15 @@ class Client:
         with self._state:
             drafts = [self.core.draft(each if isinstance(each, Submission) else Submission(inputs=each))
                       for each in submissions]  # fmt: skip
-        waits = now(self.engine.submit(drafts, awaited=awaited))
-        end, pause = time.monotonic() + wait_s, FULL_PAUSE_S
-        while (full := _full(waits)) and time.monotonic() < end:
+        try:
+            return self._sent(drafts, time.monotonic() + wait_s, awaited=awaited)
+        except BaseException:  # there will be no tickets for those that were taken, either
+            self.core.waits.drop([draft.wait for draft in drafts])
+            raise
+
+    def _sent(self, drafts: Sequence[Draft], end_s: float, *, awaited: bool) -> list[Wait]:
+        waits, pause = now(self.engine.submit(drafts, awaited=awaited)), FULL_PAUSE_S
+        while (full := _full(waits)) and time.monotonic() < end_s:
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_FULL_PAUSE_S)
             for place in full:

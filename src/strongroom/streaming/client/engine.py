@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from strongroom.clusterserving.faults import ServingError
 from strongroom.clusterserving.names import GROUP
@@ -21,6 +21,7 @@ from strongroom.streaming.link.records import RawFields
 from strongroom.streaming.link.replies import Reply
 
 T = TypeVar("T")
+SHORT_MS: Final = 1  # shorter waits are none: Redis may end them a tenth of a second late
 
 
 class Run(Protocol):
@@ -59,8 +60,8 @@ class Engine:
                 self.core.waits.add(draft.wait)
             try:
                 outcomes = await self._run(self._admission(portion))
-            except BaseException:
-                self.core.waits.drop([draft.wait for draft in portion])
+            except BaseException:  # nobody is told of those that were taken before, either
+                self.core.waits.drop([draft.wait for draft in drafts])
                 raise
             waits += [settled(draft, outcome) for draft, outcome in zip(portion, outcomes, strict=True)]
         self.core.waits.drop([each for each in waits if each.done])
@@ -84,9 +85,11 @@ class Engine:
         """
         named: list[Wait] = []
         if not self.core.settings.original:
+            wait_ms = wait_ms if wait_ms > SHORT_MS else 0
             told = await self._run(self._calls.replies(self.core.name, MAX_REPLIES, wait_ms))
             named = self.core.waits.named(told)
-        asked = [*named, *(each for each in self.core.waits.due(awaited, self._now_s()) if each not in set(named))]
+        known = set(named)
+        asked = [*named, *(each for each in self.core.waits.due(awaited, self._now_s()) if each not in known)]
         done: list[Wait] = []
         for at in range(0, len(asked), BATCH):
             done += await self._take(asked[at : at + BATCH])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from strongroom.clusterserving.faults import ModelError, QueueFull, ShapeMismatch
-from strongroom.streaming.client import AsyncClient, ResultTimeout
+from strongroom.streaming.client import AsyncClient, ResultTimeout, Submission
 from strongroom.streaming.link.place import RedisAway
 
 
@@ -98,3 +98,18 @@ def test_whoever_waits_hears_that_redis_is_away(bench, four, own_redis):
             await client.close()
 
     asyncio.run(story())
+
+
+def test_d19_a_submission_that_is_given_up_leaves_nothing_to_wait_for_and_may_be_sent_again(bench, four):
+    worker = bench.worker(free=False, bounds={"max_records": 1}, batch_size=1)
+    both = [Submission(inputs={"t": four}, idempotency_key=f"k{each}") for each in range(2)]
+
+    async def story(client):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await client.submit_many(both, wait_s=30)
+        assert len(client.core.waits) == 0
+        worker.free()
+        assert all(each.error is None for each in await client.results(await client.submit_many(both, wait_s=20), 20))
+
+    run(bench, story)
