@@ -72,7 +72,8 @@ def pixels_alone(data: bytes) -> bytes:
 
     Decoders unpack profiles, texts and further frames, and complain of them on stderr by the names that stand in them.
     """
-    found, at, picture = [data[:8]], 8, memoryview(data)
+    found: list[bytes | memoryview] = [data[:8]]
+    at, picture = 8, memoryview(data)
     for _ in range(MAX_CHUNKS):
         size, kind = _number(data, at, 4, "big"), data[at + 4 : at + 8]
         end = at + 12 + size
