@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import binascii
 import json
-from typing import Final, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+import numpy as np
 
 from strongroom.clusterserving import raw
 from strongroom.clusterserving.arrow_result import encode_result
@@ -81,9 +84,9 @@ def _outputs(outputs: Outputs, *, accept_raw: bool) -> dict[str, str | bytes]:
             fix="Ask for raw results (accept: raw); the client of Strongroom does.",
         )
     fields: dict[str, str | bytes] = {
-        "dtype": ",".join([_dtype(each) for each in arrays]),
+        "dtype": ",".join([_dtype(each.dtype) for each in arrays]),
         "shapes": _shapes(arrays),
-        "names": json.dumps(list(outputs), ensure_ascii=False),
+        "names": _names(tuple(outputs)),
     }
     if accept_raw:
         fields.update(raw.to_fields(outputs))
@@ -92,8 +95,14 @@ def _outputs(outputs: Outputs, *, accept_raw: bool) -> dict[str, str | bytes]:
     return fields
 
 
-def _dtype(array: Array) -> str:
-    return array.dtype.name if array.dtype.kind in "biuf" else "string"
+@lru_cache(maxsize=64)
+def _dtype(dtype: np.dtype[Any]) -> str:
+    return dtype.name if dtype.kind in "biuf" else "string"
+
+
+@lru_cache(maxsize=64)  # a model has the same outputs each time
+def _names(names: tuple[str, ...]) -> str:
+    return json.dumps(names, ensure_ascii=False)
 
 
 def _shapes(arrays: list[Array]) -> str:

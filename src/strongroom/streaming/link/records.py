@@ -16,10 +16,12 @@ MAX_SIZE_DIGITS: Final = 15
 
 def size_of(fields: Fields) -> int:
     """Return the bytes that a record counts for in the queue: its fields' names and values."""
-    return sum(
-        len(name.encode()) + (len(value) if isinstance(value, bytes) else len(value.encode()))
-        for name, value in fields.items()
-    )
+    return sum(map(_length, fields)) + sum(map(_length, fields.values()))
+
+
+def _length(text: str | bytes) -> int:
+    """Return how many bytes a text has in UTF-8."""
+    return len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode())
 
 
 @dataclass(frozen=True, slots=True)
