@@ -28,6 +28,8 @@ def parse_instances(text: bytes | str, limits: Limits = DEFAULT_LIMITS) -> tuple
     """Return every instance of a body, in its order. Raises BadRecord (with the path), BadImage, TooLarge."""
     if len(text) > limits.max_record_bytes:
         raise TooLarge(f"the body has {len(text)} bytes, and {limits.max_record_bytes} are allowed")
+    if _lists(text) > limits.max_lists:
+        raise TooLarge(f"the body has more than {limits.max_lists} lists and objects")
     body = _load(text)
     if not isinstance(body, dict) or set(body) != {"instances"} or not isinstance(body["instances"], list):
         raise BadRecord('the body is an object with one member, "instances", a list')
@@ -35,6 +37,17 @@ def parse_instances(text: bytes | str, limits: Limits = DEFAULT_LIMITS) -> tuple
     if not 1 <= len(instances) <= limits.max_instances:
         raise BadRecord(f"a body has 1 to {limits.max_instances} instances, not {len(instances)}")
     return tuple(_instance(each, f"instances[{index}]", limits) for index, each in enumerate(instances))
+
+
+def _lists(text: bytes | str) -> int:
+    if isinstance(text, str):
+        return text.count("[") + text.count("{")
+    return text.count(b"[") + text.count(b"{")
+
+
+def memory_of(text: bytes | bytearray) -> int:
+    """Return about how many bytes a body takes once it is parsed: its numbers, lists and objects are Python's."""
+    return len(text) + 40 * text.count(b",") + 100 * (text.count(b"[") + text.count(b"{"))
 
 
 def _load(text: bytes | str) -> object:

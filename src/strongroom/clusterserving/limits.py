@@ -17,11 +17,13 @@ class Limits:
 
     `max_record_bytes`: of the data as they stand in Redis (config `maxRecordBytes`), of each decoded tensor, and of the
     dense form of a sparse one. `max_pixels`: width times height of an image. `max_strings`: elements of a text tensor.
+    `max_lists`: lists and objects in JSON, two bytes there and a hundred in memory.
     """
 
     max_record_bytes: int = 32 * MIB
     max_columns: int = 64
     max_instances: int = 1024
+    max_lists: int = 2 * MIB
     max_rank: int = 8
     max_strings: int = 1024 * 1024
     max_pixels: int = 64 * MIB

@@ -143,3 +143,11 @@ def test_limits_hold(limits, value):
     with pytest.raises(ServingError):
         parse_instances(body, limits)
     assert issubclass(TooLarge, ServingError)
+
+
+@pytest.mark.parametrize("form", [bytes, bytes.decode])
+def test_sv_12_lists_that_take_far_more_memory_than_bytes_are_refused_unparsed(form):
+    """Two bytes of JSON are a list of a hundred in memory: 32 MiB of them would be a gigabyte, for each record."""
+    body = b'{"instances": [{"a": [' + b"[]," * 3_000_000 + b"[]]}]}"
+    with pytest.raises(TooLarge, match="lists and objects"):
+        parse_instances(form(body))

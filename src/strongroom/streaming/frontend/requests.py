@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from strongroom.broker.web.middleware import BodyTooLarge
 from strongroom.clusterserving.faults import BadRecord, TooLarge
-from strongroom.clusterserving.instances import parse_instances
+from strongroom.clusterserving.instances import memory_of, parse_instances
 from strongroom.clusterserving.limits import Limits
 from strongroom.clusterserving.values import Inputs
 from strongroom.errors import BadInput, Unreachable
@@ -45,7 +45,7 @@ class Bodies:
     """Counts the bytes of all bodies that are held."""
 
     def __init__(self, most: int) -> None:
-        self._left = most
+        self._left = self.most = most
 
     def take(self, size: int) -> None:
         """Raises TooMuchAtOnce."""
@@ -102,6 +102,11 @@ async def read_instances(request: Request, bodies: Bodies, *, most: int) -> tupl
             if len(body) > held:
                 bodies.take(len(body) - held)
                 held = len(body)
+        needed = memory_of(body)
+        if needed > bodies.most:
+            raise TooLarge("the body's numbers and lists take more memory than the front end has for all requests")
+        bodies.take(needed - held)
+        held = needed
         limits = Limits(max_record_bytes=most)
         if len(body) < LARGE_BODY:
             return parse_instances(bytes(body), limits)

@@ -193,6 +193,14 @@ def test_sv_12_bodies_of_all_requests_together_have_a_limit(front, echo):
     assert TooMuchAtOnce.code == "SR-QUEUE-HTTP-MEMORY"
 
 
+def test_sv_12_a_body_counts_for_the_memory_that_it_takes_once_it_is_parsed(front, echo):
+    here = front(echo(), bodies_bytes=100_000)
+    assert here.predict({"t": [1] * 1000})[0] == 200
+    status, _, body = here.predict({"t": [1] * 10_000})
+    assert (status, body["error"]["code"]) == (413, "too_large")
+    assert here.predict({"t": [1] * 1000})[0] == 200  # what was counted is given back
+
+
 def test_d06_a_rejected_request_never_reaches_anybody(front, echo):
     backend = echo()
     here = front(backend, tokens_per_second=1, patience_s=0.0)
