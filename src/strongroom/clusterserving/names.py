@@ -17,13 +17,17 @@ GROUP: Final = "serving"
 MAX_URI_BYTES: Final = 512
 MAX_JOB_BYTES: Final = 128
 _FORBIDDEN: Final = frozenset("\0\r\n")
+_TAKEN: Final = ("cs-dead_", "cs-bytes_", "cs-workers_")  # with a job's name behind, keys of that job
 
 
 class BadJobName(BadInput):
     """A job's name cannot be part of Redis' keys and access rules."""
 
     code = "SR-QUEUE-JOB-NAME"
-    fix = "Name the job (jobName) with 1 to 128 printable ASCII characters without blanks and none of * ? [ ] \\ ~ %."
+    fix = (
+        "Name the job (jobName) with 1 to 128 printable ASCII characters without blanks and none of : * ? [ ] \\ ~ %,"
+        " and none that begins like a key of another job (cs-dead_, cs-bytes_, cs-workers_)."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,12 @@ class Job:
     name: str = DEFAULT_JOB
 
     def __post_init__(self) -> None:
-        """Raises BadJobName: the name stands in key patterns of access rules, where some characters mean more."""
-        odd = [each for each in self.name if not "!" <= each <= "~" or each in "*?[]\\~%"]
-        if odd or not 1 <= len(self.name) <= MAX_JOB_BYTES:
+        """Raises BadJobName: the name stands in key patterns of access rules, where some characters mean more.
+
+        A colon would make the results of job `a:b` ones of job `a` whose uri begins with `b:`.
+        """
+        odd = [each for each in self.name if not "!" <= each <= "~" or each in ":*?[]\\~%"]
+        if odd or self.name.startswith(_TAKEN) or not 1 <= len(self.name) <= MAX_JOB_BYTES:
             raise BadJobName(f"{self.name[:MAX_JOB_BYTES]!r} cannot be a job's name")
 
     @property

@@ -4,6 +4,8 @@ import hashlib
 import re
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from strongroom.clusterserving.access import BadAccess, Role, User, acl_file, acl_line, user_name
 from strongroom.clusterserving.names import BadJobName, Job
@@ -77,3 +79,24 @@ def test_two_users_of_one_name_and_odd_names_are_refused():
 def test_a_job_that_would_end_a_rule_is_refused(name):
     with pytest.raises(BadJobName):
         acl_file(Job(name), [user()])
+
+
+@pytest.mark.parametrize("name", ["a:b", "a:", ":", "cs-dead_a", "cs-bytes_a", "cs-workers_a"])
+def test_an_04_d02_no_job_has_keys_that_are_another_jobs(name):
+    """`cluster-serving_a:b:u` would be a result of job `a:b` and of job `a`, whose rules let its clients read it."""
+    with pytest.raises(BadJobName) as caught:
+        Job(name)
+    assert caught.value.code == "SR-QUEUE-JOB-NAME"
+
+
+JOBS = st.sampled_from(["a", "b", "a_", "a_b", "cs", "cs-reply_a", "cs-idem_a", "cluster-serving_a", "cs-worker_a"])
+
+
+@given(JOBS, JOBS, st.text(":ab/_-", min_size=1), st.text(":ab/_-", min_size=1))
+def test_an_04_two_jobs_have_no_key_in_common(first, second, one, other):
+    def keys(job, uri):
+        return {job.stream, job.dead, job.workers, job.bytes, job.result(uri), job.reply(uri), job.idempotency(uri),
+                job.worker(uri)}  # fmt: skip
+
+    assume(first != second)
+    assert not keys(Job(first), one) & keys(Job(second), other)
