@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -89,8 +89,8 @@ def _end(process: Started, timeout_s: float) -> None:
         _end_session(process.pid)
 
 
-def _end_session(session: int) -> None:
-    """Kill what the leader left: Python workers. The number cannot be another session's while a member is alive."""
+def members(session: int) -> Iterator[int]:
+    """Yield the numbers of the processes in a session that still run, its leader among them."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
@@ -99,8 +99,14 @@ def _end_session(session: int) -> None:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(fields[3]) == session and fields[0] not in "ZX":
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(entry.name), signal.SIGKILL)
+            yield int(entry.name)
+
+
+def _end_session(session: int) -> None:
+    """Kill what the leader left: Python workers. The number cannot be another session's while a member is alive."""
+    for pid in members(session):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def end_group(process: subprocess.Popen[str]) -> None:

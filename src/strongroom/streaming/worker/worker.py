@@ -82,19 +82,6 @@ class ServingWorker:
         finally:
             await self.close()
 
-    async def step(self, block_ms: int) -> int:
-        """Work for about `block_ms`, wait as long for what was begun, and return how many records were dealt with.
-
-        What takes longer goes on in the next step: a runner that has other things to do gets its turn.
-        """
-        before, until = self._done, time.monotonic() + block_ms / 1000
-        wait_ms = block_ms
-        while await self._turn(wait_ms) and (left_s := until - time.monotonic()) > 0:
-            wait_ms = max(1, int(left_s * 1000))
-        if self._batches:
-            await asyncio.wait(self._batches, timeout=block_ms / 1000)
-        return self._done - before
-
     async def close(self) -> None:
         """Answer what is in hand, at most for `drain_s`; take leave if nothing is left; close model and queue."""
         try:
@@ -113,6 +100,11 @@ class ServingWorker:
             await self._queue.close()
 
     @property
+    def done(self) -> int:
+        """How many records it has dealt with so far: answered, left to others, or answered by others before."""
+        return self.counts.served + self.counts.errors + self.counts.left + self.counts.late_answers
+
+    @property
     def settings(self) -> dict[str, int]:
         """The effective settings that decide how fast it is."""
         options = self._options
@@ -123,10 +115,6 @@ class ServingWorker:
         reason = self._away or self._predictor.not_ready_reason
         families = self.counts.families(self.settings, backlog=self._backlog, in_flight=len(self._in_hand))
         return Report(reason is None, reason or "ready", families)
-
-    @property
-    def _done(self) -> int:
-        return self.counts.served + self.counts.errors + self.counts.left + self.counts.late_answers
 
     async def _turn(self, block_ms: int) -> int:
         """Read once, or try again what was delivered before; return how many records were found."""

@@ -15,7 +15,6 @@ from strongroom.pki.keystores.pkcs12 import read_pkcs12
 from strongroom.secret import Secret
 from strongroom.streaming.flink import cluster, installing, processes
 from strongroom.streaming.flink.cluster import ClusterDied, ClusterRuns, ForeignFolder, Size
-from strongroom.streaming.flink.comparing import NotDrained
 from strongroom.streaming.flink.folder import ClusterFolder, NoCluster, Running, Started
 from strongroom.streaming.flink.home import FlinkHome, FlinkMissing, JavaMissing, find_java
 from strongroom.streaming.flink.installing import InstallFailed, NoPython311, python_311, requirements
@@ -234,9 +233,8 @@ def test_the_packaged_locks_are_those_of_flink_s_own():
         assert sum("--hash=sha256:" in line for line in lines) >= len(pins)
 
 
-def test_the_sentences_of_what_takes_too_long():
+def test_the_sentence_of_what_takes_too_long():
     assert JobStuck("x").code == "SR-FLINK-STUCK"
-    assert NotDrained("x").code == "SR-FLINK-NOT-DRAINED"
 
 
 def test_the_process_table_tells_processes_apart():

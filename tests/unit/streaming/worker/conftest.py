@@ -156,12 +156,6 @@ def in_queue(redis_job, on_redis):
 
 
 @pytest.fixture
-def bench_of_its_own(redis_job):
-    """Return what makes a `Bench` for a test that has its own loop; close it there."""
-    return lambda **bounds: Bench(redis_job, **bounds)
-
-
-@pytest.fixture
 def tiny_model():
     """Return the small model's class."""
     return TinyModel

@@ -42,39 +42,6 @@ def test_a_worker_that_cannot_finish_in_time_leaves_its_records_and_its_name(in_
     in_queue(main)
 
 
-def test_steps_answer_what_is_queued_and_say_how_much(in_queue):
-    async def main(bench):
-        worker = bench.worker(batch_size=4)
-        assert await worker.step(20) == 0
-        for at in range(10):
-            await bench.send(f"r{at}", [at] * 4)
-        done = 0
-        while done < 10:
-            done += await worker.step(200)
-        for at in range(10):
-            assert (await bench.result(f"r{at}")).error is None
-        await worker.close()
-        assert await bench.group.consumers() == {}
-
-    in_queue(main)
-
-
-def test_steps_may_belong_to_a_loop_that_rests_between_them(bench_of_its_own):
-    """As a Flink job runs it: the loop turns while a tick lasts, and nothing of it in between."""
-    loop, bench = asyncio.new_event_loop(), bench_of_its_own()
-    try:
-        worker = bench.worker()
-        loop.run_until_complete(bench.group.make_group())
-        loop.run_until_complete(bench.send("r", [1, 2, 3, 4]))
-        while not worker.counts.served:
-            loop.run_until_complete(worker.step(50))
-        loop.run_until_complete(worker.close())
-        assert loop.run_until_complete(bench.result("r")).error is None
-        loop.run_until_complete(bench.close())
-    finally:
-        loop.close()
-
-
 def test_no_record_is_lost_or_answered_twice_when_redis_restarts(own_redis, on_redis):
     redis = own_redis(durable=True)
 
@@ -129,37 +96,6 @@ def test_a_user_that_redis_refuses_ends_the_worker(in_queue, redis_job):
     in_queue(main)
 
 
-def test_a_worker_that_takes_over_many_records_ends_when_it_is_told_to(in_queue, tiny_model):
-    async def main(bench):
-        for at in range(5):
-            await bench.send(f"r{at}", [at] * 4)
-        await bench.group.read("dead", 5)
-        model = tiny_model(gate=asyncio.Event())
-        worker, stop = bench.worker(model=model, claim_idle_ms=1), asyncio.Event()
-        running = asyncio.create_task(worker.run(stop))
-        await model.entered.wait()
-        stop.set()
-        model.gate.set()
-        await running
-        assert model.sizes == [1]
-        assert (await bench.group.pending()) == {"dead": 4}
-
-    in_queue(main)
-
-
-def test_a_batch_waits_for_more_of_its_kind(in_queue):
-    async def main(bench):
-        async with bench.running(bench.worker(batch_wait_us=300_000, batch_size=4)):
-            await bench.until(lambda: bench.queue.workers())
-            for at in range(4):
-                await bench.send(f"r{at}", [at] * 4)
-            for at in range(4):
-                assert (await bench.result(f"r{at}")).error is None
-        assert bench.model.sizes[0] > 1
-
-    in_queue(main)
-
-
 def test_the_heartbeat_says_what_clients_need_and_nothing_else(in_queue):
     async def main(bench):
         async with bench.running(bench.worker(require_sealed=False)):
@@ -195,5 +131,36 @@ def test_the_metrics_name_nobody(in_queue):
         assert "strongroom_queue_worker_setting_batch_size 32" in text
         assert "secret" not in text
         assert bench.job.name not in text
+
+    in_queue(main)
+
+
+def test_a_worker_that_takes_over_many_records_ends_when_it_is_told_to(in_queue, tiny_model):
+    async def main(bench):
+        for at in range(5):
+            await bench.send(f"r{at}", [at] * 4)
+        await bench.group.read("dead", 5)
+        model = tiny_model(gate=asyncio.Event())
+        worker, stop = bench.worker(model=model, claim_idle_ms=1), asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        await model.entered.wait()
+        stop.set()
+        model.gate.set()
+        await running
+        assert model.sizes == [1]
+        assert (await bench.group.pending()) == {"dead": 4}
+
+    in_queue(main)
+
+
+def test_a_batch_waits_for_more_of_its_kind(in_queue):
+    async def main(bench):
+        async with bench.running(bench.worker(batch_wait_us=300_000, batch_size=4)):
+            await bench.until(lambda: bench.queue.workers())
+            for at in range(4):
+                await bench.send(f"r{at}", [at] * 4)
+            for at in range(4):
+                assert (await bench.result(f"r{at}")).error is None
+        assert bench.model.sizes[0] > 1
 
     in_queue(main)

@@ -1,20 +1,20 @@
-"""The queue's worker as a PyFlink job: a source that ticks, and a function that lets a worker work for one tick.
+"""The queue's worker as a PyFlink job: a source that ticks, and a function that says at each tick what a worker did.
 
 Runs inside Flink. Flink has no connector for Redis, so the worker talks to Redis by itself, as it does in a plain
 process, and Flink starts, places, restarts and scales it: one worker for each subtask, in a Python process of its own.
-A tick lasts at most TICK_MS and leaves nothing in hand, so checkpoint barriers pass between two of them; there is no
-state of Flink's to restore, since the queue's is in Redis. Source: spec `cluster-serving.md` section 12.2.
+A tick lasts at most TICK_MS, so checkpoint barriers pass between two of them while the worker goes on in its thread;
+there is no state of Flink's to restore, since the queue's is in Redis. Source: spec `cluster-serving.md` section 12.2.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
 import logging
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +27,8 @@ from pyflink.java_gateway import get_gateway
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.pki import disk
 from strongroom.streaming.flink.queueing import NAME
+from strongroom.streaming.flink.working import WorkerThread
 from strongroom.streaming.worker.assembly import open_worker
-from strongroom.streaming.worker.worker import ServingWorker
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 TICK_MS: Final = 200
@@ -38,61 +38,36 @@ _log: Final = logging.getLogger("strongroom.flink")
 
 
 class Serve(FlatMapFunction):  # type: ignore[misc]  # pyflink is not installed where this is type-checked
-    """One worker of the queue. Yields how many records each tick answered."""
+    """One worker of the queue. Yields how many records it dealt with since the tick before."""
 
     def __init__(self, config: str, job: str) -> None:
         """`config`: the path of config.yaml on the task managers. `job`: the queue's name."""
         self._config, self._job = config, job
-        self._begun: _Begun | None = None
+        self._working: WorkerThread | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Open the model and connect; what goes wrong makes Flink try again later."""
+        """Open the model, connect, begin; what goes wrong makes Flink try again later."""
         config, _ = QueueConfig.parse(disk.read_bounded(Path(self._config), limit=MAX_CONFIG_BYTES))
         consumer = f"flink-{self._job}-{runtime_context.get_index_of_this_subtask()}"
         # Beam carries each line to Java in a call of its own: a line for each batch would cost as much as the batch.
         logging.getLogger("strongroom.queue").setLevel(logging.WARNING)
-        self._begun = _Begun(config, consumer)
+        self._working = WorkerThread(partial(open_worker, config, consumer))
+        # Where a job is cancelled or fails, Flink hangs up, and the process ends without close(). This runs before
+        # threads are waited for; atexit would come too late. Python 3.11, which this environment is pinned to.
+        threading._register_atexit(self._working.close)  # type: ignore[attr-defined]  # noqa: SLF001  # none is public
+        self._working.await_open()
         _log.info("%s works", consumer)
 
     def flat_map(self, value: int) -> Iterator[int]:  # noqa: ARG002  # a tick's number means nothing
-        """Work for one tick."""
-        if self._begun is None:
+        """Let the worker work for one tick."""
+        if self._working is None:
             raise RuntimeError("Flink has not opened this function")
-        yield self._begun.tick()
+        yield self._working.tick(TICK_MS / 1000)
 
     def close(self) -> None:
         """Answer what is in hand, and take leave of the queue."""
-        if self._begun is not None:
-            self._begun.close()
-
-
-class _Begun:
-    """A worker with the event loop that is its own, which runs during ticks alone."""
-
-    def __init__(self, config: QueueConfig, consumer: str) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._worker: ServingWorker = self._loop.run_until_complete(open_worker(config, consumer))
-        self._running = threading.Lock()
-        self._closed = False
-        # Where a job is cancelled or fails, Flink hangs up, and the process ends without close(). This runs before
-        # threads are refused to it; atexit would come too late. Python 3.11, which this environment is pinned to.
-        threading._register_atexit(self.close)  # type: ignore[attr-defined]  # noqa: SLF001  # nothing public is as early
-
-    def tick(self) -> int:
-        """Work for one tick; return how many records were answered."""
-        with self._running:
-            return 0 if self._closed else self._loop.run_until_complete(self._worker.step(TICK_MS))
-
-    def close(self) -> None:
-        """Wait for the tick that runs, then drain; nothing happens the second time."""
-        with self._running:
-            if self._closed:
-                return
-            self._closed = True
-            try:
-                self._loop.run_until_complete(self._worker.close())
-            finally:
-                self._loop.close()
+        if self._working is not None:
+            self._working.close()
 
 
 def main(arguments: list[str]) -> None:
