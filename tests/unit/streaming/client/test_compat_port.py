@@ -237,6 +237,17 @@ def test_half_requests_of_all_connections_together_are_bounded(raw):
     assert said.startswith(b"-ERR Protocol error: requests that have not ended")
 
 
+@pytest.mark.parametrize("serde", [None, "stream", "raw", "sealed"])
+def test_an_01_a_queue_of_sealed_records_takes_none_from_the_plaintext_port(bench, plain, four, serde):
+    bench.worker(require_sealed=True)
+    client = plain()
+    fields = {"uri": "u", "data": record(four)} | ({"serde": serde} if serde else {})
+    client.xadd(bench.job.stream, fields)
+    while not (found := client.hgetall(bench.job.result("u"))):
+        pass
+    assert (found[b"value"], found[b"code"]) == (b"NaN", b"unauthorized")
+
+
 def test_sv_12_transactions_that_are_not_executed_are_bounded(raw, bench):
     peer, _ = raw(held_bytes=1 << 20)
     keys = [f"{bench.job.result_prefix}{at}".encode() for at in range(1000)]
