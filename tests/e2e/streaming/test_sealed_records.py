@@ -272,7 +272,9 @@ def everything_kept(redis):
     return b"".join(path.read_bytes() for path in (redis.home.folder / "data").rglob("*") if path.is_file())
 
 
-def test_an_01_kd_24_d05_nothing_of_a_sealed_record_or_result_is_readable_in_the_queue(owner, redis, operator, broker):
+def test_an_01_kd_24_d05_nothing_of_a_sealed_record_or_result_is_readable_in_the_queue(
+    owner, redis, operator, broker
+):
     path = operator.manifest()
     operator.trust(path, *SECRETS)
     worker = operator.launch(path).wait_ready()
@@ -287,6 +289,7 @@ def test_an_01_kd_24_d05_nothing_of_a_sealed_record_or_result_is_readable_in_the
             ann.submit({"x": np.zeros((2, 3, 4), np.float32)}).result(LIMIT_S)
         with client_of(redis, owner, key=None) as bob, pytest.raises(Unauthorized):
             bob.submit({"x": np.zeros(3, np.float32)})
+        processes = told_of_processes()
     status, log = worker.end()
     assert status == 0, log
     kept += everything_kept(redis)
@@ -298,9 +301,32 @@ def test_an_01_kd_24_d05_nothing_of_a_sealed_record_or_result_is_readable_in_the
     # No key is there either: not the queue's, not the model's, not the password.
     password = Path(redis.home.place(Role.WORKER).password_file).read_bytes().strip()
     for secret in (*_secrets(owner), password):
-        for seen in (kept, monitor.read_bytes(), log.encode()):
+        for seen in (kept, monitor.read_bytes(), log.encode(), processes):
             assert secret not in seen
             assert secret.hex().encode() not in seen
+
+
+def test_an_01_no_file_that_a_worker_leaves_behind_holds_a_record(owner, redis, operator, tmp_path):
+    """What was clear was in memory alone: no temporary file, no core file, no cache."""
+    path = operator.manifest()
+    operator.trust(path, *SECRETS)
+    worker = operator.launch(path).wait_ready()
+    with client_of(redis, owner) as ann:
+        assert ann.predict({"x": VALUES}, timeout_s=LIMIT_S).outputs
+    worker.end()
+    left = [each for each in tmp_path.rglob("*") if each.is_file() and not each.is_symlink()]
+    assert len(left) > 10
+    assert [each for each in left if CANARY[:16] in each.read_bytes() or CANARY[-16:] in each.read_bytes()] == []
+
+
+def told_of_processes():
+    """Return what everybody on this machine may read of processes: command lines and environments (defect D20)."""
+    found = b""
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):
+                found += (process / name).read_bytes()
+    return found
 
 
 def worker_pid(worker):

@@ -268,6 +268,6 @@ def _heartbeat(state: bytes | None) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(state)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
