@@ -83,7 +83,7 @@ class Core:
     def learn(self, workers: Sequence[WorkerSeen], now_s: float) -> Bounds:
         """Note what workers say, and return the bounds that hold from now on."""
         self.facts, self._facts_at_s = Facts.of(workers, Bounds()), now_s
-        self.waits.told = self.facts.alive > 0
+        self.waits.told = True  # where nobody lives there is nothing to look for, and whoever comes will tell
         return self.facts.bounds
 
     def draft(self, submission: Submission) -> Draft:

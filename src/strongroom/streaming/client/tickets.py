@@ -15,7 +15,7 @@ from strongroom.errors import BadInput, StrongroomError, Unreachable
 from strongroom.secret import Secret
 from strongroom.streaming.link.records import RawFields
 
-FIRST_LOOK_S: Final = 0.001  # where nobody tells
+FIRST_LOOK_S: Final = 0.001  # where nobody tells: the original's server
 LONGEST_LOOK_S: Final = 0.05
 FIRST_TOLD_LOOK_S: Final = 0.25  # where workers tell a reply list
 LONGEST_TOLD_LOOK_S: Final = 1.0

@@ -212,3 +212,18 @@ def test_submissions_carry_their_own_uri_deadline_and_key(bench, four):
     assert tickets[0].uri == "u"
     assert repr(tickets[0]).startswith("Ticket('u'")
     assert all(each.error is None for each in client.results(tickets, 20))
+
+
+def test_records_that_wait_for_a_first_worker_are_looked_for_rarely(bench, four):
+    def scripts_run():
+        used = bench.redis.admin("INFO", "commandstats").decode()
+        return int(used.partition("cmdstat_evalsha:calls=")[2].partition(",")[0] or 0)
+
+    with bench.redis.queue("worker") as group:
+        group.make_group()
+    client = bench.open(Client(**bench.options()))
+    ticket = client.submit({"t": four})
+    before = scripts_run()
+    with pytest.raises(ResultTimeout):
+        ticket.result(0.4)
+    assert scripts_run() - before <= 2
