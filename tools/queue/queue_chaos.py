@@ -1,249 +1,193 @@
 """Send records while workers and Redis are killed at random, then prove that each has exactly one result or error.
 
-    python tools/queue/queue_chaos.py --records 100000 --seed 7
+    python tools/queue/queue_chaos.py --records 100000 --seed 7 [--harsh]
 
 Redis confirms nothing before it is on disk (appendfsync always). Every record has a number in it and an idempotency
-key, so that a sender may repeat what it is unsure of. Afterwards the senders' results are held against the numbers, and
-Redis' own append-only file says how often a result was written for each record.
+key, so that a sender may repeat what it is unsure of. Afterwards the senders' results are held against the numbers,
+and Redis' own append-only file says how often a result was written for each record. `--harsh`: processes also stand
+still for longer than their records are left to them, connections and scripts vanish, memory runs out; senders come as
+threads, coroutines, through the HTTP front and as processes that are killed; a second job lies in the same Redis.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
+from typing import Any, Final, TypeAlias
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from appended import results_written
-from scene import Scene, Worker
+from chaos_senders import Ledger, send, send_and_be_killed, send_by_coroutines, send_by_http
+from faults import Killer
+from scene import Scene, open_files, resident_kib
 
-from strongroom.clusterserving.faults import QueueFull
-from strongroom.errors import StrongroomError
-from strongroom.streaming.client import Client, ResultTimeout, Submission, Ticket
-from strongroom.streaming.link.place import RedisAway
+from strongroom.clusterserving.names import GROUP, Job
+from strongroom.streaming.client.core import derived
 
-AT_ONCE: Final = 64
-UNDER_WAY: Final = 2048  # for each sender
-PATIENCE_S: Final = 180.0  # nothing at all may come for so long
-LOOK_S: Final = 0.05
-BAD_SHARE: Final = 0.02
-TYPED: Final = frozenset({"SR-QUEUE-POISONED", "SR-QUEUE-SHAPE"})
+CONSUMERS_S: Final = 40.0  # by then the consumers of killed workers are gone
+DRAIN_S: Final = 32.0
 
 
-@dataclass(slots=True)
-class Ledger:
-    """What senders know: the entry of each accepted record, and what came of it."""
-
-    accepted: dict[str, str] = field(default_factory=dict)
-    right: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-    broken: list[str] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-def record(number: int) -> Submission:
-    """Return the record of a number; some have a shape that the model does not take."""
-    uri = f"r{number}"
-    values = np.array([number, 1, 2, 3] if not is_bad(number) else [number], np.float32)
-    return Submission(inputs={"t": values}, uri=uri, idempotency_key=uri)
+SUM: Final = """
+local sum = 0
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
+  for at = 1, #entry[2], 2 do
+    if entry[2][at] == 'size' then sum = sum + entry[2][at + 1] end
+  end
+end
+return {sum, tonumber(redis.call('GET', KEYS[2]) or 0), redis.call('XLEN', KEYS[1])}
+"""
 
 
-def is_bad(number: int) -> bool:
-    """Whether a record is sent with a wrong shape."""
-    return random.Random(number).random() < BAD_SHARE  # noqa: S311  # the same for the same number
+def check_bytes(scene: Scene, ledger: Ledger) -> None:
+    """Hold the counter of bytes against the stream, in one step of Redis'."""
+    found: Any = scene.redis.admin("EVAL", SUM, 2, scene.job.stream, scene.job.bytes)
+    if isinstance(found, list) and found[0] != found[1] and found[2]:
+        ledger.broken.append(f"the counter says {found[1]} bytes, the {found[2]} records have {found[0]}")
 
 
-def send(scene: Scene, numbers: Sequence[int], ledger: Ledger) -> None:
-    """Submit records, again where it is not known whether they were taken, and check what comes back."""
-    with Client.with_settings(scene.settings()) as client:
-        pending: dict[Ticket, int] = {}
-        at, moved = 0, time.monotonic()
-        while at < len(numbers) or pending:
-            if at < len(numbers) and len(pending) < UNDER_WAY:
-                portion = numbers[at : at + AT_ONCE]
-                pending |= _submitted(client, portion, ledger)
-                at += len(portion)
-                if at < len(numbers) and len(pending) < UNDER_WAY // 2:
-                    continue
-            done = _collected(client, pending)
-            for ticket in done:
-                _judge(ticket, pending.pop(ticket), ledger)
-            moved = time.monotonic() if done else moved
-            if time.monotonic() - moved > PATIENCE_S:
-                with ledger.lock:
-                    ledger.broken += [f"{ticket.uri}: no result" for ticket in pending]
-                return
-
-
-def _submitted(client: Client, numbers: Sequence[int], ledger: Ledger) -> dict[Ticket, int]:
-    taken: dict[Ticket, int] = {}
-    left = list(numbers)
-    while left:
-        try:
-            tickets = client.submit_many([record(each) for each in left], wait_s=PATIENCE_S)
-        except RedisAway:
-            continue  # the idempotency keys make it safe
-        again = []
-        for ticket, number in zip(tickets, left, strict=True):
-            if ticket.entry_id is None:
-                again.append(number)
-                _expect_full(ticket)
-                continue
-            taken[ticket] = number
-            with ledger.lock:
-                before = ledger.accepted.setdefault(ticket.uri, ticket.entry_id)
-                if before != ticket.entry_id:
-                    ledger.broken.append(f"{ticket.uri}: accepted twice, as {before} and {ticket.entry_id}")
-        left = again
-    return taken
-
-
-def _expect_full(ticket: Ticket) -> None:
-    """Raise what refused a record unless that is a full queue."""
-    try:
-        ticket.result(0)
-    except QueueFull:
-        return
-
-
-def _collected(client: Client, pending: dict[Ticket, int]) -> list[Ticket]:
-    try:
-        next(client.as_completed(list(pending), 5.0))
-    except (ResultTimeout, RedisAway):
-        return []
-    return [each for each in pending if each.done]
-
-
-def _judge(ticket: Ticket, number: int, ledger: Ledger) -> None:
-    with ledger.lock:
-        try:
-            result = ticket.result(0)
-        except StrongroomError as problem:
-            ledger.errors[problem.code] += 1
-            if problem.code not in TYPED or (problem.code == "SR-QUEUE-SHAPE") != is_bad(number):
-                ledger.broken.append(f"{ticket.uri}: {problem.code}: {problem.sentence}")
-            return
-        wanted = np.array([2 * number + 1, 3, 5], np.float32)
-        if is_bad(number) or not np.array_equal(result.outputs["y"], wanted) or result.entry_id != ticket.entry_id:
-            ledger.broken.append(f"{ticket.uri}: {result.outputs} for entry {result.entry_id}, not {wanted}")
-        ledger.right += 1
-
-
-class Killer:
-    """Kills a worker or Redis now and then, and starts it again; the seed says when and which.
-
-    It has no thread of its own: what it starts ends with the thread that started it.
-    """
-
-    def __init__(self, scene: Scene, seed: int, records_a_fault: float) -> None:
-        self._scene, self._records_a_fault = scene, records_a_fault
-        self._dice = random.Random(seed)  # noqa: S311  # repeatable on purpose
-        self._next_number = len(scene.workers) + 1
-        self.kills: Counter[str] = Counter()
-
-    def until(self, over: threading.Event, came_back: Callable[[], int]) -> Iterator[int]:
-        """Strike each time so and so many more records have come back, until `over` is set; yield how many have.
-
-        Records count, not seconds: on a slow machine workers would be killed before they have begun.
-        """
-        next_at = self._dice.uniform(0.5, 1.5) * self._records_a_fault
-        while not over.wait(LOOK_S):
-            if came_back() >= next_at:
-                yield came_back()
-                self._strike(over)
-                next_at = came_back() + self._dice.uniform(0.5, 1.5) * self._records_a_fault
-
-    def _strike(self, over: threading.Event) -> None:
-        kind = self._dice.choice(("worker killed", "worker killed", "worker asked to end", "Redis killed"))
-        self.kills[kind] += 1
-        if kind == "Redis killed":
-            self._scene.redis.kill()
-            over.wait(self._dice.uniform(0.0, 0.5))
-            self._scene.redis.start()
-            return
-        victim = self._scene.workers.pop(self._dice.randrange(len(self._scene.workers)))
-        if kind == "worker killed":
-            victim.process.kill()
-        else:
-            victim.process.terminate()
-        victim.process.wait()
-        number = self._next_number if self._dice.random() < 0.5 else _number_of(victim)
-        self._next_number += 1
-        self._scene.start_worker(number)
-
-
-def _number_of(worker: Worker) -> int:
-    words = worker.process.args
-    config = str(words[-1]) if isinstance(words, list) else ""
-    return int(Path(config).stem.removeprefix("worker-"))
-
-
-def after(scene: Scene, ledger: Ledger, total: int) -> None:
+def after(scene: Scene, ledger: Ledger, total: int, http: Sequence[int] = ()) -> None:
     """Hold Redis' own memory and its append-only file against what the senders know."""
     admin, job = scene.redis.admin, scene.job
-    written = results_written(scene.home.folder / "data" / "appendonlydir", job.result_prefix)
-    for uri in ledger.accepted:
+    written = results_written(scene.redis.home.folder / "data" / "appendonlydir", job.result_prefix)
+    expected = {*ledger.accepted, *(derived(f"h{number}", "uri") for number in http)}
+    for uri in expected:
         if written[uri.encode()] != 1:
             ledger.broken.append(f"{uri}: {written[uri.encode()]} results were written")
-    strangers = set(written) - {uri.encode() for uri in ledger.accepted}
+    strangers = set(written) - {uri.encode() for uri in expected}
     ledger.broken += [f"{uri!r}: a result for a record that nobody sent" for uri in sorted(strangers)[:10]]
-    if len(ledger.accepted) != total:
-        ledger.broken.append(f"{len(ledger.accepted)} of {total} records were accepted")
+    if len(expected) != total:
+        ledger.broken.append(f"{len(expected)} of {total} records were accepted")
     if (left := admin("XLEN", job.stream)) != 0:
         ledger.broken.append(f"{left} records are still in the stream")
-    pending: Any = admin("XPENDING", job.stream, "serving")
+    pending: Any = admin("XPENDING", job.stream, GROUP)
     if pending[0] != 0:
         ledger.broken.append(f"{pending[0]} records are still pending")
+    _check_lifetimes(scene, ledger)
+
+
+def _check_lifetimes(scene: Scene, ledger: Ledger) -> None:
+    """Whatever is one record's or one client's runs out by itself."""
+    for prefix in (scene.job.result_prefix, scene.job.reply_prefix, f"cs-idem_{scene.job.name}:"):
+        cursor: bytes = b"0"
+        while True:
+            found: Any = scene.redis.admin("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 5000)
+            script = (
+                "local n = 0 for _, k in ipairs(KEYS) do if redis.call('PTTL', k) == -1 then n = n + 1 end end return n"
+            )
+            for at in range(0, len(found[1]), 1000):
+                part = found[1][at : at + 1000]
+                if key := scene.redis.admin("EVAL", script, len(part), *part):
+                    ledger.broken.append(f"{key!r} stays for ever")
+            if (cursor := found[0]) == b"0":
+                break
+
+
+def check_consumers(scene: Scene, ledger: Ledger) -> None:
+    """Wait until only those are left in the group who live."""
+    end = time.monotonic() + CONSUMERS_S
+    while True:
+        found: Any = scene.redis.admin("XINFO", "CONSUMERS", scene.job.stream, GROUP)
+        if len(found) <= len(scene.workers):
+            return
+        if time.monotonic() > end:
+            ledger.broken.append(f"{len(found)} consumers are left of {len(scene.workers)} workers")
+            return
+        time.sleep(0.5)
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run and return the report."""
     ledger, began = Ledger(), time.monotonic()
-    keys = {"claimIdleMs": 1000, "batchSize": 64, "maxDeliveries": 20}
+    keys = {"claimIdleMs": 1000, "batchSize": 64, "maxDeliveries": 50 if arguments.harsh else 20}
     with Scene.make(folder, durable=True, job="chaos", keys=keys) as scene:
         scene.redis.admin("CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
+        if arguments.harsh:
+            scene.redis.admin("CONFIG", "SET", "key-load-delay", "-3")  # loading takes its time
         scene.redis.admin("CONFIG", "REWRITE")
         for number in range(arguments.workers):
             scene.start_worker(number + 1)
         scene.await_ready(scene.workers[0])
-        killer = Killer(scene, arguments.seed, arguments.records / (arguments.faults + 1))
-        shares = [range(arguments.records)[start :: arguments.senders] for start in range(arguments.senders)]
+        killer = Killer(scene, arguments.seed, arguments.records / (arguments.faults + 1), harsh=arguments.harsh)
         over = threading.Event()
-        everybody = threading.Thread(target=_send_all, args=(scene, shares, ledger, over), name="senders")
-        everybody.start()
-        for done in killer.until(over, lambda: ledger.right + ledger.errors.total()):
-            told = f"{done} of {arguments.records} records have come back, {killer.kills.total()} faults"
-            sys.stderr.write(f"\r{told} ")
-            sys.stderr.flush()
-        everybody.join()
-        sys.stderr.write("\n")
-        seconds = time.monotonic() - began
-        scene.stop_workers()
-        after(scene, ledger, arguments.records)
+        sending = _harsh if arguments.harsh else _plain
+        with sending(scene, arguments, ledger) as (senders, check):
+            everybody = threading.Thread(target=_send_all, args=(senders, ledger, over), name="senders")
+            everybody.start()
+            for done in killer.until(over, lambda: ledger.right + ledger.errors.total()):
+                check_bytes(scene, ledger)
+                told = f"{done} of {arguments.records} records have come back, {killer.kills.total()} faults"
+                sys.stderr.write(f"\r{told} ")
+                sys.stderr.flush()
+            everybody.join()
+            sys.stderr.write("\n")
+            seconds = time.monotonic() - began
+            check_consumers(scene, ledger)
+            held = [{"rss_kib": resident_kib(each.process.pid), "files": open_files(each.process.pid)}
+                    for each in scene.workers]  # fmt: skip
+            drains = [*killer.drains_s, *(each.end() for each in scene.workers)]
+            check()
+    if max(drains) > DRAIN_S:
+        ledger.broken.append(f"a worker took {max(drains):.1f} s to end")
     return {
         "records": arguments.records, "seed": arguments.seed, "seconds": round(seconds, 1), "right": ledger.right,
-        "errors": dict(ledger.errors), "faults": dict(killer.kills), "broken": ledger.broken[:50],
-        "broken_count": len(ledger.broken),
+        "errors": dict(ledger.errors), "faults": dict(killer.kills), "workers": held,
+        "longest_drain_s": round(max(drains), 1), "broken": ledger.broken[:50], "broken_count": len(ledger.broken),
     }  # fmt: skip
 
 
-def _send_all(scene: Scene, shares: Sequence[Sequence[int]], ledger: Ledger, over: threading.Event) -> None:
+Senders: TypeAlias = "list[Callable[[], None]]"
+
+
+@contextmanager
+def _plain(scene: Scene, arguments: argparse.Namespace, ledger: Ledger) -> Iterator[tuple[Senders, Callable[[], None]]]:
+    shares = [range(arguments.records)[start :: arguments.senders] for start in range(arguments.senders)]
+    yield [partial(send, scene, share, ledger) for share in shares], partial(after, scene, ledger, arguments.records)
+
+
+@contextmanager
+def _harsh(scene: Scene, arguments: argparse.Namespace, ledger: Ledger) -> Iterator[tuple[Senders, Callable[[], None]]]:
+    """Every way in at once: a twentieth by HTTP, a quarter by coroutines, a quarter killed; and a second job."""
+    total = arguments.records
+    http = range(total)[0::20]
+    left = [number for number in range(total) if number % 20]
+    coroutines, killed, plain = left[0::4], left[1::4], [*left[2::4], *left[3::4]]
+    other, others = scene.neighbour(Job("other")), Ledger()
+    other.await_ready(other.start_worker(1))
+    front = scene.start_front()
+    second = range(max(total // 20, 1))
+
+    def check() -> None:
+        after(scene, ledger, total, http)
+        other.stop_workers()
+        after(other, others, len(second))
+        ledger.broken += [f"the second job: {each}" for each in others.broken]
+
+    senders: Senders = [
+        partial(send, scene, plain, ledger), partial(send_by_coroutines, scene, coroutines, ledger),
+        partial(send_and_be_killed, scene, killed, ledger), partial(send_by_http, front, http, ledger),
+        partial(send, other, second, others),
+    ]  # fmt: skip
     try:
-        with ThreadPoolExecutor(len(shares)) as pool:
-            for each in [pool.submit(send, scene, share, ledger) for share in shares]:
+        yield senders, check
+    finally:
+        other.stop_workers()
+
+
+def _send_all(senders: Senders, ledger: Ledger, over: threading.Event) -> None:
+    try:
+        with ThreadPoolExecutor(len(senders)) as pool:
+            for each in [pool.submit(sender) for sender in senders]:
                 each.result()
     except BaseException as problem:  # noqa: BLE001  # told to the one who waits
         with ledger.lock:
@@ -261,6 +205,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--keep", type=Path, help="work in this new folder, and leave it as it is")
     parser.add_argument("--faults", type=int, default=40, help="about so many (default: 40)")
+    parser.add_argument("--harsh", action="store_true", help="more kinds of faults, of senders, and a second job")
     arguments = parser.parse_args()
     sys.stderr.write(f"seed {arguments.seed}\n")
     with tempfile.TemporaryDirectory(prefix="strongroom-queue-") as folder:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +18,11 @@ from urllib.error import URLError
 
 from onnx import TensorProto, helper
 
+from strongroom.clusterserving.access import Role, User, user_name
 from strongroom.clusterserving.names import Job
 from strongroom.streaming.client.settings import Settings
-from strongroom.streaming.link.server import Home, RedisServer, free_port
+from strongroom.streaming.link.place import Place
+from strongroom.streaming.link.server import Home, RedisServer, free_port, new_password
 
 START_S: Final = 120.0
 STOP_S: Final = 40.0
@@ -50,6 +52,38 @@ class Worker:
     process: subprocess.Popen[bytes]
     health_port: int
 
+    def end(self) -> float:
+        """Let it drain and end; return how many seconds that took. It is killed where it does not."""
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        return time.monotonic() - began
+
+
+@dataclass(slots=True)
+class Front:
+    """One `strongroom queue frontend`, and what its callers need."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    ca_file: str
+    cert_file: str
+    key_file: str
+
+
+class Neighbour(Home):
+    """Another job in the Redis of a home, with users of its own."""
+
+    def place(self, role: Role | str, client: str | None = None) -> Place:
+        """Return where it is, for who has a role there."""
+        place = super().place(role, client)
+        return replace(place, user=f"{place.user}-2", password_file=str(self.folder / "users" / f"{place.user}-2"))
+
 
 @dataclass(slots=True)
 class Scene:
@@ -61,6 +95,7 @@ class Scene:
     model: Path
     keys: dict[str, object] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
+    fronts: list[Front] = field(default_factory=list)
     python: Sequence[str] = (sys.executable,)
 
     @classmethod
@@ -77,14 +112,25 @@ class Scene:
         home = Home.make(folder / "redis", Job(job), now=datetime.now(UTC), durable=durable, max_memory=max_memory)
         return cls(folder, home, RedisServer(home), where, dict(keys or {}))
 
+    def neighbour(self, job: Job) -> Scene:
+        """Return another job on the same Redis and model; it ends with this scene, after `stop_workers` of its own."""
+        home, users = Neighbour(folder=self.home.folder, job=job, port=self.home.port), []
+        for role in (Role.CLIENT, Role.WORKER):
+            name = f"{user_name(role)}-2"
+            users.append(User(role=role, password_sha256=new_password(home.folder / "users" / name), name=name))
+        self.redis.add(job, users)
+        folder = self.folder / job.name
+        folder.mkdir()
+        return Scene(folder, home, self.redis, self.model, dict(self.keys), python=self.python)
+
     @property
     def job(self) -> Job:
         """The queue."""
         return self.home.job
 
-    def config(self, name: str = "config", **more: object) -> Path:
-        """Write a worker's config.yaml; return its path."""
-        place = self.home.place("worker")
+    def config(self, name: str = "config", *, role: Role = Role.WORKER, **more: object) -> Path:
+        """Write the config.yaml of a worker or a front; return its path."""
+        place = self.home.place(role)
         values = {
             "modelPath": self.model, "jobName": self.job.name, "redisUrl": place.spelled, "redisUser": place.user,
             "redisPasswordFile": place.password_file, "redisCaFile": place.ca_file, "redisCertFile": place.cert_file,
@@ -117,6 +163,23 @@ class Scene:
         self.workers.append(worker)
         return worker
 
+    def start_front(self) -> Front:
+        """Start an HTTP front; its callers show the certificate of Redis' client."""
+        port, place = free_port("127.0.0.1"), self.home.place(Role.CLIENT)
+        front = Front(
+            self._front(port), port, *(str(each) for each in (place.ca_file, place.cert_file, place.key_file))
+        )
+        self.fronts.append(front)
+        return front
+
+    def _front(self, port: int) -> subprocess.Popen[bytes]:
+        tls, config = self.home.folder / "tls", self.config("front", role=Role.FRONTEND)
+        words = [*self.python, "-m", "strongroom", "queue", "frontend", "-c", str(config), "--interface", "127.0.0.1",
+                 "--securePort", str(port), "--httpsKeyStorePath", str(tls / "server.crt"),
+                 "--httpsKeyPath", str(tls / "server.key"), "--httpsClientCaPath", str(self.home.ca_file)]  # fmt: skip
+        with (self.folder / "front.log").open("ab") as log:
+            return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
     def await_ready(self, worker: Worker) -> None:
         """Wait until a worker takes records. Raises RuntimeError with the log's end."""
         address = f"http://127.0.0.1:{worker.health_port}/readyz"
@@ -138,15 +201,14 @@ class Scene:
             if each.process.poll() is None:
                 each.process.send_signal(signal.SIGTERM)
         for each in self.workers:
-            try:
-                each.process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                each.process.kill()
-                each.process.wait()
+            each.end()
         self.workers.clear()
 
     def close(self) -> None:
         """End everything that was started."""
+        for front in self.fronts:
+            front.process.terminate()
+            front.process.wait(STOP_S)
         self.stop_workers()
         self.redis.stop()
 
@@ -157,6 +219,17 @@ class Scene:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def resident_kib(pid: int) -> int:
+    """Return the memory that a running process holds."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def open_files(pid: int) -> int:
+    """Return how many files a running process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def cpu_seconds(pid: int) -> float:
