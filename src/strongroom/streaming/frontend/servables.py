@@ -143,6 +143,12 @@ def _servable(entry: object, where: str) -> Servable:
     unknown = [str(each)[:40] for each in fields if each not in _KEYS[entry.kind]]
     if unknown:
         raise BadServables(f"{where} has the unknown key {unknown[0]!r}")
+    features = fields.get("features") or []
+    texts = [value for key, value in fields.items() if key != "features"]
+    if not isinstance(features, list) or not all(isinstance(each, str) for each in (*texts, *features)):
+        raise BadServables(f"{where}: features are a list of texts, and every other key has one text")
+    if any(not each.isprintable() for each in (*texts, *features)):
+        raise BadServables(f"{where} has characters that cannot be printed")
     if fields.get("redisTrustStoreToken"):
         raise BadServables(
             f"{where}.redisTrustStoreToken: passwords do not stand in this file",
@@ -152,9 +158,8 @@ def _servable(entry: object, where: str) -> Servable:
     if any("/" in each or len(each) > 256 for each in (name, version)):
         raise BadServables(f"{where}: a name or version with a slash, or longer than 256, has no address")
     metadata = {key: HIDDEN if key in _SECRETS else value for key, value in fields.items()}
-    features = fields.get("features") or ()
     common: dict[str, Any] = {
-        "name": name, "version": version, "metadata": metadata, "features": tuple(str(each) for each in features),
+        "name": name, "version": version, "metadata": metadata, "features": tuple(features),
     }  # fmt: skip
     if entry.kind == _MODEL:
         return Servable(job=None, **common)

@@ -99,3 +99,14 @@ def test_versions_of_model_servers_are_numbers(text, number):
     assert whole_version(text) == number
     with pytest.raises(FrontOption):
         whole_version(f"{text}.5x")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["features: !<ClusterServingMetaData> {a: b}", "features: [!<ClusterServingMetaData> {a: b}]", "features: {a: b}",
+     "redisHost: [a]", "redisHost: !<InferenceModelMetaData> {a: b}", 'redisHost: "a\\r\\nb"', "inputCompileType: {a: b}"],
+)  # fmt: skip
+def test_sv_12_values_of_another_shape_are_refused_whatever_their_tag(line):
+    head = b"modelMetaDataList:\n - !<ClusterServingMetaData>\n   modelName: a\n   modelVersion: b\n   "
+    with pytest.raises(BadServables):
+        read_servables(head + line.encode() + b"\n")
