@@ -104,7 +104,8 @@ def test_versions_of_model_servers_are_numbers(text, number):
 @pytest.mark.parametrize(
     "line",
     ["features: !<ClusterServingMetaData> {a: b}", "features: [!<ClusterServingMetaData> {a: b}]", "features: {a: b}",
-     "redisHost: [a]", "redisHost: !<InferenceModelMetaData> {a: b}", 'redisHost: "a\\r\\nb"', "inputCompileType: {a: b}"],
+     "redisHost: [a]", "redisHost: !<InferenceModelMetaData> {a: b}", 'redisHost: "a\\r\\nb"',
+     "inputCompileType: {a: b}"],
 )  # fmt: skip
 def test_sv_12_values_of_another_shape_are_refused_whatever_their_tag(line):
     head = b"modelMetaDataList:\n - !<ClusterServingMetaData>\n   modelName: a\n   modelVersion: b\n   "
