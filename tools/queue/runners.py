@@ -85,7 +85,7 @@ def _both(folder: Path, cluster: Cluster, home: FlinkHome) -> Iterator[tuple[Sce
         plain.python = (str(home.python),)
         plain.await_ready(plain.start_worker(1))
         flink = plain.neighbour(Job("flink"))
-        queueing.start(cluster.rest(), home, queueing.Work(config=flink.config(), queue=flink.job.name))
+        queueing.start(cluster.rest(), home, flink.config(), flink.job.name, until_open=True)
         try:
             yield plain, flink
         finally:

@@ -1,6 +1,6 @@
 """A real Flink cluster: TLS on every port, the soliloquy's words, the queue's worker as a job, the page in a browser.
 
-One cluster for all tests. The long ones run with `make flink` (STRONGROOM_FLINK_FULL=1).
+One small cluster for all tests. The long ones run with `make flink` (STRONGROOM_FLINK_FULL=1).
 """
 
 import http.client
@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,14 +25,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from strongroom.clusterserving.record import request_fields
 from strongroom.clusterserving.result_reading import read_result
-from strongroom.streaming.flink import comparing, queueing
+from strongroom.streaming.flink import queueing
 from strongroom.streaming.flink.cluster import Cluster, ClusterRuns, Size, down, up
 from strongroom.streaming.flink.folder import ClusterFolder, NoCluster
 from strongroom.streaming.flink.home import FlinkHome, FlinkMissing, JavaMissing
 from strongroom.streaming.flink.looking import job_state, look
-from strongroom.streaming.flink.processes import alive
+from strongroom.streaming.flink.processes import alive, members
 from strongroom.streaming.flink.rest import FlinkAway, FlinkRefused, Place, Rest
 from strongroom.streaming.flink.stores import make_identities
+from strongroom.streaming.flink.submitting import JobFailed
 from strongroom.streaming.link.records import Admission
 
 STRONGROOM = [sys.executable, "-m", "strongroom"]
@@ -41,6 +43,11 @@ FIRST = [
     "(ay,1)", "(bare,1)", "(be,4)", "(bear,3)", "(bodkin,1)", "(bourn,1)",
 ]  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SMALL = {
+    "jobmanager.memory.process.size": "768m",
+    "taskmanager.memory.process.size": "1024m",
+    "taskmanager.memory.managed.size": "64m",
+}
 full = pytest.mark.skipif(not os.environ.get("STRONGROOM_FLINK_FULL"), reason="make flink runs this")
 
 
@@ -55,7 +62,7 @@ def home():
 @pytest.fixture(scope="module")
 def cluster(home, tmp_path_factory):
     folder = tmp_path_factory.mktemp("flink") / "cluster"
-    found = up(folder, home, Size(slots=2))
+    found = up(folder, home, Size(slots=2, options=SMALL))
     yield found
     down(folder)
     assert not folder.exists()
@@ -65,16 +72,7 @@ def cluster(home, tmp_path_factory):
 
 def workers_of(cluster):
     """Return the processes in the sessions of the cluster's own: Python workers."""
-    leaders, found = {each.pid for each in cluster.running.processes}, []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(fields[3]) in leaders and fields[0] not in "ZX":
-                found.append(int(entry.name))
-    return found
+    return [pid for each in cluster.running.processes for pid in members(each.pid) if pid != each.pid]
 
 
 def strongroom(*words):
@@ -302,14 +300,66 @@ def test_two_workers_share_a_queue_and_one_that_is_killed_comes_back(cluster, qu
     assert queue.client.backlog().records == 0
 
 
+def test_a_worker_that_cannot_begin_is_told_of_and_its_job_cancelled(cluster, queue, home):
+    shutil.rmtree(queue.config.parent / "model")
+    with pytest.raises(JobFailed) as failed:
+        queueing.start(cluster.rest(), home, queue.config, queue.name, until_open=True)
+    assert failed.value.code == "SR-FLINK-JOB-FAILED"
+    assert "model" in failed.value.sentence
+    until(lambda: queueing.jobs_of(cluster.rest(), queue.name) == [], "the job's end")
+
+
 @full
-def test_the_flink_runner_keeps_up_with_the_plain_one(cluster, queue, home):
-    fields = request_fields("u", {"x": ROW}, serde="raw")
-    rates = comparing.compare(
-        queue.config, queue.client, cluster.rest(), home, lambda uri: {**fields, "uri": uri}, count=20_000
-    )
-    sys.stderr.write(f"plain {rates.plain}, Flink {rates.flink}, ratio {rates.ratio:.2f}\n")
-    assert len(rates.plain) == len(rates.flink) == 3
+def test_an_06_a_plain_task_manager_that_is_to_ask_a_broker_says_so_and_does_not_hang(cluster, queue, home):
+    with queue.config.open("a") as config:
+        config.write("broker: https://localhost:1\nbrokerCaFile: /ca.pem\nownerKeyFile: /owner.pem\n")
+    with pytest.raises(JobFailed, match="plain task managers cannot prove"):
+        queueing.start(cluster.rest(), home, queue.config, queue.name, until_open=True)
+
+
+@full
+def test_the_flink_runner_keeps_up_with_the_plain_one(cluster, home, tmp_path, tool):
+    found = tool("queue/runners").compare(tmp_path, cluster, home, count=20_000, turns=3)
+    for here, there in zip(found.plain, found.flink, strict=True):
+        sys.stderr.write(f"plain {here}\nFlink {there}\n")
+    sys.stderr.write(f"records per second {found.rates:.2f}, per second of CPU {found.cpu:.2f}\n")
+    assert len(found.plain) == len(found.flink) == 3
+
+
+# Java ----------------------------------------------------------------------------------------------------------------
+
+SQUARES = """
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+
+public class Squares {
+    public static void main(String[] words) throws Exception {
+        StreamExecutionEnvironment environment = StreamExecutionEnvironment.getExecutionEnvironment();
+        long last = Long.parseLong(words[0]);
+        try (var found = environment.fromSequence(1, last).map(each -> each * each).executeAndCollect("squares")) {
+            long sum = 0;
+            while (found.hasNext()) {
+                sum += found.next();
+            }
+            System.out.println("the sum of squares is " + sum);
+        }
+    }
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="there is no javac on this machine")
+def test_a_jar_runs_and_what_it_prints_is_handed_on(cluster, home, tmp_path):
+    (tmp_path / "Squares.java").write_text(SQUARES)
+    classes, jar = tmp_path / "classes", tmp_path / "squares.jar"
+    compile_it = ["javac", "-cp", f"{home.distribution}/lib/*", "-d", str(classes), str(tmp_path / "Squares.java")]
+    subprocess.run(compile_it, check=True, timeout=LIMIT_S)
+    with zipfile.ZipFile(jar, "w") as archive:
+        for path in classes.iterdir():
+            archive.write(path, path.name)
+    done = strongroom("flink", "run", "--dir", cluster.folder.path, "-c", "Squares", jar, "100")
+    assert "the sum of squares is 338350\n" in done.stdout
+    job = re.search(r"^JobID ([0-9a-f]{32})$", done.stderr, re.MULTILINE)[1]
+    assert job_state(cluster.rest(), job) == "FINISHED"
 
 
 # The page ------------------------------------------------------------------------------------------------------------

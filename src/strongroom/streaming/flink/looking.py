@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from strongroom.streaming.flink.rest import FlinkAway, Rest
 
 FINISHED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
+_PYTHON_TRACE: Final = "Traceback (most recent call last):"
+_PYTHON_ERROR: Final = re.compile(r"(?!java\.|org\.|Caused by)[A-Za-z_][\w.]{0,200}: \S", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,7 @@ class JobState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskManagerState:
-    """One task manager.."""
+    """One task manager."""
 
     id: str
     slots: int
@@ -71,11 +74,18 @@ def job_state(rest: Rest, job: str) -> str:
 
 
 def job_failure(rest: Rest, job: str) -> str | None:
-    """Return the first line of why a job failed or restarted, if it did. Raises FlinkAway, FlinkRefused."""
+    """Return in one line why a job failed or restarted, if it did. Raises FlinkAway, FlinkRefused."""
     history = rest.get(f"/jobs/{job}/exceptions").get("exceptionHistory") or {}
     entries = history.get("entries") if isinstance(history, dict) else None
     text = str(entries[0].get("stacktrace", "")) if entries else ""
-    causes = [line for line in text.splitlines() if line.startswith("Caused by: ")] or text.splitlines()
+    return deepest_cause(text)
+
+
+def deepest_cause(text: str) -> str | None:
+    """Return the line of a Java stack trace that says what went wrong: of Python's own, where Python failed."""
+    lines = text.splitlines()
+    python = [line for line in lines if _PYTHON_ERROR.match(line)] if _PYTHON_TRACE in text else []
+    causes = python or [line for line in lines if line.startswith("Caused by: ")] or lines
     return causes[-1].removeprefix("Caused by: ")[:300] if causes else None
 
 

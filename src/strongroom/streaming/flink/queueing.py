@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Final
@@ -9,8 +10,8 @@ from typing import Final
 from strongroom.errors import BadInput, Unreachable
 from strongroom.streaming.flink.home import FlinkHome
 from strongroom.streaming.flink.looking import FINISHED, job_failure, job_state
-from strongroom.streaming.flink.rest import FlinkRefused, Rest
-from strongroom.streaming.flink.submitting import JOBS, Program, submit
+from strongroom.streaming.flink.rest import FlinkAway, FlinkRefused, Rest
+from strongroom.streaming.flink.submitting import JOBS, JobFailed, Program, submit
 
 NAME: Final = "strongroom queue"  # of the job in Flink, before the queue's own
 START_S: Final = 120.0
@@ -48,14 +49,20 @@ def jobs_of(rest: Rest, queue: str) -> list[str]:
     ]
 
 
-def start(rest: Rest, home: FlinkHome, config: Path, queue: str, *, parallelism: int = 1) -> str:
+def start(
+    rest: Rest, home: FlinkHome, config: Path, queue: str, *, parallelism: int = 1, launch: str = "",
+    until_open: bool = False,
+) -> str:  # fmt: skip
     """Submit the job that serves a queue, wait until Flink runs it, and return its id.
 
-    `config`: config.yaml, at this path on every task manager. Raises ServesAlready, JobFailed, JobStuck, FlinkAway.
+    `config`: config.yaml, at this path on every task manager. `launch`: the command that launches a worker there which
+    proves itself, and finds its own configuration. `until_open`: wait until every worker has begun, and cancel the job
+    if one cannot. Raises ServesAlready, JobFailed, JobStuck, FlinkAway.
     """
     if jobs_of(rest, queue):
         raise ServesAlready(f"the queue {queue} is served by job {jobs_of(rest, queue)[0]}")
-    arguments = ("--config", str(config.absolute()), "--job", queue)
+    arguments: tuple[str, ...] = ("--config", str(config.absolute()), "--job", queue)
+    arguments += ("--launch", launch) if launch else ()
     program = Program(file=JOBS / "serving.py", arguments=arguments, parallelism=parallelism, detached=True)
     (job,) = submit(rest.place, home, program)[:1] or [""]
     deadline = time.monotonic() + START_S
@@ -63,7 +70,32 @@ def start(rest: Rest, home: FlinkHome, config: Path, queue: str, *, parallelism:
         if job_state(rest, job) in FINISHED or time.monotonic() > deadline:
             raise JobStuck(f"job {job} does not run: {job_failure(rest, job) or job_state(rest, job)}")
         time.sleep(_ASK_AGAIN_S)
+    if until_open:
+        _await_workers(rest, job, deadline)
     return job
+
+
+def _await_workers(rest: Rest, job: str, deadline: float) -> None:
+    """Wait for a checkpoint: it passes where ticks do, and a worker that is not open takes none.
+
+    Raises JobFailed, JobStuck, FlinkAway; the job has been cancelled then.
+    """
+    try:
+        _await_checkpoint(rest, job, deadline)
+    except BaseException:
+        with contextlib.suppress(FlinkRefused, FlinkAway):
+            rest.cancel(job)
+        raise
+
+
+def _await_checkpoint(rest: Rest, job: str, deadline: float) -> None:
+    rest.post(f"/jobs/{job}/checkpoints", {"checkpointType": "CONFIGURED"})
+    while not _has_checkpoint(rest, job):
+        if (reason := job_failure(rest, job)) is not None:
+            raise JobFailed(f"job {job} is cancelled, since a worker failed: {reason}")
+        if time.monotonic() > deadline:
+            raise JobStuck(f"job {job} is cancelled, since its workers did not begin")
+        time.sleep(_ASK_AGAIN_S)
 
 
 def stop(rest: Rest, queue: str) -> list[str]:
@@ -95,3 +127,7 @@ def stop(rest: Rest, queue: str) -> list[str]:
 def _runs(rest: Rest, job: str) -> bool:
     vertices = rest.get(f"/jobs/{job}").get("vertices") or []
     return bool(vertices) and all(each.get("status") == "RUNNING" for each in vertices)
+
+
+def _has_checkpoint(rest: Rest, job: str) -> bool:
+    return int((rest.get(f"/jobs/{job}/checkpoints").get("counts") or {}).get("completed", 0)) > 0

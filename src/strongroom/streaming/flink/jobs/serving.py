@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from pyflink.java_gateway import get_gateway
 
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.pki import disk
+from strongroom.serving.operations.identity import platform_of
+from strongroom.streaming.flink.launching import LaunchedWorker, check_proven, words_of
 from strongroom.streaming.flink.queueing import NAME
 from strongroom.streaming.flink.working import WorkerThread
 from strongroom.streaming.worker.assembly import open_worker
@@ -40,23 +43,32 @@ _log: Final = logging.getLogger("strongroom.flink")
 class Serve(FlatMapFunction):  # type: ignore[misc]  # pyflink is not installed where this is type-checked
     """One worker of the queue. Yields how many records it dealt with since the tick before."""
 
-    def __init__(self, config: str, job: str) -> None:
-        """`config`: the path of config.yaml on the task managers. `job`: the queue's name."""
-        self._config, self._job = config, job
-        self._working: WorkerThread | None = None
+    def __init__(self, config: str, job: str, launch: str = "") -> None:
+        """`config`: the path of config.yaml on the task managers. `job`: the queue's name.
+
+        `launch`: the command that launches a worker which proves itself, instead of one in this process.
+        """
+        self._config, self._job, self._launch = config, job, launch
+        self._working: WorkerThread | LaunchedWorker | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Open the model, connect, begin; what goes wrong makes Flink try again later."""
-        config, _ = QueueConfig.parse(disk.read_bounded(Path(self._config), limit=MAX_CONFIG_BYTES))
         consumer = f"flink-{self._job}-{runtime_context.get_index_of_this_subtask()}"
         # Beam carries each line to Java in a call of its own: a line for each batch would cost as much as the batch.
         logging.getLogger("strongroom.queue").setLevel(logging.WARNING)
-        self._working = WorkerThread(partial(open_worker, config, consumer))
+        self._working = self._begin(consumer)
         # Where a job is cancelled or fails, Flink hangs up, and the process ends without close(). This runs before
         # threads are waited for; atexit would come too late. Python 3.11, which this environment is pinned to.
         threading._register_atexit(self._working.close)  # type: ignore[attr-defined]  # noqa: SLF001  # none is public
         self._working.await_open()
         _log.info("%s works", consumer)
+
+    def _begin(self, consumer: str) -> WorkerThread | LaunchedWorker:
+        if self._launch:
+            return LaunchedWorker(words_of(self._launch))
+        config, _ = QueueConfig.parse(disk.read_bounded(Path(self._config), limit=MAX_CONFIG_BYTES))
+        check_proven(config, platform_of(os.environ))
+        return WorkerThread(partial(open_worker, config, consumer))
 
     def flat_map(self, value: int) -> Iterator[int]:  # noqa: ARG002  # a tick's number means nothing
         """Let the worker work for one tick."""
@@ -75,6 +87,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description="Serve a queue as a Flink job.")
     parser.add_argument("--config", required=True, help="config.yaml, at the same path on every task manager")
     parser.add_argument("--job", required=True, help="the queue's name")
+    parser.add_argument("--launch", default="", help="what launches a worker that proves itself")
     parser.add_argument("--checkpoint-ms", type=int, default=10_000)
     options = parser.parse_args(arguments)
     configuration = Configuration()
@@ -86,7 +99,7 @@ def main(arguments: list[str]) -> None:
     numbers = NumberSequenceSource(0, LAST_TICK)
     nowhere = Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink())
     ticks = environment.from_source(numbers, WatermarkStrategy.no_watermarks(), "ticks")
-    counts = ticks.flat_map(Serve(options.config, options.job), Types.LONG()).name("serve").uid("serve")
+    counts = ticks.flat_map(Serve(options.config, options.job, options.launch), Types.LONG()).name("serve").uid("serve")
     counts.sink_to(nowhere).name("counts").uid("counts")
     environment.execute(f"{NAME} {options.job}")
 
