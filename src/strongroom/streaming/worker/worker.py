@@ -87,14 +87,13 @@ class ServingWorker:
         try:
             async with asyncio.timeout(self._options.drain_s):
                 await self._put_down()
+                await _ended(self._background)  # a heartbeat after the farewell would bring its name back
                 if self._since_ms:
                     await self._take_leave()
         except (TimeoutError, Unreachable, RedisUnexpected):
             _log.warning("stopped with %d records in hand; other workers take them over", len(self._in_hand))
         finally:
-            for task in (*self._background, *self._batches):
-                task.cancel()
-            await asyncio.gather(*self._background, *self._batches, return_exceptions=True)
+            await _ended([*self._background, *self._batches])
             self._stages.close()
             await self._predictor.close()
             await self._queue.close()
@@ -311,3 +310,10 @@ class ServingWorker:
                     await self._queue.keep(self._options.consumer, old[at : at + KEPT_AT_ONCE])
             except (Unreachable, RedisUnexpected) as problem:
                 _log.debug("records in hand were not kept: %s", problem.sentence)
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they are over."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

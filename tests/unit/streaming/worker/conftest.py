@@ -97,6 +97,15 @@ class Bench:
         """Wait for a result; return it as a client reads it."""
         return read_result(uri, await self.raw_result(uri))
 
+    async def results(self, uris):
+        """Wait for the results of many records; return them as a client reads them."""
+
+        async def all_there():
+            found = await self.queue.results(uris)
+            return found if all(found) else None
+
+        return [read_result(uri, each) for uri, each in zip(uris, await self.until(all_there), strict=True)]
+
     async def until(self, condition):
         """Wait until something holds, or is there, that nobody tells of; return it."""
         while True:

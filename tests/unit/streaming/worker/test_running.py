@@ -46,16 +46,14 @@ def test_no_record_is_lost_or_answered_twice_when_redis_restarts(own_redis, on_r
     redis = own_redis(durable=True)
 
     async def main(bench):
-        for at in range(100):
-            await bench.send(f"r{at}", [at] * 4)
+        await asyncio.gather(*(bench.send(f"r{at}", [at] * 4) for at in range(100)))
         workers = [bench.worker(f"worker-{at}", batch_size=4) for at in range(2)]
         async with bench.running(*workers):
             for at in range(3):
                 await bench.result(f"r{at * 10}")
                 await asyncio.to_thread(redis.server.kill)
                 await asyncio.to_thread(redis.server.start)
-            for at in range(100):
-                assert (await bench.result(f"r{at}")).error is None
+            assert all(each.error is None for each in await bench.results([f"r{at}" for at in range(100)]))
             assert await bench.held() == (0, 0)
         assert sum(worker.counts.served + worker.counts.late_answers for worker in workers) >= 100
 
@@ -156,11 +154,24 @@ def test_a_worker_that_takes_over_many_records_ends_when_it_is_told_to(in_queue,
 def test_a_batch_waits_for_more_of_its_kind(in_queue):
     async def main(bench):
         async with bench.running(bench.worker(batch_wait_us=300_000, batch_size=4)):
-            await bench.until(lambda: bench.queue.workers())
+            await bench.until(bench.queue.workers)
             for at in range(4):
                 await bench.send(f"r{at}", [at] * 4)
             for at in range(4):
                 assert (await bench.result(f"r{at}")).error is None
         assert bench.model.sizes[0] > 1
+
+    in_queue(main)
+
+
+def test_no_heartbeat_follows_a_workers_farewell(in_queue):
+    async def main(bench):
+        for at in range(3):
+            worker, stop = bench.worker(f"worker-{at}", heartbeat_s=0.0), asyncio.Event()
+            running = asyncio.create_task(worker.run(stop))
+            await bench.until(bench.queue.workers)
+            stop.set()
+            await running
+            assert await bench.queue.workers() == ()
 
     in_queue(main)

@@ -91,10 +91,8 @@ def test_d01_nothing_is_left_behind_after_many_records(in_queue):
     async def main(bench):
         workers = [bench.worker(f"worker-{at}") for at in range(2)]
         async with bench.running(*workers):
-            for at in range(300):
-                await bench.send(f"r{at}", [at] * 4)
-            for at in range(300):
-                await bench.result(f"r{at}")
+            await asyncio.gather(*(bench.send(f"r{at}", [at] * 4) for at in range(300)))
+            await bench.results([f"r{at}" for at in range(300)])
             assert len(await bench.group.consumers()) <= 2
             assert await bench.held() == (0, 0)
         assert await bench.group.consumers() == {}
@@ -122,17 +120,12 @@ def test_d02_at_the_bound_new_work_is_refused_and_no_accepted_record_is_lost(in_
 
 def test_an_03_a_flood_is_answered_or_refused_and_never_trimmed(in_queue):
     async def main(bench):
-        accepted, refused = [], 0
         async with bench.running(bench.worker()):
-            for at in range(300):
-                try:
-                    await bench.send(f"r{at}", [at] * 4)
-                    accepted.append(at)
-                except QueueFull:
-                    refused += 1
-            for at in accepted:
-                assert (await bench.result(f"r{at}")).error is None
-        assert len(accepted) + refused == 300
+            sent = await asyncio.gather(*(bench.send(f"r{at}", [at] * 4) for at in range(300)), return_exceptions=True)
+            accepted = [f"r{at}" for at, each in enumerate(sent) if not isinstance(each, QueueFull)]
+            assert all(isinstance(each, (str, QueueFull)) for each in sent)
+            assert 0 < len(accepted) < 300
+            assert all(each.error is None for each in await bench.results(accepted))
 
     in_queue(main, max_bytes=600)
 
