@@ -8,7 +8,8 @@ strongroom's, which runs in this same process.
   strongroom keys open --part worker --from /ssl-keys --to /run/keys --broker https://broker:8080
       --ca /app/ca_cert.pem -- queue serve -c /app/config.yaml
 
-In Gramine --gramine-key NAME hands the key to Gramine's own mount of sealed files, and nothing is written. --clear is
+In Gramine --gramine-key NAME hands the key to Gramine's own mount of sealed files; from that mount (--from) files are
+then copied to --to, with the CA certificate of --ca. STRONGROOM_GRAMINE_KEY in the manifest says NAME too. --clear is
 for clusters without any TEE: it takes private files in clear, which whoever runs the cluster can read.
 """
 
@@ -29,6 +30,7 @@ from strongroom.secret import Secret
 
 LOOK_EVERY_S: Final = 5.0
 WAIT_S: Final = 300.0
+VARIABLE: Final = "STRONGROOM_GRAMINE_KEY"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +61,10 @@ def run(args: argparse.Namespace) -> int:
         from strongroom.platforms import GramineKeys
 
         GramineKeys().write(args.gramine_key, key)
+    if args.source is None:
         return main(args.words) if args.words else 0
-    seen = opening.state(args.source)
-    opening.open_part(args.source, args.to, args.part, key, store_password=args.store_password)
+    seen = _state(args)
+    _open(args, key)
     if not args.words:
         return 0
     ended = threading.Event()
@@ -73,12 +76,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if args.gramine_key is None and not args.clear:
+        args.gramine_key = os.environ.get(VARIABLE)  # of the manifest, and measured
     if args.clear == (args.broker is not None):
         raise Misuse("keys are sealed, or in clear", fix="Give --broker URL with --ca FILE, or --clear.")
     if args.broker is not None and args.ca is None:
         raise Misuse("--broker needs --ca", fix="Give --ca FILE, the CA certificate of the broker.")
-    if args.gramine_key is None and (args.source is None or args.to is None):
+    if (args.source is None) != (args.to is None) or (args.source is None and args.gramine_key is None):
         raise Misuse("--from and --to are missing", fix="Say where the Secret is mounted and where to open it.")
+
+
+def _state(args: argparse.Namespace) -> object:
+    return opening.state(args.source, sealed_only=args.gramine_key is not None)
+
+
+def _open(args: argparse.Namespace, key: Secret | None) -> None:
+    if args.gramine_key is None:
+        opening.open_part(args.source, args.to, args.part, key, store_password=args.store_password)
+    else:
+        opening.open_mounted(args.source, args.to, disk.read_bounded(args.ca, limit=keys.MAX_PEM_BYTES))
 
 
 def _key(args: argparse.Namespace) -> Secret:
@@ -100,9 +116,9 @@ def _follow(args: argparse.Namespace, key: Secret | None, seen: object, ended: t
 
     while not ended.wait(LOOK_EVERY_S):
         try:
-            now = opening.state(args.source)
+            now = _state(args)
             if now != seen:
-                opening.open_part(args.source, args.to, args.part, key, store_password=args.store_password)
+                _open(args, key)
                 seen = now
                 sys.stderr.write(f"strongroom: the keys of {args.part} were renewed\n")
         except (StrongroomError, OSError) as problem:

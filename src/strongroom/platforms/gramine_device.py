@@ -106,6 +106,10 @@ class GramineDevice:
             )
 
 
+OLD_KEY: Final = "protected_files_key"
+OLD_NAME: Final = "default"  # what later releases call that key
+
+
 class GramineKeys:
     """The key store of Gramine's encrypted files; it is there under gramine-direct too, without attestation."""
 
@@ -126,17 +130,20 @@ class GramineKeys:
 
     def write(self, name: str, key: Secret) -> None:
         """Give a key its value: 16 bytes, in one write, as Gramine wants it."""
-        path = self._path(name)
+        path, old = self._path(name), self._folder.with_name(OLD_KEY)
         with key.reveal() as raw:
             if len(raw) != KEY_BYTES:
                 raise GramineKeyUnusable(f"a key for {path} has {len(raw)} bytes, not {KEY_BYTES}")
+            value = raw
+            if name == OLD_NAME and not self._folder.is_dir() and old.exists():  # before 1.2: one key, in hex
+                path, value = old, raw.hex().encode()
             try:
                 with path.open("r+b", buffering=0) as file:
-                    written = file.write(raw)
+                    written = file.write(value)
             except OSError as problem:
                 raise GramineKeyUnusable(f"{path}: {problem.strerror}") from None
-        if written != KEY_BYTES:
-            raise GramineKeyUnusable(f"{path} took {written} of {KEY_BYTES} bytes")
+        if written != len(value):
+            raise GramineKeyUnusable(f"{path} took {written} of {len(value)} bytes")
 
     def _path(self, name: str) -> Path:
         if name in {"", ".", ".."} or "/" in name or "\0" in name:

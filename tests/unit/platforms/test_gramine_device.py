@@ -161,6 +161,14 @@ def test_a_key_of_another_size_is_never_written(root, size):
     assert (root / "keys" / "default").read_bytes() == b""
 
 
+def test_before_1_2_there_is_one_key_in_hex(tmp_path):
+    (tmp_path / "protected_files_key").write_bytes(b"")
+    GramineKeys(tmp_path).write("default", Secret(bytes(range(16))))
+    assert (tmp_path / "protected_files_key").read_bytes() == bytes(range(16)).hex().encode()
+    with pytest.raises(GramineKeyUnusable):
+        GramineKeys(tmp_path).write("other", Secret(bytes(16)))
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../quote", "a\0b"])
 def test_a_key_lies_in_the_key_store_and_nowhere_else(root, name):
     with pytest.raises(GramineKeyUnusable, match="no name of a key"):

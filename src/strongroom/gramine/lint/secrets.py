@@ -23,12 +23,14 @@ SEALING_KEYS: Final = frozenset({"_sgx_mrenclave", "_sgx_mrsigner"})
 SET_KEY: Final = "SECRET_PROVISION_SET_KEY"
 CA_CHAIN: Final = "SECRET_PROVISION_CA_CHAIN_PATH"
 SERVERS: Final = "SECRET_PROVISION_SERVERS"
+OWN_KEY: Final = "STRONGROOM_GRAMINE_KEY"  # `strongroom keys open` sets the key of this name, once it was released
 _KEY_FILE: Final = re.compile(r"/dev/attestation/keys/(_sgx_\w+)", re.ASCII)
 
 
 def unprovisioned(subject: Subject) -> Iterator[Finding]:
     """M06: the mount could not be read, or somebody will be tempted to write the key into the manifest."""
-    provided = {*SEALING_KEYS, *subject.table("fs", "insecure__keys"), subject.value_of(SET_KEY)}
+    set_by = (subject.value_of(SET_KEY), subject.value_of(OWN_KEY))
+    provided = {*SEALING_KEYS, *subject.table("fs", "insecure__keys"), *set_by}
     if subject.value_of("SECRET_PROVISION_SET_PF_KEY") in {"1", "true", "TRUE"} or any(
         subject.get(above, "insecure__protected_files_key") for above in ("fs", "sgx")
     ):

@@ -22,8 +22,8 @@ DIGESTS: Final = "redis.logins"
 
 
 def users(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Return the parts that log in to Redis: its clients."""
-    return tuple(each for each in parts if each.role is Role.CLIENT)
+    """Return the parts that log in to Redis: its clients, and not who hands jobs to Flink."""
+    return tuple(each for each in parts if each.role is Role.CLIENT and not each.apart)
 
 
 def added(made: Mapping[str, Made], passwords: Mapping[str, Secret]) -> dict[str, Made]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from strongroom import sealing
 from strongroom.errors import BadInput, Refused
 from strongroom.pki import disk
-from strongroom.pki.keystores.generate import DATA
+from strongroom.pki.keystores.generate import CA, DATA
 from strongroom.pki.keystores.sealing_keys import keys_path, password_path
 from strongroom.secret import Secret
 
@@ -53,6 +53,21 @@ def open_part(source: Path, target: Path, part: str, key: Secret | None, *, stor
     opened = {path.name: _opened(path, keys_path(part, path.name), key) for path in _files(source)}
     if store_password is not None:
         opened[STORE_PASSWORD] = _opened(store_password, password_path(), key)
+    _publish(source, target, opened)
+
+
+def open_mounted(source: Path, target: Path, ca: bytes) -> None:
+    """Copy what Gramine's own mount shows opened; `ca` is the CA certificate, since that mount shows sealed files only.
+
+    Raises NoMountedKeys, WrongKeyOrTampered's kin as OSError.
+    """
+    opened = {path.name: _shown(path) for path in _files(source, sealed_only=True)}
+    if opened:
+        opened[CA] = Secret(ca)
+    _publish(source, target, opened)
+
+
+def _publish(source: Path, target: Path, opened: Mapping[str, Secret]) -> None:
     if not opened:
         raise NoMountedKeys(f"{source} holds no files")
     target.mkdir(mode=disk.SECRET_FOLDER_MODE, parents=True, exist_ok=True)
@@ -71,14 +86,24 @@ def open_part(source: Path, target: Path, part: str, key: Secret | None, *, stor
         shutil.rmtree(target / before, ignore_errors=True)
 
 
-def state(source: Path) -> object:
-    """Return what changes whenever the files of a mounted Secret do."""
-    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in _files(source))
+def state(source: Path, *, sealed_only: bool = False) -> object:
+    """Return what changes whenever the files of a mounted Secret do; `sealed_only` where Gramine opens them."""
+    found = _files(source, sealed_only=sealed_only)
+    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in found)
 
 
-def _files(source: Path) -> Iterator[Path]:
+def _shown(path: Path) -> Secret:
+    raw = disk.read_bounded(path, limit=MAX_FILE_BYTES)
+    if raw.startswith(SEALED):
+        raise NoMountedKeys(f"{path} is still sealed", fix='Mount it as type = "encrypted" in the manifest.')
+    return Secret(raw)
+
+
+def _files(source: Path, *, sealed_only: bool = False) -> Iterator[Path]:
     try:
         names = sorted(path.name for path in source.iterdir() if not path.name.startswith(".."))
+        if sealed_only:  # the others cannot even be looked at through such a mount
+            names = [name for name in names if not name.endswith(PUBLIC_ENDINGS)]
     except (FileNotFoundError, NotADirectoryError):
         raise NoMountedKeys(f"{source} is not there") from None
     if len(names) > MAX_FILES:

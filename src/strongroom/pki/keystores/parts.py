@@ -40,6 +40,7 @@ _PARTS: Final = (
     Part(name="jobmanager", role=Role.PEER, names=("flink-jobmanager", *_LOCAL), stores=True, apart=True),
     Part(name="taskmanager", role=Role.PEER,
          names=("flink-taskmanager", "*.flink-taskmanager-headless-svc", *_LOCAL), stores=True, apart=True),
+    Part(name="flink-client", role=Role.CLIENT, names=("cs-flink-client",), clear=True, apart=True),
     Part(name="worker", role=Role.CLIENT, names=("cs-worker",), clear=True),
     Part(name="frontend-client", role=Role.CLIENT, names=("cs-frontend",), clear=True),
     Part(name="client", role=Role.CLIENT, names=("cs-client",), clear=True),

@@ -64,13 +64,15 @@ def test_each_part_has_a_certificate_for_what_it_does(folder, authority):
     server, client = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
     ca = keys.load_certificates(authority.certificate_pem)[0]
     for name, wanted in {"redis": {server}, "frontend": {server}, "worker": {client}, "client": {client},
-                         "jobmanager": {server, client}, "taskmanager": {server, client}}.items():  # fmt: skip
+                         "jobmanager": {server, client}, "taskmanager": {server, client},
+                         "flink-client": {client}}.items():  # fmt: skip
         certificate = leaf(folder / name / "tls.crt")
         assert usages(certificate) == wanted
         certificate.verify_directly_issued_by(leaf(folder / name / "ca.crt"))
-        assert (leaf(folder / name / "ca.crt") == ca) == (name not in {"jobmanager", "taskmanager"})
+        assert (leaf(folder / name / "ca.crt") == ca) == (name not in {"jobmanager", "taskmanager", "flink-client"})
     serials = {leaf(path).serial_number for path in folder.rglob("*.crt")}
-    assert len(serials) == 11  # nine parts, the CA, and the one of Flink
+    assert len(serials) == 12  # ten parts, the CA, and the one of Flink
+    assert not (folder / "flink-client/redis.password").exists()  # it hands jobs to Flink, and is nobody to Redis
 
 
 def test_servers_have_the_names_of_their_services(folder):

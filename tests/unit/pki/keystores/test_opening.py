@@ -4,7 +4,7 @@ import pytest
 
 from strongroom import sealing
 from strongroom.pki.keystores import opening
-from strongroom.pki.keystores.opening import ClearKeys, NoMountedKeys, open_part
+from strongroom.pki.keystores.opening import ClearKeys, NoMountedKeys, open_mounted, open_part
 from strongroom.pki.keystores.sealing_keys import keys_path, seal
 from strongroom.secret import Secret
 
@@ -31,6 +31,26 @@ def test_it_is_opened_into_files_of_ones_own_and_again_when_it_changes(mounted, 
     open_part(mounted, tmp_path / "to", "worker", KEY)
     assert (tmp_path / "to/tls.pem").read_bytes() == b"renewed"
     assert len(list((tmp_path / "to").glob("..*"))) == 2  # the link and what it leads to
+
+
+def test_what_gramine_shows_opened_is_copied_without_a_look_at_what_it_cannot_show(mounted, tmp_path):
+    (mounted / "tls.pem").write_bytes(b"private")  # as the program in the enclave sees it
+    (mounted / "ca.crt").unlink()
+    (mounted / "ca.crt").symlink_to("nowhere")
+    open_mounted(mounted, tmp_path / "to", b"measured")
+    assert (tmp_path / "to/tls.pem").read_bytes() == b"private"
+    assert (tmp_path / "to/ca.crt").read_bytes() == b"measured"
+    before = opening.state(mounted, sealed_only=True)
+    (mounted / "tls.pem").write_bytes(b"renewed, longer")
+    assert opening.state(mounted, sealed_only=True) != before
+
+
+def test_a_mount_that_opens_nothing_is_refused(mounted, tmp_path):
+    with pytest.raises(NoMountedKeys, match="still sealed"):
+        open_mounted(mounted, tmp_path / "to", b"measured")
+    (mounted / "tls.pem").unlink()
+    with pytest.raises(NoMountedKeys):
+        open_mounted(mounted, tmp_path / "to", b"measured")
 
 
 def test_another_parts_file_does_not_open_in_its_place(mounted, tmp_path):
