@@ -145,6 +145,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("flink page", "flink_page", "show Flink's web page in a browser, over TLS and after a login"),
             Verb("flink down", "flink_down", "end the Flink cluster of flink up, and remove its keys"),
             Verb("flink part", "flink_part", "run a job manager or task manager of Flink in its pod"),
+            Verb("flink master", "flink_master", "keep a queue's job on a Flink cluster, and answer probes"),
             Verb("flink install", "flink_install", "install Apache Flink into an environment of its own"),
         ),
     ),

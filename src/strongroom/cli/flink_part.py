@@ -7,8 +7,6 @@ certificate. In an enclave Flink's configuration is part of what is measured, an
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 
@@ -24,21 +22,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slots", metavar="N", type=int, default=1, help="of a task manager (default: 1)")
     parser.add_argument("--managed-size", metavar="SIZE", help="taskmanager.memory.managed.size")
     parser.add_argument("--task-heap-size", metavar="SIZE", help="taskmanager.memory.task.heap.size")
+    parser.add_argument("--process-size", metavar="SIZE", help="all memory of the JVM; of a task manager, the sum of "
+                        "the two above and of what else it needs unless it is given")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the configuration and become Flink's script."""
-    from strongroom.streaming.parts.flink import FlinkPart, FlinkSettings, prepare
+    """Write the configuration and run Flink's script until it ends."""
+    from strongroom.streaming.parts import flink
 
-    settings = FlinkSettings(
+    settings = flink.FlinkSettings(
         part=args.part, keys=args.keys, password_file=args.password_file, run=args.memory, scratch=args.scratch,
         home=args.home, python=args.python, slots=args.slots, managed_size=args.managed_size,
-        task_heap_size=args.task_heap_size,
+        task_heap_size=args.task_heap_size, process_size=args.process_size,
     )  # fmt: skip
-    folder = prepare(settings)
-    sys.stdout.flush()
-    environ = {**os.environ, "FLINK_CONF_DIR": str(folder), "FLINK_HOME": str(args.home)}
-    try:
-        os.execve(settings.command[0], settings.command, environ)  # noqa: S606  # a path of ours, no shell
-    except OSError as problem:
-        raise FlinkPart(f"{settings.command[0]} does not start: {problem.strerror}") from None
+    return flink.run(settings, flink.prepare(settings))

@@ -16,6 +16,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--job", metavar="NAME", default=DEFAULT_JOB, help=f"the job (default: {DEFAULT_JOB})")
     parser.add_argument("--keys", metavar="DIR", type=Path, required=True, help="the opened keys of the part redis")
+    parser.add_argument(
+        "--ca", metavar="FILE", type=Path, help="CA certificate of the clients (default: ca.crt of --keys)"
+    )
     parser.add_argument("--run", dest="memory", metavar="DIR", type=Path, required=True,
                         help="a folder in memory for users and socket")  # fmt: skip
     parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="where records are kept")
@@ -35,6 +38,6 @@ def run(args: argparse.Namespace) -> int:
         memory = disk.read_bounded(args.maxmemory_file, limit=64).decode("ascii", "replace").strip()
     settings = RedisSettings(
         job=Job(args.job), keys=args.keys, run=args.memory, data=args.data, port=args.port,
-        max_memory_bytes=memory_bytes(memory),
+        max_memory_bytes=memory_bytes(memory), ca=args.ca,
     )  # fmt: skip
     return serve(settings)

@@ -7,6 +7,7 @@ not used. Source: spec section 12.2; threat DP-05.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from strongroom.pki import disk
 from strongroom.pki.keystores.passwords import MOST, password_of
 from strongroom.streaming.flink import settings as flink
 from strongroom.streaming.flink.settings import Layout, Store, Stores
+from strongroom.streaming.parts.children import child
 
 JOBMANAGER: Final = "jobmanager"
 TASKMANAGER: Final = "taskmanager"
@@ -51,12 +53,13 @@ class FlinkSettings:
     slots: int = 1
     managed_size: str | None = None
     task_heap_size: str | None = None
+    process_size: str | None = None
 
     def __post_init__(self) -> None:
         """Raises FlinkPart."""
         if self.part not in {JOBMANAGER, TASKMANAGER}:
             raise FlinkPart(f"{self.part[:40]!r} is no part of Flink", fix="Say jobmanager or taskmanager.")
-        for size in (self.managed_size, self.task_heap_size):
+        for size in (self.managed_size, self.task_heap_size, self.process_size):
             if size is not None and not _SIZE.fullmatch(size):
                 raise FlinkPart(f"{size[:40]!r} is no size")
 
@@ -72,7 +75,7 @@ def configuration(settings: FlinkSettings, password: str, *, address: str) -> by
         keys=Store(path=str(settings.keys / "keystore.pkcs12"), password=password),
         trust=Store(path=str(settings.keys / "trust.p12"), password=password),
     )
-    options = _job_options() if settings.part == JOBMANAGER else _task_options(settings, address)
+    options = _job_options(settings) if settings.part == JOBMANAGER else _task_options(settings, address)
     layout = Layout(
         rpc_port=RPC_PORT, rest_port=REST_PORT, logs=str(settings.scratch / "log"), scratch=str(settings.scratch),
         state=str(settings.scratch / "state"), python=settings.python, slots=settings.slots, options=options,
@@ -101,8 +104,29 @@ def prepare(settings: FlinkSettings) -> Path:
     return folder
 
 
-def _job_options() -> dict[str, str]:
-    return {
+def run(settings: FlinkSettings, folder: Path) -> int:
+    """Run the part under the configuration in `folder` until it ends or a signal ends it; return its exit status.
+
+    Raises FlinkPart.
+    """
+    environ = {**os.environ, "FLINK_CONF_DIR": str(folder), "FLINK_HOME": str(settings.home)}
+    try:
+        with child(settings.command, environ=environ) as process:
+            return process.wait()
+    except OSError as problem:
+        raise FlinkPart(f"{settings.command[0]} does not start: {problem.strerror}") from None
+
+
+def mebibytes(size: str) -> int:
+    """Return a size as Flink writes it in MiB, rounded up: 512mb, 4g."""
+    unit = size.lstrip("0123456789")
+    kibibytes = int(size.removesuffix(unit)) << {"k": 0, "m": 10, "g": 20}[unit[0]]
+    return -(-kibibytes // 1024)
+
+
+def _job_options(settings: FlinkSettings) -> dict[str, str]:
+    sizes = {} if settings.process_size is None else {"jobmanager.memory.process.size": settings.process_size}
+    return sizes | {
         "blob.server.port": str(BLOB_PORT),
         "jobmanager.bind-host": _ANY,
         "jobmanager.rpc.address": ADDRESS,
@@ -117,11 +141,32 @@ def _task_options(settings: FlinkSettings, address: str) -> dict[str, str]:
         "taskmanager.host": address,
         "taskmanager.rpc.port": str(TASK_RPC_PORT),
     }
-    sizes = {
-        "taskmanager.memory.managed.size": settings.managed_size,
-        "taskmanager.memory.task.heap.size": settings.task_heap_size,
+    if settings.process_size is not None:
+        found["taskmanager.memory.process.size"] = settings.process_size
+    if settings.managed_size is not None:
+        found["taskmanager.memory.managed.size"] = settings.managed_size
+    if settings.task_heap_size is not None:
+        found["taskmanager.memory.task.heap.size"] = settings.task_heap_size
+    if settings.managed_size is not None and settings.task_heap_size is not None and settings.process_size is None:
+        found |= _fixed(mebibytes(settings.managed_size) + mebibytes(settings.task_heap_size))
+    return found
+
+
+def _fixed(chosen_mib: int) -> dict[str, str]:
+    """Return the other pools' sizes, and the whole: with both large ones named, Flink wants a sum that is right."""
+    pools = {
+        "taskmanager.memory.framework.heap.size": 128,
+        "taskmanager.memory.framework.off-heap.size": 128,
+        "taskmanager.memory.task.off-heap.size": 0,
+        "taskmanager.memory.network": 64,
+        "taskmanager.memory.jvm-metaspace.size": 256,
+        "taskmanager.memory.jvm-overhead": 192,
     }
-    return found | {name: size for name, size in sizes.items() if size is not None}
+    found = {"taskmanager.memory.process.size": f"{chosen_mib + sum(pools.values())}m"}
+    for name, size in pools.items():
+        bounds = [name] if name.endswith(".size") else [f"{name}.min", f"{name}.max"]
+        found |= dict.fromkeys(bounds, f"{size}m")
+    return found
 
 
 def _own_address() -> str:

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from strongroom.clusterserving.access import Role, User, acl_file
@@ -24,9 +21,9 @@ from strongroom.clusterserving.names import Job
 from strongroom.errors import BadInput, StrongroomError
 from strongroom.pki import disk
 from strongroom.pki.keystores import logins
-from strongroom.pki.keystores.opening import state
 from strongroom.streaming.link.connection import SyncLink
 from strongroom.streaming.link.place import Place
+from strongroom.streaming.parts.children import child
 
 LOOK_EVERY_S: Final = 2.0
 MAX_LOGINS_BYTES: Final = 64 * 1024
@@ -56,10 +53,11 @@ class RedisSettings:
     data: Path
     port: int = 6379
     max_memory_bytes: int = 256 * 1024 * 1024
+    ca: Path | None = None  # what clients' certificates come from, where it is not ca.crt among the keys
 
     def __post_init__(self) -> None:
         """Raises RedisPart for a path that could end a line of redis.conf."""
-        for path in (self.keys, self.run, self.data):
+        for path in (self.keys, self.run, self.data, *([self.ca] if self.ca else [])):
             if not _PATH.fullmatch(str(path)):
                 raise RedisPart(f"{str(path)[:160]!r} is no plain absolute path")
 
@@ -81,12 +79,11 @@ def configuration(settings: RedisSettings) -> str:
         "tls-port": settings.port,
         "tls-cert-file": identity,
         "tls-key-file": identity,
-        "tls-ca-cert-file": settings.keys / "ca.crt",
+        "tls-ca-cert-file": settings.ca or settings.keys / "ca.crt",
         "tls-auth-clients": "yes",
         "tls-protocols": '"TLSv1.2 TLSv1.3"',
         "unixsocket": settings.run / SOCKET,
         "unixsocketperm": "600",
-        "aclfile": settings.run / "users.acl",
         "dir": settings.data,
         "appendonly": "yes",
         "appendfsync": "always",
@@ -112,17 +109,18 @@ def users(text: bytes, job: Job, admin_sha256: str) -> str:
     return acl_file(job, [*found, User(role=Role.ADMIN, password_sha256=admin_sha256)])
 
 
-def prepare(settings: RedisSettings) -> Path:
-    """Write redis.conf, the users and this pod's own administrator; return the configuration's path."""
+def prepare(settings: RedisSettings) -> bytes:
+    """Make this pod's own administrator; return the whole configuration, which Redis reads from a pipe.
+
+    An enclave's memory is not seen by the programs that it starts, and so a file in it is not either.
+    """
     from strongroom.streaming.link.server import new_password
 
     text = disk.read_bounded(settings.keys / logins.DIGESTS, limit=MAX_LOGINS_BYTES)
     (settings.run / ADMIN_FILE).unlink(missing_ok=True)
     # Nobody outside of this pod is administrator: the password is made here and known to nobody else.
     digest = new_password(settings.run / ADMIN_FILE)
-    disk.replace_private(settings.run / "users.acl", users(text, settings.job, digest).encode())
-    disk.replace_private(settings.run / "redis.conf", configuration(settings).encode())
-    return settings.run / "redis.conf"
+    return f"{configuration(settings)}{users(text, settings.job, digest)}".encode()
 
 
 def serve(settings: RedisSettings, *, program: str = "redis-server", tell: Callable[[str], None] | None = None) -> int:
@@ -133,22 +131,19 @@ def serve(settings: RedisSettings, *, program: str = "redis-server", tell: Calla
     from strongroom.streaming.link.server import NoRedisServer
 
     say = tell or _say
-    path = prepare(settings)
-    try:
-        process = subprocess.Popen([program, str(path)], stdin=subprocess.DEVNULL)
-    except FileNotFoundError:
-        raise NoRedisServer(f"{program} is not on the PATH") from None
+    text = prepare(settings)
     ended = threading.Event()
     thread = threading.Thread(target=_follow, args=(settings, ended, say), daemon=True)
-    before = _pass_on(process)
-    thread.start()
     try:
-        return process.wait()
+        with child([program, "-"], told=text) as process:
+            thread.start()
+            return process.wait()
+    except FileNotFoundError:
+        raise NoRedisServer(f"{program} is not on the PATH") from None
     finally:
         ended.set()
-        thread.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if thread.is_alive():
+            thread.join()
 
 
 def reload(settings: RedisSettings) -> None:
@@ -167,10 +162,10 @@ def reload(settings: RedisSettings) -> None:
 
 
 def _follow(settings: RedisSettings, ended: threading.Event, say: Callable[[str], None]) -> None:
-    seen = state(settings.keys)
+    seen = _identity(settings)
     while not ended.wait(LOOK_EVERY_S):
         try:
-            now = state(settings.keys)
+            now = _identity(settings)
             if now == seen:
                 continue
             reload(settings)
@@ -180,15 +175,10 @@ def _follow(settings: RedisSettings, ended: threading.Event, say: Callable[[str]
             say(f"Redis keeps its old certificates for now: {problem}")
 
 
-def _pass_on(process: subprocess.Popen[bytes]) -> Mapping[int, signal.Handlers | Callable[..., object] | int | None]:
-    """Hand SIGTERM and SIGINT to Redis, which saves and ends; return the handlers that were there."""
-
-    def forward(_number: int, _frame: FrameType | None) -> None:
-        process.terminate()
-
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+def _identity(settings: RedisSettings) -> object:
+    """Return what changes when the certificate does; nothing else of the folder is looked at (see `opening`)."""
+    found = (settings.keys / IDENTITY).stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _say(sentence: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from strongroom.cli import main
-from strongroom.streaming.parts.flink import FlinkPart, FlinkSettings, configuration, prepare
+from strongroom.streaming.parts.flink import FlinkPart, FlinkSettings, configuration, mebibytes, prepare, run
 
 
 @pytest.fixture
@@ -44,6 +44,30 @@ def test_sizes_of_a_task_manager_are_those_of_the_chart(made):
     assert found["taskmanager.memory.managed.size"] == "4gb"
     assert found["taskmanager.memory.task.heap.size"] == "5gb"
     assert found["taskmanager.numberOfTaskSlots"] == "16"
+
+
+def test_sizes_that_are_named_add_up_to_the_whole(made):
+    settings = made("taskmanager", managed_size="64mb", task_heap_size="1gb")
+    found = yaml.safe_load(configuration(settings, "abcdef7", address="a"))
+    assert found["taskmanager.memory.process.size"] == f"{64 + 1024 + 128 + 128 + 64 + 256 + 192}m"
+    assert found["taskmanager.memory.network.min"] == found["taskmanager.memory.network.max"] == "64m"
+    named = yaml.safe_load(configuration(made("jobmanager", process_size="700m"), "abcdef7", address="a"))
+    assert named["jobmanager.memory.process.size"] == "700m"
+    assert [mebibytes(each) for each in ("1k", "1025kb", "3m", "2g", "2gb")] == [1, 2, 3, 2048, 2048]
+
+
+def test_flinks_script_runs_as_a_child_under_this_configuration(made, tmp_path):
+    settings = made("jobmanager")
+    script = tmp_path / "home/bin/jobmanager.sh"
+    script.parent.mkdir()
+    script.write_text(
+        '#!/bin/sh\ntest "$1" = start-foreground && cp "$FLINK_CONF_DIR/config.yaml" "$FLINK_HOME/seen"; exit 7\n'
+    )
+    with pytest.raises(FlinkPart, match="does not start"):
+        run(settings, prepare(settings))
+    script.chmod(0o755)
+    assert run(settings, prepare(settings)) == 7
+    assert "jobmanager.rpc.address" in (tmp_path / "home/seen").read_text()
 
 
 def test_the_configuration_is_its_owners_alone(made):

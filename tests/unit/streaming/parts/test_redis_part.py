@@ -1,5 +1,6 @@
 """Redis in its pod: what its configuration says, who its users are, and what is refused."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -40,9 +41,9 @@ def test_d13_d14_it_listens_with_tls_alone_and_wants_certificates(settings):
 
 
 def test_every_login_becomes_a_user_of_its_role_and_the_administrator_is_this_pods_own(settings):
-    prepare(settings)
-    text = (settings.run / "users.acl").read_text()
-    assert {line.split()[1] for line in text.splitlines() if line} >= {"default", "cs-worker", "cs-client", "cs-admin"}
+    text = prepare(settings).decode()
+    names = {line.split()[1] for line in text.splitlines() if line.startswith("user ")}
+    assert names >= {"default", "cs-worker", "cs-client", "cs-admin"}
     assert "unknown" not in text
     assert (settings.run / "admin.password").stat().st_mode & 0o777 == 0o600
     before = (settings.run / "admin.password").read_bytes()
@@ -64,6 +65,14 @@ def test_logins_that_are_none_are_refused(text):
 def test_a_path_that_would_end_a_line_is_refused(tmp_path):
     with pytest.raises(RedisPart):
         RedisSettings(job=Job(), keys=Path("/a\nport 6379"), run=tmp_path, data=tmp_path)
+    with pytest.raises(RedisPart):
+        RedisSettings(job=Job(), keys=tmp_path, run=tmp_path, data=tmp_path, ca=Path("/a b"))
+
+
+def test_the_measured_ca_may_stand_in_for_the_mounted_one(settings):
+    assert f"tls-ca-cert-file {settings.keys}/ca.crt" in configuration(settings)
+    measured = dataclasses.replace(settings, ca=Path("/app/ca_cert.pem"))
+    assert "tls-ca-cert-file /app/ca_cert.pem" in configuration(measured)
 
 
 def test_sizes_are_redis_own(tmp_path):
@@ -76,10 +85,10 @@ def test_sizes_are_redis_own(tmp_path):
 def test_redis_takes_the_configuration(settings):
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
-    path = prepare(settings)  # without certificates it has to say so, and about nothing else
-    done = subprocess.run(["redis-server", str(path)], capture_output=True, text=True, check=False, timeout=20)
+    text = prepare(settings)  # without certificates it has to say so, and about nothing else
+    done = subprocess.run(["redis-server", "-"], input=text, capture_output=True, check=False, timeout=20)
     assert done.returncode == 1
-    assert "Failed to configure TLS" in done.stdout + done.stderr
+    assert b"Failed to configure TLS" in done.stdout + done.stderr
 
 
 def test_a_program_that_is_not_there_is_one_sentence(settings, capsys):
