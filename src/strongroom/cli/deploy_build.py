@@ -1,4 +1,4 @@
-"""Build the images of a deployment: client, broker, model-server, streaming-worker, spark, models, front.
+"""Build the images of a deployment: client, broker, servers, parts of a queue, spark, models, front.
 
 Without a base image to pull, a minimal Debian is made with mmdebstrap, once. Every layer is searched for keys and
 readable models before anything is handed on. Enclaves are signed here, on the owner's machine: the key never enters an

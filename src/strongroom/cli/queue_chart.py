@@ -21,6 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new folder, or one written before")
     parser.add_argument("--runner", choices=["process", "flink"], default="process", help="(default: process)")
+    parser.add_argument("--mode", choices=["sgx", "nonsgx", "simulated"],
+                        help="sgx.mode (default: what [deploy] tee says); nonsgx protects nothing")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     workspace_argument(parser)
 
@@ -32,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.deploy.writing import write
 
     deployment = open_deployment(open_workspace(args))
-    tree = render(deployment.description, deployment.profile, runner=args.runner)
+    tree = render(deployment.description, deployment.profile, runner=args.runner, mode=args.mode)
     removed = write(tree, args.out)
     if args.json:
         sys.stdout.write(json.dumps({"folder": str(args.out), "files": sorted(tree), "removed": removed}) + "\n")

@@ -79,6 +79,7 @@ class Role(StrEnum):
     STREAMING_WORKER = "streaming-worker"
     QUEUE_FRONTEND = "queue-frontend"
     REDIS = "redis"
+    FLINK = "flink"
     SPARK = "spark"
     MODELS = "models"  # data only: sealed model versions
     FRONT = "front"  # nginx

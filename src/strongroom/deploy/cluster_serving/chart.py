@@ -14,8 +14,9 @@ from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from strongroom.deploy.clouds import Profile
-from strongroom.deploy.cluster_serving.parts import PartOf, command, flink_command, frontend_config, worker_config
+from strongroom.deploy.cluster_serving.parts import PartOf, command, flink_command, flink_words
 from strongroom.deploy.description import Description, Role, Tee
+from strongroom.deploy.gramine.queue import frontend_config, worker_config
 from strongroom.deploy.kubernetes import replica
 from strongroom.deploy.kubernetes.model_server import placement
 from strongroom.deploy.secret_scan import refuse_secrets
@@ -42,25 +43,33 @@ def chart_files(description: Description) -> Mapping[str, bytes]:
     return dict(sorted(found.items()))
 
 
-def values(description: Description, profile: Profile, *, runner: str = "process") -> dict[str, Any]:
+def values(
+    description: Description, profile: Profile, *, runner: str = "process", mode: str | None = None
+) -> dict[str, Any]:  # fmt: skip
     """Return the values of a description: images, TEE, attestation; sizes are the chart's own.
+
+    `mode`: `nonsgx` for a cluster without any TEE, in the place of what the description says.
 
     Raises QueueTee.
     """
     if description.tee is Tee.TDX:
         raise QueueTee("[deploy] tee is tdx")
-    if runner == "flink" and description.tee is Tee.SIMULATED:
-        raise QueueTee("Flink's parts are not launched on the simulated platform", fix="Say --runner process.")
+    mode = mode or ("sgx" if description.tee is Tee.SGX else "simulated")
+    if runner == "flink" and mode == "simulated":
+        raise QueueTee(
+            "the simulated platform quotes for the one process that it started, and Flink starts workers below a JVM",
+            fix="Say --runner process, or --mode nonsgx, which protects nothing.",
+        )
     place = placement(description, profile)
-    sgx = description.tee is Tee.SGX
+    sgx = mode == "sgx"
     return {
         "runner": runner,
-        "sgx": {"mode": "sgx" if sgx else "simulated"},
+        "sgx": {"mode": mode},
         "image": description.image(Role.STREAMING_WORKER),
         "images": {
             "frontend": description.image(Role.QUEUE_FRONTEND),
             "redis": description.image(Role.REDIS),
-            "flink": description.image(Role.SPARK),
+            "flink": description.image(Role.FLINK),
             "models": description.image(Role.MODELS),
         },
         "master": {"replicas": description.replicas},
@@ -71,15 +80,19 @@ def values(description: Description, profile: Profile, *, runner: str = "process
         },
         "teeResources": dict(profile.sgx_resources) if sgx else {},
         "placement": {
-            "nodeSelector": place.get("nodeSelector", {}),
-            "tolerations": place.get("tolerations", []),
+            "nodeSelector": place.get("nodeSelector", {}) if sgx else {},
+            "tolerations": place.get("tolerations", []) if sgx else [],
         },
     }
 
 
-def render(description: Description, profile: Profile, *, runner: str = "process") -> Tree:
+def render(
+    description: Description, profile: Profile, *, runner: str = "process", mode: str | None = None
+) -> Tree:  # fmt: skip
     """Return `chart/…` and `values.yaml`. Raises QueueTee, SecretInTree."""
-    said = to_yaml([values(description, profile, runner=runner)], comment="Values of this deployment for the queue.")
+    said = to_yaml(
+        [values(description, profile, runner=runner, mode=mode)], comment="Values of this deployment for the queue."
+    )
     tree = {**under("chart", chart_files(description)), "values.yaml": said.encode()}
     refuse_secrets(tree)
     return tree
@@ -95,7 +108,8 @@ def _definitions(description: Description) -> str:
     }
     commands |= {f"{part}.{mode}": command(part, marked, mode) for part in PartOf for mode in MODES}
     commands |= {f"{part}.{mode}": flink_command(part, marked, mode) for part in _FLINK for mode in ("sgx", "nonsgx")}
-    texts = {"worker": worker_config(marked), "frontend": frontend_config()}
+    commands["flink-master.nonsgx"] = (*replica.STRONGROOM, *flink_words("master", marked))
+    texts = {"worker": worker_config(marked, clear=True), "frontend": frontend_config()}
     found = ["{{/* What the containers run. Written by Strongroom: change nothing here. */}}"]
     found += [_definition(f"queue.words.{name}", json.dumps(list(words))) for name, words in commands.items()]
     found += [_definition(f"queue.text.{name}", text.rstrip("\n")) for name, text in texts.items()]

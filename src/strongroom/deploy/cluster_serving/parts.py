@@ -11,26 +11,34 @@ from enum import StrEnum
 from typing import Final
 
 from strongroom.clusterserving.names import DEFAULT_JOB
-from strongroom.deploy.description import Description, Role
+from strongroom.deploy.description import Description, Role, Tee
 from strongroom.deploy.gramine.parts import arch_libraries, enclave, python_files
 from strongroom.deploy.gramine.places import APP, CA, FLINK_HOME, MODELS, OWNER, PYTHON, WORKER_CONFIG, PythonPlaces
 from strongroom.deploy.gramine.programs import PYTHON_WORDS
+from strongroom.deploy.gramine.queue import (
+    DATA,
+    FRONTEND_CONFIG,
+    FRONTEND_NAME,
+    HEALTH_PORT,
+    HTTPS_PORT,
+    OPENED,
+    REDIS_NAME,
+    REDIS_PORT,
+    RUN,
+    WORKER_NAME,
+    frontend_config,
+    worker_config,
+)
 from strongroom.deploy.gramine.server_words import broker_address
 from strongroom.deploy.gramine.simulated import manifest_of
+from strongroom.deploy.images.roles import PROGRAM
 from strongroom.deploy.kubernetes.replica import STRONGROOM, WORLD
 from strongroom.gramine.manifests import Program
 
 KEYS_MOUNT: Final = "/ssl-keys"  # where a part's Secret is mounted, PART/FILE
 PASSWORD_MOUNT: Final = "/password/password"  # noqa: S105  # where the sealed password is mounted
-OPENED: Final = "/run/keys"  # memory of the pod: what was opened of it
-RUN: Final = "/run/part"  # memory of the pod: what a part writes for itself
-DATA: Final = "/data"
 SETTINGS: Final = "/settings"  # the chart's ConfigMap
-FRONTEND_CONFIG: Final = f"{APP}/frontend.yaml"
-REDIS: Final = "redis-service"
-REDIS_PORT: Final = 6379
-HTTPS_PORT: Final = 10023
-HEALTH_PORT: Final = 8502
+WORKERS: Final = "flink-client"  # the part whose certificate hands jobs to Flink
 _ENVIRONMENT: Final = {"HOME": "/nonexistent", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "TMPDIR": "/tmp"}  # noqa: S108  # memory
 
 
@@ -46,6 +54,13 @@ ROLES: Final[Mapping[PartOf, Role]] = {
     PartOf.WORKER: Role.STREAMING_WORKER,
     PartOf.FRONTEND: Role.QUEUE_FRONTEND,
     PartOf.REDIS: Role.REDIS,
+}
+
+
+ENCLAVES: Final[Mapping[PartOf, str]] = {
+    PartOf.WORKER: WORKER_NAME,
+    PartOf.FRONTEND: FRONTEND_NAME,
+    PartOf.REDIS: REDIS_NAME,
 }
 
 
@@ -82,17 +97,30 @@ def command(part: PartOf, description: Description, mode: str) -> tuple[str, ...
         case "nonsgx":
             return (*STRONGROOM, *words(part, description, clear=True))
         case _:
-            return ("gramine-sgx", f"{APP}/{ROLES[part]}")
+            return ("gramine-sgx", f"{APP}/{ENCLAVES[part]}")
 
 
-def flink_words(part: str, description: Description, *, clear: bool = False) -> tuple[str, ...]:
-    """Return the words of `strongroom` for a part of Flink: `jobmanager` or `taskmanager`."""
-    password = f"--store-password={PASSWORD_MOUNT}"
-    sizes = ("--managed-size=$(TASKMANAGER_MANAGED_SIZE)", "--task-heap-size=$(TASKMANAGER_TASK_HEAP_SIZE)",
-             "--slots=$(CORE_NUM)") if part == "taskmanager" and clear else ()  # fmt: skip
+def flink_words(part: str, description: Description) -> tuple[str, ...]:
+    """Return the words of `strongroom` for a part of Flink without any TEE: `jobmanager`, `taskmanager`, `master`.
+
+    A task manager has the queue's workers in it, and so their keys; the master hands the job over.
+    """
+    if part == "master":
+        return (
+            *_opening(WORKERS, description, True), "flink", "master", "-c", f"{SETTINGS}/config.yaml",
+            f"--keys={OPENED}/{WORKERS}", f"--run={RUN}", "--parallelism=$(PARALLELISM)", "--health-bind=0.0.0.0",
+            f"--health-port={HEALTH_PORT}", f"--flink={PROGRAM}",
+        )  # fmt: skip
+    sizes: tuple[str, ...] = ("--process-size=$(JOBMANAGER_PROCESS_SIZE)",)
+    worker: tuple[str, ...] = ()
+    if part == "taskmanager":
+        sizes = ("--managed-size=$(TASKMANAGER_MANAGED_SIZE)", "--task-heap-size=$(TASKMANAGER_TASK_HEAP_SIZE)",
+                 "--slots=$(CORE_NUM)")  # fmt: skip
+        worker = _opening("worker", description, True)
     return (
-        *_opening(part, description, clear, password), "flink", "part", part, f"--keys={OPENED}/{part}",
-        f"--password-file={OPENED}/{part}/store.password", f"--run={RUN}", "--scratch=/local", *sizes,
+        *_opening(part, description, True, f"--store-password={PASSWORD_MOUNT}"), *worker,
+        "flink", "part", part, f"--keys={OPENED}/{part}", f"--password-file={OPENED}/{part}/store.password",
+        f"--run={RUN}", "--scratch=/local", *sizes,
     )  # fmt: skip
 
 
@@ -104,7 +132,7 @@ def flink_command(part: str, description: Description, mode: str) -> tuple[str, 
     """
     if mode == "sgx":
         return (f"{FLINK_HOME}/bin/{part}.sh", "start-foreground")
-    return (*STRONGROOM, *flink_words(part, description, clear=True))
+    return (*STRONGROOM, *flink_words(part, description))
 
 
 def program(part: PartOf, description: Description, python: PythonPlaces = PYTHON) -> Program:
@@ -125,8 +153,13 @@ def program(part: PartOf, description: Description, python: PythonPlaces = PYTHO
 
 
 def app_files(role: Role, description: Description) -> dict[str, bytes]:
-    """Return what a part's image has in /app on the simulated platform: its manifest and its configuration."""
+    """Return what a part's image has in /app on the simulated platform: its manifest and its configuration.
+
+    For enclaves all of it is rendered with their manifests (`deploy.gramine`).
+    """
     found: dict[str, bytes] = {}
+    if description.tee is Tee.SGX:
+        return found
     for part in PartOf:
         if ROLES[part] is not role:
             continue
@@ -136,46 +169,6 @@ def app_files(role: Role, description: Description) -> dict[str, bytes]:
         if part is PartOf.FRONTEND:
             found["frontend.yaml"] = frontend_config().encode()
     return found
-
-
-def worker_config(description: Description) -> str:
-    """Return the worker's config.yaml: its model, Redis over TLS, keys from the broker."""
-    model = description.models[0].name if description.models else "model"
-    lines = {
-        "modelPath": f"{MODELS}/{model}",
-        **_redis("worker", "cs-worker"),
-        "broker": broker_address(description),
-        "brokerCaFile": CA,
-        "ownerKeyFile": OWNER,
-        "waitForKey": "true",
-        "healthBind": "0.0.0.0",  # noqa: S104  # of a pod; the network policy says who may ask
-        "healthPort": str(HEALTH_PORT),
-    }
-    return _yaml(lines)
-
-
-def frontend_config() -> str:
-    """Return the front end's config.yaml: the queue alone."""
-    return _yaml(_redis("frontend-client", "cs-frontend"))
-
-
-def _redis(part: str, user: str) -> dict[str, str]:
-    own = f"{OPENED}/{part}"
-    return {
-        "jobName": DEFAULT_JOB,
-        "strict": "true",
-        "redisUrl": f"rediss://{REDIS}:{REDIS_PORT}/0",
-        "redisSecureEnabled": "true",
-        "redisUser": user,
-        "redisPasswordFile": f"{own}/redis.password",
-        "redisCaFile": f"{own}/ca.crt",
-        "redisCertFile": f"{own}/tls.pem",
-        "redisKeyFile": f"{own}/tls.pem",
-    }
-
-
-def _yaml(lines: Mapping[str, str]) -> str:
-    return "".join(f"{name}: {value}\n" for name, value in lines.items())
 
 
 def _opening(part: str, description: Description, clear: bool, *more: str) -> tuple[str, ...]:

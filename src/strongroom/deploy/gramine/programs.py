@@ -11,6 +11,7 @@ from strongroom.deploy.gramine import places
 from strongroom.deploy.gramine.jvm import jvm_programs
 from strongroom.deploy.gramine.parts import arch_libraries, enclave, python_files
 from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
+from strongroom.deploy.gramine.queue import queue_programs
 from strongroom.deploy.gramine.server_words import (
     app_files,
     provisioning_server,
@@ -43,7 +44,7 @@ def programs(
     if description.engine is Engine.TENSORFLOW_SERVING:
         served = tensorflow_model_server(description, ssl_version=ssl_version)
     servers = (served, broker(description, python), streaming_worker(description, python))
-    found = (*servers, *jvm_programs(description, python))
+    found = (*servers, *queue_programs(description, python), *jvm_programs(description, python))
     return tuple(replace(each, enclave=replace(each.enclave, isvprodid=isvprodid, isvsvn=isvsvn)) for each in found)
 
 

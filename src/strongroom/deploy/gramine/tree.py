@@ -11,6 +11,7 @@ from strongroom.deploy.gramine.java_script import java_script
 from strongroom.deploy.gramine.occlum import occlum
 from strongroom.deploy.gramine.places import PYTHON, PythonPlaces
 from strongroom.deploy.gramine.programs import programs
+from strongroom.deploy.gramine.queue import queue_files
 from strongroom.deploy.gramine.server_words import app_files, broker_address, broker_host
 from strongroom.deploy.gramine.simulated import replica_manifest
 from strongroom.deploy.launcher.roles import Role
@@ -52,6 +53,7 @@ def manifests(
         found[f"gramine{places.SPARK_PROGRAM}"] = argv_file.serialise(SPARK_PI)
         if description.gramine in BEFORE_RESOLVING:
             found["gramine/app/hosts"] = _hosts(description).encode()
+        found |= under("gramine/app", {name: text.encode() for name, text in queue_files(description).items()})
         found |= under("occlum", occlum(description, python))
     return dict(sorted(found.items()))
 

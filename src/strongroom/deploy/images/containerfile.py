@@ -24,6 +24,7 @@ from strongroom.deploy.images.roles import (
     has_app,
     has_program,
     in_gramine,
+    java_home,
     started,
     system_packages,
 )
@@ -144,7 +145,8 @@ def _packages(role: Role, description: Description, *, foreign_base: bool) -> It
     user = f"useradd --uid {USER_ID} --no-create-home --shell /usr/sbin/nologin strongroom"
     yield "# The repositories' state decides the versions; the bill of materials lists them."
     yield "# hadolint ignore=DL3008"
-    yield "RUN apt-get update \\"
+    pages = "mkdir -p /usr/share/man/man1 && " if CONTENTS[role].links else ""  # Java's package wants the folder
+    yield f"RUN {pages}apt-get update \\"
     yield f" && apt-get install -y --no-install-recommends {packages} \\"
     yield " && rm -rf /var/lib/apt/lists/*" + (" \\" if foreign_base else "")
     if foreign_base:
@@ -164,6 +166,11 @@ def _content(role: Role, description: Description) -> Iterator[str]:
         # What is measured runs from its sources (-X pycache_prefix), so only its launcher has a use for bytecode.
         own = "/strongroom" if has_app(role, description) else ""
         yield f"RUN {json.dumps([*compiling, f'{PROGRAM}/lib/python{PYTHON_VERSION}/site-packages{own}'])}"
+    links = CONTENTS[role].links
+    if links:  # a program of Java's: both are looked for where its manifest has them
+        links = {**links, java_home(description): places.JAVA_HOME}
+        yield f"RUN {' && '.join(f'ln -s {target} {link}' for target, link in links.items())}"
+        yield f"ENV JAVA_HOME={places.JAVA_HOME}"
     if has_app(role, description):
         yield f"COPY app/ {places.APP}/"
     if role is Role.MODEL_SERVER and description.engine is Engine.TENSORFLOW_SERVING:

@@ -73,6 +73,10 @@ def dependencies(role: Role, folder: Path, environ: Mapping[str, str]) -> None:
     (folder / "pyvenv.cfg").write_text(_CONFIG, encoding="utf-8")
     wanted = folder.with_name("requirements.txt")
     source = checkout()
+    if CONTENTS[role].locked:
+        _install_locked(role, site, environ)
+        _neutral(folder)
+        return
     if source is not None:
         _export(role, source, wanted, environ)
     else:
@@ -139,6 +143,17 @@ def _install(what: list[str], site: Path, environ: Mapping[str, str]) -> None:
     _uv(
         ["pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--link-mode", "copy", "--python-version",
          PYTHON_VERSION, "--python-platform", PLATFORM, "--target", str(site), *what],
+        environ,
+    )  # fmt: skip
+
+
+def _install_locked(role: Role, site: Path, environ: Mapping[str, str]) -> None:
+    """Install a lock of the role's own, with hashes; what comes as sources alone is built with locked packages."""
+    package, contents = Path(strongroom.__file__).parent, CONTENTS[role]
+    _uv(
+        ["pip", "install", "--quiet", "--no-deps", "--link-mode", "copy", "--python-version", PYTHON_VERSION,
+         "--python-platform", PLATFORM, "--target", str(site), "--require-hashes", "--build-constraints",
+         str(package / contents.builders), "--requirements", str(package / contents.locked)],
         environ,
     )  # fmt: skip
 

@@ -25,6 +25,10 @@ _HOOKS: Final = (
     "rm -rf " + " ".join(f'"$1"/{place}' for place in _REMOVED),
     'find "$1"/usr/lib -name __pycache__ -type d -prune -exec rm -rf {} +',
 )
+# Java's package links its manual pages where the rule above leaves no folder, and does not configure itself without it.
+_JAVA: Final = "openjdk"
+_BEFORE_JAVA: Final = 'mkdir -p "$1"/usr/share/man/man1'
+_AFTER_JAVA: Final = 'rm -rf "$1"/usr/share/man/man1'
 _MERGED: Final = "/usr/share/mmdebstrap/hooks/merged-usr"
 
 
@@ -40,6 +44,8 @@ class Recipe:
         """Return mmdebstrap's words but for where to write; its hooks are the only shell in here, and ours."""
         options = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
         hooks = [f"--customize-hook={hook}" for hook in _HOOKS]
+        if any(package.startswith(_JAVA) for package in self.packages):
+            hooks = [f"--essential-hook={_BEFORE_JAVA}", f"--customize-hook={_AFTER_JAVA}", *hooks]
         packages = ",".join(("usr-is-merged", *self.packages))  # not usrmerge, which brings all of Perl
         return (
             "--quiet", "--variant=essential", f"--hook-dir={_MERGED}", f"--include={packages}", *options,

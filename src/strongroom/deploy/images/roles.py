@@ -6,7 +6,7 @@ An image holds what its role runs and nothing for other roles: less to ship, les
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from strongroom.deploy.description import Description, Engine, Flavour, Role, Tee
@@ -15,11 +15,16 @@ from strongroom.deploy.gramine import places
 USER_ID: Final = 10001  # as the pods run it; no user of any host
 PROGRAM: Final = "/opt/strongroom"
 PYTHON_VERSION: Final = "3.11"  # Debian 12's, and python3.11 of Anolis OS 8
+FLINK_LOCK: Final = "streaming/flink/requirements.txt"
+FLINK_BUILDERS: Final = "streaming/flink/builders.txt"
+FLINK_DISTRIBUTION: Final = f"{PROGRAM}/lib/python{PYTHON_VERSION}/site-packages/pyflink"
 _STRONGROOM: Final = (f"{PROGRAM}/bin/python3", "-I", "-m", "strongroom")
 _PYTHON_DEBIAN: Final = ("python3.11-minimal", "libpython3.11-stdlib", "ca-certificates", "libnghttp2-14", "libstdc++6")
 _GRAMINE_DEBIAN: Final = ("gramine", "libsgx-quote-ex", "libsgx-dcap-ql")
 _PYTHON_ANOLIS: Final = ("python3.11", "ca-certificates", "libnghttp2", "libstdc++", "shadow-utils")
 _GRAMINE_ANOLIS: Final = ("gramine", "libsgx-quote-ex", "libsgx-dcap-ql")
+_JAVA_DEBIAN: Final = "openjdk-17-jre-headless"
+_JAVA_ANOLIS: Final = "java-17-openjdk-headless"
 _QUOTE_PROVIDER: Final = {  # the library that fetches collateral for Gramine's quotes
     Flavour.DEFAULT: "libsgx-dcap-default-qpl",
     Flavour.AZURE: "az-dcap-client",
@@ -44,6 +49,9 @@ class Contents:
     extras: tuple[str, ...] = ()  # of our own package
     without: tuple[str, ...] = ()  # Python packages that our package asks for and this role does not import
     ports: tuple[int, ...] = ()
+    locked: str = ""  # a lock of its own below the package, in the place of ours
+    builders: str = ""  # that lock's packages which build those that come as sources alone
+    links: Mapping[str, str] = field(default_factory=dict)  # what lies where -> where it is looked for
     enclaves: tuple[str, ...] = ()  # names of the Gramine manifests that it starts where the deployment is on SGX
 
 
@@ -65,12 +73,13 @@ CONTENTS: Final[Mapping[Role, Contents]] = {
         enclaves=("model-server", "tensorflow_model_server"),
     ),
     Role.STREAMING_WORKER: Contents(
-        title="Strongroom: streaming worker", extras=("streaming",), enclaves=("streaming-worker",)
+        title="Strongroom: streaming worker", extras=("streaming",), enclaves=("streaming-worker", "queue-worker")
     ),
     Role.QUEUE_FRONTEND: Contents(
         title="Strongroom: HTTP front end of the queue",
         extras=("streaming",),
         without=("onnxruntime", "opencv-python-headless"),
+        enclaves=("queue-frontend",),
         ports=(10023,),
     ),
     Role.REDIS: Contents(
@@ -87,12 +96,18 @@ CONTENTS: Final[Mapping[Role, Contents]] = {
             "uvloop",
             "httptools",
         ),
+        enclaves=("redis",),
         ports=(6379,),
     ),
-    Role.SPARK: Contents(
-        title="Strongroom: Spark",
-        enclaves=("spark-driver", "spark-executor", "flink-jobmanager", "flink-taskmanager"),
+    Role.FLINK: Contents(
+        title="Strongroom: Flink of the queue",
+        locked=FLINK_LOCK,
+        builders=FLINK_BUILDERS,
+        links={FLINK_DISTRIBUTION: places.FLINK_HOME},
+        enclaves=("flink-jobmanager", "flink-taskmanager"),
+        ports=(6123, 6124, 6125, 8081, places.HEALTH_PORT),
     ),
+    Role.SPARK: Contents(title="Strongroom: Spark", enclaves=("spark-driver", "spark-executor")),
     Role.MODELS: Contents(
         title="Strongroom: sealed models, data only",
         entrypoint=(),
@@ -108,6 +123,11 @@ CONTENTS: Final[Mapping[Role, Contents]] = {
 
 # What a cluster's queue is made of; each starts what a manifest in its /app says (deploy.cluster_serving).
 QUEUE: Final = frozenset({Role.STREAMING_WORKER, Role.QUEUE_FRONTEND, Role.REDIS})
+
+
+def java_home(description: Description) -> str:
+    """Return where the distribution puts the Java of its package."""
+    return "/usr/lib/jvm/jre-17" if description.flavour is Flavour.ANOLISOS else "/usr/lib/jvm/java-17-openjdk-amd64"
 
 
 def in_gramine(role: Role, description: Description) -> bool:
@@ -142,8 +162,11 @@ def system_packages(role: Role, description: Description) -> tuple[str, ...]:
         anolis = ("nginx", "nginx-mod-stream", "shadow-utils")
         return anolis if description.flavour is Flavour.ANOLISOS else ("libnginx-mod-stream", "nginx")
     is_anolis = description.flavour is Flavour.ANOLISOS
-    redis = {"redis" if is_anolis else "redis-server"} if role is Role.REDIS else set()
-    found = redis | set(_PYTHON_ANOLIS if is_anolis else _PYTHON_DEBIAN) if has_program(role, description) else set()
+    own = {
+        Role.REDIS: {"redis" if is_anolis else "redis-server"},
+        Role.FLINK: {_JAVA_ANOLIS if is_anolis else _JAVA_DEBIAN},
+    }.get(role, set())
+    found = own | set(_PYTHON_ANOLIS if is_anolis else _PYTHON_DEBIAN) if has_program(role, description) else set()
     if in_gramine(role, description):
         found |= {*(_GRAMINE_ANOLIS if is_anolis else _GRAMINE_DEBIAN), _QUOTE_PROVIDER[description.flavour]}
     return tuple(sorted(found))

@@ -17,7 +17,7 @@ HELM = Path(sys.executable).with_name("helm")
 IMAGES = {
     role: f"registry.test/{role}@sha256:{number:064x}"
     for number, role in enumerate(
-        (Role.STREAMING_WORKER, Role.QUEUE_FRONTEND, Role.REDIS, Role.SPARK, Role.MODELS), start=10**60
+        (Role.STREAMING_WORKER, Role.QUEUE_FRONTEND, Role.REDIS, Role.FLINK, Role.MODELS), start=10**60
     )
 }
 

@@ -113,7 +113,7 @@ def test_a_mode_decides_what_a_container_starts(objects):
     for mode in ("sgx", "nonsgx", "simulated"):
         for each, pod in pods_of(objects(f"--set=sgx.mode={mode}", hooks=False)):
             started[mode, each["metadata"]["name"]] = pod["spec"]["containers"][0]["command"]
-    assert started["sgx", "master-deployment"] == ["gramine-sgx", "/app/streaming-worker"]
+    assert started["sgx", "master-deployment"] == ["gramine-sgx", "/app/queue-worker"]
     assert started["simulated", "master-deployment"][-4:] == [
         "run",
         "--world",

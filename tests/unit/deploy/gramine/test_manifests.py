@@ -30,8 +30,8 @@ from strongroom.gramine.versions import GramineVersion
 
 MODELS = (Model(name="resnet50", path="models/resnet50"),)
 RELEASES = [each for each in GRAMINE_VERSIONS if each != "graphene"]
-NAMES = ("model-server", "tensorflow_model_server", "broker", "streaming-worker", "spark-driver", "spark-executor",
-         "flink-jobmanager", "flink-taskmanager")  # fmt: skip
+NAMES = ("model-server", "tensorflow_model_server", "broker", "streaming-worker", "queue-worker", "queue-frontend",
+         "redis", "spark-driver", "spark-executor", "flink-jobmanager", "flink-taskmanager")  # fmt: skip
 
 
 def described(**words):

@@ -69,7 +69,8 @@ def test_a_simulated_replica_starts_from_its_manifest_and_the_owners_public_file
 def test_an_enclaves_image_holds_the_templates_of_its_own_programs():
     source = source_of(tee=Tee.SGX)
     assert list(templates(Role.MODEL_SERVER, source)) == ["model-server"]
-    assert len(templates(Role.SPARK, source)) == 4
+    assert set(templates(Role.SPARK, source)) == {"spark-driver", "spark-executor"}
+    assert set(templates(Role.FLINK, source)) == {"flink-jobmanager", "flink-taskmanager"}
     assert "replica.manifest" not in app(Role.MODEL_SERVER, source)
     assert "model-server.manifest.template" in app(Role.MODEL_SERVER, source)
 

@@ -18,6 +18,10 @@
         configMapKeyRef:
           name: flink-config
           key: flink.jobmanager.ip
+    {{- if eq .component "jobmanager" }}
+    - name: JOBMANAGER_PROCESS_SIZE
+      value: {{ .sizes.processSize | quote }}
+    {{- end }}
     {{- if eq .component "taskmanager" }}
     - name: CORE_NUM
       value: {{ .sizes.coreNum | quote }}
@@ -49,15 +53,20 @@
       readOnly: true
     - name: flink
       mountPath: /local
+    {{- if .works }}
+    - name: models
+      mountPath: /models
+      readOnly: true
+    {{- end }}
   {{- include "queue.restricted" . | nindent 2 }}
 {{- end }}
 
 {{- define "queue.flinkPod" -}}
 {{- include "queue.pod" . | trim }}
 terminationGracePeriodSeconds: 60
-{{- if eq .root.Values.sgx.mode "simulated" }}
+{{- if .works }}
 initContainers:
-  {{- include "queue.simulated" . | nindent 2 }}
+  {{- include "queue.models" .root | nindent 2 }}
 {{- end }}
 containers:
   {{- include "queue.flinkContainer" . | nindent 2 }}
@@ -70,4 +79,9 @@ volumes:
   - name: flink
     emptyDir:
       sizeLimit: 8Gi
+  {{- if .works }}
+  - name: models
+    emptyDir:
+      sizeLimit: 8Gi
+  {{- end }}
 {{- end }}

@@ -93,6 +93,20 @@ emptyDir:
 {{- end }}
 {{- end }}
 
+{{/* Sealed versions: useless to whoever has not got their key. Without any TEE they are plain. */}}
+{{- define "queue.models" -}}
+- name: models
+  image: {{ .Values.images.models | quote }}
+  imagePullPolicy: IfNotPresent
+  command:
+    {{- include "queue.words.models" . | fromJsonArray | toYaml | nindent 4 }}
+  {{- include "queue.smallResources" . | nindent 2 }}
+  volumeMounts:
+    - name: models
+      mountPath: /srv/models
+  {{- include "queue.restricted" . | nindent 2 }}
+{{- end }}
+
 {{- define "queue.mounts" -}}
 {{- $at := ternary "/keys" "/ssl-keys" (eq .root.Values.sgx.mode "sgx") }}
 {{- range .parts }}

@@ -1,5 +1,8 @@
 {{- define "queue.taskmanager" -}}
-{{- $context := dict "root" . "name" "flink-taskmanager" "component" "taskmanager" "part" "taskmanager" "parts" (list "taskmanager") "sizes" .Values.taskmanager "image" .Values.images.flink "probed" "rpc" "ports" (dict "rpc" 6125) -}}
+{{- /* Without a TEE the queue's workers run in it, handed over by the master. */}}
+{{- $works := eq .Values.sgx.mode "nonsgx" }}
+{{- $parts := ternary (list "taskmanager" "worker") (list "taskmanager") $works }}
+{{- $context := dict "root" . "works" $works "name" "flink-taskmanager" "component" "taskmanager" "part" "taskmanager" "parts" $parts "sizes" .Values.taskmanager "image" .Values.images.flink "probed" "rpc" "ports" (dict "rpc" 6125) -}}
 apiVersion: apps/v1
 kind: {{ .Values.taskmanager.kind }}
 metadata:
