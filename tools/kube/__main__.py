@@ -1,6 +1,6 @@
 """Run a deployment on a real cluster of one node, and say what held: `make kube`.
 
-    cd tools && python -m kube [--json FILE] [--up] [--keep-logs] [--only-queue]
+    cd tools && python -m kube [--json FILE] [--up] [--keep-logs] [--only-queue [--runner flink]]
 
 Builds the servers on first use (build.sh). Exit status 0 when everything held, 1 when something did not, 75 when
 this machine cannot run a cluster; the reason is printed.
@@ -22,7 +22,7 @@ from kube import machine
 from kube.cluster import Cluster
 from kube.results import Results, measures, read_calls, table
 from kube.sandbox import SandboxFailed
-from kube.story import tell
+from kube.story import tell, tell_of_flink
 
 HERE: Final = Path(__file__).resolve().parent
 CANNOT: Final = 75  # EX_TEMPFAIL: not a failure of what is tested
@@ -66,7 +66,11 @@ def main() -> int:
     parser.add_argument("--up", action="store_true", help="start the cluster, print how to reach it, wait for Ctrl-C")
     parser.add_argument("--keep-logs", action="store_true", help="keep the cluster's logs")
     parser.add_argument("--only-queue", action="store_true", help="install and use the queue's chart, nothing else")
+    parser.add_argument("--runner", choices=["process", "flink"], default="process",
+                        help="flink, with --only-queue: the queue's workers run on Flink, without any TEE")  # fmt: skip
     args = parser.parse_args()
+    if args.runner == "flink" and not args.only_queue:
+        parser.error("--runner flink goes with --only-queue")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -82,7 +86,10 @@ def main() -> int:
                 say(f"KUBECONFIG={cluster.kubeconfig}, on this network: {' '.join(cluster.sandbox.on_network([]))}")
                 signal.pause()
             try:
-                tell(cluster, results, say, only_queue=args.only_queue)
+                if args.runner == "flink":
+                    tell_of_flink(cluster, results, say)
+                else:
+                    tell(cluster, results, say, only_queue=args.only_queue)
             except (SandboxFailed, subprocess.SubprocessError) as problem:
                 say(str(problem))
                 results.check("the run came to its end", False, problem)

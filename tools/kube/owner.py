@@ -74,6 +74,10 @@ class Owner:
         program = [*STRONGROOM, *words, "--workspace", str(self.workspace)]
         return self._finish([*ALONE, *program], timeout_s, (0,))
 
+    def tool(self, *words: str, timeout_s: float = 600.0) -> str:
+        """Run another program on this machine's own network, with mounts of its own."""
+        return self._finish([*ALONE, *words], timeout_s, (0,))
+
     def _run(self, words: list[str], timeout_s: float, expected: Sequence[int]) -> str:
         return self._finish(self.cluster.sandbox.on_network([*ALONE, *words]), timeout_s, expected)
 

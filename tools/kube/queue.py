@@ -130,9 +130,12 @@ class Queue:
         with journey.results.phase("delete the queue"):
             self._helm("uninstall", RELEASE)
             journey.wait("every object is gone", lambda: not left())
-            journey.cluster.kubectl("delete", IN_NAMESPACE, f"--filename={self.folder / 'keys/keys.yaml'}",
-                                    f"--filename={self.folder / 'password/password.yaml'}")  # fmt: skip
+            self._delete_keys()
         journey.results.check("nothing of the queue is left", not left())
+
+    def _delete_keys(self) -> None:
+        self.journey.cluster.kubectl("delete", IN_NAMESPACE, f"--filename={self.folder / 'keys/keys.yaml'}",
+                                     f"--filename={self.folder / 'password/password.yaml'}")  # fmt: skip
 
     def _helm(self, *words: str) -> str:
         return self.journey.owner.run("helm", *words, IN_NAMESPACE)

@@ -11,6 +11,7 @@ from kube.intruders import Intrusion
 from kube.journey import Journey
 from kube.profiles import dry_run
 from kube.queue import Queue
+from kube.queue_on_flink import FlinkQueue
 from kube.registry import Registry
 from kube.results import Results
 from kube.rollout import Rollout
@@ -42,6 +43,19 @@ def tell(cluster: Cluster, results: Results, say: Callable[[str], None], *, only
         _live(journey, images)
     journey.summary()
     return journey
+
+
+def tell_of_flink(cluster: Cluster, results: Results, say: Callable[[str], None]) -> None:
+    """Run the queue on Flink alone: no broker and no TEE, so keys in clear and a plain model. Raises SandboxFailed."""
+    journey = Journey(cluster, results, say)
+    with results.phase("workspace, keys"):
+        journey.owner.prepare()
+    with Registry(cluster) as registry:
+        images = Images(journey, registry)
+        images.describe("v1")
+        queue = FlinkQueue(journey, images)
+        queue.prepare()
+        _even_if(journey, queue.run)
 
 
 def _live(journey: Journey, images: Images) -> None:
