@@ -54,8 +54,8 @@ def lines_of(status: QueueStatus, chosen: list[Component], *, whole: bool) -> li
     from strongroom.cli.admin_option import cell
 
     lines = [f"{each.name:<9} {'ok' if each.reason is None else cell('', each.reason, most=300)}" for each in chosen]
-    if not whole:
-        return lines
+    if not whole or any(each.name == "redis" and each.reason is not None for each in chosen):
+        return lines  # where Redis does not answer, there are no numbers
     lines += [f"waits     {status.waiting} records, {status.pending} of them with workers; {status.bytes} bytes"]
     lines += [f"given up  {status.dead} records (strongroom queue dead)"]
     for worker in status.workers:

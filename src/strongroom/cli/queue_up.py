@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     layout = open_layout(
         args.folder, config, now=datetime.now(UTC), redis_port=args.redis_port, front_port=args.http_port
     )
+    sys.stderr.write(f"starting the queue {layout.home.job.name}; its logs are in {layout.folder / 'logs'}\n")
     if args.detach:
         return _detached(args, layout)
     stop = threading.Event()
@@ -108,7 +109,7 @@ def _config(args: argparse.Namespace) -> QueueConfig:
 
 def _detached(args: argparse.Namespace, layout: Layout) -> int:
     """Start this command again without a terminal, and wait until it is ready or has ended."""
-    from strongroom.streaming.local.parts import PartEnded, is_ready, tail
+    from strongroom.streaming.local.parts import ended, is_ready
 
     log = layout.log("up")
     with log.open("wb") as said:
@@ -116,10 +117,16 @@ def _detached(args: argparse.Namespace, layout: Layout) -> int:
             [sys.executable, "-m", "strongroom", "queue", "up", *_words(args)],
             stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
         )  # fmt: skip
-    while not is_ready(layout.note, child.pid):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(0.1)
-            raise PartEnded(f"the queue did not start: {tail(log)}")
+    try:
+        while not is_ready(layout.note, child.pid) and child.returncode is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(0.1)
+    except BaseException:  # Ctrl-C while it starts leaves nothing behind
+        child.terminate()
+        child.wait()
+        raise
+    if child.returncode is not None:
+        raise ended("the queue did not start", log)
     child.returncode = 0  # it goes on without us; who takes over orphans takes it
     _say(args, layout)
     return 0
@@ -142,16 +149,18 @@ def _say(args: argparse.Namespace, layout: Layout) -> None:
     facts = {
         "redis": place.spelled, "job": layout.home.job.name, "config": str(layout.config("client")),
         "http": None if args.no_http else url, "ca": place.ca_file, "certificate": place.cert_file,
-        "key": place.key_file, "folder": str(layout.folder),
+        "key": place.key_file, "folder": str(layout.folder), "probe": str(layout.config("probe")),
+        "admin": str(layout.config("admin")),
     }  # fmt: skip
     if args.json:
         sys.stdout.write(json.dumps(facts) + "\n")
     else:
-        logs = layout.folder / "logs"
-        sys.stdout.write(f"The queue {facts['job']} is ready: Redis at {facts['redis']}, logs in {logs}\n")
+        sys.stdout.write(f"The queue {facts['job']} is ready: Redis at {facts['redis']}\n")
         sys.stdout.write(f"Send a record:\n  strongroom queue send -c {facts['config']} FILE…\n")
         if not args.no_http:
             identity = f"--cacert {facts['ca']} --cert {facts['certificate']} --key {facts['key']}"
             sys.stdout.write(f"Or over HTTPS:\n  curl {identity} {url}/predict -d '{{\"instances\": [{{…}}]}}'\n")
-        sys.stdout.write("Ctrl-C, or strongroom queue down, ends it.\n\n")
+        sys.stdout.write(f"See how it fares:\n  strongroom queue status -c {facts['probe']}\n")
+        down = f"strongroom queue down --folder {layout.folder}"
+        sys.stdout.write(f"End it:\n  {down}\n" if args.detach else f"Ctrl-C, or {down}, ends it.\n")
     sys.stdout.flush()

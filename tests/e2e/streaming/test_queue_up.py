@@ -135,10 +135,51 @@ def test_a_queue_that_loses_its_parent_does_not_stay(model, tmp_path):
 def test_a_model_that_does_not_load_ends_with_its_words(tmp_path):
     (tmp_path / "empty").mkdir()
     done = subprocess.run(
-        [*STRONGROOM, "queue", "up", "--model", "empty"], cwd=tmp_path, check=False, capture_output=True, timeout=200
+        [*STRONGROOM, "queue", "up", "--model", "empty", "--detach"], cwd=tmp_path, check=False, capture_output=True,
+        text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert "SR-QUEUE-PART" in done.stderr
+    assert done.stderr.count("what to do") == 1
+    assert "what to do: Put exactly one model there" in done.stderr
+
+
+def test_ctrl_c_while_a_detached_queue_starts_leaves_nothing(model, tmp_path):
+    words = [*STRONGROOM, "queue", "up", "--model", str(model), "--detach"]
+    with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as up:
+        assert "starting the queue" in up.stderr.readline()
+        note = tmp_path / "queue" / "running.json"
+        while not note.exists() and up.poll() is None:
+            select.select([up.stderr], [], [], 0.02)
+        everybody = family(up.pid)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(120) == 130
+    assert any("redis-server" in each for each in everybody.values())
+    assert [pid for pid in everybody if alive(pid)] == []
+
+
+def test_what_stands_beside_the_queue_s_parts_is_for_operators(model, tmp_path):
+    words = [*STRONGROOM, "queue", "up", "--model", str(model), "--no-http", "--json"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE) as up:
+        try:
+            facts = json.loads(up.stdout.readline())
+            for verb, role in (("status", "probe"), ("status", "admin"), ("dead list", "admin")):
+                done = subprocess.run(
+                    [*STRONGROOM, "queue", *verb.split(), "-c", facts[role]],
+                    check=False,
+                    capture_output=True,
+                    timeout=60,
+                )
+                assert done.returncode == 0, done.stderr
+        finally:
+            up.send_signal(signal.SIGINT)
+        assert up.wait(60) == 0
+    done = subprocess.run(
+        [*STRONGROOM, "queue", "status", "-c", facts["probe"]], check=False, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 4
-    assert b"SR-QUEUE-PART" in done.stderr
+    assert "is not reached" in done.stdout
+    assert "0 records" not in done.stdout
 
 
 def test_the_original_s_commands_start_and_end_a_queue(model, tmp_path):

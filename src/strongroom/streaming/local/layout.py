@@ -24,6 +24,9 @@ from strongroom.streaming.link.server import LOOPBACK, Home, free_port
 
 RENEW_WITHIN: Final = timedelta(days=30)
 MAX_NOTE_BYTES: Final = 64 * 1024
+CONFIGS: Final = {
+    "worker": Role.WORKER, "frontend": Role.FRONTEND, "client": Role.CLIENT, "probe": Role.PROBE, "admin": Role.ADMIN,
+}  # fmt: skip
 
 
 class NotAQueueFolder(BadInput):
@@ -52,7 +55,7 @@ class Layout:
         return self.folder / "front" / "server.key"
 
     def config(self, name: str) -> Path:
-        """Return the configuration of `worker`, `frontend` or `client`."""
+        """Return the configuration of a role: `worker`, `frontend`, `client`, `probe` or `admin`."""
         return self.folder / f"{name}.yaml"
 
     def log(self, name: str) -> Path:
@@ -66,7 +69,7 @@ class Layout:
 
     def write_configs(self, config: QueueConfig) -> None:
         """Write one configuration a role, each with its own user of Redis."""
-        for name, role in (("worker", Role.WORKER), ("frontend", Role.FRONTEND), ("client", Role.CLIENT)):
+        for name, role in CONFIGS.items():
             shown = at(config, self.home.place(role))
             if role is Role.WORKER:
                 shown = with_compat(shown, self.home.place(Role.COMPAT))
@@ -104,6 +107,8 @@ def open_layout(
         _make(folder, config, now, redis_port)
     disk.check_private(folder)
     home, old_front = _known(folder, config.job)
+    home = replace(home, port=redis_port or home.port)
+    _settle(home, config.redis_max_memory)
     layout = Layout(folder, home, front_port or old_front or free_port(LOOPBACK[1]))
     _remember(layout)
     _renew(layout, now)
@@ -122,6 +127,16 @@ def _make(folder: Path, config: QueueConfig, now: datetime, redis_port: int) -> 
     for name in ("front", "logs"):
         (folder / name).mkdir(mode=disk.SECRET_FOLDER_MODE)
     _remember(Layout(folder, home, 0))
+
+
+def _settle(home: Home, max_memory: int) -> None:
+    """Write port and memory, which may be others at each start, into redis.conf; the rest of it stays."""
+    path = home.folder / "redis.conf"
+    wanted = {"tls-port": str(home.port), "maxmemory": str(max_memory)}
+    words = [(line.split(" ", 1)[0], line) for line in path.read_text(encoding="utf-8").splitlines()]
+    disk.replace_private(
+        path, "".join(f"{n} {wanted[n]}\n" if n in wanted else f"{line}\n" for n, line in words).encode()
+    )
 
 
 def _remember(layout: Layout) -> None:

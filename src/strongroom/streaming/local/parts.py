@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -31,7 +32,9 @@ from strongroom.streaming.local.layout import MAX_NOTE_BYTES, Layout
 READY_S: Final = 300.0  # loading and warming up a large model takes its time
 LOOK_S: Final = 0.1
 DRAIN_S: Final = 40.0  # workers take 30 s at most to finish what they have in hand
-TAIL_BYTES: Final = 2000
+TAIL_BYTES: Final = 4000
+# What a verb prints when it fails: its sentence, what to do, its code.
+_FAILURE: Final = re.compile(r"^strongroom: [a-z ]+: ([^\n]+)\n  what to do: ([^\n]+)\n  \[(SR-[A-Z0-9-]+)\]$", re.M)
 
 
 class PartEnded(Unreachable):
@@ -55,10 +58,12 @@ class Parts:
     layout: Layout
     redis: RedisServer
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    begins: dict[str, int] = field(default_factory=dict)  # where each one's words begin in its log
 
     def start(self, name: str, words: Sequence[str]) -> None:
         """Start a verb of this program; what it says goes to its log."""
         with self.layout.log(name).open("ab") as log:
+            self.begins[name] = log.tell()
             self.children[name] = subprocess.Popen(
                 [sys.executable, "-m", "strongroom", *words], cwd=self.layout.folder, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True, umask=0o077,
@@ -71,7 +76,7 @@ class Parts:
             raise PartEnded(f"Redis ended: {tail(self.layout.home.log)}")
         for name, child in self.children.items():
             if child.poll() is not None:
-                raise PartEnded(f"{name} ended with {child.returncode}: {tail(self.layout.log(name))}")
+                raise ended(f"{name} ended with {child.returncode}", self.layout.log(name), self.begins[name])
 
     def stop(self) -> None:
         """End the children, the last one first, and wait for each."""
@@ -87,12 +92,24 @@ class Parts:
                 child.wait(DRAIN_S)
 
 
-def tail(log: Path) -> str:
+def ended(what: str, log: Path, begin: int = 0) -> PartEnded:
+    """Return the error of a part that ended: with its own sentence and what to do, or else with its last words."""
+    found = _FAILURE.findall(_last(log, begin))
+    if not found:
+        return PartEnded(f"{what}: {tail(log, begin)}")
+    sentence, fix, code = found[-1]
+    if code == PartEnded.code:  # it tells of a part of its own
+        return PartEnded(sentence, fix=fix)
+    return PartEnded(f"{what}: {sentence} [{code}]", fix=fix)
+
+
+def tail(log: Path, begin: int = 0) -> str:
     """Return the last words of a log."""
-    if not log.exists():
-        return ""
-    lines = log.read_bytes()[-TAIL_BYTES:].decode("utf-8", "replace").strip().splitlines()
-    return " ".join(lines[-4:])[-600:]
+    return " ".join(_last(log, begin).strip().splitlines()[-4:])[-600:]
+
+
+def _last(log: Path, begin: int) -> str:
+    return log.read_bytes()[begin:][-TAIL_BYTES:].decode("utf-8", "replace") if log.exists() else ""
 
 
 @contextlib.contextmanager

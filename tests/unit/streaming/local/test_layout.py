@@ -13,9 +13,9 @@ from strongroom.clusterserving.access import Role
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.streaming.link.connection import Place
 from strongroom.streaming.link.queue import Queue
-from strongroom.streaming.link.server import BadRedisPath, Home, NoRedisServer, RedisNotStarted, RedisServer
+from strongroom.streaming.link.server import BadRedisPath, Home, NoRedisServer, RedisNotStarted, RedisServer, free_port
 from strongroom.streaming.local.layout import NotAQueueFolder, open_layout
-from strongroom.streaming.local.parts import AlreadyRuns, check_free, end, is_ready, started
+from strongroom.streaming.local.parts import AlreadyRuns, check_free, end, ended, is_ready, started
 
 NOW = datetime.now(UTC)
 
@@ -26,10 +26,10 @@ def layout(tmp_path):
 
 
 def test_each_role_gets_a_configuration_with_its_own_user(layout):
-    for name, user in (("worker", "cs-worker"), ("frontend", "cs-frontend"), ("client", "cs-client")):
+    for name in ("worker", "frontend", "client", "probe", "admin"):
         config, warnings = QueueConfig.parse(layout.config(name).read_bytes())
         assert warnings == ()
-        assert (config.redis_user, config.redis_tls, config.job_name) == (user, True, "mine")
+        assert (config.redis_user, config.redis_tls, config.job_name) == (f"cs-{name}", True, "mine")
         assert Path(config.redis_password_file).stat().st_mode & 0o077 == 0
 
 
@@ -39,6 +39,35 @@ def test_the_folder_is_used_again_with_its_ports_and_passwords(layout):
     assert (again.home.port, again.front_port) == (layout.home.port, layout.front_port)
     assert Path(again.home.place(Role.CLIENT).password_file).read_text() == password
     assert QueueConfig.parse(again.config("worker").read_bytes())[0].model_path == "/other"
+
+
+def test_another_port_and_memory_are_taken_at_the_next_start(layout):
+    other = free_port("127.0.0.1")
+    config = QueueConfig(job_name="mine", model_path="/m", redis_max_memory=777_000_000)
+    again = open_layout(layout.folder, config, now=NOW, redis_port=other)
+    assert QueueConfig.parse(again.config("client").read_bytes())[0].redis_port == other
+    lines = (layout.home.folder / "redis.conf").read_text().splitlines()
+    assert {f"tls-port {other}", "maxmemory 777000000", "port 0", "maxmemory-policy noeviction"} <= set(lines)
+    with RedisServer(again.home):
+        assert again.home.place(Role.CLIENT).port == other
+    assert open_layout(layout.folder, config, now=NOW).home.port == other
+
+
+def test_a_part_that_ended_speaks_with_its_own_words(tmp_path):
+    log = tmp_path / "log"
+    old = "strongroom: bad input: something older\n  what to do: Nothing.\n  [SR-FILE]\n"
+    log.write_text(old)
+    assert "something older" not in ended("workers ended with -9", log, len(old)).sentence
+    log.write_text(
+        f"{old}a line\nstrongroom: bad input: no model\n  what to do: Give one.\n  [SR-QUEUE-MODEL-FOLDER]\n"
+    )
+    told = ended("workers ended with 2", log, len(old))
+    assert (told.sentence, told.fix, told.code) == (
+        "workers ended with 2: no model [SR-QUEUE-MODEL-FOLDER]", "Give one.", "SR-QUEUE-PART",
+    )  # fmt: skip
+    log.write_text(f"strongroom: unreachable: {told.sentence}\n  what to do: {told.fix}\n  [SR-QUEUE-PART]\n")
+    assert (ended("the queue did not start", log).sentence, ended("x", log).fix) == (told.sentence, "Give one.")
+    assert ended("Redis ended", tmp_path / "none").sentence == "Redis ended: "
 
 
 def test_records_stay_when_the_queue_is_started_again(layout):
