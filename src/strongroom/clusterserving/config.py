@@ -204,6 +204,8 @@ def _flat(tree: Mapping[str, Any], reading: _Reading) -> list[tuple[str, Any]]:
             if inner in group:
                 today = group[inner]
                 found += [(today, content)] if today is not None else []
+                if inner == "image_shape" and content is not None:
+                    reading.warnings.append("data.image_shape resizes nothing; imageResize: height,width does")
             else:
                 found.append((str(inner) if str(inner).lower() in BY_NAME else f"{name}.{inner}", content))
     if nested:

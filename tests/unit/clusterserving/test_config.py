@@ -60,8 +60,9 @@ def test_the_older_nested_form_reads_with_a_notice():
     )
     assert (config.model_path, config.redis_host, config.redis_port) == ("/m", "redis-host", 6399)
     assert (config.post_processing, config.core_number) == ("topN(1)", 4)
-    assert len(warnings) == 1
-    assert "older nested form" in warnings[0]
+    assert len(warnings) == 2
+    assert "imageResize" in warnings[0]
+    assert "older nested form" in warnings[1]
 
 
 def test_an_older_name_is_read_and_named():
