@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -114,7 +115,7 @@ def send(scene: Scene, numbers: Sequence[int], ledger: Ledger) -> None:
                     continue
             done = _collected(client, pending)
             for ticket in done:
-                ledger.judge(pending.pop(ticket), ticket.entry_id, lambda ticket=ticket: ticket.result(0))
+                ledger.judge(pending.pop(ticket), ticket.entry_id, partial(ticket.result, 0))
             moved = time.monotonic() if done else moved
             if time.monotonic() - moved > PATIENCE_S:
                 with ledger.lock:

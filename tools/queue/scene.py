@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.error import URLError
 
 from onnx import TensorProto, helper
@@ -152,7 +152,7 @@ class Scene:
         }  # fmt: skip
         return Settings.of(options | more, form="raw")
 
-    def start_worker(self, number: int, **more: object) -> Worker:
+    def start_worker(self, number: int, **more: Any) -> Worker:
         """Start a worker process; `await_ready` waits for it."""
         port = free_port("127.0.0.1")
         config = self.config(f"worker-{number}", healthPort=port, consumerName=f"worker-{number}", **more)

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from scene import Scene, Worker
 
@@ -99,13 +99,13 @@ class Killer:
     def _fill_memory(self, over: threading.Event) -> None:
         """Leave Redis no memory for a while: what is in hand has to be finished, and nothing is to be taken in."""
         admin = self._scene.redis.admin
-        ((_, before),) = [tuple(admin("CONFIG", "GET", "maxmemory"))]  # type: ignore[arg-type]
+        told: Any = admin("CONFIG", "GET", "maxmemory")
         used = int(str(dict(_lines(admin("INFO", "memory")))["used_memory"]))
         admin("CONFIG", "SET", "maxmemory", used + self._dice.choice((-(1 << 20), 64 << 10)))
         try:
             over.wait(self._dice.uniform(0.3, 3.0))
         finally:
-            admin("CONFIG", "SET", "maxmemory", bytes(before))
+            admin("CONFIG", "SET", "maxmemory", bytes(told[1]))
 
 
 def _lines(info: object) -> list[list[str]]:
