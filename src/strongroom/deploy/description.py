@@ -85,6 +85,14 @@ class Role(StrEnum):
     FRONT = "front"  # nginx
 
 
+class Records(StrEnum):
+    """Which records the queue's workers take; it is measured with them, so that no operator can change it."""
+
+    PLAIN = "plain"
+    SEALED_TOO = "sealed-too"
+    SEALED_ONLY = "sealed-only"
+
+
 class Flavour(StrEnum):
     """What an image is built on."""
 
@@ -146,6 +154,7 @@ class Description:
     registry: str = "localhost:5000"
     version: str = "latest-sealed"  # tag of the images until `deploy build` has pinned their digests
     broker: str | None = None  # None: in the cluster; HOST:PORT or https://HOST:PORT: outside of it
+    records: Records = Records.PLAIN
     models: tuple[Model, ...] = ()
     resources: Resources = SIZES[Size.SMALL]
     autoscaling: Autoscaling | None = None
@@ -176,6 +185,7 @@ class Description:
             registry=words.text("registry", "localhost:5000", _IMAGE),
             version=words.text("version", "latest-sealed", _MODEL),
             broker=_broker(words.optional("broker", _BROKER)),
+            records=words.one_of("records", Records, Records.PLAIN),
             models=_models(words.take("model", list, [])),
             resources=_resources(words.take("resources", dict, {}), SIZES[size]),
             autoscaling=_autoscaling(words.take("autoscaling", dict, {})),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from strongroom.clusterserving.names import DEFAULT_JOB
-from strongroom.deploy.description import Description
+from strongroom.deploy.description import Description, Records
 from strongroom.deploy.gramine.parts import arch_libraries, enclave, python_files
 from strongroom.deploy.gramine.places import APP, CA, MODELS, OWNER, PythonPlaces
 from strongroom.deploy.gramine.server_words import broker_address
@@ -99,7 +99,7 @@ def queue_files(description: Description) -> dict[str, str]:
 def worker_config(description: Description, *, sealed: bool = False, clear: bool = False) -> str:
     """Return the worker's config.yaml: its model, Redis over TLS, keys from the broker.
 
-    `sealed`: sealed models and sealed records, and no others. `clear`: without any TEE, so a plain model and no broker.
+    `sealed`: a sealed model and no other. `clear`: without any TEE, so a plain model, plain records and no broker.
     """
     model = description.models[0].name if description.models else "model"
     lines = {"modelPath": f"{MODELS}/{model}", **_redis("worker", "cs-worker")}
@@ -107,7 +107,11 @@ def worker_config(description: Description, *, sealed: bool = False, clear: bool
         lines |= {"broker": broker_address(description), "brokerCaFile": CA, "ownerKeyFile": OWNER,
                   "waitForKey": "true"}  # fmt: skip
     if sealed:
-        lines |= {"modelEncrypted": "true", "recordEncrypted": "true", "requireSealed": "true"}
+        lines["modelEncrypted"] = "true"
+    if description.records is not Records.PLAIN and not clear:
+        lines["recordEncrypted"] = "true"
+    if description.records is Records.SEALED_ONLY and not clear:
+        lines["requireSealed"] = "true"
     lines |= {"healthBind": "0.0.0.0", "healthPort": str(HEALTH_PORT)}  # noqa: S104  # of a pod; the policy says who
     return _yaml(lines)
 

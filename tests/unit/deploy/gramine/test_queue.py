@@ -7,10 +7,10 @@ import pytest
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.deploy.clouds.profiles import profile
 from strongroom.deploy.cluster_serving.parts import PartOf, app_files, command
-from strongroom.deploy.description import Description, Model, Role, Tee
+from strongroom.deploy.description import Description, Model, Records, Role, Tee
 from strongroom.deploy.gramine import manifests, programs
 from strongroom.deploy.gramine.places import PYTHON
-from strongroom.deploy.gramine.queue import OPENED, queue_programs, redis, redis_memory_mib, worker
+from strongroom.deploy.gramine.queue import OPENED, queue_programs, redis, redis_memory_mib, worker, worker_config
 from strongroom.deploy.images.roles import CONTENTS
 from strongroom.gramine.manifests import KEY_NAME
 
@@ -46,9 +46,22 @@ def test_kd_24_what_a_configuration_names_is_measured_or_opened_in_memory(name, 
         assert any(path == each or (each.endswith("/") and f"{path}/".startswith(each)) for each in inside), path
 
 
-def test_the_worker_takes_sealed_models_and_sealed_records_alone(files):
+def test_the_worker_takes_sealed_models_alone(files):
     found, _ = QueueConfig.parse(files["gramine/app/queue-worker.yaml"])
-    assert (found.model_encrypted, found.record_encrypted, found.require_sealed) == (True, True, True)
+    assert (found.model_encrypted, found.record_encrypted, found.require_sealed) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("records", "wanted"), [(Records.SEALED_TOO, (True, False)), (Records.SEALED_ONLY, (True, True))]
+)
+def test_which_records_it_takes_is_measured_on_every_platform(records, wanted):
+    for tee in (Tee.SGX, Tee.SIMULATED):
+        described = dataclasses.replace(DESCRIPTION, tee=tee, records=records)
+        found, warnings = QueueConfig.parse(worker_config(described, sealed=tee is Tee.SGX).encode())
+        assert not warnings
+        assert (found.record_encrypted, found.require_sealed) == wanted
+    clear, _ = QueueConfig.parse(worker_config(described, clear=True).encode())
+    assert (clear.record_encrypted, clear.broker) == (False, None)
 
 
 def test_redis_files_are_sealed_and_its_memory_is_a_part_of_its_enclaves():
