@@ -77,13 +77,14 @@ def open_client(args: argparse.Namespace) -> Client:
 
 
 def read_record(path: Path, name: str) -> Mapping[str, Any]:
-    """Return the inputs in a file. Raises BadRecord, BadImage."""
+    """Return the inputs in a file. Raises BadRecord, BadImage, and OSError where there is no such file."""
     import numpy as np
 
     from strongroom.clusterserving.faults import BadRecord
     from strongroom.pki import disk
     from strongroom.streaming.client.inputs import image_of, request_inputs
 
+    path.open("rb").close()  # no file, or a folder, is no bad image
     try:
         if path.suffix == ".npy":
             return {name: np.load(path, allow_pickle=False)}

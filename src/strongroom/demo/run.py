@@ -93,13 +93,13 @@ def export(folder: Path, environ: Mapping[str, str]) -> list[Path]:
     """Write model, class names and photographs into a new folder, for use by hand; return what was written."""
     from strongroom.client.labels import IMAGENET, read_labels
 
+    known, names, source = servable(cache_folder(environ)), read_labels(IMAGENET), sample_photos()[0].path.parent
     folder.mkdir(parents=True)
     model = folder / MODEL_NAME / "1"
-    shutil.copytree(servable(cache_folder(environ)), model)
+    shutil.copytree(known, model)
     labels = folder / "labels.txt"
-    labels.write_text("\n".join(read_labels(IMAGENET)) + "\n", encoding="utf-8")
+    labels.write_text("\n".join(names) + "\n", encoding="utf-8")
     written = [model / "model.onnx", labels]
-    source = sample_photos()[0].path.parent
     for name in (*(photo.path.name for photo in sample_photos()), "README.txt"):  # the attribution goes with them
         target = folder / ("photos-README.txt" if name == "README.txt" else name)
         written.append(Path(shutil.copy(source / name, target)))

@@ -56,7 +56,10 @@ class Preparation:
             raise LabelsUnusable("labelsFile is set, and postProcessing is not topN.json(k)")
         hook = Hook.load(Path(config.hook_file), config.hook_sha256 or "") if config.hook_file else None
         if hook is not None and hook.prepares and config.image_preprocess:
-            raise HookUnusable("imagePreprocess is set, and the hook's prepare gets pixels as they were decoded")
+            raise HookUnusable(
+                "imagePreprocess is set, and the hook's prepare gets pixels as they were decoded",
+                fix="Take imagePreprocess out of the configuration: the hook does that work.",
+            )
         return cls(
             resize=config.image_resize,
             preprocess=Preprocess.parse(config.image_preprocess),

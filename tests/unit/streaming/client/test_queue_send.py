@@ -51,7 +51,9 @@ def test_a_config_says_where_the_queue_is(bench, tmp_path, capsys):
         (("a.npy", b"no array"), "SR-QUEUE-BAD-RECORD"),
         (("a.json", b"{"), "SR-QUEUE-BAD-RECORD"),
         (("a.jpg", b"no image"), "SR-QUEUE-BAD-IMAGE"),
-        (("none.jpg", None), "SR-QUEUE-BAD-IMAGE"),
+        (("none.jpg", None), "none.jpg: no such file or directory"),
+        (("none.npy", None), "none.npy: no such file or directory"),
+        ((".", None), "is a directory"),
     ],
 )
 def test_files_that_hold_no_record_are_named(bench, tmp_path, capsys, file, code):
