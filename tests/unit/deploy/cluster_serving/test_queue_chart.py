@@ -125,6 +125,30 @@ def test_a_mode_decides_what_a_container_starts(objects):
     assert "--clear" in clear
 
 
+def test_on_flink_the_master_hands_over_as_many_workers_as_there_are_slots(objects):
+    found = objects("--set=runner=flink,sgx.mode=nonsgx,taskmanager.replicas=3,taskmanager.coreNum=2")
+    pods = {each["metadata"]["name"]: (each, pod["spec"]) for each, pod in pods_of(found)}
+    master, spec = pods["master-deployment"]
+    container = spec["containers"][0]
+    assert container["command"][-4:] == [
+        "--parallelism=$(PARALLELISM)", "--health-bind=0.0.0.0", "--health-port=8502", "--flink=/opt/strongroom",
+    ]  # fmt: skip
+    assert {"name": "PARALLELISM", "value": "6"} in container["env"]
+    assert (master["spec"]["replicas"], master["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    secrets = {name: {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+               for name, (_, pod) in pods.items()}  # fmt: skip
+    assert secrets["master-deployment"] == {"ssl-keys-flink-client"}
+    assert secrets["flink-taskmanager"] == {"ssl-keys-taskmanager", "ssl-keys-worker", "ssl-password"}
+    worker = pods["flink-taskmanager"][1]
+    assert [each["name"] for each in worker["initContainers"]] == ["models"]
+    assert {"name": "models", "mountPath": "/models", "readOnly": True} in worker["containers"][0]["volumeMounts"]
+
+
+def test_without_a_tee_the_worker_names_no_broker(objects):
+    (settings,) = [each for each in objects("--set=sgx.mode=nonsgx") if each["metadata"]["name"] == "queue-settings"]
+    assert "broker" not in settings["data"]["config.yaml"]
+
+
 # Defects of the original
 
 
@@ -238,8 +262,9 @@ def test_the_values_of_a_workspace_pin_images_and_name_broker_and_tee(described)
     assert values(described(), GENERIC)["sgx"] == {"mode": "simulated"}
     with pytest.raises(QueueTee) as refused:
         values(described(Tee.TDX), GENERIC)
-    with pytest.raises(QueueTee):
+    with pytest.raises(QueueTee, match="below a JVM"):
         values(described(), GENERIC, runner="flink")
+    assert values(described(), GENERIC, runner="flink", mode="nonsgx")["sgx"] == {"mode": "nonsgx"}
     assert refused.value.code == "SR-QUEUE-CHART-TEE"
 
 

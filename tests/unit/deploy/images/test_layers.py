@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from strongroom.deploy.images import scan
 from strongroom.deploy.images.archive import ArchiveMalformed, configuration, members, remaining
 from strongroom.deploy.images.comparison import differences
 from strongroom.deploy.images.scan import SecretInImage, check
@@ -159,3 +160,13 @@ def test_sa_05_the_difference_of_two_images_is_explained_file_by_file(archive_of
     assert found == ["removed /a", f"changed /b: SHA-256 {sha256(b'2')} before, {sha256(b'3')} now", "added /c"]
     assert differences(before, before) == []
     assert Path(before).exists()
+
+
+def test_a_key_that_a_library_tests_itself_with_is_no_secret(archive_of, monkeypatch):
+    block = b"-----BEGIN RSA PRIVATE KEY-----\n" + b"A" * 64 + b"\n"
+    archive = archive_of({"usr/lib/libgnutls.so.30": b"\x7fELF" + block + b"-----END RSA PRIVATE KEY-----\n\0"})
+    with pytest.raises(SecretInImage):
+        check(archive)
+    monkeypatch.setattr(scan, "PUBLIC_KEYS", frozenset({hashlib.sha256(block).hexdigest()}))
+    assert check(archive) == 1
+    assert len(block) < scan.OVERLAP_BYTES
