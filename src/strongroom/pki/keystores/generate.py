@@ -31,6 +31,7 @@ from strongroom.pki.keystores.sealing_keys import KEYS_NAME, sealed_secrets
 from strongroom.secret import Secret
 
 CA: Final = "ca.crt"
+PIN: Final = "ca.pin"  # the same once more, sealed: a part knows by it that nobody swapped the other
 DATA: Final = "..data"
 SETTINGS: Final = "keys.json"
 YAML: Final = "keys.yaml"
@@ -162,7 +163,8 @@ def _fill(
 def _complete(part: Part, files: Made, issuer: Authority, password: Secret, now: datetime) -> Made:
     """Return a part's files with the certificate that it trusts, and for a JVM in stores."""
     stores = trust_stores(issuer, password, now=now) if part.stores else {}
-    return Made({**files.public, CA: issuer.certificate_pem}, {**files.private, **stores})
+    pin = {PIN: Secret(issuer.certificate_pem)}
+    return Made({**files.public, CA: issuer.certificate_pem}, {**files.private, **stores, **pin})
 
 
 def _write(place: Path, files: Made) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from strongroom import sealing
-from strongroom.errors import BadInput, Refused
+from strongroom.errors import BadInput, Refused, Tampered
 from strongroom.pki import disk
-from strongroom.pki.keystores.generate import CA, DATA
+from strongroom.pki.keystores.generate import CA, DATA, PIN
 from strongroom.pki.keystores.sealing_keys import keys_path, password_path
 from strongroom.secret import Secret
 
@@ -43,14 +43,24 @@ class ClearKeys(Refused):
     fix = "Apply keys/keys.yaml, whose private files are sealed; without any TEE say --clear, which protects nothing."
 
 
+class SwappedAuthority(Tampered):
+    """The CA certificate beside a part's sealed keys is not the one that was sealed with them."""
+
+    code = "SR-KEYS-CA"
+    fix = "Somebody changed the Secret: apply keys/keys.yaml again, and find out who may write Secrets there."
+
+
 def open_part(source: Path, target: Path, part: str, key: Secret | None, *, store_password: Path | None = None) -> None:
     """Write what `source` holds to `target`, opened with `key`; with None private files have to be in clear already.
 
     `store_password`: the key stores' password, from the mounted Secret ssl-password; it is opened beside them.
 
-    Raises NoMountedKeys, ClearKeys, WrongPath, WrongKeyOrTampered and the other errors of sealed files.
+    Raises NoMountedKeys, ClearKeys, SwappedAuthority, WrongPath, WrongKeyOrTampered and others of sealed files.
     """
     opened = {path.name: _opened(path, keys_path(part, path.name), key) for path in _files(source)}
+    pin = opened.pop(PIN, None)
+    if key is not None and opened:
+        _check_authority(source, opened.get(CA), pin)
     if store_password is not None:
         opened[STORE_PASSWORD] = _opened(store_password, password_path(), key)
     _publish(source, target, opened)
@@ -64,7 +74,16 @@ def open_mounted(source: Path, target: Path, ca: bytes) -> None:
     opened = {path.name: _shown(path) for path in _files(source, sealed_only=True)}
     if opened:
         opened[CA] = Secret(ca)
+        opened.pop(PIN, None)
     _publish(source, target, opened)
+
+
+def _check_authority(source: Path, shown: Secret | None, pin: Secret | None) -> None:
+    """Refuse a CA that the cluster's operator put there: the part would trust whoever that CA vouches for."""
+    if pin is None:
+        raise NoMountedKeys(f"{source} holds no {PIN}")
+    if shown != pin:
+        raise SwappedAuthority(f"{source / CA} is not the certificate that was sealed as {PIN}")
 
 
 def _publish(source: Path, target: Path, opened: Mapping[str, Secret]) -> None:

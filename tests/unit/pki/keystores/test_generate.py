@@ -137,7 +137,7 @@ def test_dp_05_no_part_of_the_queue_is_taken_for_a_part_of_flink(folder, passwor
 def test_the_secrets_hold_certificates_and_sealed_files_and_nothing_else(folder, password):
     documents = list(yaml.safe_load_all((folder / "keys.yaml").read_text()))
     assert documents[0]["metadata"]["name"] == "ssl-keys"
-    assert {*SIX, "ca.crt", "trust.jks", "trust.p12"} == set(documents[0]["data"])
+    assert {*SIX, "ca.crt", "ca.pin", "trust.jks", "trust.p12"} == set(documents[0]["data"])
     assert {each["metadata"]["name"] for each in documents} >= {"ssl-keys-redis", "ssl-keys-worker"}
     for document in documents:
         assert document["kind"] == "Secret"
@@ -169,7 +169,7 @@ def test_a_renewal_replaces_leafs_and_stores_and_keeps_the_ca(folder, authority,
     before = {path: data for path, data in before.items() if not path.parts[0].startswith("..")}
     generate.renew(folder, authority, password, sealing_key=KEY, now=now + timedelta(days=1))
     kept = {str(path) for path, data in before.items() if (folder / path).read_bytes() == data}
-    assert {path for path in kept if not path.endswith("ca.crt")} == {"keys.json"}
+    assert {path for path in kept if not path.endswith(("ca.crt", "ca.pin"))} == {"keys.json"}
     assert "ca.crt" in kept
     assert leaf(folder / "redis/ca.crt") == leaf(folder / "ca.crt")
     assert generate.read_settings(folder) == settings

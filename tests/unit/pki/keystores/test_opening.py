@@ -4,7 +4,7 @@ import pytest
 
 from strongroom import sealing
 from strongroom.pki.keystores import opening
-from strongroom.pki.keystores.opening import ClearKeys, NoMountedKeys, open_mounted, open_part
+from strongroom.pki.keystores.opening import ClearKeys, NoMountedKeys, SwappedAuthority, open_mounted, open_part
 from strongroom.pki.keystores.sealing_keys import keys_path, seal
 from strongroom.secret import Secret
 
@@ -16,6 +16,7 @@ def mounted(tmp_path):
     folder = tmp_path / "mounted"
     folder.mkdir()
     (folder / "ca.crt").write_bytes(b"public")
+    (folder / "ca.pin").write_bytes(seal(Secret(b"public"), KEY, keys_path("worker", "ca.pin")))
     (folder / "tls.pem").write_bytes(seal(Secret(b"private"), KEY, keys_path("worker", "tls.pem")))
     return folder
 
@@ -33,10 +34,25 @@ def test_it_is_opened_into_files_of_ones_own_and_again_when_it_changes(mounted, 
     assert len(list((tmp_path / "to").glob("..*"))) == 2  # the link and what it leads to
 
 
+def test_dp_04_an_authority_that_the_operator_put_there_is_refused(mounted, tmp_path):
+    (mounted / "ca.crt").write_bytes(b"swapped")
+    with pytest.raises(SwappedAuthority) as refused:
+        open_part(mounted, tmp_path / "to", "worker", KEY)
+    assert refused.value.code == "SR-KEYS-CA"
+    (mounted / "ca.crt").unlink()
+    with pytest.raises(SwappedAuthority):
+        open_part(mounted, tmp_path / "to", "worker", KEY)
+    (mounted / "ca.pin").unlink()
+    with pytest.raises(NoMountedKeys):
+        open_part(mounted, tmp_path / "to", "worker", KEY)
+    assert not (tmp_path / "to").exists()
+
+
 def test_what_gramine_shows_opened_is_copied_without_a_look_at_what_it_cannot_show(mounted, tmp_path):
     (mounted / "tls.pem").write_bytes(b"private")  # as the program in the enclave sees it
     (mounted / "ca.crt").unlink()
     (mounted / "ca.crt").symlink_to("nowhere")
+    (mounted / "ca.pin").write_bytes(b"measured")
     open_mounted(mounted, tmp_path / "to", b"measured")
     assert (tmp_path / "to/tls.pem").read_bytes() == b"private"
     assert (tmp_path / "to/ca.crt").read_bytes() == b"measured"
@@ -49,6 +65,7 @@ def test_a_mount_that_opens_nothing_is_refused(mounted, tmp_path):
     with pytest.raises(NoMountedKeys, match="still sealed"):
         open_mounted(mounted, tmp_path / "to", b"measured")
     (mounted / "tls.pem").unlink()
+    (mounted / "ca.pin").unlink()
     with pytest.raises(NoMountedKeys):
         open_mounted(mounted, tmp_path / "to", b"measured")
 
