@@ -32,6 +32,7 @@ from cluster_serving_install import PeerMissing
 from cluster_serving_original import Original
 from scene import Scene, cpu_seconds, linear
 
+from cluster_serving_flink import flink
 from strongroom.client.extras import MissingExtra
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.clusterserving.values import Image
@@ -195,6 +196,7 @@ def main() -> int:
             engine_bound(report, folder, quick=arguments.quick)
         except MissingExtra as problem:
             sys.stderr.write(f"skipped: {problem.sentence}\n")
+        flink(report, folder, quick=arguments.quick)
     return report.finish()
 
 

@@ -32,6 +32,7 @@ from strongroom.streaming.flink.home import FlinkHome, FlinkMissing, JavaMissing
 from strongroom.streaming.flink.looking import job_state, look
 from strongroom.streaming.flink.processes import alive, members
 from strongroom.streaming.flink.rest import FlinkAway, FlinkRefused, Place, Rest
+from strongroom.streaming.flink.settings import SHORT_LIVED
 from strongroom.streaming.flink.stores import make_identities
 from strongroom.streaming.flink.submitting import JobFailed
 from strongroom.streaming.link.records import Admission
@@ -47,6 +48,7 @@ SMALL = {
     "jobmanager.memory.process.size": "768m",
     "taskmanager.memory.process.size": "1024m",
     "taskmanager.memory.managed.size": "64m",
+    "env.java.opts.taskmanager": SHORT_LIVED,
 }
 full = pytest.mark.skipif(not os.environ.get("STRONGROOM_FLINK_FULL"), reason="make flink runs this")
 
@@ -86,7 +88,7 @@ def until(condition, what):
     end = time.monotonic() + LIMIT_S
     while not (found := condition()):
         assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.05)
+        time.sleep(0.2)
     return found
 
 
@@ -255,7 +257,7 @@ def consumers(queue):
 
 
 def checkpoints(cluster, job):
-    return next(each.checkpoints for each in look(cluster.rest()).jobs if each.id == job)
+    return cluster.rest().get(f"/jobs/{job}/checkpoints")["counts"]["completed"]
 
 
 def test_the_worker_serves_as_a_flink_job_while_checkpoints_pass_and_ends_with_nothing_in_hand(cluster, queue):
@@ -264,7 +266,9 @@ def test_the_worker_serves_as_a_flink_job_while_checkpoints_pass_and_ends_with_n
     send_and_check(queue, "first", 100)
     assert list(consumers(queue)) == [f"flink-{queue.name}-0"]
     before = checkpoints(cluster, job)
+    cluster.rest().post(f"/jobs/{job}/checkpoints", {"checkpointType": "CONFIGURED"})
     until(lambda: checkpoints(cluster, job) > before, "a checkpoint while the job serves")
+    assert next(each for each in look(cluster.rest()).jobs if each.id == job).failed_checkpoints == 0
     send_and_check(queue, "second", 100)
     with pytest.raises(queueing.ServesAlready) as twice:
         queueing.start(cluster.rest(), FlinkHome.find(), queue.config, queue.name)
@@ -276,6 +280,50 @@ def test_the_worker_serves_as_a_flink_job_while_checkpoints_pass_and_ends_with_n
     with pytest.raises(queueing.NotServed) as nothing:
         queueing.stop(cluster.rest(), queue.name)
     assert nothing.value.code == "SR-FLINK-NOT-SERVED"
+
+
+@full
+def test_workers_end_when_their_task_manager_or_who_submits_is_killed(home, tmp_path_factory):
+    """Nothing is left of a cluster of its own: of Python workers, of Flink's client, of the job manager."""
+    folder = tmp_path_factory.mktemp("killed") / "cluster"
+    cluster = up(folder, home, Size(slots=1, options=SMALL))
+    endless = folder.parent / "endless.py"
+    endless.write_text(ENDLESS)
+    words = [*STRONGROOM, "flink", "run", "--dir", str(folder), str(endless)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0) as submitting:
+        until(lambda: any(b"beam_boot" in command_of(pid) for pid in workers_of(cluster)), "a Python worker")
+        client = [pid for pid in pids() if str(endless).encode() in command_of(pid) and pid != submitting.pid]
+        assert client
+        submitting.kill()
+    until(lambda: not [pid for pid in client if command_of(pid)], "the end of Flink's client")
+    workers = workers_of(cluster)
+    manager = next(each for each in cluster.running.processes if each.role == "taskmanager")
+    os.kill(manager.pid, signal.SIGKILL)
+    until(lambda: not [pid for pid in workers if b"beam_boot" in command_of(pid)], "the end of the Python workers")
+    down(folder)
+    assert not [pid for pid in pids() if str(folder).encode() in command_of(pid)]
+
+
+ENDLESS = """
+import time
+from pyflink.common import Types
+from pyflink.datastream import StreamExecutionEnvironment
+
+environment = StreamExecutionEnvironment.get_execution_environment()
+environment.from_collection([1], Types.LONG()).map(lambda each: time.sleep(3600) or each, Types.LONG()).print()
+environment.execute("endless")
+"""
+
+
+def pids():
+    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdecimal()]
+
+
+def command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 @full
@@ -300,6 +348,7 @@ def test_two_workers_share_a_queue_and_one_that_is_killed_comes_back(cluster, qu
     assert queue.client.backlog().records == 0
 
 
+@full
 def test_a_worker_that_cannot_begin_is_told_of_and_its_job_cancelled(cluster, queue, home):
     shutil.rmtree(queue.config.parent / "model")
     with pytest.raises(JobFailed) as failed:
@@ -347,6 +396,7 @@ public class Squares {
 """
 
 
+@full
 @pytest.mark.skipif(shutil.which("javac") is None, reason="there is no javac on this machine")
 def test_a_jar_runs_and_what_it_prints_is_handed_on(cluster, home, tmp_path):
     (tmp_path / "Squares.java").write_text(SQUARES)

@@ -25,7 +25,7 @@ from strongroom.streaming.flink.stores import make_identities
 
 START_S: Final = 180.0
 MAX_TASK_MANAGERS: Final = 64
-_ASK_AGAIN_S: Final = 0.1
+_ASK_AGAIN_S: Final = 0.25  # each time costs Java a handshake
 _TRIES: Final = 3  # a free port may be somebody else's by the time Java takes it
 _NAMES: Final = [settings.REST_NAME, settings.LOOPBACK]
 

@@ -9,6 +9,7 @@ whatever way. Source: spec `cluster-serving.md` section 12.2; threats AN-06, KD-
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import signal
 import subprocess
@@ -71,6 +72,11 @@ def words_of(launch: str) -> list[str]:
     return [sys.executable, "-m", "strongroom", *words[1:]] if words[0] == "strongroom" else words
 
 
+def leashed(words: Sequence[str]) -> list[str]:
+    """Return a command that gets SIGTERM when the thread ends that starts it."""
+    return [sys.executable, "-I", str(_LEASH), str(os.getpid()), *words]
+
+
 class LaunchedWorker:
     """One worker's process, for a runner that looks in now and then. What it did, it tells the queue."""
 
@@ -126,7 +132,7 @@ class LaunchedWorker:
                 if self._stopping:
                     return
                 self._process = subprocess.Popen(
-                    [sys.executable, str(_LEASH), *self._words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    leashed(self._words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
                 )  # fmt: skip
             status = self._attend(self._process)

@@ -1,15 +1,22 @@
-"""Become another program that is told to end when whoever started it dies: python leash.py PROGRAM WORDS…"""
+"""Become another program that is told to end when whoever started it dies: python -I leash.py PARENT PROGRAM WORDS…
+
+PARENT is the number of the process that starts it. Standard library only: it runs before every such program.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 
-from strongroom.serving.operations.processes import end_with_parent
+_PR_SET_PDEATHSIG = 1
 
 if __name__ == "__main__":
-    end_with_parent()  # holds across execve(2)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # holds across execve(2)
+    if os.getppid() != int(sys.argv[1]):  # it died before the kernel was asked
+        sys.exit(1)
     try:
-        os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  # the words of who submitted the job, and no shell
+        os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606  # words of who submits jobs, and no shell
     except OSError as problem:
-        sys.exit(f"{sys.argv[1]} does not start: {problem.strerror}")
+        sys.exit(f"{sys.argv[2]} does not start: {problem.strerror}")

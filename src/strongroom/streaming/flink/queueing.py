@@ -16,7 +16,7 @@ from strongroom.streaming.flink.submitting import JOBS, JobFailed, Program, subm
 NAME: Final = "strongroom queue"  # of the job in Flink, before the queue's own
 START_S: Final = 120.0
 STOP_S: Final = 90.0
-_ASK_AGAIN_S: Final = 0.1
+_ASK_AGAIN_S: Final = 0.25  # each time costs Java a handshake
 
 
 class ServesAlready(BadInput):

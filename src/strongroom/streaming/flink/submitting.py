@@ -25,6 +25,7 @@ from strongroom.secret import Secret
 from strongroom.streaming.flink import processes, settings
 from strongroom.streaming.flink.folder import LOG_FILES, stores_in, write_stores
 from strongroom.streaming.flink.home import FlinkHome
+from strongroom.streaming.flink.launching import leashed
 from strongroom.streaming.flink.rest import NoFlinkCertificate, Place
 from strongroom.streaming.flink.stores import identity
 
@@ -110,7 +111,7 @@ def submit(
         variables = processes.environment(home, configuration, configuration)
         del variables["STD_REDIRECT_TO_FILE"]
         started = subprocess.Popen(
-            _command(home, program), env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            leashed(_command(home, program)), env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace", process_group=0,
         )  # fmt: skip
         printed, complained = cast("IO[str]", started.stdout), cast("IO[str]", started.stderr)  # pipes were asked for
