@@ -87,6 +87,10 @@ class FlinkQueue(Queue):
         journey.results.check("the master handed the job over and is ready", "runs on 1 workers" in self._master(),
                               self._master())  # fmt: skip
 
+    def _send(self) -> None:
+        self.journey.wait("frontend is ready", lambda: self._is_ready("frontend"), READY_S)  # it is while workers are
+        super()._send()
+
     def _values(self, replicas: int = 1) -> list[str]:
         return [f"--values={self.folder / 'chart/chart/values-small.yaml'}",
                 f"--values={self.folder / 'chart/values.yaml'}", f"--set=images.models={self.plain}",
