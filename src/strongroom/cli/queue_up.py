@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from strongroom.cli.frame import Misuse
 from strongroom.cli.option_types import port
 from strongroom.errors import BadInput
 
@@ -41,7 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, metavar="DIR", help="the folder with the model (modelPath)")
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="config.yaml")
     folder_argument(parser)
-    parser.add_argument("--workers", type=int, choices=range(1, 257), default=1, metavar="N", help="(default: 1)")
+    parser.add_argument("--workers", type=int, choices=range(257), default=1, metavar="N",
+                        help="(default: 1; 0: they come from elsewhere, as attested ones do)")  # fmt: skip
     parser.add_argument("--redis-port", type=port, default=0, metavar="PORT", help="(default: a free one, then kept)")
     parser.add_argument("--http-port", type=port, default=0, metavar="PORT", help="(default: a free one, then kept)")
     parser.add_argument("--no-http", action="store_true", help="run no HTTP front")
@@ -62,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.streaming.local.layout import open_layout
     from strongroom.streaming.local.parts import check_free, running
 
+    if args.compat is not None and not args.workers:
+        raise Misuse("--compat is answered by a worker, and --workers 0 starts none")
     config = _config(args)
     check_free(args.folder / "running.json")
     layout = open_layout(
@@ -92,7 +96,7 @@ def _config(args: argparse.Namespace) -> QueueConfig:
         for each in warnings:
             sys.stderr.write(f"{args.config.name}: {each}\n")
     model = str(args.model) if args.model is not None else config.model_path
-    if not model:
+    if not model and args.workers:
         raise NoModel("there is no model to run")
     base = args.config.parent if args.config is not None else Path()
     paths: dict[str, Any] = {
@@ -102,7 +106,7 @@ def _config(args: argparse.Namespace) -> QueueConfig:
     }
     if args.model is not None:
         model = str(args.model.absolute())
-    elif "://" not in model:
+    elif model and "://" not in model:
         model = str((base / model).absolute())
     return replace(config, model_path=model, **paths)
 

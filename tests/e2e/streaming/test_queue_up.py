@@ -144,6 +144,14 @@ def test_a_model_that_does_not_load_ends_with_its_words(tmp_path):
     assert "what to do: Put exactly one model there" in done.stderr
 
 
+def test_a_queue_without_workers_has_no_port_for_the_original_s_client(tmp_path):
+    words = [*STRONGROOM, "queue", "up", "--workers", "0", "--compat", "6379"]
+    done = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"--workers 0 starts none" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_while_a_detached_queue_starts_leaves_nothing(model, tmp_path):
     words = [*STRONGROOM, "queue", "up", "--model", str(model), "--detach"]
     with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as up:

@@ -125,11 +125,15 @@ def running(
         parts = Parts(layout, redis)
         try:
             words = ["queue", "serve", "-c", str(layout.config("worker")), "--workers", str(workers)]
-            parts.start("workers", words if compat is None else [*words, "--compat", str(compat)])
+            if workers:
+                parts.start("workers", words if compat is None else [*words, "--compat", str(compat)])
             if front:
                 parts.start("front", front_words(layout))
             _note(layout, ready=False)
-            _wait(parts, stop, front=front)
+            if workers:  # those of elsewhere may come at any time
+                _wait(parts, stop, front=front)
+            else:
+                parts.check()
             _note(layout, ready=True)
             yield parts
         finally:
