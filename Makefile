@@ -69,7 +69,7 @@ kube: setup-all
 	cd tools && ../$(PY) -m kube $(OPTIONS)
 
 flink: setup-all
-	STRONGROOM_FLINK_FULL=1 $(PY) -m pytest tests/e2e/streaming/test_flink.py tests/e2e/streaming/test_flink_environment.py -s
+	STRONGROOM_FLINK_FULL=1 $(PY) -m pytest tests/e2e/streaming/test_flink.py tests/e2e/streaming/test_flink_environment.py tests/e2e/streaming/test_sealed_records.py::test_an_06_kd_24_flink_launches_workers_that_attest_and_holds_no_key -s
 
 docs: setup-all
 	@$(PY) tools/write_error_docs.py

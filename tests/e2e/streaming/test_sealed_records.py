@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -33,6 +34,8 @@ from strongroom.deploy.gramine.places import PythonPlaces
 from strongroom.deploy.gramine.programs import streaming_worker
 from strongroom.deploy.gramine.simulated import manifest_of
 from strongroom.streaming.client.client import Client
+from strongroom.streaming.flink.cluster import Size, down, up
+from strongroom.streaming.flink.home import FlinkHome, FlinkMissing, JavaMissing
 from strongroom.streaming.link.server import Home, RedisServer
 
 STRONGROOM = [sys.executable, "-m", "strongroom"]
@@ -272,9 +275,7 @@ def everything_kept(redis):
     return b"".join(path.read_bytes() for path in (redis.home.folder / "data").rglob("*") if path.is_file())
 
 
-def test_an_01_kd_24_d05_nothing_of_a_sealed_record_or_result_is_readable_in_the_queue(
-    owner, redis, operator, broker
-):
+def test_an_01_kd_24_d05_nothing_of_a_sealed_record_or_result_is_readable_in_the_queue(owner, redis, operator, broker):
     path = operator.manifest()
     operator.trust(path, *SECRETS)
     worker = operator.launch(path).wait_ready()
@@ -327,6 +328,40 @@ def told_of_processes():
             with contextlib.suppress(OSError):
                 found += (process / name).read_bytes()
     return found
+
+
+@pytest.fixture
+def flink(tmp_path):
+    """A small Flink cluster of its own."""
+    if not os.environ.get("STRONGROOM_FLINK_FULL"):
+        pytest.skip("make flink runs this")
+    try:
+        home = FlinkHome.find()
+    except (FlinkMissing, JavaMissing) as problem:
+        pytest.skip(problem.sentence)
+    cluster = up(tmp_path / "flink", home, Size(slots=1))
+    yield cluster
+    down(tmp_path / "flink")
+
+
+def test_an_06_kd_24_flink_launches_workers_that_attest_and_holds_no_key(owner, redis, operator, flink):
+    path = operator.manifest()
+    words = ["queue", "flink", "-c", str(operator.app / "config.yaml"), "--dir", str(flink.folder.path)]
+    assert main(words) == 3  # a plain task manager is asked to prove what it cannot
+    launch = ["--launch", shlex.join(["strongroom", "sim", "run", *owner.world, str(path)])]
+    assert main([*words, *launch]) == 3  # the broker knows no such worker, and the job was cancelled
+    operator.trust(path, *SECRETS)
+    assert main([*words, *launch]) == 0
+    with client_of(redis, owner) as ann:
+        results = [ticket.result(LIMIT_S) for ticket in [ann.submit({"x": VALUES}) for _ in range(5)]]
+        assert [each.outputs["y"].ravel().tobytes() for each in results] == [CANARY] * 5
+    assert main([*words, "--stop"]) == 0
+    assert redis.admin("HLEN", JOB.workers) == 0  # it drained and took leave
+    said = b"".join(log.read_bytes() for log in flink.folder.logs.iterdir())
+    password = Path(redis.home.place(Role.WORKER).password_file).read_bytes().strip()
+    for secret in (*_secrets(owner), password, CANARY):
+        assert secret not in said
+        assert secret.hex().encode() not in said
 
 
 def worker_pid(worker):
