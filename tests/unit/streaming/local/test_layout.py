@@ -158,10 +158,12 @@ def test_what_is_to_run_has_to_be_named(tmp_path):
     import argparse
 
     with pytest.raises(NoModel) as caught:
-        _config(argparse.Namespace(config=None, model=None))
+        _config(argparse.Namespace(config=None, model=None, workers=1))
     assert caught.value.code == "SR-QUEUE-UP-MODEL"
+    alone = _config(argparse.Namespace(config=None, model=None, workers=0))  # Redis for workers from elsewhere
+    assert alone.model_path is None
     (tmp_path / "config.yaml").write_text("modelPath: models/m\nlabelsFile: labels.txt\n")
-    config = _config(argparse.Namespace(config=tmp_path / "config.yaml", model=None))
+    config = _config(argparse.Namespace(config=tmp_path / "config.yaml", model=None, workers=1))
     assert config.model_path == str(tmp_path / "models" / "m")
     assert config.labels_file == str(tmp_path / "labels.txt")
 
