@@ -25,14 +25,16 @@ PRIVATE_KEY: Final = re.compile(
     rb"(?:\\n|\s|[A-Za-z-]{1,40}: [ -~]{1,80}){1,8}[A-Za-z0-9+/=]{40}"
 )
 # What GnuTLS tests itself with at its start (lib/crypto-selftests-pk.c): SHA-256 from BEGIN to before END.
-PUBLIC_KEYS: Final = frozenset({
-    "c41dc6cc1361b41b23dc261c959bed84bae2387ae3f196b1a60b0c61dd195d5b",
-    "ac1e3b0c79d47689562ef8e864681b377afea59a786db073f647704adfcc82f4",
-    "d1dc75186fa035add68642556d4cdf68b2a1b74b4b60761b17f08fca7c79a606",
-    "a3d8965527fc3e07ed347c6d68cc95cc5511ae90a6ed7b9e9d443eceb2f5eaff",
-    "09cd48c2fbe44bf1e68565684f54c51299e75931ed42467cbc7be37c021e7ede",
-    "7f173f65ea04836d5d5fab00afa67897e71dbc01662db9bcbe807b8507b20487",
-})
+PUBLIC_KEYS: Final = frozenset(
+    {
+        "c41dc6cc1361b41b23dc261c959bed84bae2387ae3f196b1a60b0c61dd195d5b",
+        "ac1e3b0c79d47689562ef8e864681b377afea59a786db073f647704adfcc82f4",
+        "d1dc75186fa035add68642556d4cdf68b2a1b74b4b60761b17f08fca7c79a606",
+        "a3d8965527fc3e07ed347c6d68cc95cc5511ae90a6ed7b9e9d443eceb2f5eaff",
+        "09cd48c2fbe44bf1e68565684f54c51299e75931ed42467cbc7be37c021e7ede",
+        "7f173f65ea04836d5d5fab00afa67897e71dbc01662db9bcbe807b8507b20487",
+    }
+)
 MODEL_FILES: Final = frozenset(
     {".onnx", ".pb", ".tflite", ".h5", ".keras", ".savedmodel", ".safetensors", ".pt", ".pth"}
 )
