@@ -71,7 +71,8 @@ def test_a_changed_pkcs12_store_ends_in_an_error_or_in_entries(at, value):
         assert problem.code.startswith("SR-")
 
 
-@pytest.mark.parametrize("text", ["", "7u3+7QAAAAI=", base64.b64encode(STORE[:40]).decode()])
+@pytest.mark.parametrize("text", ["", "7u3+7QAAAAI=", base64.b64encode(STORE[:40]).decode()],
+                         ids=["nothing", "a head", "a beginning"])  # fmt: skip
 def test_short_things_are_no_stores(text):
     with pytest.raises(StrongroomError):
         read_jks(base64.b64decode(text), PASSWORD)
