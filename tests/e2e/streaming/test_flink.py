@@ -3,6 +3,8 @@
 One small cluster for all tests. The long ones run with `make flink` (STRONGROOM_FLINK_FULL=1).
 """
 
+import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -29,7 +31,7 @@ from strongroom.streaming.flink import queueing
 from strongroom.streaming.flink.cluster import Cluster, ClusterRuns, Size, down, up
 from strongroom.streaming.flink.folder import ClusterFolder, NoCluster
 from strongroom.streaming.flink.home import FlinkHome, FlinkMissing, JavaMissing
-from strongroom.streaming.flink.looking import job_state, look
+from strongroom.streaming.flink.looking import checkpoint_counts, job_state, look
 from strongroom.streaming.flink.processes import alive, members
 from strongroom.streaming.flink.rest import FlinkAway, FlinkRefused, Place, Rest
 from strongroom.streaming.flink.settings import SHORT_LIVED
@@ -63,13 +65,33 @@ def home():
 
 @pytest.fixture(scope="module")
 def cluster(home, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("flink") / "cluster"
-    found = up(folder, home, Size(slots=2, options=SMALL))
+    """A cluster for all tests here, also where several of pytest's workers share them."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    folder = shared / "flink" / "cluster"
+    with users_of(shared / "flink.users") as users:
+        users.append(1)
+        found = up(folder, home, Size(slots=2, options=SMALL)) if len(users) == 1 else Cluster.of(folder)
     yield found
-    down(folder)
-    assert not folder.exists()
-    assert [each for each in found.running.processes if alive(each)] == []
-    assert workers_of(found) == []
+    with users_of(shared / "flink.users") as users:
+        users.pop()
+        if not users:
+            down(folder)
+            assert not folder.exists()
+            assert [each for each in found.running.processes if alive(each)] == []
+            assert workers_of(found) == []
+
+
+@contextlib.contextmanager
+def users_of(path):
+    """Lend, to one at a time, the list of those who use the cluster."""
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        users = json.loads(file.read() or "[]")
+        yield users
+        file.truncate(0)
+        file.write(json.dumps(users))
 
 
 def workers_of(cluster):
@@ -204,18 +226,6 @@ def test_a_second_cluster_does_not_start_in_the_same_folder(cluster, home):
     assert cluster.rest().get("/overview")["taskmanagers"] == 1
 
 
-def test_the_soliloquy_s_words_are_counted_and_status_knows_the_job(cluster):
-    done = strongroom("flink", "run", "--dir", cluster.folder.path, "wordcount")
-    assert done.stdout.splitlines()[: len(FIRST)] == FIRST
-    job = re.search(r"^JobID ([0-9a-f]{32})$", done.stderr, re.MULTILINE)[1]
-    state = json.loads(strongroom("flink", "status", "--dir", cluster.folder.path, "--json").stdout)
-    assert (state["slots"], state["free"], len(state["task_managers"])) == (2, 2, 1)
-    assert {each["id"]: each["state"] for each in state["jobs"]}[job] == "FINISHED"
-    place = f"localhost:{cluster.place.port}"
-    shown = strongroom("flink", "status", "-m", place, "--tls-dir", cluster.folder.tls).stdout
-    assert f"{job}  FINISHED" in shown
-
-
 # The queue -----------------------------------------------------------------------------------------------------------
 
 
@@ -234,18 +244,21 @@ ROW = np.array([1, 2, 3, 4], np.float32)
 
 
 @pytest.fixture
-def queue(redis_job, tmp_path):
+def queue(redis_job, tmp_path, cluster):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "doubling.onnx").write_bytes(doubling())
     config = tmp_path / "config.yaml"
     config.write_text(redis_job.config_yaml("worker", modelPath=tmp_path / "model", maxStreamLength=200_000))
     with redis_job.queue("client") as client:
         yield SimpleNamespace(config=config, client=client, job=redis_job, name=redis_job.job.name)
+    for job in queueing.jobs_of(cluster.rest(), redis_job.job.name):
+        cluster.rest().cancel(job)  # its test has failed; the others need its slots
 
 
 def send_and_check(queue, prefix, count):
     uris = [f"{prefix}-{number}" for number in range(count)]
-    queue.client.admit_many([Admission(request_fields(uri, {"x": ROW})) for uri in uris])
+    entries = queue.client.admit_many([Admission(request_fields(uri, {"x": ROW})) for uri in uris])
+    assert [each for each in entries if isinstance(each, Exception)] == []
     for uri in uris:
         found = until(lambda uri=uri: queue.client.result(uri), f"the result of {uri}")
         assert np.array_equal(read_result(uri, found).outputs["y"], 2 * ROW)
@@ -257,9 +270,19 @@ def consumers(queue):
 
 
 def checkpoints(cluster, job):
-    return cluster.rest().get(f"/jobs/{job}/checkpoints")["counts"]["completed"]
+    return checkpoint_counts(cluster.rest(), job)["completed"]
 
 
+@pytest.fixture(scope="module")
+def counting(cluster):
+    """Count words while the queue's job starts, which takes either most of its time."""
+    words = [*STRONGROOM, "flink", "run", "--dir", str(cluster.folder.path), "wordcount"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.usefixtures("counting")
 def test_the_worker_serves_as_a_flink_job_while_checkpoints_pass_and_ends_with_nothing_in_hand(cluster, queue):
     words = ("queue", "flink", "-c", queue.config, "--dir", cluster.folder.path)
     job = json.loads(strongroom(*words, "--json").stdout)["jobs"][0]
@@ -280,6 +303,19 @@ def test_the_worker_serves_as_a_flink_job_while_checkpoints_pass_and_ends_with_n
     with pytest.raises(queueing.NotServed) as nothing:
         queueing.stop(cluster.rest(), queue.name)
     assert nothing.value.code == "SR-FLINK-NOT-SERVED"
+
+
+def test_the_soliloquy_s_words_are_counted_and_status_knows_the_job(cluster, counting):
+    printed, complained = counting.communicate(timeout=LIMIT_S)
+    assert counting.returncode == 0, complained
+    assert printed.splitlines()[: len(FIRST)] == FIRST
+    job = re.search(r"^JobID ([0-9a-f]{32})$", complained, re.MULTILINE)[1]
+    state = json.loads(strongroom("flink", "status", "--dir", cluster.folder.path, "--json").stdout)
+    assert (state["slots"], len(state["task_managers"])) == (2, 1)
+    assert {each["id"]: each["state"] for each in state["jobs"]}[job] == "FINISHED"
+    place = f"localhost:{cluster.place.port}"
+    shown = strongroom("flink", "status", "-m", place, "--tls-dir", cluster.folder.tls).stdout
+    assert f"{job}  FINISHED" in shown
 
 
 @full
@@ -328,7 +364,7 @@ def command_of(pid):
 
 @full
 def test_a_cancelled_job_drains_too(cluster, queue, home):
-    job = queueing.start(cluster.rest(), home, queue.config, queue.name)
+    job = queueing.start(cluster.rest(), home, queue.config, queue.name, until_open=True)
     send_and_check(queue, "here", 50)
     cluster.rest().cancel(job)
     until(lambda: job_state(cluster.rest(), job) == "CANCELED", "the job's end")
@@ -337,7 +373,7 @@ def test_a_cancelled_job_drains_too(cluster, queue, home):
 
 @full
 def test_two_workers_share_a_queue_and_one_that_is_killed_comes_back(cluster, queue, home):
-    queueing.start(cluster.rest(), home, queue.config, queue.name, parallelism=2)
+    queueing.start(cluster.rest(), home, queue.config, queue.name, parallelism=2, until_open=True)
     send_and_check(queue, "both", 200)
     names = [f"flink-{queue.name}-{number}" for number in range(2)]
     until(lambda: sorted(consumers(queue)) == names, "both workers")

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from strongroom.streaming.flink.rest import FlinkAway, Rest
+from strongroom.streaming.flink.rest import FlinkAway, FlinkRefused, Rest
 
 FINISHED: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 _PYTHON_TRACE: Final = "Traceback (most recent call last):"
@@ -89,9 +89,20 @@ def deepest_cause(text: str) -> str | None:
     return causes[-1].removeprefix("Caused by: ")[:300] if causes else None
 
 
+def checkpoint_counts(rest: Rest, job: str) -> dict[str, Any]:
+    """Return how many checkpoints of a job were completed, failed and restored; nothing for a job that makes none.
+
+    Raises FlinkAway.
+    """
+    try:
+        counts = rest.get(f"/jobs/{job}/checkpoints").get("counts")
+    except FlinkRefused:  # a batch job, or one that Flink has not set up yet
+        return {}
+    return counts if isinstance(counts, dict) else {}
+
+
 def _job(rest: Rest, job: dict[str, Any]) -> JobState:
-    counts = rest.get(f"/jobs/{job['jid']}/checkpoints").get("counts") if job["state"] == "RUNNING" else None
-    numbers = counts if isinstance(counts, dict) else {}
+    numbers = checkpoint_counts(rest, job["jid"]) if job["state"] == "RUNNING" else {}
     return JobState(
         id=str(job["jid"]),
         name=str(job["name"]),

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -64,29 +65,24 @@ def alive(process: Started) -> bool:
 
 
 def stop(processes: Sequence[Started], *, timeout_s: float = STOP_S) -> int:
-    """Ask each to end, in order; kill what does not, and whatever is left of its session. Return how many ran."""
-    ran = 0
-    for process in processes:
-        if not alive(process):
-            continue
-        ran += 1
-        with contextlib.suppress(ProcessLookupError):
-            _end(process, timeout_s)
-    return ran
-
-
-def _end(process: Started, timeout_s: float) -> None:
-    handle = os.pidfd_open(process.pid)
-    try:
-        if not alive(process):
-            return
-        signal.pidfd_send_signal(handle, signal.SIGTERM)
-        if not select.select([handle], [], [], timeout_s)[0]:
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-            select.select([handle], [], [], timeout_s)
-    finally:
-        os.close(handle)
-        _end_session(process.pid)
+    """Ask all to end; kill what does not, and whatever is left of its session. Return how many ran."""
+    with contextlib.ExitStack() as stack:
+        asked: list[tuple[Started, int]] = []
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                handle = os.pidfd_open(process.pid)
+                stack.callback(os.close, handle)
+                if alive(process):
+                    signal.pidfd_send_signal(handle, signal.SIGTERM)
+                    asked.append((process, handle))
+        deadline = time.monotonic() + timeout_s
+        for process, handle in asked:
+            if not select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                select.select([handle], [], [], timeout_s)
+            _end_session(process.pid)
+        return len(asked)
 
 
 def members(session: int) -> Iterator[int]:

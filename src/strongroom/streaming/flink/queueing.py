@@ -9,7 +9,7 @@ from typing import Final
 
 from strongroom.errors import BadInput, Unreachable
 from strongroom.streaming.flink.home import FlinkHome
-from strongroom.streaming.flink.looking import FINISHED, job_failure, job_state
+from strongroom.streaming.flink.looking import FINISHED, checkpoint_counts, job_failure, job_state
 from strongroom.streaming.flink.rest import FlinkAway, FlinkRefused, Rest
 from strongroom.streaming.flink.submitting import JOBS, JobFailed, Program, submit
 
@@ -66,35 +66,33 @@ def start(
     program = Program(file=JOBS / "serving.py", arguments=arguments, parallelism=parallelism, detached=True)
     (job,) = submit(rest.place, home, program)[:1] or [""]
     deadline = time.monotonic() + START_S
+    try:
+        _await_running(rest, job, deadline)
+        if until_open:
+            _await_checkpoint(rest, job, deadline)
+    except BaseException:
+        if until_open:
+            with contextlib.suppress(FlinkRefused, FlinkAway):
+                rest.cancel(job)
+        raise
+    return job
+
+
+def _await_running(rest: Rest, job: str, deadline: float) -> None:
     while not _runs(rest, job):
         if job_state(rest, job) in FINISHED or time.monotonic() > deadline:
             raise JobStuck(f"job {job} does not run: {job_failure(rest, job) or job_state(rest, job)}")
         time.sleep(_ASK_AGAIN_S)
-    if until_open:
-        _await_workers(rest, job, deadline)
-    return job
-
-
-def _await_workers(rest: Rest, job: str, deadline: float) -> None:
-    """Wait for a checkpoint: it passes where ticks do, and a worker that is not open takes none.
-
-    Raises JobFailed, JobStuck, FlinkAway; the job has been cancelled then.
-    """
-    try:
-        _await_checkpoint(rest, job, deadline)
-    except BaseException:
-        with contextlib.suppress(FlinkRefused, FlinkAway):
-            rest.cancel(job)
-        raise
 
 
 def _await_checkpoint(rest: Rest, job: str, deadline: float) -> None:
+    """Wait for a checkpoint: it passes where ticks do, and a worker that is not open takes none."""
     rest.post(f"/jobs/{job}/checkpoints", {"checkpointType": "CONFIGURED"})
-    while not _has_checkpoint(rest, job):
+    while not checkpoint_counts(rest, job).get("completed"):
         if (reason := job_failure(rest, job)) is not None:
-            raise JobFailed(f"job {job} is cancelled, since a worker failed: {reason}")
+            raise JobFailed(f"a worker of job {job} failed: {reason}")
         if time.monotonic() > deadline:
-            raise JobStuck(f"job {job} is cancelled, since its workers did not begin")
+            raise JobStuck(f"the workers of job {job} did not begin")
         time.sleep(_ASK_AGAIN_S)
 
 
@@ -127,7 +125,3 @@ def stop(rest: Rest, queue: str) -> list[str]:
 def _runs(rest: Rest, job: str) -> bool:
     vertices = rest.get(f"/jobs/{job}").get("vertices") or []
     return bool(vertices) and all(each.get("status") == "RUNNING" for each in vertices)
-
-
-def _has_checkpoint(rest: Rest, job: str) -> bool:
-    return int((rest.get(f"/jobs/{job}/checkpoints").get("counts") or {}).get("completed", 0)) > 0

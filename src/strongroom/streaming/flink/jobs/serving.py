@@ -49,32 +49,32 @@ class Serve(FlatMapFunction):  # type: ignore[misc]  # pyflink is not installed 
         `launch`: the command that launches a worker which proves itself, instead of one in this process.
         """
         self._config, self._job, self._launch = config, job, launch
+        self._consumer = ""
         self._working: WorkerThread | LaunchedWorker | None = None
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Open the model, connect, begin; what goes wrong makes Flink try again later."""
-        consumer = f"flink-{self._job}-{runtime_context.get_index_of_this_subtask()}"
+        """Note the worker's name. The worker begins with the first tick: Flink hears at once of what fails there."""
+        self._consumer = f"flink-{self._job}-{runtime_context.get_index_of_this_subtask()}"
+
+    def flat_map(self, value: int) -> Iterator[int]:  # noqa: ARG002  # a tick's number means nothing
+        """Let the worker work for one tick; the first one lasts until it is open."""
+        if self._working is None:
+            self._working = self._begin()
+            # Where a job is cancelled or fails, Flink hangs up, and the process ends without close(). This runs before
+            # threads are waited for; atexit would come too late. Python 3.11, which this environment is pinned to.
+            threading._register_atexit(self._working.close)  # type: ignore[attr-defined]  # noqa: SLF001  # none is public
+            self._working.await_open()
+            _log.info("%s works", self._consumer)
+        yield self._working.tick(TICK_MS / 1000)
+
+    def _begin(self) -> WorkerThread | LaunchedWorker:
         # Beam carries each line to Java in a call of its own: a line for each batch would cost as much as the batch.
         logging.getLogger("strongroom.queue").setLevel(logging.WARNING)
-        self._working = self._begin(consumer)
-        # Where a job is cancelled or fails, Flink hangs up, and the process ends without close(). This runs before
-        # threads are waited for; atexit would come too late. Python 3.11, which this environment is pinned to.
-        threading._register_atexit(self._working.close)  # type: ignore[attr-defined]  # noqa: SLF001  # none is public
-        self._working.await_open()
-        _log.info("%s works", consumer)
-
-    def _begin(self, consumer: str) -> WorkerThread | LaunchedWorker:
         if self._launch:
             return LaunchedWorker(words_of(self._launch))
         config, _ = QueueConfig.parse(disk.read_bounded(Path(self._config), limit=MAX_CONFIG_BYTES))
         check_proven(config, platform_of(os.environ))
-        return WorkerThread(partial(open_worker, config, consumer))
-
-    def flat_map(self, value: int) -> Iterator[int]:  # noqa: ARG002  # a tick's number means nothing
-        """Let the worker work for one tick."""
-        if self._working is None:
-            raise RuntimeError("Flink has not opened this function")
-        yield self._working.tick(TICK_MS / 1000)
+        return WorkerThread(partial(open_worker, config, self._consumer))
 
     def close(self) -> None:
         """Answer what is in hand, and take leave of the queue."""
