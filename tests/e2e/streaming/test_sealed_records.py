@@ -112,7 +112,8 @@ def redis(tmp_path):
 class Worker:
     """A worker under the simulated platform, its settings and its log."""
 
-    def __init__(self, words, *, cwd):
+    def __init__(self, words, *, cwd, redis):
+        self._redis = redis
         environment = {key: value for key, value in os.environ.items() if key != "STRONGROOM_QUOTE_FD"}
         self.lines = []
         self.process = subprocess.Popen(words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
@@ -127,7 +128,12 @@ class Worker:
     def wait_ready(self):
         line = self.process.stdout.readline()
         assert "consumer" in line, self.end()
-        return self
+        pause = threading.Event()
+        for _ in range(LIMIT_S * 20):  # its settings are known before it is at the queue
+            if self._redis.admin("EXISTS", JOB.stream):
+                return self
+            pause.wait(0.05)
+        raise AssertionError(f"the worker did not make its stream:\n{self.log}")
 
     def wait_for(self, pattern):
         pause = threading.Event()
@@ -190,7 +196,7 @@ def operator(owner, broker, redis, tmp_path):
     with contextlib.ExitStack() as stack:
 
         def launch(path):
-            worker = Worker([*STRONGROOM, "sim", "run", *owner.world, str(path)], cwd=tmp_path)
+            worker = Worker([*STRONGROOM, "sim", "run", *owner.world, str(path)], cwd=tmp_path, redis=redis)
             stack.callback(put_away, worker)
             return worker
 
