@@ -80,5 +80,5 @@ docs: setup-all
 	@$(PY) tools/write_cloud_docs.py
 
 clean:
-	rm -rf .venv .venv-original .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-original .venv-flink .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import SIZES, Description, Engine, Model, Role, Size, Tee
+from strongroom.deploy.helm_text import definition, packaged
 from strongroom.deploy.kubernetes import broker, front, replica
 from strongroom.deploy.kubernetes.model_server import aesmd_folder, placement, tee_resources
 from strongroom.deploy.kubernetes.pods import larger
@@ -25,7 +25,7 @@ _MODEL: Final = Model(name="@MODEL@", path="")
 
 def chart_files() -> Mapping[str, bytes]:
     """Return the chart: path inside of the chart's folder -> content, sorted by path."""
-    found = dict(_walk(files(__package__) / "strongroom", ""))
+    found = dict(packaged(files(__package__) / "strongroom"))
     found["templates/_rendered.tpl"] = _definitions().encode()
     for name, engine in (("nginx.conf", Engine.STRONGROOM), ("nginx-grpc-alone.conf", Engine.TENSORFLOW_SERVING)):
         found[f"files/{name}"] = front.nginx_conf(replace(_MARKED, engine=engine)).encode()
@@ -97,19 +97,6 @@ def _definitions() -> str:
     }
     seconds = {"grace": replica.GRACE_S, "leave": replica.LEAVE_S, "frontGrace": front.GRACE_S}
     found = ["{{/* What the containers run. Written by Strongroom: change nothing here. */}}"]
-    found += [_definition(f"words.{name}", json.dumps(list(words))) for name, words in commands.items()]
-    found += [_definition(f"seconds.{name}", str(number)) for name, number in seconds.items()]
+    found += [definition(f"strongroom.words.{name}", json.dumps(list(words))) for name, words in commands.items()]
+    found += [definition(f"strongroom.seconds.{name}", str(number)) for name, number in seconds.items()]
     return "\n".join([*found, ""])
-
-
-def _definition(name: str, text: str) -> str:
-    return f'{{{{- define "strongroom.{name}" -}}}}\n{text}\n{{{{- end }}}}'
-
-
-def _walk(folder: Traversable, prefix: str) -> Iterable[tuple[str, bytes]]:
-    for each in folder.iterdir():
-        path = f"{prefix}{each.name}"
-        if each.is_dir():
-            yield from _walk(each, f"{path}/")
-        else:
-            yield path, each.read_bytes()

@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.cluster_serving.parts import PartOf, command, flink_command, flink_words
 from strongroom.deploy.description import Description, Role, Tee
 from strongroom.deploy.gramine.queue import frontend_config, worker_config
+from strongroom.deploy.helm_text import definition, packaged
 from strongroom.deploy.kubernetes import replica
 from strongroom.deploy.kubernetes.model_server import placement
 from strongroom.deploy.secret_scan import refuse_secrets
@@ -38,7 +38,7 @@ class QueueTee(Refused):
 
 def chart_files(description: Description) -> Mapping[str, bytes]:
     """Return the chart: path inside of the chart's folder -> content, sorted by path."""
-    found = dict(_walk(files(__package__) / "chart", ""))
+    found = dict(packaged(files(__package__) / "chart"))
     found["templates/_rendered.tpl"] = _definitions(description).encode()
     return dict(sorted(found.items()))
 
@@ -111,19 +111,6 @@ def _definitions(description: Description) -> str:
     commands["flink-master.nonsgx"] = (*replica.STRONGROOM, *flink_words("master", marked))
     texts = {"worker": worker_config(marked, clear=True), "frontend": frontend_config()}
     found = ["{{/* What the containers run. Written by Strongroom: change nothing here. */}}"]
-    found += [_definition(f"queue.words.{name}", json.dumps(list(words))) for name, words in commands.items()]
-    found += [_definition(f"queue.text.{name}", text.rstrip("\n")) for name, text in texts.items()]
+    found += [definition(f"queue.words.{name}", json.dumps(list(words))) for name, words in commands.items()]
+    found += [definition(f"queue.text.{name}", text.rstrip("\n")) for name, text in texts.items()]
     return "\n".join([*found, ""])
-
-
-def _definition(name: str, text: str) -> str:
-    return f'{{{{- define "{name}" -}}}}\n{text}\n{{{{- end }}}}'
-
-
-def _walk(folder: Traversable, prefix: str) -> Iterable[tuple[str, bytes]]:
-    for each in folder.iterdir():
-        path = f"{prefix}{each.name}"
-        if each.is_dir():
-            yield from _walk(each, f"{path}/")
-        else:
-            yield path, each.read_bytes()

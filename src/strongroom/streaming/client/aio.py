@@ -21,34 +21,20 @@ from strongroom.streaming.client.client import FULL_PAUSE_S, LONGEST_FULL_PAUSE_
 from strongroom.streaming.client.core import Core, Draft, Submission
 from strongroom.streaming.client.engine import Engine
 from strongroom.streaming.client.settings import Settings
-from strongroom.streaming.client.tickets import ResultTimeout, Wait
+from strongroom.streaming.client.tickets import Held, ResultTimeout, Wait
 from strongroom.streaming.link.queue import AsyncQueue
 
 LEAST_WAIT_MS: Final = 1
 
 
-class AsyncTicket:
+class AsyncTicket(Held):
     """One record that was submitted, and the way to its result."""
 
-    __slots__ = ("_client", "_wait")
+    __slots__ = ("_client",)
 
     def __init__(self, client: AsyncClient, wait: Wait) -> None:
-        self._client, self._wait = client, wait
-
-    @property
-    def uri(self) -> str:
-        """The record's name."""
-        return self._wait.uri
-
-    @property
-    def entry_id(self) -> str | None:
-        """The record's place in the stream; None where it was refused."""
-        return self._wait.entry_id
-
-    @property
-    def done(self) -> bool:
-        """Whether the result has come (or will not)."""
-        return self._wait.done
+        super().__init__(wait)
+        self._client = client
 
     async def result(self, timeout_s: float | None = None) -> Result:
         """Return the result, waiting for it. Raises the ServingError that stands for it, ResultTimeout."""

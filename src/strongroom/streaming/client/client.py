@@ -13,18 +13,18 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar
 
 from strongroom.clusterserving.faults import QueueFull, ServingError
 from strongroom.clusterserving.values import Result
 from strongroom.streaming.client.core import Core, Draft, Submission
 from strongroom.streaming.client.engine import Engine
 from strongroom.streaming.client.settings import Settings
-from strongroom.streaming.client.tickets import ResultTimeout, Wait
+from strongroom.streaming.client.tickets import Held, ResultTimeout, Wait
 from strongroom.streaming.link.calls import Call
-from strongroom.streaming.link.queue import Queue
+from strongroom.streaming.link.queue import Queue, now
 
 T = TypeVar("T")
 SLICE_MS: Final = 500  # how long Redis is asked to wait at a time
@@ -32,36 +32,19 @@ FULL_PAUSE_S: Final = 0.01
 LONGEST_FULL_PAUSE_S: Final = 0.5
 
 
-class Ticket:
+class Ticket(Held):
     """One record that was submitted, and the way to its result."""
 
-    __slots__ = ("_client", "_wait")
+    __slots__ = ("_client",)
 
     def __init__(self, client: Client, wait: Wait) -> None:
-        self._client, self._wait = client, wait
-
-    @property
-    def uri(self) -> str:
-        """The record's name."""
-        return self._wait.uri
-
-    @property
-    def entry_id(self) -> str | None:
-        """The record's place in the stream; None where it was refused."""
-        return self._wait.entry_id
-
-    @property
-    def done(self) -> bool:
-        """Whether the result has come (or will not); asks nobody."""
-        return self._wait.done
+        super().__init__(wait)
+        self._client = client
 
     def result(self, timeout_s: float | None = None) -> Result:
         """Return the result, waiting for it. Raises the ServingError that stands for it, ResultTimeout."""
         self._client.wait_for([self._wait], timeout_s)
         return self._wait.answer()
-
-    def __repr__(self) -> str:
-        return f"Ticket({self.uri!r}, {'done' if self.done else 'waiting'})"
 
 
 class Client:
@@ -233,16 +216,6 @@ class Client:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def now(step: Coroutine[Any, Any, T]) -> T:
-    """Run a step that is never suspended, because its `run` waits where it stands."""
-    try:
-        step.send(None)
-    except StopIteration as done:
-        return cast("T", done.value)
-    step.close()
-    raise AssertionError("a step of a client for threads was suspended")
 
 
 def _full(waits: Sequence[Wait]) -> list[int]:

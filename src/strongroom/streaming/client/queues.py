@@ -20,12 +20,13 @@ from strongroom.clusterserving.arrow_request import encode_inputs
 from strongroom.clusterserving.faults import ServingError
 from strongroom.clusterserving.result_reading import read_result
 from strongroom.clusterserving.values import Array, Input, Inputs, Result, Sparse
-from strongroom.streaming.client.client import Client, now
+from strongroom.streaming.client.client import Client
 from strongroom.streaming.client.core import MAX_REPLIES, Submission
 from strongroom.streaming.client.frontend import Frontend
 from strongroom.streaming.client.inputs import image_of, inputs_of, request_inputs
 from strongroom.streaming.client.settings import BadQueueOption, Settings
 from strongroom.streaming.client.tickets import ResultTimeout, Wait
+from strongroom.streaming.link.queue import now
 from strongroom.streaming.link.records import RawFields
 
 Value: TypeAlias = "Array | list[Array] | str"

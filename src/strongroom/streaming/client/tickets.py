@@ -70,6 +70,33 @@ class Wait:
         return self.result
 
 
+class Held:
+    """What a ticket says of its record without asking anybody."""
+
+    __slots__ = ("_wait",)
+
+    def __init__(self, wait: Wait) -> None:
+        self._wait = wait
+
+    @property
+    def uri(self) -> str:
+        """The record's name."""
+        return self._wait.uri
+
+    @property
+    def entry_id(self) -> str | None:
+        """The record's place in the stream; None where it was refused."""
+        return self._wait.entry_id
+
+    @property
+    def done(self) -> bool:
+        """Whether the result has come (or will not); asks nobody."""
+        return self._wait.done
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.uri!r}, {'done' if self.done else 'waiting'})"
+
+
 class Waits:
     """All records of one client that have no result yet."""
 

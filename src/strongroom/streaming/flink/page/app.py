@@ -29,6 +29,9 @@ MAX_FORM_BYTES: Final = 4096
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_UPSTREAM: Final = 8
 TIMEOUT_S: Final = 20.0
+REFUSED: Final = (  # takes the place of a comment in login.html
+    b'<p role="alert">That did not work: the password is wrong, or the link was used or is too old.</p>'
+)
 _ONLOAD: Final = "MhtPZXr7+LpJUY5qtMutB+qWfQtMaPccfe7QXtCcEYc="  # of Flink's one inline handler, this.media='all'
 _POLICY: Final = (
     f"default-src 'none'; script-src 'self' 'unsafe-hashes' 'sha256-{_ONLOAD}'; worker-src 'self' blob:;"
@@ -119,7 +122,8 @@ class Page:
             token = self._sessions.begin(fields.get("word", ""))
         except (ValueError, LoginRefused) as problem:
             _log.warning("a login was refused: %s", type(problem).__name__)
-            return Response(_text("refused.html"), status_code=403, media_type="text/html")
+            page = _text("login.html").replace(b"<!-- refused -->", REFUSED)
+            return Response(page, status_code=403, media_type="text/html")
         response = RedirectResponse("/", status_code=303)
         _cookie(request, response, token, int(SESSION_S))
         return response
