@@ -1,5 +1,7 @@
 """Fuzz the parsers with coverage feedback (Atheris), each in a process of its own.
 
+Instrumenting the packages takes longer than a short run: it is done once, and each target gets a fork of that.
+
     .venv/bin/python tools/fuzz/fuzz.py [--seconds N | --runs N] [--keep FOLDER] [TARGET ...]
 
 `--seconds` and `--runs` bound each target (default: 20 seconds). An input that makes a parser raise anything but
@@ -10,14 +12,17 @@ With --keep, inputs that reached new code are kept for the next run.
 from __future__ import annotations
 
 import argparse
-import subprocess
+import ctypes
+import os
 import sys
 import tempfile
+import traceback
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import atheris
-from targets import TARGETS
+from targets import TARGETS, Parser
 
 SLOW_SECONDS = 5
 MEMORY_MB = 2048
@@ -31,36 +36,40 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=20, metavar="N", help="run each target so long (default: 20)")
     parser.add_argument("--runs", type=int, metavar="N", help="run each target so often instead")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep and reuse inputs that reached new code")
-    parser.add_argument("--inside", metavar="TARGET", help=argparse.SUPPRESS)
-    args, rest = parser.parse_known_args()
-    if args.inside:
-        fuzz(args.inside, rest)
-    unknown = [*sorted(set(args.targets) - set(TARGETS)), *rest]
+    args = parser.parse_args()
+    unknown = sorted(set(args.targets) - set(TARGETS))
     if unknown:
         parser.error(f"no such target: {', '.join(unknown)}")
     bound = f"-runs={args.runs}" if args.runs else f"-max_total_time={args.seconds}"
-    failed = [name for name in args.targets or TARGETS if not passed(name, bound, args.keep)]
+    names = args.targets or list(TARGETS)
+    with atheris.instrument_imports(include=["strongroom"], enable_loader_override=False):
+        parsers = {name: TARGETS[name].make() for name in names}
+    failed = [name for name in names if not passed(name, parsers[name], bound, args.keep)]
     sys.stdout.write(f"{len(failed)} targets failed{': ' if failed else ''}{', '.join(failed)}\n")
     return 1 if failed else 0
 
 
-def passed(name: str, bound: str, keep: Path | None) -> bool:
-    """Fuzz one target in a child process; say how it went."""
-    with tempfile.TemporaryDirectory() as scratch:
+def passed(name: str, parse: Parser, bound: str, keep: Path | None) -> bool:
+    """Fuzz one target in a fork of this process; say how it went."""
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryFile() as said:
         corpus = (keep or Path(scratch)) / name
         corpus.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(TARGETS[name].seeds()):
             (corpus / f"seed-{number}").write_bytes(seed)
         found = Path("fuzz-findings") / name
         found.mkdir(parents=True, exist_ok=True)
-        limits = (f"-max_len={LARGEST_INPUT}", f"-timeout={SLOW_SECONDS}", f"-rss_limit_mb={MEMORY_MB}")
-        inside: tuple[str | Path, ...] = (sys.executable, Path(__file__), "--inside", name, bound)
-        command = (*inside, *limits, f"-artifact_prefix={found}/", corpus)
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    log = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+        limits = [f"-max_len={LARGEST_INPUT}", f"-timeout={SLOW_SECONDS}", f"-rss_limit_mb={MEMORY_MB}"]
+        options = [bound, *limits, f"-artifact_prefix={found}/", str(corpus)]
+        sys.stdout.flush()  # or the fork would say it again
+        child = os.fork()
+        if child == 0:
+            fuzz(parse, options, said.fileno())
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said.seek(0)
+        log = said.read().decode(errors="replace").splitlines()
     runs = next((line for line in reversed(log) if line.startswith("Done ")), "")
     sys.stdout.write(f"{name:>16}  {runs or 'failed'}\n")
-    if done.returncode == 0 and runs:
+    if status == 0 and runs:
         for folder in (found, found.parent):
             if not any(folder.iterdir()):
                 folder.rmdir()
@@ -69,18 +78,27 @@ def passed(name: str, bound: str, keep: Path | None) -> bool:
     return False
 
 
-def fuzz(name: str, options: list[str]) -> None:
+def fuzz(parse: Parser, options: list[str], output: int) -> NoReturn:
     """Fuzz one target in this process, which libFuzzer ends."""
-    with atheris.instrument_imports(include=["strongroom"], enable_loader_override=False):
-        parse = TARGETS[name].make()
-        from strongroom.errors import StrongroomError
+    from strongroom.errors import StrongroomError
 
     def once(data: bytes) -> None:
         with suppress(StrongroomError):  # the one way to refuse
             parse(data)
 
-    atheris.Setup([sys.argv[0], *options], once)
-    atheris.Fuzz()
+    try:
+        for descriptor in (1, 2):
+            os.dup2(output, descriptor)
+        atheris.Setup([sys.argv[0], *options], once)
+        atheris.Fuzz()
+    except SystemExit:
+        pass  # a finding, which has been printed
+    except BaseException:  # noqa: BLE001  # whatever it is: this process must not go on as its parent
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ctypes.CDLL(None).exit(1)  # runs libFuzzer's handler, which keeps the input; `os._exit` would not
+    os._exit(1)
 
 
 if __name__ == "__main__":
