@@ -10,10 +10,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import grpc
 from case_files import MESSAGES, Case, CaseFile, Group, body_of, filled, method_of, request_of
@@ -30,10 +30,35 @@ class NotStarted(RuntimeError):
     """A server ended, or was not ready in time; the sentence is the end of its log."""
 
 
+class Process(Protocol):
+    """What is used of a `subprocess.Popen`."""
+
+    stdout: IO[str] | None
+    stderr: IO[str] | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Begin(Protocol):
+    """What begins a server: `begin_process`, or a nest's `begin`."""
+
+    def __call__(self, words: Sequence[str], *, env: Mapping[str, str]) -> Process: ...
+
+
+def begin_process(words: Sequence[str], *, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Begin a command line as a shell does."""
+    return subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env
+    )
+
+
 class CaseServer:
     """A running server of one front, and what its group's placeholders stand for."""
 
-    def __init__(self, process: subprocess.Popen[str], ports: tuple[int, int], placeholders: Mapping[str, str]) -> None:
+    def __init__(self, process: Process, ports: tuple[int, int], placeholders: Mapping[str, str]) -> None:
         self.process, self.ports, self.placeholders = process, ports, placeholders
         self._lines: list[str] = []
         self._ready = threading.Event()
@@ -64,8 +89,9 @@ class CaseServer:
             self.process.kill()
             self.process.wait()
         self._reader.join(20)
-        if self.process.stderr is not None:
-            self.process.stderr.close()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def rest(self, case: Case) -> RestAnswer:
         """Send a REST case. Raises OSError or HTTPException where there is no answer."""
@@ -103,11 +129,13 @@ class CaseServer:
 
 
 @contextmanager
-def servers(file: CaseFile, group: Group, fronts: tuple[str, ...]) -> Iterator[dict[str, CaseServer | NotStarted]]:
+def servers(
+    file: CaseFile, group: Group, fronts: tuple[str, ...], begin: Begin = begin_process
+) -> Iterator[dict[str, CaseServer | NotStarted]]:
     """Lend a ready server for each front, started side by side; in the place of one that did not start, why."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         found: dict[str, CaseServer | NotStarted] = {}
-        started = {front: _start(file, group, front, Path(folder)) for front in fronts}
+        started = {front: _start(file, group, front, Path(folder), begin) for front in fronts}
         try:
             for front in fronts:
                 for attempt in range(TRIES):
@@ -120,14 +148,15 @@ def servers(file: CaseFile, group: Group, fronts: tuple[str, ...]) -> Iterator[d
                         started[front].stop()
                         if "listen" not in str(problem) or attempt == TRIES - 1:
                             break
-                        started[front] = _start(file, group, front, Path(folder))  # another took the port meanwhile
+                        # Another took the port meanwhile.
+                        started[front] = _start(file, group, front, Path(folder), begin)
             yield found
         finally:
             for server in started.values():
                 server.stop()
 
 
-def _start(file: CaseFile, group: Group, front: str, folder: Path) -> CaseServer:
+def _start(file: CaseFile, group: Group, front: str, folder: Path, begin: Begin) -> CaseServer:
     ports = _free_ports()
     placeholders = file.placeholders(str(folder / f"{front}.socket"))
     words = [f"--port={ports[0]}", f"--rest_api_port={ports[1]}", "--insecure", f"--rpc={front}"]
@@ -139,10 +168,7 @@ def _start(file: CaseFile, group: Group, front: str, folder: Path) -> CaseServer
         words += [f"--model_name={group.served_as}", f"--model_base_path={file.base_path(group.model)}"]
     words += [filled(flag, placeholders) for flag in group.flags]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "strongroom", "serve", *words],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
+    process = begin([sys.executable, "-m", "strongroom", "serve", *words], env=environment)
     return CaseServer(process, ports, placeholders)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from case_files import BadCases, Case, CaseFile, Group
-from case_servers import CaseServer, NotStarted, servers
+from case_servers import Begin, CaseServer, NotStarted, begin_process, servers
 from matchers import GrpcAnswer, RestAnswer, grpc_differences, rest_differences
 
 from strongroom.tfserving import messages
@@ -35,9 +35,11 @@ class Outcome:
         return " ".join(filter(None, (word, self.case.id, self.front, self.case.title, f"- {rest}" if rest else "")))
 
 
-def replay(file: CaseFile, group: Group, cases: Sequence[Case], fronts: tuple[str, ...]) -> list[Outcome]:
+def replay(
+    file: CaseFile, group: Group, cases: Sequence[Case], fronts: tuple[str, ...], begin: Begin = begin_process
+) -> list[Outcome]:
     """Run a group's cases on every front, each against a server of its own."""
-    with servers(file, group, fronts) as running:
+    with servers(file, group, fronts, begin) as running:
         found: list[Outcome] = []
         for case in cases:
             answers: dict[str, RestAnswer | GrpcAnswer] = {}

@@ -141,16 +141,26 @@ def tls(tmp_path_factory):
     )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def nest(tool):
+    """What begins servers without importing TensorFlow anew for each; `begin` stands for `begin_process`."""
+    with tool("conformance/forked").Nest() as opened:
+        yield opened
+
+
+def begin_process(words, *, cwd, env):
+    return subprocess.Popen(
+        words, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
 class ServerProcess:
     """A running `strongroom serve`, its log, and clients for it."""
 
-    def __init__(self, words, *, cwd, tls, ports, environment):
+    def __init__(self, words, *, cwd, tls, ports, environment, begin=begin_process):
         self.tls, self.ports, self.lines = tls, ports, []
         self._ready = threading.Event()
-        self.process = subprocess.Popen(
-            words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
+        self.process = begin(words, cwd=cwd, env=environment)
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -249,15 +259,15 @@ def launcher(tls):
     """Start servers; whatever still runs at the end of the module is stopped."""
     with contextlib.ExitStack() as stack:
 
-        def start(base, *words, command=("-m", "strongroom", "serve"), with_tls=True, ports=None, cwd=None):
+        def start(base, *words, command=("-m", "strongroom", "serve"), with_tls=True, ports=None, cwd=None, **more):
             ports = ports or stack.enter_context(two_ports())
             secure = [f"--ssl_config_file={tls.config}"] if with_tls else []
             flags = [f"--port={ports[0]}", f"--rest_api_port={ports[1]}", f"--model_base_path={base}", *secure, *words]
-            return run([sys.executable, *command, *flags], ports=ports, cwd=cwd, files=tls)
+            return run([sys.executable, *command, *flags], ports=ports, cwd=cwd, files=tls, **more)
 
-        def run(words, *, ports, cwd, files):
+        def run(words, *, ports, cwd, files, begin=begin_process):
             environment = {key: value for key, value in os.environ.items() if key != "STRONGROOM_QUOTE_FD"}
-            server = ServerProcess(words, cwd=cwd, tls=files, ports=ports, environment=environment)
+            server = ServerProcess(words, cwd=cwd, tls=files, ports=ports, environment=environment, begin=begin)
             stack.callback(put_away, server)
             return server
 

@@ -1,6 +1,7 @@
 """The shared cases and our own, against real servers with the SavedModels they are about, on both front ends.
 
 One test for each server that cases share; each runs both fronts side by side and holds them against each other.
+Most of the servers are forked from a process that has TensorFlow already; importing it is most of a server's start.
 """
 
 import importlib.util
@@ -17,10 +18,12 @@ TOOL = REPOSITORY / "tools" / "conformance"
 VECTORS = Path(os.environ.get("STRONGROOM_VECTORS", REPOSITORY.parent / "shared" / "vectors")) / "tfserving"
 FILES = [VECTORS / "cases.json", REPOSITORY / "tests" / "vectors" / "tfserving_cases.json"]
 FRONTS = ("grpcio", "fast")
+BY_COMMAND_LINE = ("cases", "hp2")  # whose servers are processes of their own, begun as a user begins them
 
 sys.path.insert(0, str(TOOL))
 try:
     import case_files
+    import case_servers
     import replay
 finally:
     sys.path.remove(str(TOOL))
@@ -44,11 +47,24 @@ def groups():
 
 
 @pytest.mark.parametrize(("file", "group", "cases"), groups())
-def test_every_case_is_answered_as_tensorflow_serving_would_on_both_fronts_alike(file, group, cases):
-    outcomes = replay.replay(file, group, cases, FRONTS)
+def test_every_case_is_answered_as_tensorflow_serving_would_on_both_fronts_alike(nest, file, group, cases):
+    begin = case_servers.begin_process if (file.path.stem, str(group)) == BY_COMMAND_LINE else nest.begin
+    outcomes = replay.replay(file, group, cases, FRONTS, begin)
     failed = [outcome.line for outcome in outcomes if outcome.differences]
     assert not failed, "\n".join(failed)
     assert len(outcomes) == 3 * len(cases)  # both fronts, and the one against the other
+
+
+@pytest.mark.parametrize(
+    "words", [["serve"], ["serve", "--port=none"], ["serve", "--help"], ["--version"]], ids=" ".join
+)
+def test_a_forked_command_says_and_returns_what_the_command_line_does(nest, words):
+    forked = nest.begin([sys.executable, "-m", "strongroom", *words])
+    told = forked.stdout.read(), forked.stderr.read(), forked.wait(60)
+    forked.stdout.close()
+    forked.stderr.close()
+    done = subprocess.run([sys.executable, "-m", "strongroom", *words], capture_output=True, text=True, check=False)
+    assert told == (done.stdout, done.stderr, done.returncode)
 
 
 def test_a_wrong_expectation_fails_and_says_so(tmp_path):

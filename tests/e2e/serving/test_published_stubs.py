@@ -79,7 +79,7 @@ def entries(bases):
 
 
 @pytest.fixture(scope="module", params=["fast-mtls", "fast-clear", "grpcio-mtls", "grpcio-clear"])
-def server(request, launcher, entries, tmp_path_factory):
+def server(request, launcher, nest, entries, tmp_path_factory):
     """A server of all models; `clear` tells whether its channels are in clear text."""
     front, transport = request.param.split("-")
     config = tmp_path_factory.mktemp("config") / "models.config"
@@ -89,7 +89,7 @@ def server(request, launcher, entries, tmp_path_factory):
     clear = transport == "clear"
     if clear:
         words += ["--insecure", "--enable_serialization_as_tensor_content=true"]
-    started = launcher("", *words, command=MODEL_SERVER, with_tls=not clear).wait_ready()
+    started = launcher("", *words, command=MODEL_SERVER, with_tls=not clear, begin=nest.begin).wait_ready()
     started.clear = clear
     yield started
     status, _, log = started.end()
@@ -544,12 +544,12 @@ def test_a_client_of_the_other_transport_gets_nothing(server, published):
 
 
 @pytest.fixture
-def started(request, launcher, base, tmp_path, ports):
+def started(launcher, nest, base, ports):
     """Start a server of half_plus_two on the same ports, as often as asked."""
     base.put(1)
 
     def start(front, *words):
-        made = launcher(base.folder, f"--rpc={front}", *words, command=MODEL_SERVER, ports=ports)
+        made = launcher(base.folder, f"--rpc={front}", *words, command=MODEL_SERVER, ports=ports, begin=nest.begin)
         made.clear = False
         return made
 
