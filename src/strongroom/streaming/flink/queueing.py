@@ -69,7 +69,7 @@ def start(
     try:
         _await_running(rest, job, deadline)
         if until_open:
-            _await_checkpoint(rest, job, deadline)
+            _await_open(rest, job, deadline)
     except BaseException:
         if until_open:
             with contextlib.suppress(FlinkRefused, FlinkAway):
@@ -85,15 +85,19 @@ def _await_running(rest: Rest, job: str, deadline: float) -> None:
         time.sleep(_ASK_AGAIN_S)
 
 
-def _await_checkpoint(rest: Rest, job: str, deadline: float) -> None:
-    """Wait for a checkpoint: it passes where ticks do, and a worker that is not open takes none."""
-    rest.post(f"/jobs/{job}/checkpoints", {"checkpointType": "CONFIGURED"})
-    while not checkpoint_counts(rest, job).get("completed"):
-        if (reason := job_failure(rest, job)) is not None:
-            raise JobFailed(f"a worker of job {job} failed: {reason}")
-        if time.monotonic() > deadline:
-            raise JobStuck(f"the workers of job {job} did not begin")
-        time.sleep(_ASK_AGAIN_S)
+def _await_open(rest: Rest, job: str, deadline: float) -> None:
+    """Wait for two checkpoints: the first may pass before any tick, the next one comes behind a tick.
+
+    A worker's first tick lasts until it is open, and no checkpoint passes meanwhile.
+    """
+    for wanted in (1, 2):
+        rest.post(f"/jobs/{job}/checkpoints", {"checkpointType": "CONFIGURED"})
+        while checkpoint_counts(rest, job).get("completed", 0) < wanted:
+            if (reason := job_failure(rest, job)) is not None:
+                raise JobFailed(f"a worker of job {job} failed: {reason}")
+            if time.monotonic() > deadline:
+                raise JobStuck(f"the workers of job {job} did not begin")
+            time.sleep(_ASK_AGAIN_S)
 
 
 def stop(rest: Rest, queue: str) -> list[str]:
