@@ -1,7 +1,7 @@
 """TensorFlow Serving's lifecycle cases (`shared/vectors/tfserving`, L01 to L33), one test for each, and what we add.
 
 Models are ONNX models with half_plus_two's arithmetic where the case is about versions, SavedModels where it is about
-them. Every server is a process of its own, over TLS.
+them. Every server is a process, over TLS; most are forked (`nest`), a few begun from a command line.
 """
 
 import json
@@ -77,14 +77,14 @@ def reload(server, *entries):
 
 
 @pytest.fixture
-def serve(launcher, base, tmp_path):
-    """Start a server on the base folder, or on a configuration of `entries`."""
+def serve(launcher, nest, base, tmp_path):
+    """Start a server on the base folder, or on a configuration of `entries`; what it imports was imported once."""
 
     def start(*words, entries=None, ready=True, command=MODEL_SERVER):
         if entries is not None:
             (tmp_path / "models.config").write_text(listed(*entries))
             words = (f"--model_config_file={tmp_path / 'models.config'}", *words)
-        server = launcher(base.folder, *words, command=command)
+        server = launcher(base.folder, *words, command=command, begin=nest.begin)
         return server.wait_ready() if ready else server
 
     return start
@@ -410,10 +410,11 @@ def test_l32_batches_are_formed_and_answers_are_their_own(serve, base, shared_ve
     assert answers == [[number / 2 + 2, (number + 0.5) / 2 + 2] for number in range(100)]
 
 
-def test_l33_a_model_keeps_its_state_between_requests(launcher, tmp_path, shared_vectors):
+def test_l33_a_model_keeps_its_state_between_requests(launcher, nest, tmp_path, shared_vectors):
     pytest.importorskip("tensorflow")
     source = shared_vectors / "tfserving/testdata/servables/tensorflow/testdata/saved_model_counter"
-    server = launcher(shutil.copytree(source, tmp_path / "counter"), command=MODEL_SERVER).wait_ready()
+    counter = shutil.copytree(source, tmp_path / "counter")
+    server = launcher(counter, command=MODEL_SERVER, begin=nest.begin).wait_ready()
 
     with server.channel() as channel:
 

@@ -57,9 +57,9 @@ def test_a_saved_model_is_warmed_up_and_served(half_plus_two, launcher):
 
 
 @with_tensorflow
-def test_a_version_whose_warm_up_fails_is_not_served(half_plus_two, launcher):
+def test_a_version_whose_warm_up_fails_is_not_served(half_plus_two, launcher, nest):
     (half_plus_two / "00000123" / WARMUP).write_bytes(warmup_file(*[PredictionLog()] * 1001))
-    server = launcher(half_plus_two)
+    server = launcher(half_plus_two, begin=nest.begin)
     status, _, log = server.end(0)
     assert status == 4
     assert "Number of warmup records exceeds the maximum (1000)" in log

@@ -102,7 +102,7 @@ async def send_large(port, size):
 
 def test_sv_12_memory_stays_bounded_under_many_large_bodies(launcher, base):
     base.put(1)
-    size, count, limit = 8 * 1024 * 1024, 200, 32 * 1024 * 1024
+    size, count, limit = 8 * 1024 * 1024, 64, 32 * 1024 * 1024
     server = launcher(base.folder, "--insecure", f"--max_held_bytes={limit}", with_tls=False).wait_ready()
     before = peak_kib(server.process.pid)
 
