@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
+from strongroom.cli import main
 from strongroom.pki import Authority, SslConfig
 
 PASSWORD = "horse-Battery-9-staple"
@@ -242,15 +243,13 @@ def test_d20_no_password_is_on_a_command_line_or_in_an_environment(front, files,
      (["--modelName", "m"], "SR-QUEUE-FRONTEND-OPTION", 2),
      (["--servableManagerConfPath", "none.yaml"], "SR-QUEUE-SERVABLES", 2)],
 )  # fmt: skip
-def test_what_cannot_be_started_says_why(files, words, code, status):
+def test_what_cannot_be_started_says_why(files, capfd, words, code, status):
     _, pem, _ = files
-    done = subprocess.run(
-        [sys.executable, "-m", "strongroom", "queue", "frontend", "--httpsKeyStorePath", str(pem), *words],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == status, done.stderr
-    assert code in done.stderr
-    assert PASSWORD not in done.stdout + done.stderr
+    ended = main(["queue", "frontend", "--httpsKeyStorePath", str(pem), *words])
+    said = capfd.readouterr()
+    assert ended == status, said.err
+    assert code in said.err
+    assert PASSWORD not in said.out + said.err
 
 
 def test_the_original_s_flags_start_it_with_its_defaults(front, files):

@@ -31,16 +31,17 @@ with Scene.make(folder / "scene") as scene:
 """
 
 
-@pytest.fixture
-def queue(tmp_path):
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory):
     """A queue with one worker; the folder has `keys` and `scene/worker-1.yaml`."""
+    folder = tmp_path_factory.mktemp("bench")
     process = subprocess.Popen(
-        [sys.executable, "-c", SCENE, str(REPOSITORY / "tools" / "queue"), str(tmp_path)],
+        [sys.executable, "-c", SCENE, str(REPOSITORY / "tools" / "queue"), str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert process.stdout.readline() == "ready\n"
-        yield tmp_path
+        yield folder
     finally:
         process.stdin.close()
         process.wait(timeout=60)
