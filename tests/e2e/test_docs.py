@@ -3,8 +3,12 @@
 The `sh` blocks of a page are one session in an empty folder with an empty home. A line that starts a server ends in
 `&`; what a page leaves running is ended with its process group. `make` lines of the README are what CI itself runs, so
 here it is enough that make knows them. The printed port numbers are replaced by free ones; all else is as written.
+
+A page that measures every installed package runs in an environment of what it uses, as after `make demo`: all engines
+are three gigabytes, which would be hashed at each measuring and at each launch, and show nothing more.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -12,10 +16,13 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -28,6 +35,8 @@ SAYS = {
 PAGE_DEADLINE_S = 240
 END_DEADLINE_S = 20
 NEEDS = {"converting.md": "tensorflow"}  # not made for every version of Python
+MEASURES_PACKAGES = '"file:$packages/"'
+EXTRAS = ("demo", "streaming")  # of what such pages use
 
 
 def pages() -> list[Path]:
@@ -50,24 +59,60 @@ def free_ports(count: int) -> list[str]:
     return ports
 
 
+def installed_with(name: str, extras: tuple[str, ...], found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Add to `found` the distribution `name`, and what it and its `extras` require, each with its own extras."""
+    known = found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set())
+    if not known >= {"", *extras}:
+        known |= {"", *extras}
+        for line in importlib.metadata.requires(name) or []:
+            wanted = Requirement(line)
+            if wanted.marker is None or any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+                installed_with(wanted.name, tuple(wanted.extras), found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def small_environment(tmp_path_factory) -> Path:
+    """Return the programs' folder of an environment with Strongroom, `EXTRAS`, and no other package."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    packages = Path(sysconfig.get_path("platlib", vars={"platbase": str(folder)}))
+    files = [file for name in installed_with("strongroom", EXTRAS, {}) for file in importlib.metadata.files(name) or []]
+    places = {packages / file: Path(file.locate()) for file in files if not {"..", "__pycache__"} & set(file.parts)}
+    for here, there in {place.parent: file.parent for place, file in places.items()}.items():
+        here.mkdir(parents=True, exist_ok=True)
+        if (there / "__pycache__").is_dir():  # compiled already; not measured
+            (here / "__pycache__").symlink_to(there / "__pycache__")
+    for place, file in places.items():
+        place.symlink_to(file)
+    programs = Path(sys.executable).parent
+    script = folder / "bin" / "strongroom"
+    script.write_text((programs / "strongroom").read_text().replace(str(programs), str(script.parent)))
+    script.chmod(0o755)
+    return script.parent
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_sa_18_every_command_of_the_page_runs(page, tmp_path):
+def test_sa_18_every_command_of_the_page_runs(page, tmp_path, request):
     if importlib.util.find_spec(NEEDS.get(page.name, "strongroom")) is None:
         pytest.skip(f"{page.name} needs {NEEDS[page.name]}")
     home = tmp_path / "home"
     work = tmp_path / "work"
     home.mkdir()
     work.mkdir()
+    commands = script(page)
+    small = MEASURES_PACKAGES in commands
+    programs = request.getfixturevalue("small_environment") if small else Path(sys.executable).parent
     environment = {
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin",
+        "PATH": f"{programs}:/usr/bin:/bin:/usr/sbin:/sbin",
         "HOME": str(home),
         "LANG": "C.UTF-8",
-        "PYTHON": sys.executable,
+        "PYTHON": str(programs / "python"),
     }
     log = tmp_path / "log"
     with log.open("wb") as output:
         shell = subprocess.Popen(
-            ["bash", "-euo", "pipefail", "-x", "-c", script(page)],
+            ["bash", "-euo", "pipefail", "-x", "-c", commands],
             cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from strongroom.platforms.simulated.identities import EnclaveIdentity
 
 _DOMAIN: Final = b"strongroom simulated enclave v1"
 _Items = tuple[str | bytes, ...]
+_BUFFER_BYTES: Final = 1024 * 1024
 _LEFT_OUT: Final = "__pycache__"  # written by whoever ran the code last; run measured Python with -B
 
 
@@ -106,12 +108,13 @@ class Listing:
 def list_launch(manifest: Manifest, base: Path, environ: Mapping[str, str]) -> Listing:
     """Return what `manifest` would launch, files read and hashed; raises as `measure` does."""
     environment = passed_environment(manifest, environ)
-    entrypoint = base / manifest.entrypoint
+    buffer = memoryview(bytearray(_BUFFER_BYTES))
+    entrypoint = _digest(base / manifest.entrypoint, buffer)
     return Listing(
-        entrypoint=tuple(_section("entrypoint", [(manifest.entrypoint, _digest(entrypoint))])),
+        entrypoint=tuple(_section("entrypoint", [(manifest.entrypoint, entrypoint)])),
         argv=tuple(_section("argv", [(each,) for each in manifest.argv])),
         env=tuple(_section("environment", sorted(environment.items()))),
-        trusted_files=tuple(_section("trusted files", sorted(_trusted(manifest.trusted_files, base)))),
+        trusted_files=tuple(_section("trusted files", sorted(_trusted(manifest.trusted_files, base, buffer)))),
         environment=environment,
     )
 
@@ -138,33 +141,37 @@ def _section(title: str, rows: Sequence[tuple[str | bytes, ...]]) -> Iterator[st
         yield from row
 
 
-def _trusted(files: Iterable[TrustedFile], base: Path) -> set[tuple[str, bytes]]:
+def _trusted(files: Iterable[TrustedFile], base: Path, buffer: memoryview) -> set[tuple[str, bytes]]:
     """Return (URI, SHA-256) of every trusted file, directories expanded; a file reached twice counts once."""
     found: set[tuple[str, bytes]] = set()
     for entry in files:
         path = base / entry.path
         if entry.is_directory:
-            found.update((entry.uri + name, digest) for name, digest in _below(path))
+            found.update((entry.uri + name, digest) for name, digest in _below(path, buffer))
             continue
-        digest = _digest(path)
+        digest = _digest(path, buffer)
         if entry.sha256 is not None and digest.hex() != entry.sha256:
             raise TrustedFileChanged(f"{path} has SHA-256 {digest.hex()}; the manifest wants {entry.sha256}")
         found.add((entry.uri, digest))
     return found
 
 
-def _below(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield (relative path, SHA-256) of all files below `folder`, in no particular order."""
+def _below(folder: Path, buffer: memoryview) -> Iterator[tuple[str, bytes]]:
+    """Yield (relative path, SHA-256) of all files below `folder`, in no particular order.
+
+    Names stay strings here: a folder of packages has fifty thousand files.
+    """
     if not folder.is_dir():
         raise LaunchFileUnusable(f"{folder} is not a directory")
-    for parent, folders, names in os.walk(folder, onerror=_unreadable):
+    top = os.path.join(folder, "")  # noqa: PTH118
+    for parent, folders, names in os.walk(top, onerror=_unreadable):
         folders[:] = [name for name in folders if name != _LEFT_OUT]
         for name in folders:
             if (Path(parent) / name).is_symlink():
                 yield _linked_folder(folder, Path(parent) / name)
         for name in names:
-            path = Path(parent) / name
-            yield path.relative_to(folder).as_posix(), _digest(path)
+            path = os.path.join(parent, name)  # noqa: PTH118
+            yield path.removeprefix(top), _digest(path, buffer)
 
 
 def _linked_folder(folder: Path, link: Path) -> tuple[str, bytes]:
@@ -182,11 +189,15 @@ def _unreadable(problem: OSError) -> None:
     raise LaunchFileUnusable(f"{problem.filename}: {problem.strerror}")
 
 
-def _digest(path: Path) -> bytes:
+def _digest(path: Path | str, buffer: memoryview) -> bytes:
+    """Return the SHA-256 of a regular file, read by way of `buffer`: a new one for each costs more than the hashing."""
     try:
-        if path.exists() and not path.is_file():
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
             raise LaunchFileUnusable(f"{path} is not a regular file")
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        state = hashlib.sha256()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            while size := file.readinto(buffer):
+                state.update(buffer[:size])
+        return state.digest()
     except OSError as problem:
         raise LaunchFileUnusable(f"{path}: {problem.strerror}") from None
