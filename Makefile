@@ -3,7 +3,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: chaos queue-chaos conformance flink help kube setup setup-all demo test lint bench bench-serving fuzz soak docs clean
+.PHONY: chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
@@ -17,6 +17,7 @@ help:
 	@echo "make chaos  three brokers on one PostgreSQL under load and faults, and a proof of what held; SECONDS=N SEED=N"
 	@echo "make queue-chaos  100,000 records while workers and Redis are killed: one result each; OPTIONS='--records N --seed N'"
 	@echo "make conformance  replay TensorFlow Serving's cases on both front ends; CASES=FILE TESTDATA=FOLDER for others"
+	@echo "make conversion  convert ResNet50 at full size from every source to every format, within rounding"
 	@echo "make kube   a real Kubernetes cluster, a deployment's whole life on it under load; builds Kubernetes once; root"
 	@echo "make flink  a Flink cluster with TLS: jobs, the queue's workers killed and cancelled, beside the plain runner"
 	@echo "make docs   regenerate what docs/ takes from the code"
@@ -64,6 +65,9 @@ queue-chaos: setup-all
 
 conformance: setup-all
 	$(PY) tools/conformance/conformance.py $(CASES) $(if $(TESTDATA),--testdata $(TESTDATA))
+
+conversion: setup-all
+	STRONGROOM_CONVERSION_FULL=1 $(PY) -m pytest tests/e2e/test_conversion_resnet50.py
 
 kube: setup-all
 	cd tools && ../$(PY) -m kube $(OPTIONS)
