@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import RESULTS
 from serving import markdown, results
-from serving.measure import FULL, QUICK
+from serving.measure import FULL, QUICK, TRIAL
 from serving.parts import PARTS, Findings, Setting
 from serving.plot import plot
 from serving.tls_files import write_tls
@@ -19,6 +19,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short runs: an impression, no result")
+    parser.add_argument("--trial", action="store_true", help="shorter still: shows that it works, numbers mean nothing")
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, with commas: {', '.join(PARTS)}")
     parser.add_argument("--no-peers", action="store_true", help="neither install nor start Triton and MLServer")
     parser.add_argument("--results", type=Path, help="folder for serving.json and serving.png")
@@ -31,8 +32,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """Run the parts, then write and show what they found. Whole runs are results; others have a name of their own."""
     args = arguments(argv)
-    effort, parts = QUICK if args.quick else FULL, args.only.split(",")
-    whole = not args.quick and not args.no_peers and len(parts) == len(PARTS)
+    effort, parts = TRIAL if args.trial else QUICK if args.quick else FULL, args.only.split(",")
+    whole = effort is FULL and not args.no_peers and len(parts) == len(PARTS)
     findings, before = Findings(), results.machine()
     with tempfile.TemporaryDirectory(prefix="bench-serving-") as name:
         write_tls(Path(name))

@@ -20,14 +20,16 @@ TICK_S: Final = 0.01  # what /proc counts in
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: server CPU seconds of one run, and runs."""
+    """How long to measure: server CPU seconds of one run, and runs; how many requests warm a server up, in turns."""
 
     cpu_s: float
     runs: int
+    warm_up: tuple[int, ...] = WARM_UP_COUNTS
 
 
 FULL: Final = Effort(1.5, 3)
 QUICK: Final = Effort(0.3, 2)
+TRIAL: Final = Effort(0.05, 1, (8, 64))
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Contestant:
 
     def warm_up(self, effort: Effort) -> None:
         """Ask until the cost of a request is known well enough to say how many fill a run."""
-        for count in WARM_UP_COUNTS:
+        for count in effort.warm_up:
             cpu_s = self.server.cpu_s()
             self.asking(count)
             spent = self.server.cpu_s() - cpu_s

@@ -9,7 +9,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 
 def test_the_quick_form_measures_our_fronts_beside_grpcio(tmp_path):
-    words = [sys.executable, "-m", "serving", "--quick", "--only", "tiny", "--no-peers", "--results", str(tmp_path)]
+    words = [sys.executable, "-m", "serving", "--trial", "--only", "tiny", "--no-peers", "--results", str(tmp_path)]
     done = subprocess.run(words, cwd=BENCH, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "serving-quick.json").read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 Skipped where `tools/kube/build.sh` has not built the server.
 """
 
+import io
 import json
 import os
 import shutil
@@ -10,9 +11,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from strongroom.cli import main
 
 CACHE = Path(os.environ.get("STRONGROOM_KUBE_CACHE", Path.home() / ".cache/strongroom/kube"))
 SERVER = CACHE / "bin/kube-apiserver"
@@ -128,10 +133,13 @@ def workspace(tmp_path_factory):
 
 
 def strongroom(*words, kubeconfig=None):
-    environ = {**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}", "KUBECONFIG": str(kubeconfig or "/nowhere")}
-    return subprocess.run(
-        [sys.executable, "-m", "strongroom", *words], capture_output=True, text=True, check=False, env=environ
-    )
+    """Run a verb in this process, which has imported what each verb needs; the programs that it starts are real."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
+        patch.setenv("PATH", f"{PROGRAMS}:{os.environ['PATH']}")
+        patch.setenv("KUBECONFIG", str(kubeconfig or "/nowhere"))
+        status = main(words)
+    return SimpleNamespace(returncode=status, stdout=stdout.getvalue(), stderr=stderr.getvalue())
 
 
 @pytest.fixture(scope="module")

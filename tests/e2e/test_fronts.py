@@ -80,12 +80,15 @@ def listens(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def products(rounds):
-    """Return a model that takes as long as `rounds` products of a 200 x 200 matrix with itself."""
-    nodes = [helper.make_node("MatMul", [f"v{n}", "x"], [f"v{n + 1}"]) for n in range(rounds)]
-    nodes = [helper.make_node("Identity", ["x"], ["v0"]), *nodes, helper.make_node("Identity", [f"v{rounds}"], ["y"])]
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [200, 200]) for name in "xy"]
-    graph = helper.make_graph(nodes, "g", value[:1], value[1:])
+def products(rounds, *, times):
+    """Return a model that takes as long as `rounds` products of a 200 x 200 matrix, tiled `times` each way."""
+    nodes = [helper.make_node("MatMul", [f"v{n}", "v0"], [f"v{n + 1}"]) for n in range(rounds)]
+    nodes = [helper.make_node("Tile", ["x", "tiles"], ["v0"]), *nodes]
+    nodes.append(helper.make_node("Identity", [f"v{rounds}"], ["y"]))
+    tiles = helper.make_tensor("tiles", TensorProto.INT64, [2], [times, times])
+    sides = {"x": 200, "y": 200 * times}
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [side, side]) for name, side in sides.items()]
+    graph = helper.make_graph(nodes, "g", value[:1], value[1:], [tiles])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
@@ -111,7 +114,7 @@ def files(tmp_path_factory):
             (folder / f"{name}.key").write_bytes(raw)
     with config.render().reveal() as raw:
         (folder / "ssl.cfg").write_bytes(raw)
-    models = {"fast": products(1), "slow": products(4000), "echo": echo()}
+    models = {"fast": products(1, times=1), "slow": products(62, times=4), "echo": echo()}
     for number in (1, 2, 3):
         for name, model in models.items():
             version = folder / f"replica{number}" / name / str(number)
@@ -183,6 +186,16 @@ def start(files):
             return [server.wait_ready() for server in servers]
 
         yield begin
+
+
+@pytest.fixture(scope="module")
+def standing(files):
+    """Start one replica for the tests that only ask it."""
+    server = Server(files, 1, free_ports(2))
+    try:
+        yield server.wait_ready()
+    finally:
+        server.end()
 
 
 @pytest.fixture
@@ -359,8 +372,8 @@ def test_a_connection_that_reached_its_age_at_the_client_or_the_server_ends_with
 
 
 @pytest.mark.parametrize("kind", FRONTS)
-def test_requests_and_answers_beyond_a_fronts_buffers_get_through(kind, files, start, front):
-    at = front(kind, listed(start(1)))
+def test_requests_and_answers_beyond_a_fronts_buffers_get_through(kind, files, standing, front):
+    at = front(kind, listed([standing]))
     numbers = np.arange(3 << 20, dtype=np.float32)  # 12 MiB
     with client(files, at.grpc) as asking:
         assert np.array_equal(asking.predict("echo", {"x": numbers})["y"], numbers)
@@ -420,10 +433,9 @@ def test_as_in_a_cluster_replicas_that_dns_names_later_get_connections_and_those
             assert fresh() == {2: 10}
 
 
-def test_names_that_are_not_ours_and_clients_without_a_name_get_nothing(files, start, front):
-    servers = start(1)
+def test_names_that_are_not_ours_and_clients_without_a_name_get_nothing(standing, front):
     for kind in FRONTS:
-        at = front(kind, listed(servers))
+        at = front(kind, listed([standing]))
         for name in ("other.example", None):
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 shake_hands(at.grpc, name)
