@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import sys
@@ -10,9 +11,28 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# No timed assertions: a slow machine is not a defect.
-settings.register_profile("strongroom", deadline=None, print_blob=True)
+# No timed assertions: a slow machine is not a defect. Tests that want more examples than most ask for a multiple of the
+# profile's number, so that STRONGROOM_EXAMPLES=1000 makes all of them look longer.
+EXAMPLES = int(os.environ.get("STRONGROOM_EXAMPLES", "50"))
+settings.register_profile("strongroom", deadline=None, print_blob=True, max_examples=EXAMPLES)
 settings.load_profile("strongroom")
+
+# What is compiled is kept, whatever the caller's environment says: to rewrite the assertions of every test module costs
+# a process half of its collecting, and each program that a test starts would compile the package once more.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# What collecting leaves behind stays for the whole run: tens of thousands of tests and every imported module. Later
+# searches for garbage need not look at it again, which took them half a second each, and come less often.
+gc.disable()
+
+
+def pytest_collection_finish():
+    """Begin to search for garbage, without what is there by now."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 50)
+    gc.enable()
+
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -107,7 +107,7 @@ def test_ev_10_arbitrary_bytes_behind_any_header_are_refused_typed(version, tee_
 
 
 @given(st.data(), KINDS)
-@settings(max_examples=400)
+@settings(max_examples=4 * settings.default.max_examples)
 def test_ev_10_a_changed_quote_is_refused_typed_or_unchanged_in_meaning(data, kind):
     quote, collateral, anchor, now = sound(*kind)
     changed = data.draw(mutations(quote))
@@ -129,7 +129,7 @@ PARTS = sorted(set(Collateral.__dataclass_fields__) - {"pck_certificate_chain", 
 
 
 @given(st.data(), st.sampled_from(PARTS))
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_ev_10_changed_collateral_is_refused_typed_or_changes_nothing(data, part):
     quote, collateral, anchor, now = sound()
     changed = data.draw(mutations(collateral[part].encode())).decode("latin-1")
@@ -158,21 +158,21 @@ def test_ev_06_any_chain_beside_any_certification_data_is_refused_typed(number, 
 
 
 @given(st.data(), st.sampled_from(["leaf", "ca", "root", "signer"]))
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_ev_10_changed_certificates_are_read_or_refused_typed(data, role):
     certificate = only_typed(parse_certificate, data.draw(mutations(encoded(role))))
     assert certificate is None or len(certificate.point) == 65
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 def test_ev_10_changed_revocation_lists_are_read_or_refused_typed(data):
     changed = data.draw(mutations(encoded("crl")))
     only_typed(lambda: parse_crl(changed, what="CRL", error=Malformed))
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 def test_ev_09_a_changed_sgx_extension_is_refused_typed(data):
     world = little_world().LittleWorld()
     world.sgx_raw = data.draw(mutations(world.sgx_value()))

@@ -143,7 +143,7 @@ def check_denied(outcome):
 
 
 @given(st.lists(rules(), max_size=5), IDENTITIES, st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_who_cannot_ask_by_name_gets_what_all_fulfilled_rules_come_to(judge, listed, identity, fresh):
     fulfilled = {rule.single for rule in listed if expected(rule, identity, fresh=fresh)}
     outcome = decide(judge(identity), listed, fresh=fresh, at=AT)
@@ -155,7 +155,7 @@ def test_who_cannot_ask_by_name_gets_what_all_fulfilled_rules_come_to(judge, lis
 
 
 @given(st.lists(rules(), max_size=5), IDENTITIES, st.booleans(), st.sampled_from(WANTED).map(SecretName.parse))
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_kd_11_who_asks_by_name_gets_what_one_fulfilled_rule_names(judge, listed, identity, fresh, wanted):
     fulfilled = [rule for rule in listed if expected(rule, identity, fresh=fresh) and rule.names(wanted)]
     outcome = decide(judge(identity), listed, fresh=fresh, at=AT, wanted=wanted)

@@ -145,7 +145,7 @@ def test_records_come_back(inputs, serde):
 
 
 @given(mutated(EXAMPLES))
-@settings(max_examples=400)
+@settings(max_examples=4 * settings.default.max_examples)
 def test_changed_examples_are_read_as_pyarrow_reads_them_or_refused(data):
     refused_or(decode_result, data)
     found = refused_or(decode_inputs, data)
@@ -217,7 +217,7 @@ FIELDS = st.dictionaries(st.sampled_from(WORDS), st.binary(max_size=30) | st.sam
 
 
 @given(FIELDS)
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_any_fields_are_read_or_refused(fields):
     refused_or(lambda: read_record("1-0", fields))
     refused_or(lambda: read_result("u", fields))
@@ -244,7 +244,7 @@ def shown(data):
 
 
 @given(mutated(EXAMPLES[:3]) | st.dictionaries(NAMES, FLOATS, min_size=1, max_size=3).map(encode_inputs))
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4 * settings.default.max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_short_way_for_usual_records_reads_what_the_long_one_reads(monkeypatch, data):
     short = shown(data)
     with monkeypatch.context() as patched:

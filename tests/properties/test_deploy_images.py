@@ -22,7 +22,7 @@ from strongroom.secret import Secret
 
 NAMES = st.text(string.ascii_lowercase + "./", min_size=1, max_size=12)
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
-ONLY_OURS = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ONLY_OURS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def quiet(call, *values):

@@ -17,7 +17,7 @@ _spec.loader.exec_module(conversations)
 
 
 @pytest.mark.skipif(len(implementations()) < 2, reason="one implementation has nothing to differ from")
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=3 * settings.default.max_examples)
 @given(st.binary(min_size=20, max_size=400))
 def test_sv_12_both_implementations_say_the_same(data):
     conversations.converse(data)

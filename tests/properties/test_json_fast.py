@@ -116,7 +116,7 @@ with_every_reader = pytest.mark.parametrize("reader", READERS)
 
 
 @with_every_reader
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=4 * settings.default.max_examples)
 @given(
     cases=st.lists(st.tuples(bodies(), st.sampled_from(KINDS), st.sampled_from(["x", "xy"])), min_size=1, max_size=4)
 )
@@ -127,7 +127,7 @@ def test_both_ways_give_the_same_array_or_the_exact_one_decides(reader, cases):
 
 
 @with_every_reader
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=2 * settings.default.max_examples)
 @given(raw=bodies(), data=st.data())
 def test_damaged_bodies_are_read_alike_too(reader, raw, data):
     changed = bytearray(raw)
@@ -180,7 +180,7 @@ ROWS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=3 * settings.default.max_examples)
 @given(
     key=st.sampled_from(["instances", "inputs"]),
     groups=st.lists(st.tuples(ROWS, st.integers(1, 6)), min_size=1, max_size=3),

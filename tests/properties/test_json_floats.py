@@ -29,7 +29,7 @@ def one_by_one(array):
     return texts[0]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=4 * settings.default.max_examples)
 @given(SHAPES, st.data())
 def test_the_text_is_the_same(shape, data):
     count = int(np.prod(shape))

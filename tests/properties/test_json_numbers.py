@@ -36,7 +36,7 @@ def decimals(draw):
     return whole + fraction + (exponent and exponent + str(draw(st.integers(0, 340))))
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=6 * settings.default.max_examples)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["", "-"]), st.one_of(decimals(), near_a_middle(), DOUBLES.map(abs).map(repr))),

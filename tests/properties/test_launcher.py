@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.deploy.launcher.launch import MAX_WORDS, check, read_words
@@ -107,7 +107,6 @@ def judged(words, role):
 
 
 @pytest.mark.parametrize("role", Role)
-@settings(max_examples=100)
 @given(words=st.lists(WORDS, max_size=6))
 def test_no_unlisted_option_ever_reaches_java(role, words):
     launch = judged([*words, MAINS[role], *AFTER[role]], role)
@@ -121,7 +120,6 @@ def test_no_unlisted_option_ever_reaches_java(role, words):
 
 
 @pytest.mark.parametrize("role", Role)
-@settings(max_examples=100)
 @given(words=st.lists(WORDS, max_size=8))
 def test_any_command_line_starts_java_or_is_refused(role, words):
     launch = judged(words, role)
@@ -129,7 +127,6 @@ def test_any_command_line_starts_java_or_is_refused(role, words):
 
 
 @pytest.mark.parametrize("role", Role)
-@settings(max_examples=100)
 @given(word=WORDS, at=st.integers(0, 20))
 def test_a_word_put_in_after_the_main_class_is_a_known_one(role, word, at):
     words = list(AFTER[role])

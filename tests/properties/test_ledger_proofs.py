@@ -112,7 +112,7 @@ LINES, SIGNED = written(9)
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_sa_10_any_changed_byte_or_line_of_a_ledger_is_found(data):
     lines = list(LINES)
     place = data.draw(st.integers(0, len(lines) - 1))

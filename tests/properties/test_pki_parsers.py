@@ -88,7 +88,7 @@ def test_claims_of_any_item(item):
 
 
 @given(st.binary(max_size=200) | mutations(CERTIFICATE))
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_an_ra_tls_certificate_of_any_bytes(data):
     if data != CERTIFICATE:
         with pytest.raises(StrongroomError) as caught:
@@ -97,7 +97,7 @@ def test_an_ra_tls_certificate_of_any_bytes(data):
 
 
 @given(st.text(max_size=200) | mutations(CONFIG_TEXT).map(lambda data: data.decode("latin-1")))
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 def test_an_ssl_cfg_of_any_text(text):
     only_catalogued(lambda: ssl_cfg.parse(text.encode()))
 

@@ -281,14 +281,14 @@ WORDS = sorted({*COMMON, *ENCLAVE, *DOMAIN, *NAMING})
 
 @pytest.mark.parametrize("word", WORDS)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2, deadline=None)
 def test_what_one_word_newly_accepts_is_found_to_be_wider(word, data):
     old, new = data.draw(pairs(word))
     check_never_missed(old, new, data.draw(claims_near(new, word)))
 
 
 @given(policies(), policies(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples, deadline=None)
 def test_what_new_accepts_and_old_refuses_is_found_to_be_wider(old, new, data):
     check_never_missed(old, new, data.draw(claims_near(new)))
 
@@ -379,7 +379,7 @@ def more_of_it(before, after):
 
 
 @given(st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=6 * settings.default.max_examples, deadline=None)
 def test_sa_08_a_file_that_releases_what_the_old_one_did_not_is_found_to_be_wider(data):
     old, new = data.draw(files())
     if not new.rules:

@@ -38,7 +38,7 @@ def seal(data: bytes, version: int = 1, path: str = "a/b") -> bytes:
 
 
 @given(size=sizes, version=versions)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples, deadline=None)
 def test_what_is_sealed_opens_to_the_same(size, version):
     data = content(size)
     sealed = seal(data, version)
@@ -90,7 +90,7 @@ def unauthenticated(version: int) -> set[int]:
 @example(size=20_000, version=2, node=0, where=58, bit=0)
 @example(size=20_000, version=1, node=0, where=58, bit=0)
 @example(size=20_000, version=2, node=0, where=9, bit=3)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=10 * settings.default.max_examples, deadline=None)
 def test_a_flipped_bit_is_refused_or_harmless_never_believed(size, version, node, where, bit):
     data = content(size)
     flipped = bytearray(seal(data, version))
@@ -113,7 +113,7 @@ def open_piecewise(sealed: bytes, opened: bytearray) -> None:
 
 
 @given(size=small_sizes, version=versions, data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_a_file_that_ends_early_is_refused(size, version, data):
     sealed = seal(content(size), version)
     for nodes in range(len(sealed) // 4096):
@@ -132,7 +132,7 @@ def test_whole_nodes_behind_the_end_are_tolerated(size, extra):
 
 
 @given(data=st.binary(max_size=9000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples, deadline=None)
 def test_arbitrary_bytes_are_refused_in_order(data):
     for attempt in (
         lambda: sealing.unseal_bytes(data, KEY, stored_path="a/b"),
@@ -143,7 +143,7 @@ def test_arbitrary_bytes_are_refused_in_order(data):
 
 
 @given(magic=st.sampled_from([b"GRAFS_PF", b"GRAPH_PF"]), version=versions, rest=st.binary(min_size=64, max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_arbitrary_bytes_behind_a_good_beginning_are_refused(magic, version, rest):
     data = (magic + bytes([version]) + rest).ljust(8192, b"\x55")
     with pytest.raises(sealing.WrongKeyOrTampered):
@@ -158,7 +158,7 @@ def test_arbitrary_bytes_behind_a_good_beginning_are_refused(magic, version, res
     body=st.binary(max_size=300),
     nodes=st.integers(0, 5),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples, deadline=None)
 def test_metadata_from_someone_who_has_the_key_but_not_the_manners(path, size, root, body, nodes):
     """Authentic node 0, absurd content: an endless path, a size beyond the file, a root that vouches for nothing."""
     nonce = bytes(32)
@@ -176,7 +176,7 @@ def test_metadata_from_someone_who_has_the_key_but_not_the_manners(path, size, r
 
 
 @given(path=st.text(max_size=600))
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 def test_a_path_is_stored_in_a_form_that_is_stable_or_refused(path):
     try:
         stored = stored_form(path)
@@ -189,7 +189,6 @@ def test_a_path_is_stored_in_a_form_that_is_stable_or_refused(path):
 
 
 @given(path=st.text(min_size=1, max_size=40), other=st.text(min_size=1, max_size=40))
-@settings(max_examples=100)
 def test_two_paths_match_only_if_they_name_one_file(path, other):
     try:
         stored = stored_form(path)
