@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.deploy.launcher.launch import MAX_WORDS, check, read_words
-from strongroom.deploy.launcher.roles import LaunchArgumentRefused, Role, Settings
+from strongroom.launcher.launch import MAX_WORDS, check, read_words
+from strongroom.launcher.roles import LaunchArgumentRefused, Role, Settings
 
 HEAP_MIB = 1024
 SETTINGS = {

@@ -13,10 +13,10 @@ from strongroom.deploy.gramine import places
 from strongroom.deploy.gramine.parts import arch_libraries, enclave, python_files
 from strongroom.deploy.gramine.places import PythonPlaces
 from strongroom.deploy.gramine.server_words import provisioning_server
-from strongroom.deploy.launcher.roles import Role
 from strongroom.gramine.manifests import SEALING_KEY, Encrypted, Program, Provisioning
+from strongroom.launcher.roles import Role
 
-LAUNCHER: Final = "strongroom.deploy.launcher"
+LAUNCHER: Final = "strongroom.launcher"
 _JVM_THREADS: Final = 256
 _MIB: Final = {"K": 2**-10, "M": 1, "G": 1024}
 _TITLES: Final = {

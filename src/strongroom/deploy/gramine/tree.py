@@ -14,11 +14,11 @@ from strongroom.deploy.gramine.programs import programs
 from strongroom.deploy.gramine.queue import queue_files
 from strongroom.deploy.gramine.server_words import app_files, broker_address, broker_host
 from strongroom.deploy.gramine.simulated import replica_manifest
-from strongroom.deploy.launcher.roles import Role
 from strongroom.deploy.tree import under
 from strongroom.gramine import versions
 from strongroom.gramine.manifests import Program, argv_file, graphene, render
 from strongroom.gramine.versions import GramineVersion
+from strongroom.launcher.roles import Role
 
 # What a Spark driver runs until the file says otherwise: Spark's own example.
 SPARK_PI: Final = (

@@ -177,7 +177,7 @@ def test_jvms_start_through_the_launcher_and_nothing_else():
         text = manifests(described(), GENERIC)[f"gramine/{name}.manifest.template"].decode()
         document = tomllib.loads(re.sub(r"\{\{[^}]*\}\}", "/x", text))
         argv = document["loader"]["argv"]
-        assert argv[argv.index("-m") + 1] == "strongroom.deploy.launcher"
+        assert argv[argv.index("-m") + 1] == "strongroom.launcher"
         assert f"--role={name}" in argv
         assert document["sys"]["disallow_subprocesses"] is True
 

@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from strongroom.deploy.gramine.java_script import java_script
-from strongroom.deploy.launcher.launch import MAX_BYTES, MAX_WORDS, check, read_words
-from strongroom.deploy.launcher.roles import LaunchArgumentRefused, Role, Settings
+from strongroom.launcher.launch import MAX_BYTES, MAX_WORDS, check, read_words
+from strongroom.launcher.roles import LaunchArgumentRefused, Role, Settings
 
 LIMIT_S = 60
 PROGRAM = ("--class", "org.apache.spark.examples.SparkPi", "local:///opt/spark/examples/jars/spark-examples.jar")
@@ -396,7 +396,7 @@ def test_a_command_line_that_was_cut_or_is_no_text_is_refused(data):
 
 
 def test_it_starts_with_the_standard_library_alone():
-    words = "import strongroom.deploy.launcher.__main__, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    words = "import strongroom.launcher.__main__, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     found = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({os.path.abspath('src')!r}); {words}"],  # noqa: PTH100
         capture_output=True,
@@ -424,7 +424,7 @@ def java(tmp_path):
         "-I",
         "-B",
         "-m",
-        "strongroom.deploy.launcher",
+        "strongroom.launcher",
         "--role=spark-executor",
         f"--java={program}",
         "--home=/opt/spark",
@@ -487,7 +487,7 @@ def test_a_java_that_is_not_there_is_said(java, tmp_path):
 @pytest.mark.skipif(shutil.which("java") is None, reason="there is no JVM on this machine")
 @pytest.mark.parametrize(("role", "words"), REAL.values(), ids=REAL)
 def test_a_real_jvm_takes_the_checked_words_and_reads_no_options_from_the_environment(role, words):
-    launch = [sys.executable, "-I", "-B", "-m", "strongroom.deploy.launcher", f"--role={role}", "--max-heap-mib=512"]
+    launch = [sys.executable, "-I", "-B", "-m", "strongroom.launcher", f"--role={role}", "--max-heap-mib=512"]
     launch += [f"--java={shutil.which('java')}", f"--home={settings(role).home}", "--scratch=/local"]
     program = [] if role is not Role.SPARK_DRIVER else ["--program-from=/dev/stdin"]
     done = subprocess.run(

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from strongroom.deploy.launcher import refusals
-from strongroom.deploy.launcher.roles import LaunchArgumentRefused, Settings
-from strongroom.deploy.launcher.values import (
+from strongroom.launcher import refusals
+from strongroom.launcher.roles import LaunchArgumentRefused, Settings
+from strongroom.launcher.values import (
     Form,
     decimal,
     duration,

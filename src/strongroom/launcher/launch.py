@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.deploy.launcher.jvm import check_options
-from strongroom.deploy.launcher.mains import PROPERTIES_FILE, check_main
-from strongroom.deploy.launcher.roles import LaunchArgumentRefused, Settings
+from strongroom.launcher.jvm import check_options
+from strongroom.launcher.mains import PROPERTIES_FILE, check_main
+from strongroom.launcher.roles import LaunchArgumentRefused, Settings
 
 MAX_WORDS: Final = 1024
 MAX_BYTES: Final = 256 * 1024  # of all words together

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.deploy.launcher import refusals
-from strongroom.deploy.launcher.properties import check_system_property
-from strongroom.deploy.launcher.roles import LaunchArgumentRefused, Settings, name_of
-from strongroom.deploy.launcher.values import number, path_below, size_bytes
+from strongroom.launcher import refusals
+from strongroom.launcher.properties import check_system_property
+from strongroom.launcher.roles import LaunchArgumentRefused, Settings, name_of
+from strongroom.launcher.values import number, path_below, size_bytes
 
 MAX_ENTRIES: Final = 2000  # of a class path
 _MIB: Final = 1 << 20

@@ -1,6 +1,6 @@
 """Start a JVM for the words that come from outside, once each of them has been checked.
 
-    python -m strongroom.deploy.launcher --role=spark-executor --java=… --home=… --words-from=-
+    python -m strongroom.launcher --role=spark-executor --java=… --home=… --words-from=-
 
 Its own words are the manifest's, and measured. The words for Java come from a file or standard input, each ended by
 NUL, or follow after `--`. A refusal ends it with status 3 before anything is started.
@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from strongroom.deploy.launcher.launch import MAX_BYTES, Launch, check, read_words
-from strongroom.deploy.launcher.roles import LaunchArgumentRefused, Role, Settings
 from strongroom.errors import BadInput, StrongroomError
+from strongroom.launcher.launch import MAX_BYTES, Launch, check, read_words
+from strongroom.launcher.roles import LaunchArgumentRefused, Role, Settings
 
 
 def main(argv: list[str]) -> int:

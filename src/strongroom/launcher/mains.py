@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from strongroom.deploy.launcher.properties import check_flink_property, check_spark_conf
-from strongroom.deploy.launcher.roles import LaunchArgumentRefused, Role, Settings, name_of
-from strongroom.deploy.launcher.values import Form, exactly, host, identifier, number, path_below, spark_url
+from strongroom.launcher.properties import check_flink_property, check_spark_conf
+from strongroom.launcher.roles import LaunchArgumentRefused, Role, Settings, name_of
+from strongroom.launcher.values import Form, exactly, host, identifier, number, path_below, spark_url
 
 MAINS: Final[Mapping[Role, tuple[str, ...]]] = {
     Role.SPARK_DRIVER: ("org.apache.spark.deploy.SparkSubmit",),

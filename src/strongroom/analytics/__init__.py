@@ -1,0 +1,1 @@
+"""Trusted analytics: Spark on data that nobody else can read, with keys for attested processes alone."""

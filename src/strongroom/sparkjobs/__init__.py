@@ -1,0 +1,1 @@
+"""What Spark is told: the secured configuration, and the words of those who submit jobs. Pure."""
