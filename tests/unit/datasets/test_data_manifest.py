@@ -140,9 +140,9 @@ def test_paths_below_the_folder_are_taken(path):
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/a", "a/", "a//b", "../a", "a/../b", ".hidden", "_SUCCESS", "a/_temporary/b", "a\\b", "a\nb", "x" * 513]
-    + ["/".join("a" * 17)],
-)
+    ["", "/a", "a/", "a//b", "../a", "a/../b", ".hidden", "_SUCCESS", "a/_temporary/b", "a\\b", "a\nb", "x" * 513,
+     "/".join("a" * 17)],
+)  # fmt: skip
 def test_other_paths_are_refused(path):
     with pytest.raises(BadDataPath) as caught:
         check_data_path(path)
