@@ -19,11 +19,23 @@ STRONGROOM = [sys.executable, "-m", "strongroom"]
 @pytest.fixture
 def model(tmp_path):
     """Write a model that doubles: t float32 [n, 4] to y."""
-    folder = tmp_path / "twice"
+    return written(tmp_path / "twice", ["Mul"])
+
+
+@pytest.fixture
+def slow_model(tmp_path):
+    """Write a model that takes seconds to load: the engine looks at each of its nodes for each other."""
+    return written(tmp_path / "slow", ["Mul", "Max"] * 2000)
+
+
+def written(folder, operators):
+    """Write a model that takes t float32 [n, 4] through operators with 2 to y."""
     folder.mkdir()
     two = helper.make_tensor("two", TensorProto.FLOAT, [1], [2.0])
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 4]) for name in ("t", "y")]
-    graph = helper.make_graph([helper.make_node("Mul", ["t", "two"], ["y"])], "g", ends[:1], ends[1:], [two])
+    names = ["t", *(f"v{place}" for place in range(1, len(operators))), "y"]
+    nodes = [helper.make_node(each, [names[at], "two"], [names[at + 1]]) for at, each in enumerate(operators)]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [two])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
     return folder
 
@@ -152,8 +164,8 @@ def test_a_queue_without_workers_has_no_port_for_the_original_s_client(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_while_a_detached_queue_starts_leaves_nothing(model, tmp_path):
-    words = [*STRONGROOM, "queue", "up", "--model", str(model), "--detach"]
+def test_ctrl_c_while_a_detached_queue_starts_leaves_nothing(slow_model, tmp_path):
+    words = [*STRONGROOM, "queue", "up", "--model", str(slow_model), "--detach"]
     with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as up:
         assert "starting the queue" in up.stderr.readline()
         note = tmp_path / "queue" / "running.json"
