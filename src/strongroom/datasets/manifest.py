@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from strongroom.datasets.names import BadKeyName, KeyId
-from strongroom.datasets.paths import BadDataPath, check_data_path
+from strongroom.datasets.paths import MAX_PATH_BYTES, BadDataPath, check_data_path
 from strongroom.datasets.wrapping import MAX_WRAPPED_CHARS
 from strongroom.errors import BadInput, Refused, Tampered
 from strongroom.secret import Secret
@@ -47,9 +47,9 @@ _SCHEMA_INFO: Final = b"strongroom/data set/schema/1"
 _NONCE_BYTES: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
-_FIELDS: Final = frozenset(
-    {"format", "name", "kind", "generation", "previous", "key_id", "data_key", "schema", "created", "files", "mac"}
-)
+_FIELDS: Final = frozenset({
+    "format", "name", "kind", "pins", "generation", "previous", "key_id", "data_key", "schema", "created", "files", "mac",
+})  # fmt: skip
 _FILE_FIELDS: Final = frozenset({"path", "size", "pin"})
 
 
@@ -91,6 +91,13 @@ class Kind(StrEnum):
     FILE = "file"
 
 
+class Pins(StrEnum):
+    """What pins a file, and so how it is encrypted."""
+
+    NODE0 = "node0"  # a sealed file: SHA-256 of its node 0, which the wrap key and the tree below bind to every byte
+    SHA256 = "sha256"  # a Parquet file under Parquet's own encryption: SHA-256 of all of it
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class FileEntry:
     """One file: its path below the folder, its size in bytes as it lies there, and what pins its content."""
@@ -117,6 +124,7 @@ class Manifest:
     wrapped_data_key: str
     files: tuple[FileEntry, ...]
     created: datetime
+    pins: Pins = Pins.NODE0
     sealed_schema: bytes = b""
     previous: bytes = b""
     mac: bytes = field(default=b"", compare=False)
@@ -159,10 +167,10 @@ class Manifest:
         `sizes`: path below the folder -> bytes, of every file but the manifest.
         """
         listed = {entry.path: entry.size for entry in self.files}
-        faults = [f"{path} is missing" for path in listed.keys() - sizes.keys()]
-        faults += [f"{path} was added" for path in sizes.keys() - listed.keys()]
+        faults = [f"{_shown(path)} is missing" for path in listed.keys() - sizes.keys()]
+        faults += [f"{_shown(path)} was added" for path in sizes.keys() - listed.keys()]
         faults += [
-            f"{path} has {sizes[path]} bytes instead of {size}"
+            f"{_shown(path)} has {sizes[path]} bytes instead of {size}"
             for path, size in listed.items()
             if path in sizes and sizes[path] != size
         ]
@@ -170,12 +178,19 @@ class Manifest:
             more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
             raise DataFilesChanged(f"data set {self.name}: {'; '.join(sorted(faults)[:3])}{more}")
 
+    def entry(self, path: str) -> FileEntry:
+        """Return one file. Raises DataFilesChanged where it is none of this data set's."""
+        at = bisect_left(self.files, path, key=lambda entry: entry.path)
+        if at == len(self.files) or self.files[at].path != path:
+            raise DataFilesChanged(f"data set {self.name}: {_shown(path)} is none of its files")
+        return self.files[at]
+
     def check_pin(self, path: str, pin: bytes) -> None:
         """Raise DataFilesChanged unless a file's content is the one that was committed."""
-        at = bisect_left(self.files, path, key=lambda entry: entry.path)
-        found = self.files[at].pin if at < len(self.files) and self.files[at].path == path else None
-        if found is None or not hmac.compare_digest(found, pin):
-            raise DataFilesChanged(f"data set {self.name}: {path} is not the file that was written, or an older one")
+        if not hmac.compare_digest(self.entry(path).pin, pin):
+            raise DataFilesChanged(
+                f"data set {self.name}: {_shown(path)} is not the file that was written, or an older one"
+            )
 
     def with_schema(self, schema: str, data_key: Secret) -> Self:
         """Return the same with a schema that holders of the data key can read."""
@@ -200,14 +215,14 @@ def parse_manifest(data: bytes) -> Manifest:
     body = strict_json.loads(data, what="the manifest", error=BadDataManifest, max_bytes=MAX_BYTES, max_depth=4)
     if not isinstance(body, dict) or body.keys() != _FIELDS or body["format"] != FORMAT:
         raise BadDataManifest(f"this is no manifest of a data set, or not of format {FORMAT!r}")
-    texts = ("name", "kind", "key_id", "data_key", "schema", "created", "previous", "mac")
+    texts = ("name", "kind", "pins", "key_id", "data_key", "schema", "created", "previous", "mac")
     if not all(isinstance(body[each], str) for each in texts) or type(body["generation"]) is not int:
         raise BadDataManifest("a manifest's fields are texts, and its generation is a number")
     if len(body["data_key"]) > MAX_WRAPPED_CHARS or len(body["schema"]) > 2 * MAX_SCHEMA_CHARS:
         raise BadDataManifest("a wrapped key or a schema is too long")
     try:
         return Manifest(
-            name=body["name"], kind=Kind(body["kind"]), generation=body["generation"],
+            name=body["name"], kind=Kind(body["kind"]), pins=Pins(body["pins"]), generation=body["generation"],
             key_id=KeyId.parse(body["key_id"]), wrapped_data_key=body["data_key"], files=_files(body["files"]),
             created=datetime.strptime(body["created"], _TIME).replace(tzinfo=UTC),
             sealed_schema=_base64(body["schema"]), previous=_hex(body["previous"], 0, PIN_BYTES),
@@ -252,8 +267,9 @@ def _base64(text: str) -> bytes:
 
 def _body(manifest: Manifest) -> dict[str, Any]:
     return {
-        "format": FORMAT, "name": manifest.name, "kind": str(manifest.kind), "generation": manifest.generation,
-        "previous": manifest.previous.hex(), "key_id": str(manifest.key_id), "data_key": manifest.wrapped_data_key,
+        "format": FORMAT, "name": manifest.name, "kind": str(manifest.kind), "pins": str(manifest.pins),
+        "generation": manifest.generation, "previous": manifest.previous.hex(),
+        "key_id": str(manifest.key_id), "data_key": manifest.wrapped_data_key,
         "schema": base64.b64encode(manifest.sealed_schema).decode(),
         "created": manifest.created.astimezone(UTC).strftime(_TIME),
         "files": [{"path": each.path, "size": each.size, "pin": each.pin.hex()} for each in manifest.files],
@@ -274,6 +290,10 @@ def _mac(manifest: Manifest, data_key: Secret) -> bytes:
 def _derived(data_key: Secret, info: bytes) -> Secret:
     with data_key.reveal() as raw:
         return Secret(HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(raw))
+
+
+def _shown(path: str) -> str:
+    return path if path.isprintable() and len(path) <= MAX_PATH_BYTES else ascii(path[:MAX_PATH_BYTES])
 
 
 def total_bytes(files: Sequence[FileEntry]) -> int:
