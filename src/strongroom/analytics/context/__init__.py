@@ -1,0 +1,1 @@
+"""What programs call: StrongroomContext, and PPMLContext with the words of BigDL."""
