@@ -48,7 +48,8 @@ _NONCE_BYTES: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _FIELDS: Final = frozenset({
-    "format", "name", "kind", "pins", "generation", "previous", "key_id", "data_key", "schema", "created", "files", "mac",
+    "format", "name", "kind", "pins", "generation", "previous", "key_id", "data_key", "schema", "created", "files",
+    "mac",
 })  # fmt: skip
 _FILE_FIELDS: Final = frozenset({"path", "size", "pin"})
 
