@@ -44,14 +44,9 @@ _SIZED: Final[Mapping[str, int | None]] = {  # MiB; None: as much as the heap ma
 }
 _MIN_BYTES: Final = 64 << 10
 # After the host's words, so that these win: nobody attaches, nothing is written where others read.
-FIXED: Final = ("-XX:+DisableAttachMechanism", "-XX:-UsePerfData", "-Djava.io.tmpdir=/tmp")
-# Spark deserialises what arrives, and hands tasks and data to whoever answers: only to those who know the job's secret.
-# It lies sealed with the job's data. Without it nothing starts, and no secret of Spark's own making reaches a pod's
-# environment, where the cluster's operator reads it. Source: Spark, "Security".
-SPARK_SECRET: Final = "/data/spark_secret"  # noqa: S105  # where it is
+_FIXED: Final = ("-XX:+DisableAttachMechanism", "-XX:-UsePerfData")
 _SPARK_FIXED: Final = (
     "-Dspark.authenticate=true",
-    f"-Dspark.authenticate.secret.file={SPARK_SECRET}",
     "-Dspark.network.crypto.enabled=true",
     "-Dspark.network.crypto.saslFallback=false",
 )
@@ -74,8 +69,9 @@ def check_options(words: Sequence[str], settings: Settings) -> Options:
     while waiting:
         word = waiting.pop()
         if not word.startswith(("-", "@")):
-            fixed = (*FIXED, *(_SPARK_FIXED if settings.role.is_spark else ()))
-            return Options((*_with_heap(checked, settings), *fixed), (word, *reversed(waiting)), tuple(notices))
+            return Options(
+                (*_with_heap(checked, settings), *_fixed(settings)), (word, *reversed(waiting)), tuple(notices)
+            )
         if word in _CLASS_PATH:
             if not waiting:
                 raise LaunchArgumentRefused(f"{word} has no value")
@@ -88,6 +84,12 @@ def check_options(words: Sequence[str], settings: Settings) -> Options:
             if kept != word:
                 notices.append(f"{word} is {kept} here: more does not fit into the enclave")
     raise LaunchArgumentRefused("the command line names no main class")
+
+
+def _fixed(settings: Settings) -> Iterator[str]:
+    yield from (*_FIXED, f"-Djava.io.tmpdir={settings.temporary}")
+    if settings.role.is_spark:
+        yield from (*_SPARK_FIXED, f"-Dspark.authenticate.secret.file={settings.secret}")
 
 
 def class_path(value: str, settings: Settings) -> str:

@@ -59,7 +59,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "JAVA_HOME": settings.java.removesuffix("/bin/java"),
         "LANG": "C.UTF-8",
         "LD_LIBRARY_PATH": settings.library_path,
-        "TMPDIR": "/tmp",  # noqa: S108  # the enclave's memory
+        "TMPDIR": settings.temporary,
     }
     if settings.role.is_spark:
         found |= {"SPARK_HOME": settings.home, "SPARK_LOCAL_DIRS": settings.scratch, "SPARK_USER": "spark"}

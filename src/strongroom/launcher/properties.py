@@ -55,7 +55,10 @@ _SPARK: Final[Mapping[str, Form]] = {
     "spark.executor.instances": number,
     "spark.executor.cores": number,
     "spark.authenticate": exactly("true"),
+    "spark.authenticate.application": identifier,  # ours: which secret is derived, and no part of it
     "spark.network.crypto.enabled": exactly("true"),
+    "spark.network.crypto.authEngineVersion": exactly("2"),
+    "spark.network.crypto.cipher": exactly("AES/GCM/NoPadding"),
     "spark.network.crypto.saslFallback": exactly("false"),
     "spark.io.encryption.enabled": exactly("true"),
     "spark.ssl.enabled": exactly("true"),

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from strongroom.errors import Refused
+
+# Spark deserialises what arrives, and hands tasks and data to whoever answers: only to those who know the job's secret.
+# It lies sealed with the job's data, or in memory where an agent has put it. Without it nothing starts, and no secret
+# of Spark's own making reaches a pod's environment, where the cluster's operator reads it. Source: Spark, "Security".
+SPARK_SECRET: Final = "/data/spark_secret"  # noqa: S105  # where it is
 
 
 class LaunchArgumentRefused(Refused):
@@ -39,6 +45,8 @@ class Settings:
     scratch: str  # what may be written: local folders, logs
     max_heap_mib: int
     library_path: str = ""
+    secret: str = SPARK_SECRET  # the file with Spark's secret
+    temporary: str = "/tmp"  # noqa: S108  # for Java's temporary files: the enclave's memory
     program: tuple[str, ...] = ()  # what a Spark driver runs: the words of spark-submit from --class on
 
 

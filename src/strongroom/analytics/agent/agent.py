@@ -1,0 +1,93 @@
+"""Hold keys for the processes below, and give them what names the place: a socket, and a file with Spark's secret.
+
+World: a folder in memory, the broker, threads. What the processes below see in their environment are paths.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from strongroom.analytics.agent import places
+from strongroom.analytics.agent.admission import Asked, obtain_job_secret, obtain_keys, platform_of
+from strongroom.analytics.agent.events import Events
+from strongroom.analytics.agent.server import listening
+from strongroom.analytics.keys.opening import AGENT_VARIABLE
+from strongroom.analytics.keys.service import KeyService
+from strongroom.datasets.wrapping import application_secret
+from strongroom.pki import disk
+from strongroom.secret import Secret
+
+SECRET_FILE_VARIABLE: Final = "STRONGROOM_SPARK_SECRET_FILE"  # noqa: S105  # a path
+SOCKET: Final = "agent.sock"
+SPARK_SECRET: Final = "spark"  # noqa: S105  # a file's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Where keys are asked for, and where Spark's secret of this application is (None without a job)."""
+
+    folder: Path
+    socket: Path
+    secret_file: Path | None = None
+    seconds: float = 0.0  # from the first word to the broker to the last key
+    variables: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Say it as variables of the environment: paths alone."""
+        found = {AGENT_VARIABLE: str(self.socket)}
+        if self.secret_file is not None:
+            found[SECRET_FILE_VARIABLE] = str(self.secret_file)
+        object.__setattr__(self, "variables", found)
+
+
+@contextmanager
+def serving(
+    keys: KeyService, *, job_secret: Secret | None = None, application: str = "", memory: Path | None = None,
+    events: Events | None = None, seconds: float = 0.0,
+) -> Iterator[Held]:  # fmt: skip
+    """Answer for keys while the block runs. Raises NoMemoryFolder, BadPrimaryKey.
+
+    `application`: what driver and executors of one application agree on, which all may know.
+    """
+    told = events or Events(None)
+    with places.private_folder(memory) as folder:
+        secret_file = None
+        if job_secret is not None:
+            secret_file = folder / SPARK_SECRET
+            disk.replace_private(secret_file, application_secret(job_secret, application).encode())
+        with listening(keys, folder / SOCKET, told.used) as server:
+            server.start()
+            yield Held(folder=folder, socket=folder / SOCKET, secret_file=secret_file, seconds=seconds)
+
+
+@contextmanager
+def attested(
+    asked: Asked, environ: Mapping[str, str], *, application: str = "", memory: Path | None = None,
+    events: Events | None = None,
+) -> Iterator[Held]:  # fmt: skip
+    """Prove what this process is, and answer with what was released to it while the block runs.
+
+    `application`: as for `serving`; the job's own name where it is empty. Raises PlatformAbsent, NotAdmitted,
+    NoMemoryFolder, or what asking a broker raises.
+    """
+    told, platform, began = events or Events(None), platform_of(environ), time.monotonic()
+    places.memory_folder(memory)  # before anything is released
+    keys = obtain_keys(asked, platform)
+    try:
+        job_secret = obtain_job_secret(asked, platform) if asked.job else None
+        seconds = time.monotonic() - began
+        told.admitted(asked, platform, seconds)
+        with serving(
+            keys, job_secret=job_secret, application=application or asked.job, memory=memory, events=told,
+            seconds=seconds,
+        ) as held:  # fmt: skip
+            if job_secret is not None:
+                job_secret.wipe()
+            yield held
+    finally:
+        keys.close()

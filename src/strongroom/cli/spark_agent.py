@@ -1,0 +1,78 @@
+"""Prove what this process is, hold the keys it is given, and run a program that may ask for them.
+
+What measured programs of a Spark job start with: the driver, a Master, a Worker. The broker releases the primary keys
+(--key NAME: secret/data-NAME) and the job's secret (--job NAME: secret/spark-NAME) to this process alone; the program
+after -- finds a socket (STRONGROOM_AGENT) that wraps and unwraps data keys, and a file with Spark's own secret
+(STRONGROOM_SPARK_SECRET_FILE). Signals are passed on, and the exit status is the program's.
+
+  strongroom spark agent --broker https://broker:8080 --broker-ca ca_cert.pem --key people --job demo
+      -- strongroom spark submit --master spark://host:7077 app.py
+
+{SPARK_SECRET_FILE} in a word of the program stands for that file's path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strongroom.cli.frame import Misuse
+
+if TYPE_CHECKING:
+    from strongroom.analytics.agent.admission import Asked
+
+SECRET_PLACE = "{SPARK_SECRET_FILE}"  # noqa: S105  # stands for a path
+DROPPED = ("_SPARK_AUTH_SECRET", "SPARK_AUTHENTICATE_SECRET", "STRONGROOM_QUOTE_FD")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    asking_arguments(parser)
+    parser.add_argument("--application", metavar="NAME", default="",
+                        help="what driver and executors of one application agree on (default: the job)")  # fmt: skip
+    parser.add_argument("--memory", type=Path, metavar="DIR", help="a folder in memory (default: /dev/shm)")
+    parser.add_argument("--events", type=Path, metavar="FILE", help="append what was done with keys, as JSON lines")
+    parser.add_argument("words", metavar="COMMAND", nargs="*", help="after --: the program to run")
+
+
+def asking_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says which broker is asked for what."""
+    parser.add_argument("--broker", metavar="URL", required=True, help="https://HOST:PORT of the broker (KBS)")
+    parser.add_argument("--broker-ca", metavar="FILE", type=Path, required=True,
+                        help="CA certificate (PEM) that the broker's comes from")  # fmt: skip
+    parser.add_argument("--key", metavar="NAME", action="append", default=[],
+                        help="a primary key to ask for; may be given again")  # fmt: skip
+    parser.add_argument("--job", metavar="NAME", default="", help="the deployment whose Spark secret is asked for")
+    parser.add_argument("--tenant", metavar="NAME", default="default", help="(default: default)")
+    parser.add_argument("--deployment", metavar="NAME", help="ask in this deployment of the policy alone")
+    parser.add_argument("--wait", metavar="SECONDS", type=float, default=60.0,
+                        help="keep asking a broker that is not reached (default: 60)")  # fmt: skip
+
+
+def asked_of(args: argparse.Namespace) -> Asked:
+    """Return what is to be asked. Raises BadKeyName."""
+    from strongroom.analytics.agent.admission import Asked
+    from strongroom.datasets.names import check_key_name
+
+    return Asked(
+        broker=args.broker, ca=args.broker_ca, keys=tuple(check_key_name(name) for name in dict.fromkeys(args.key)),
+        job=args.job, tenant=args.tenant, deployment=args.deployment, wait_s=args.wait,
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Attest, obtain, serve, run."""
+    from strongroom.analytics.agent import child
+    from strongroom.analytics.agent.agent import attested
+    from strongroom.analytics.agent.events import EVENTS_VARIABLE, Events
+
+    if not args.words:
+        raise Misuse("there is no program to run", fix="Write it after --.")
+    told = {} if args.events is None else {EVENTS_VARIABLE: str(args.events.absolute())}
+    with attested(
+        asked_of(args), os.environ, application=args.application, memory=args.memory, events=Events(args.events)
+    ) as held:
+        words = [word.replace(SECRET_PLACE, str(held.secret_file or "")) for word in args.words]
+        return child.run(words, child.variables(os.environ, DROPPED, {**held.variables, **told}))
