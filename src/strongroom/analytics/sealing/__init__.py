@@ -1,1 +1,1 @@
-"""Sealed data sets on any file system: written so that nothing half-done has a name, read so that nothing changed passes."""
+"""Sealed data sets on any file system: nothing half-done gets a name, nothing that was changed is read."""

@@ -1,0 +1,194 @@
+"""Where data sets lie: the small Protocol that any file system can fulfil, and the one of this machine.
+
+World: files below one folder. Paths are relative with / between the parts, as manifests have them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+from strongroom.datasets.manifest import MAX_FILES, DataFilesChanged
+from strongroom.datasets.paths import MAX_DEPTH, is_note
+from strongroom.pki import disk
+from strongroom.sealing.files import NEW_FILE, SEALED_MODE, Descriptor, InputFile
+
+
+class Stored(Protocol):
+    """An open file to read anywhere: a `sealing.Source` that can be closed."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        """Fill `room` with the bytes from `offset` on; return how many there were (fewer only at the end)."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Draft(Protocol):
+    """A new file, which has no name until `commit`, and none at all after `discard`. A `sealing.Sink`."""
+
+    def write_at(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write all of `data` at `offset`."""
+
+    def commit(self) -> None:
+        """Make it durable under its name."""
+
+    def discard(self) -> None:
+        """Let it vanish, unless it was committed."""
+
+
+class Folder(Protocol):
+    """A folder of data files, on any file system."""
+
+    def sizes(self) -> dict[str, int]:
+        """Return path -> bytes of every file below but notes (paths.is_note). Raises DataFilesChanged for too many."""
+
+    def read(self, path: str, *, limit: int) -> bytes:
+        """Return a small file. Raises FileNotFoundError, FileTooLong."""
+
+    def open(self, path: str) -> Stored:
+        """Open a file. Raises FileNotFoundError or OSError."""
+
+    def create(self, path: str) -> Draft:
+        """Begin a file; folders on the way to it are made."""
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a small file in one step, over what is there."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Move a file to a free name; folders on the way are made."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a folder with all below it; nothing happens where there is none."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold off others who commit to this folder, as far as the file system can."""
+
+    def __str__(self) -> str:
+        """Where it is, for people."""
+
+
+class LocalDraft(Descriptor):
+    """A new file of this machine."""
+
+    def __init__(self, target: Path) -> None:
+        self._target: Final = target
+        self._temporary: Final = target.parent / f".strongroom-{secrets.token_hex(8)}.part"
+        self._open = True
+        super().__init__(os.open(self._temporary, NEW_FILE, SEALED_MODE))
+
+    def commit(self) -> None:
+        """Make it durable under its name."""
+        os.fsync(self.fd)
+        self._temporary.replace(self._target)
+        self._end()
+        disk.sync_folder(self._target.parent)
+
+    def discard(self) -> None:
+        """Let it vanish, unless it was committed."""
+        if self._open:
+            self._temporary.unlink(missing_ok=True)
+            self._end()
+
+    def _end(self) -> None:
+        self._open = False
+        self.close()
+
+
+class LocalFolder:
+    """A folder of this machine. It travels between processes as its path."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Final = Path(path)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        """Travel as the path."""
+        return type(self), (os.fspath(self.path),)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def sizes(self) -> dict[str, int]:
+        """Return path -> bytes of every file below but notes. Raises DataFilesChanged for too many."""
+        found = {}
+        for path, size in _walk(self.path, "", MAX_DEPTH):
+            found[path] = size
+            if len(found) > MAX_FILES:
+                raise DataFilesChanged(f"{self} has more than {MAX_FILES} files")
+        return found
+
+    def read(self, path: str, *, limit: int) -> bytes:
+        """Return a small file. Raises FileNotFoundError, FileTooLong."""
+        return disk.read_bounded(self.path / path, limit=limit)
+
+    def open(self, path: str) -> InputFile:
+        """Open a file. Raises FileNotFoundError, NotAFile."""
+        return InputFile(self.path / path)
+
+    def create(self, path: str) -> LocalDraft:
+        """Begin a file; folders on the way to it are made."""
+        return LocalDraft(self._place(path))
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a small file in one step, over what is there."""
+        disk.replace_public(self._place(path), data)
+
+    def rename(self, old: str, new: str) -> None:
+        """Move a file to a free name; folders on the way are made. Raises FileExistsError."""
+        target = self._place(new)
+        if os.path.lexists(target):
+            raise FileExistsError(f"{target} is there already")
+        (self.path / old).rename(target)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a folder with all below it; nothing happens where there is none."""
+        place = self.path / path
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold off other processes of this machine that commit here."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def _place(self, path: str) -> Path:
+        place = self.path / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+
+def as_folder(place: str | os.PathLike[str] | Folder) -> Folder:
+    """Return a folder as such: a path is one of this machine."""
+    return LocalFolder(place) if isinstance(place, str | os.PathLike) else place
+
+
+def _walk(folder: Path, prefix: str, depth: int) -> Iterator[tuple[str, int]]:
+    if depth == 0:
+        raise DataFilesChanged(f"{folder} lies deeper than data does")
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            path = prefix + entry.name
+            if is_note(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(folder / entry.name, f"{path}/", depth - 1)
+            else:
+                yield path, entry.stat(follow_symlinks=False).st_size

@@ -1,0 +1,222 @@
+"""Open a sealed data set: the manifest first, then which files there are, then each file before its first byte.
+
+World: the folder and the keys. What was verified is said by names: a file that is opened has the node 0 that was
+committed, and every further node is verified under it before a byte of it is handed out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.sealing.folder import Folder, Stored, as_folder
+from strongroom.analytics.sealing.pending import read_pending
+from strongroom.datasets import manifest as manifests
+from strongroom.datasets.manifest import DataFilesChanged, FileEntry, Manifest, Pins, parse_manifest
+from strongroom.errors import BadInput, StrongroomError
+from strongroom.sealing import NotASealedFile, SealedReader, Truncated, WrongPin, open_source
+from strongroom.secret import Secret
+
+PIECE_BYTES: Final = 1024 * 1024
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
+
+
+class NoDataSet(BadInput):
+    """A folder holds no sealed data set: it has no manifest."""
+
+    code = "SR-DATA-SET"
+    fix = "Name the folder that has _strongroom.json; strongroom data seal makes one."
+
+
+class OpenDataset:
+    """A data set whose manifest and list of files were verified when this was made.
+
+    Raises NoDataSet, BadDataManifest, KeyNotGranted, UnknownKeyVersion, WrappedKeyRefused, DataManifestForged,
+    DataSetOld, DataFilesChanged.
+    """
+
+    def __init__(self, place: str | os.PathLike[str] | Folder, keys: KeyService, *, min_generation: int = 0) -> None:
+        self.folder: Final = as_folder(place)
+        # 1. The manifest has its form, and its data key opens under a primary key that we were given.
+        self.manifest: Final = read_manifest(self.folder)
+        self.data_key: Final = keys.unwrap(self.manifest.key_id, self.manifest.wrapped_data_key)
+        # 2. Who had the data key wrote it, and it is not older than asked for.
+        self.manifest.check(self.data_key)
+        self.manifest.check_generation(min_generation)
+        # 3. These files and no others are there.
+        check_listing(self.folder, self.manifest)
+
+    @property
+    def files(self) -> tuple[FileEntry, ...]:
+        """The files, by path."""
+        return self.manifest.files
+
+    @property
+    def schema(self) -> str:
+        """The schema (DDL) that was written with the data, empty where there is none. Raises DataManifestForged."""
+        return self.manifest.schema(self.data_key)
+
+    def open(self, path: str) -> io.RawIOBase:
+        """Return one file as a binary stream that can seek. Raises as `open_entry`, or DataFilesChanged."""
+        return open_entry(self.folder, self.manifest.entry(path), self.data_key, pins=self.manifest.pins)
+
+    def verify(self, progress: Progress | None = None) -> None:
+        """Read every byte of every file and hand none out. Raises as `open` does, and what is wrong with a node."""
+        done, total = 0, manifests.total_bytes(self.files)
+        for entry in self.files:
+            copy_entry(self, entry.path, lambda _piece: None)
+            done += entry.size
+            if progress is not None:
+                progress(done, total)
+
+    def close(self) -> None:
+        """Forget the data key."""
+        self.data_key.wipe()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_manifest(place: str | Path | Folder) -> Manifest:
+    """Return a folder's manifest; nothing in it counts before it was checked. Raises NoDataSet, BadDataManifest."""
+    folder = as_folder(place)
+    try:
+        return parse_manifest(folder.read(manifests.FILE_NAME, limit=manifests.MAX_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoDataSet(f"{folder} has no {manifests.FILE_NAME}") from None
+
+
+def check_listing(folder: Folder, manifest: Manifest) -> None:
+    """Raise DataFilesChanged unless the folder has the manifest's files and no others, each of its size."""
+    sizes, listed = folder.sizes(), {entry.path for entry in manifest.files}
+    if sizes.keys() - listed:  # a commit may be under way, or was cut off
+        going = read_pending(folder) - listed
+        sizes = {path: size for path, size in sizes.items() if path not in going}
+    manifest.check_listing(sizes)
+
+
+def open_entry(folder: Folder, entry: FileEntry, data_key: Secret, *, pins: Pins) -> io.RawIOBase:
+    """Return one file of a manifest, as `open_sealed` does; a Parquet file is read through before its first byte."""
+    if pins is Pins.NODE0:
+        return open_sealed(folder, entry, data_key)
+    stored = _open(folder, entry)
+    try:
+        check_digest(stored, entry)
+    except BaseException:
+        stored.close()
+        raise
+    return StoredReader(stored)
+
+
+def open_sealed(folder: Folder, entry: FileEntry, data_key: Secret) -> SealedReader:
+    """Return one sealed file of a manifest that was checked, for whoever has the data key: a task of a job, say.
+
+    Raises DataFilesChanged where it is another file or an older one, and what is wrong with its nodes.
+    """
+    stored = _open(folder, entry)
+    try:
+        return open_source(stored, data_key, stored_path=entry.path, pin=entry.pin, strict=True, close=stored.close)
+    except (WrongPin, NotASealedFile, Truncated):
+        stored.close()
+        raise DataFilesChanged(f"{entry.path} is not the file that was written, or an older one") from None
+    except StrongroomError as problem:
+        stored.close()
+        raise named(problem, entry.path) from None
+    except BaseException:
+        stored.close()
+        raise
+
+
+def check_digest(stored: Stored, entry: FileEntry) -> None:
+    """Raise DataFilesChanged unless all bytes of a file are those that were committed."""
+    digest, room, offset = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES)), 0
+    while got := stored.read_into(room, offset):
+        digest.update(room[:got])
+        offset += got
+    if offset != entry.size or digest.digest() != entry.pin:
+        raise DataFilesChanged(f"{entry.path} is not the file that was written, or an older one")
+
+
+def copy_entry(dataset: OpenDataset, path: str, take: Callable[[memoryview], object]) -> int:
+    """Hand all verified bytes of a file to `take`, piece by piece, and return how many; errors name the file."""
+    done = 0
+    with dataset.open(path) as stream:
+        try:
+            if isinstance(stream, SealedReader):
+                for piece in stream.pieces(stream.size):
+                    done += len(piece)
+                    take(piece)
+                return done
+            room = memoryview(bytearray(PIECE_BYTES))
+            while got := stream.readinto(room) or 0:
+                done += got
+                take(room[:got])
+        except StrongroomError as problem:
+            raise named(problem, path) from None
+    return done
+
+
+def named(problem: StrongroomError, path: str) -> StrongroomError:
+    """Return an error of a file with the file's path before it."""
+    return type(problem)(f"{path}: {problem.sentence}", fix=problem.fix)
+
+
+class StoredReader(io.RawIOBase):
+    """A stored file as an ordinary binary stream that can seek."""
+
+    def __init__(self, stored: Stored) -> None:
+        super().__init__()
+        self._stored: Final = stored
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position and return it."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._stored.size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"cannot seek to {offset} (whence {whence})")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, room: memoryview | bytearray) -> int:  # type: ignore[override]  # typeshed wants any Buffer
+        """Fill `room` from the current position; return how many bytes there were."""
+        got = self._stored.read_into(memoryview(room).cast("B"), self._position)
+        self._position += got
+        return got
+
+    def close(self) -> None:
+        """Close what lies below."""
+        if not self.closed:
+            super().close()
+            self._stored.close()
+
+
+def _open(folder: Folder, entry: FileEntry) -> Stored:
+    try:
+        stored = folder.open(entry.path)
+    except FileNotFoundError:
+        raise DataFilesChanged(f"{entry.path} is missing") from None
+    if stored.size != entry.size:
+        size = stored.size
+        stored.close()
+        raise DataFilesChanged(f"{entry.path} has {size} bytes instead of {entry.size}")
+    return stored

@@ -1,0 +1,244 @@
+"""Write a sealed data set: files under no name of theirs, then the manifest, then nothing else.
+
+World: the folder and the keys. Files wait in a hidden folder until `commit`, which moves them and replaces the manifest
+in one step; a note tells readers, and the next commit, what a commit that was cut off had begun. Tasks of a job write
+with `stage` where the driver has made a `DatasetWriter`, and hand back what it adopts; others (Spark's own Parquet
+writer) may write below `staging` by themselves, to be adopted from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+
+from strongroom import sealing
+from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.sealing.folder import Folder, LocalFolder, as_folder
+from strongroom.analytics.sealing.pending import end_pending, read_pending, write_pending
+from strongroom.analytics.sealing.read import PIECE_BYTES, NoDataSet, OpenDataset, Progress, read_manifest
+from strongroom.analytics.sealing.stream import SealedWriter
+from strongroom.datasets import manifest as manifests
+from strongroom.datasets.manifest import FileEntry, Kind, Manifest, Pins
+from strongroom.datasets.names import check_key_name
+from strongroom.errors import BadInput, Refused
+from strongroom.secret import Secret
+
+STAGING: Final = "_strongroom-"
+
+
+class DataSetThere(BadInput):
+    """There is data where a new data set was to be written, or a file of that name is in it already."""
+
+    code = "SR-DATA-THERE"
+    fix = "Choose another folder or name, or append to the data set or overwrite it, by name."
+
+
+class DataSetDiffers(BadInput):
+    """What is to be appended has another kind, name or primary key than the data set that is there."""
+
+    code = "SR-DATA-DIFFERS"
+    fix = "Append with the kind, name and key that strongroom data inspect shows, or write another data set."
+
+
+class CommittedMeanwhile(Refused):
+    """Somebody else committed to the data set while this was being written; nothing of this was kept."""
+
+    code = "SR-DATA-RACE"
+    fix = "Write again: what is there now is whole."
+
+
+class Mode(StrEnum):
+    """What becomes of what is there."""
+
+    NEW = "new"
+    APPEND = "append"
+    OVERWRITE = "overwrite"
+
+
+class DatasetWriter:
+    """One commit to a data set; a context manager that leaves nothing behind unless `commit` was called.
+
+    `key` names a primary key. Appending keeps the data key, overwriting makes a fresh one. Raises DataSetThere,
+    DataSetDiffers, KeyNotGranted, and as OpenDataset where there is a data set.
+    """
+
+    def __init__(
+        self, place: str | os.PathLike[str] | Folder, keys: KeyService, *, name: str, key: str, kind: Kind,
+        mode: Mode = Mode.NEW, pins: Pins = Pins.NODE0, now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:  # fmt: skip
+        self.folder: Final = as_folder(place)
+        self.staging: Final = f"{STAGING}{secrets.token_hex(8)}"
+        self._now: Final = now
+        self._before: Final = _present(self.folder, keys, mode)
+        self._files: Final[dict[str, tuple[FileEntry, str]]] = {}  # stored path -> entry, where it lies until commit
+        self._taken: Final = {entry.path for entry in self._before.files} if self._before is not None else set()
+        self._kept: Final = self._before.files if self._before is not None and mode is Mode.APPEND else ()
+        if mode is Mode.APPEND and self._before is not None:
+            _check_same(self._before, name=name, key=key, kind=kind, pins=pins)
+            self.data_key = keys.unwrap(self._before.key_id, self._before.wrapped_data_key)
+            self._draft = self._before
+        else:
+            fresh = keys.new_data_key(check_key_name(key))
+            self.data_key = fresh.plain
+            self._draft = Manifest(
+                name=name, kind=kind, pins=pins, generation=1, key_id=fresh.key_id,
+                wrapped_data_key=fresh.wrapped, files=(), created=now(),
+            )  # fmt: skip
+
+    @property
+    def wrapped(self) -> tuple[str, str]:
+        """The key id and the wrapped data key, for tasks elsewhere that may ask for the key themselves."""
+        return str(self._draft.key_id), self._draft.wrapped_data_key
+
+    def add(self, source: Path, stored_path: str, *, progress: Progress | None = None) -> FileEntry:
+        """Seal a plain file of this machine; large ones on all cores. Raises DataSetThere, BadDataPath, NotAFile."""
+        self._check_free(stored_path)
+        if not isinstance(self.folder, LocalFolder):
+            return self._add_in_pieces(source, stored_path, progress)
+        at = f"{self.staging}/{stored_path}"
+        target = self.folder.path / at
+        target.parent.mkdir(parents=True, exist_ok=True)
+        summary = sealing.encrypt_file(source, target, self.data_key, stored_path=stored_path, progress=progress)
+        entry = FileEntry(stored_path, target.stat().st_size, summary.pin)
+        self.adopt(entry, at=at)
+        return entry
+
+    def create(self, stored_path: str) -> SealedWriter:
+        """Return a stream to be sealed; what its `finish` returns is for `adopt` with `staged(path)`."""
+        self._check_free(stored_path)
+        return stage(self.folder, self.staged(stored_path), self.data_key, stored_path=stored_path)
+
+    def staged(self, stored_path: str) -> str:
+        """Return where a file of this commit waits."""
+        return f"{self.staging}/{stored_path}"
+
+    def adopt(self, entry: FileEntry, *, at: str | None = None) -> None:
+        """Take a file that was written by a task: `at` is where it lies, its own place where that is None."""
+        self._check_free(entry.path)
+        self._files[entry.path] = (entry, entry.path if at is None else at)
+
+    def commit(self, *, schema: str = "") -> Manifest:
+        """Make the files and the manifest count, all of them or none. Raises CommittedMeanwhile, or OSError."""
+        before = self._before
+        files = tuple(sorted([*self._kept, *(entry for entry, _ in self._files.values())]))
+        draft = replace(
+            self._draft, files=files, created=self._now(), generation=1 if before is None else before.generation + 1,
+            previous=b"" if before is None else before.mac,
+        )  # fmt: skip
+        if schema:
+            draft = draft.with_schema(schema, self.data_key)
+        manifest = draft.authenticated(self.data_key)
+        with self.folder.exclusive():
+            self._check_unchanged()
+            self._take_place(manifest)
+        self.close()
+        return manifest
+
+    def abort(self) -> None:
+        """Leave nothing of this."""
+        self.folder.remove(self.staging)
+        self.close()
+
+    def close(self) -> None:
+        """Forget the data key."""
+        self.data_key.wipe()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if len(self.data_key):  # neither committed nor aborted
+            self.abort()
+
+    def _add_in_pieces(self, source: Path, stored_path: str, progress: Progress | None) -> FileEntry:
+        total, done = source.stat().st_size, 0
+        with source.open("rb") as plain, self.create(stored_path) as sealed:
+            while piece := plain.read(PIECE_BYTES):
+                sealed.write(piece)
+                done += len(piece)
+                if progress is not None:
+                    progress(done, total)
+            entry = sealed.finish()
+        self.adopt(entry, at=self.staged(stored_path))
+        return entry
+
+    def _check_free(self, path: str) -> None:
+        if path in self._files or path in self._taken:
+            raise DataSetThere(f"{path} is in data set {self._draft.name} already")
+
+    def _check_unchanged(self) -> None:
+        if self._mac_there() != (None if self._before is None else self._before.mac):
+            raise CommittedMeanwhile(f"{self.folder} is of another generation by now")
+
+    def _mac_there(self) -> bytes | None:
+        try:
+            return read_manifest(self.folder).mac
+        except NoDataSet:
+            return None
+
+    def _take_place(self, manifest: Manifest) -> None:
+        before, after = self._taken, {entry.path for entry in manifest.files}
+        for leftover in read_pending(self.folder) - before - after:  # of a commit that was cut off
+            self.folder.remove(leftover)
+        write_pending(self.folder, before ^ after)
+        moved = []
+        try:
+            for path, (_, at) in self._files.items():
+                if at != path:
+                    self.folder.rename(at, path)
+                    moved.append(path)
+            self.folder.replace(manifests.FILE_NAME, manifest.to_bytes())
+        except BaseException:
+            if self._mac_there() != manifest.mac:  # else the commit counts, whatever went wrong behind it
+                for path in moved:
+                    self.folder.remove(path)
+            raise
+        for path in before - after:
+            self.folder.remove(path)
+        self.folder.remove(self.staging)
+        end_pending(self.folder)
+
+
+def stage(folder: Folder, at: str, data_key: Secret, *, stored_path: str) -> SealedWriter:
+    """Begin a sealed file at `at`, bound to the path that a commit will move it to."""
+    return SealedWriter(folder.create(at), data_key, stored_path=stored_path)
+
+
+def digest_entry(folder: Folder, path: str) -> FileEntry:
+    """Return the entry of a file that pins all of its bytes (Pins.SHA256): a Parquet file that was just written."""
+    digest, room, offset = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES)), 0
+    with closing(folder.open(path)) as stored:
+        while got := stored.read_into(room, offset):
+            digest.update(room[:got])
+            offset += got
+    return FileEntry(path, offset, digest.digest())
+
+
+def _present(folder: Folder, keys: KeyService, mode: Mode) -> Manifest | None:
+    """Return the manifest that a commit follows, once it was checked. Raises DataSetThere, and as OpenDataset."""
+    try:
+        found = read_manifest(folder)
+    except NoDataSet:
+        if folder.sizes():
+            raise DataSetThere(f"{folder} holds files that are no data set") from None
+        return None
+    if mode is Mode.NEW:
+        raise DataSetThere(f"{folder} holds data set {found.name} already")
+    with OpenDataset(folder, keys) as opened:  # nobody appends to what was tampered with, or hides that it was
+        return opened.manifest
+
+
+def _check_same(there: Manifest, *, name: str, key: str, kind: Kind, pins: Pins) -> None:
+    seen, wanted = (there.name, there.key_id.name, there.kind, there.pins), (name, key, kind, pins)
+    if seen != wanted:
+        raise DataSetDiffers(
+            f"data set {there.name} is {there.kind} under key {there.key_id.name}, not {name}, {kind} under {key}"
+        )
