@@ -150,6 +150,12 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
         ),
     ),
     (
+        "Analytics",
+        (
+            Verb("spark agent", "spark_agent", "prove a process of Spark, hold its keys and run it"),
+        ),
+    ),
+    (
         "Use a model",
         (
             Verb("predict", "predict", "ask a model, over TLS, and say what was proved"),
