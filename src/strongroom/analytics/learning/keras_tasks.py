@@ -175,4 +175,5 @@ def _labels(column: pa.Array) -> NDArray[np.int64]:
 
     if column.null_count or not pa.types.is_integer(column.type):
         raise BadSamples("labels are whole numbers, one a row")
-    return column.to_numpy(zero_copy_only=False).astype(np.int64)
+    labels: NDArray[np.int64] = column.to_numpy(zero_copy_only=False).astype(np.int64)
+    return labels

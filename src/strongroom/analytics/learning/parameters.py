@@ -63,12 +63,12 @@ def joined(sent: Sequence[str]) -> tuple[int, bytes]:
 
 
 def mean(sent: Sequence[tuple[int, bytes]], shapes: Shapes) -> Arrays | None:
-    """Return everybody's mean, each weighing as many samples as it saw; None if nobody saw one. Raises BadParameters."""
+    """Return the mean, each task weighing as many samples as it saw; None if none saw any. Raises BadParameters."""
     total = sum(samples for samples, _ in sent)
     if total == 0:
         return None
     summed = [np.zeros(shape, dtype=np.float64) for shape in shapes]
     for samples, data in sent:
-        for into, array in zip(summed, from_bytes(data, shapes), strict=True):
-            into += array * (samples / total)
+        for place, array in enumerate(from_bytes(data, shapes)):
+            summed[place] += array * (samples / total)
     return [array.astype(_KIND) for array in summed]
