@@ -12,7 +12,7 @@ help:
 	@echo "make lint   layering, ruff, mypy --strict"
 	@echo "make bench  measure speed; writes bench/results/*.json"
 	@echo "make bench-serving  the model server beside its peers, about 15 minutes; OPTIONS='--quick --only tiny,json'"
-	@echo "make fuzz   mutate evidence against a second verifier, and fuzz every parser; SECONDS=N for each part"
+	@echo "make fuzz   mutate evidence against a second verifier, fuzz every parser, 1,000 examples a property; SECONDS=N for each part"
 	@echo "make soak   serve for ten minutes under callers, reloads and kills; SECONDS=N for another time"
 	@echo "make chaos  three brokers on one PostgreSQL under load and faults, and a proof of what held; SECONDS=N SEED=N"
 	@echo "make queue-chaos  100,000 records while workers and Redis are killed: one result each; OPTIONS='--records N --seed N'"
@@ -53,6 +53,7 @@ bench-serving: setup-all
 fuzz: setup-all
 	$(PY) tools/differential/run.py --seconds $(or $(SECONDS),20) --first-seed $$(date +%s)
 	$(PY) tools/fuzz/fuzz.py --seconds $(or $(SECONDS),20)
+	STRONGROOM_EXAMPLES=1000 $(PYTEST) tests/properties
 
 soak: setup-all
 	$(PY) tools/soak/soak.py --seconds $(or $(SECONDS),600)
