@@ -1,0 +1,27 @@
+"""Spark's format "sealed"."""
+
+from __future__ import annotations
+
+from pyspark.sql.datasource import DataSource, DataSourceReader
+from pyspark.sql.types import StructType
+
+from strongroom.analytics.source import FORMAT
+from strongroom.analytics.source.options import Options
+from strongroom.analytics.source.reader import SealedRowReader, data_schema
+
+
+class Sealed(DataSource):
+    """Format "sealed": data sets that strongroom data seal, this format or pyarrow's helpers wrote."""
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the format's name."""
+        return FORMAT
+
+    def schema(self) -> str:
+        """Return the columns as DDL; those of `columns` alone where given. Raises as `reader.data_schema`."""
+        return data_schema(Options.parse(self.options))
+
+    def reader(self, schema: StructType) -> DataSourceReader:
+        """Return what reads. Raises BadSourceOption."""
+        return SealedRowReader(Options.parse(self.options), schema)
