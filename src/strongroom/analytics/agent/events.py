@@ -31,7 +31,7 @@ class Events:
     def admitted(self, asked: Asked, platform: Platform, seconds: float) -> None:
         """Say that this process was given what it asked for."""
         self._append(
-            {"event": "admitted", "platform": type(platform).__name__, "broker": asked.broker, "keys": list(asked.keys),
+            {"event": "admitted", "platform": platform.name, "broker": asked.broker, "keys": list(asked.keys),
              "job": asked.job, "seconds": round(seconds, 4)}
         )  # fmt: skip
 
