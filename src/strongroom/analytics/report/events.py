@@ -16,6 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from strongroom.datasets.manifest import Manifest, total_bytes
+
 EVENTS_VARIABLE: Final = "STRONGROOM_EVENTS"
 MAX_LINE_BYTES: Final = 64 * 1024  # what one write appends whole, and what a report reads as one line
 FILE_MODE: Final = 0o600
@@ -28,7 +30,7 @@ class EventKind(StrEnum):
     ADMITTED = "admitted"  # a process was given what it asked for: platform, broker, keys, seconds
     REFUSED = "refused"  # a process was given nothing, or stopped: code, sentence, executor
     KEY = "key"  # a process used a key: op, key_id, ok, times, process, program
-    READ = "read"  # a data set was read: name, generation, mac, files, bytes, key_id, path
+    READ = "read"  # a data set was read: name, generation, mac, kind, files, bytes, key_id, path
     WRITTEN = "written"  # a data set was committed: the same
     STARTED = "started"  # a job began: application, program, digest, master
     ENDED = "ended"  # a job ended: status
@@ -57,18 +59,14 @@ def record(kind: EventKind | str, fields: Mapping[str, object], *, to: Path | No
     return True
 
 
-def data_set_read(
-    *, name: str, generation: int, mac: bytes, files: int, size: int, key_id: str, path: str
-) -> bool:  # fmt: skip
-    """Say that a data set was read: its manifest's MAC, how many files of how many bytes of it."""
-    return record(EventKind.READ, _data_set(name, generation, mac, files, size, key_id, path))
+def data_set_read(manifest: Manifest, path: str) -> bool:
+    """Say that a data set was read: once a job and reader, after its manifest was checked."""
+    return record(EventKind.READ, _data_set(manifest, path))
 
 
-def data_set_written(
-    *, name: str, generation: int, mac: bytes, files: int, size: int, key_id: str, path: str
-) -> bool:  # fmt: skip
-    """Say that a data set was committed, by its driver, once."""
-    return record(EventKind.WRITTEN, _data_set(name, generation, mac, files, size, key_id, path))
+def data_set_written(manifest: Manifest, path: str) -> bool:
+    """Say that a data set was committed: by its driver, once, with the manifest that was written."""
+    return record(EventKind.WRITTEN, _data_set(manifest, path))
 
 
 def refused(*, code: str, sentence: str, executor: str = "") -> bool:
@@ -89,11 +87,12 @@ def job_ended(*, status: int) -> bool:
     return record(EventKind.ENDED, {"status": status})
 
 
-def _data_set(
-    name: str, generation: int, mac: bytes, files: int, size: int, key_id: str, path: str
-) -> Mapping[str, object]:  # fmt: skip
-    return {"name": name, "generation": generation, "mac": mac.hex(), "files": files, "bytes": size,
-            "key_id": key_id, "path": path}  # fmt: skip
+def _data_set(manifest: Manifest, path: str) -> Mapping[str, object]:
+    return {
+        "name": manifest.name, "generation": manifest.generation, "mac": manifest.mac.hex(), "path": path,
+        "kind": str(manifest.kind), "files": len(manifest.files), "bytes": total_bytes(manifest.files),
+        "key_id": str(manifest.key_id),
+    }  # fmt: skip
 
 
 def _append(path: Path, line: bytes) -> None:
