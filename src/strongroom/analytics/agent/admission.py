@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from strongroom import platforms
+from strongroom.analytics.keys.broker import Broker, BrokerKeys
 from strongroom.analytics.keys.rings import RingKeys
-from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.keys.service import KeyNotGranted, KeyService
 from strongroom.broker import kbs_client
 from strongroom.broker.gramine_client import BrokerRefused
 from strongroom.broker.names import DEFAULT_TENANT, SecretKind, SecretName
-from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.wrapping import check_primary_key
 from strongroom.errors import Refused, Unreachable
 from strongroom.pki import disk
 from strongroom.platforms import Platform
 from strongroom.secret import Secret
 
-DATA_KEY: Final = "data-"  # secret/data-NAME
 JOB_SECRET: Final = "spark-"  # noqa: S105  # a prefix: secret/spark-DEPLOYMENT
 MAX_CA_BYTES: Final = 64 * 1024
 ATTEMPT_S: Final = 15.0
@@ -66,28 +65,25 @@ class Asked:
 
 def obtain_job_secret(asked: Asked, platform: Platform) -> Secret:
     """Return the secret of the job that this process belongs to. Raises NotAdmitted, BadPrimaryKey, Unreachable kin."""
-    return check_primary_key(_obtain(asked, asked.job_secret, platform))
-
-
-def obtain_keys(asked: Asked, platform: Platform) -> KeyService:
-    """Return the primary keys that were asked for. Raises NotAdmitted, BadKeyRing, Unreachable kin."""
-    rings = []
-    for name in asked.keys:
-        with _obtain(asked, SecretName(SecretKind.SECRET, f"{DATA_KEY}{name}"), platform).reveal() as raw:
-            rings.append(KeyRing.parse(name, raw))
-    return RingKeys(rings)
-
-
-def _obtain(asked: Asked, name: SecretName, platform: Platform) -> Secret:
     ca_pem = asked.read_ca()
 
     def ask() -> Secret:
         return kbs_client.obtain(
-            asked.broker, name, ca_pem=ca_pem, platform=platform, tenant=asked.tenant, deployment=asked.deployment,
-            timeout_s=ATTEMPT_S, request_id=secrets.token_hex(8),
+            asked.broker, asked.job_secret, ca_pem=ca_pem, platform=platform, tenant=asked.tenant,
+            deployment=asked.deployment, timeout_s=ATTEMPT_S, request_id=secrets.token_hex(8),
         ).secret  # fmt: skip
 
-    return admitted(ask, asked.wait_s)
+    return check_primary_key(admitted(ask, asked.wait_s))
+
+
+def obtain_keys(asked: Asked, platform: Platform) -> KeyService:
+    """Return the primary keys that were asked for, on leases. Raises NotAdmitted, BadKeyRing, Unreachable kin."""
+    if not asked.keys:
+        return RingKeys(())
+    broker = Broker(
+        url=asked.broker, ca_pem=asked.read_ca(), platform=platform, tenant=asked.tenant, deployment=asked.deployment
+    )
+    return admitted(lambda: BrokerKeys(broker, asked.keys), asked.wait_s)
 
 
 def platform_of(environ: Mapping[str, str]) -> Platform:
@@ -101,7 +97,7 @@ def admitted(ask: Callable[[], Found], wait_s: float) -> Found:
     while True:
         try:
             return ask()
-        except BrokerRefused as problem:
+        except (BrokerRefused, KeyNotGranted) as problem:
             raise NotAdmitted(f"nothing was released to this process: {problem.sentence}") from None
         except Unreachable:
             if time.monotonic() >= ends:

@@ -20,7 +20,7 @@ from typing import Final
 
 from strongroom.analytics.agent import child
 from strongroom.analytics.agent.admission import WAIT_S, Asked
-from strongroom.analytics.agent.agent import Held, attested
+from strongroom.analytics.agent.agent import SPARK_SECRET, Held, attested
 from strongroom.analytics.agent.events import EVENTS_VARIABLE, Events
 from strongroom.analytics.agent.roll_call import RollCall
 from strongroom.errors import BadInput, StrongroomError
@@ -109,7 +109,7 @@ def _with_jars(argv: Sequence[str], jars: Sequence[str]) -> list[str]:
 def _settings(args: argparse.Namespace, folder: Path) -> Settings:
     return Settings(
         role=Role.SPARK_EXECUTOR, java=args.java, home=args.home, scratch=str(folder / "local"),
-        temporary=str(folder / "tmp"), secret=str(folder / "spark"), max_heap_mib=args.max_heap_mib,
+        temporary=str(folder / "tmp"), secret=str(folder / SPARK_SECRET), max_heap_mib=args.max_heap_mib,
         library_path=args.library_path,
     )  # fmt: skip
 

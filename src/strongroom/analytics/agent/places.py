@@ -1,12 +1,11 @@
 """Folders in memory, for what must never reach a disk: sockets of agents, Spark's secret of one application.
 
-World: the mounts of this machine.
+World: folders.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,12 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from strongroom.analytics.submit.storage import is_in_memory
 from strongroom.errors import Refused
 
-MOUNTS: Final = Path("/proc/self/mounts")
 CANDIDATES: Final = ("/dev/shm", "/run/strongroom", "/run")  # noqa: S108  # tmpfs wherever Linux has them
-_IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
-_OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
 class NoMemoryFolder(Refused):
@@ -27,18 +24,6 @@ class NoMemoryFolder(Refused):
 
     code = "SR-AGENT-MEMORY"
     fix = "Mount a tmpfs where this user may write, such as /dev/shm, or name one with --memory DIR."
-
-
-def is_in_memory(folder: Path, mounts: Path = MOUNTS) -> bool:
-    """Whether a folder lies on a file system that is memory; its own mount counts, not those around it."""
-    found, kind, path = "", "", str(folder.resolve())
-    for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-        _, place, this, *_ = line.split(" ")
-        place = _OCTAL.sub(lambda match: chr(int(match[1], 8)), place)
-        inside = path == place or path.startswith(place.rstrip("/") + "/")
-        if inside and len(place) >= len(found):  # later mounts cover earlier ones
-            found, kind = place, this
-    return kind in _IN_MEMORY
 
 
 def memory_folder(named: Path | None = None, candidates: Sequence[str] = CANDIDATES) -> Path:
