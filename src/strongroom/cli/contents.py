@@ -152,6 +152,11 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
     (
         "Analytics",
         (
+            Verb("data key", "data_key", "make a primary key that data is sealed under, or rotate it"),
+            Verb("data seal", "data_seal", "seal files for machines you do not trust, as a data set"),
+            Verb("data open", "data_open", "open a sealed data set into a folder of plain files"),
+            Verb("data inspect", "data_inspect", "say what a sealed data set is, or check all of it"),
+            Verb("data rekey", "data_rekey", "bring a data set under another key, or seal it anew"),
             Verb("spark agent", "spark_agent", "prove a process of Spark, hold its keys and run it"),
         ),
     ),
