@@ -158,6 +158,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("data inspect", "data_inspect", "say what a sealed data set is, or check all of it"),
             Verb("data rekey", "data_rekey", "bring a data set under another key, or seal it anew"),
             Verb("spark agent", "spark_agent", "prove a process of Spark, hold its keys and run it"),
+            Verb("spark example", "spark_example", "run the examples of trusted analytics, and check what they print"),
         ),
     ),
     (

@@ -1,0 +1,173 @@
+"""Run examples through `strongroom spark submit`, pass on what they print, and hold it against what they have to say.
+
+World: starts processes; data lies in a folder of its own (0700, in memory where there is such a place) that is removed
+at the end. Python programs for Spark share one driver and its JVM, those of the JVM and plain Python have a process
+each.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from strongroom.analytics.examples import together
+from strongroom.analytics.examples.asked import Asked
+from strongroom.analytics.examples.catalogue import Example, Prepared
+from strongroom.analytics.examples.data import ExampleData
+from strongroom.analytics.parquet.build import build
+
+SUBMIT: Final = (sys.executable, "-m", "strongroom", "spark", "submit")
+END_S: Final = 30.0  # a driver removes its session's folder in this time
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a private folder is made in it
+_PLACES: Final = (Path(__file__).with_name("programs"), Path(__file__).parents[4] / "examples" / "spark")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an example printed, how its process ended, and what it should have printed but did not."""
+
+    name: str
+    output: str
+    status: int
+    missing: tuple[str, ...]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether it ended well and said all it has to."""
+        return self.status == 0 and not self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One example with its arguments, ready to be run."""
+
+    example: Example
+    asked: Asked
+    prepared: Prepared
+    program: Path
+
+    def judged(self, output: str, status: int) -> Outcome:
+        """Return the outcome of what was printed."""
+        missing = tuple(self.prepared.check(output, self.asked)) if status == 0 else ()
+        return Outcome(self.example.name, output, status, missing)
+
+
+def programs() -> Path:
+    """Return the folder of the programs, in the package or in a clone. Raises ExampleData."""
+    found = next((place for place in _PLACES if (place / "helloworld.py").is_file()), None)
+    if found is None:
+        raise ExampleData("the programs of the examples are not installed", fix="Run it in a clone of Strongroom.")
+    return found
+
+
+def run(
+    chosen: Sequence[tuple[Example, Asked]],
+    *,
+    submit: Sequence[str] = SUBMIT,
+    say: Callable[[str], object] = sys.stdout.write,
+) -> list[Outcome]:
+    """Run examples in this order as far as they share no driver; `submit` is the command that takes a program.
+
+    Raises ExampleData, BadSize, UnknownExample before anything is run, and NoSpark, JavaNotBuilt.
+    """
+    with _folder() as folder:
+        jobs = [_job(number, example, asked, folder) for number, (example, asked) in enumerate(chosen)]
+        done: list[Outcome] = []
+        for shared, group in groupby(jobs, key=lambda job: job.example.spark and job.example.main_class is None):
+            several = list(group)
+            if shared and len(several) > 1:
+                done += _together(several, submit, folder, say)
+            else:
+                done += [_alone(job, submit, say) for job in several]
+        return done
+
+
+def _job(number: int, example: Example, asked: Asked, folder: Path) -> Job:
+    own = folder / str(number)
+    own.mkdir()
+    place = programs()
+    program = place / example.program
+    return Job(example, asked, example.prepare(asked, own, place), program)
+
+
+def _alone(job: Job, submit: Sequence[str], say: Callable[[str], object]) -> Outcome:
+    arguments = job.prepared.arguments
+    if not job.example.spark:
+        words = [sys.executable, str(job.program), *arguments]
+    elif job.example.main_class is not None:
+        words = [*submit, "--class", job.example.main_class, str(build(job.program)), *arguments]
+    else:
+        words = [*submit, str(job.program), *arguments]
+    with _started(words) as child:
+        lines = list(_passed_on(child, say))
+    return job.judged("".join(lines), child.returncode)
+
+
+def _together(jobs: list[Job], submit: Sequence[str], folder: Path, say: Callable[[str], object]) -> list[Outcome]:
+    plan = folder / "plan.json"
+    steps = [{"name": job.example.name, "program": str(job.program), "arguments": job.prepared.arguments}
+             for job in jobs]  # fmt: skip
+    plan.write_text(json.dumps(steps), encoding="utf-8")
+    with _started([*submit, together.__file__, str(plan)]) as child:
+        printed = list(_passed_on(child, say))
+    outputs = _split(printed)
+    ended = child.returncode or 1  # for those that were not reached
+    return [job.judged(*outputs[number]) if number < len(outputs) else Outcome(job.example.name, "", ended, ())
+            for number, job in enumerate(jobs)]  # fmt: skip
+
+
+def _split(lines: list[str]) -> list[tuple[str, int]]:
+    """Return each program's output and status, as far as they were run."""
+    found: list[tuple[str, int]] = []
+    kept: list[str] = []
+    for line in lines:
+        if line.startswith(together.BEGIN):
+            kept = []
+        elif line.startswith(together.END):
+            found.append(("".join(kept), int(line.removeprefix(together.END))))
+            kept = []
+        else:
+            kept.append(line)
+    return [*found, ("".join(kept), 1)] if kept else found  # the last one has not come to its end
+
+
+@contextmanager
+def _started(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    child = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+    )
+    try:
+        yield child
+        child.wait()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(END_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+def _passed_on(child: subprocess.Popen[str], say: Callable[[str], object]) -> Iterator[str]:
+    assert child.stdout is not None  # noqa: S101  # it was asked for
+    for line in child.stdout:
+        say(line)
+        yield line
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    memory = _MEMORY if _MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="strongroom-example-", dir=memory) as folder:
+        yield Path(folder)
