@@ -47,6 +47,13 @@ class DataSetBusy(Refused):
     fix = "Run the job again: nothing of it was written, and what the other wrote is there."
 
 
+class FolderInUse(Refused):
+    """A data set is to be written into a folder that holds other files."""
+
+    code = "SR-DATA-FOLDER-IN-USE"
+    fix = "Write to a new folder, or move the files away: readers refuse files that no manifest lists."
+
+
 class ColumnDenied(Refused):
     """A column's key was not released to this job."""
 

@@ -92,7 +92,7 @@ class SealedRowReader(DataSourceReader):
                 wrapped=manifest.wrapped_data_key,
                 names=names,
                 pieces=tuple(pieces[at : at + size]),
-            )  # fmt: skip
+            )
             for at in range(0, len(pieces), size)
         ]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pyspark.sql.datasource import DataSource, DataSourceReader
+from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceWriter
 from pyspark.sql.types import StructType
 
 from strongroom.analytics.source import FORMAT
 from strongroom.analytics.source.options import Options
 from strongroom.analytics.source.reader import SealedRowReader, data_schema
+from strongroom.analytics.source.writer import SealedRowWriter
 
 
 class Sealed(DataSource):
@@ -25,3 +26,7 @@ class Sealed(DataSource):
     def reader(self, schema: StructType) -> DataSourceReader:
         """Return what reads. Raises BadSourceOption."""
         return SealedRowReader(Options.parse(self.options), schema)
+
+    def writer(self, schema: StructType, overwrite: bool) -> DataSourceWriter:
+        """Return what writes. Raises BadSourceOption, and as `plan` where there is a data set already."""
+        return SealedRowWriter(Options.parse(self.options), schema, overwrite)

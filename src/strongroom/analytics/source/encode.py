@@ -1,0 +1,141 @@
+"""Arrow batches as the bytes of a file: CSV, JSON lines, lines of text, Parquet. What cannot be held is refused."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from io import RawIOBase
+from typing import Final, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from strongroom.analytics.source.faults import RowsNotWritten
+from strongroom.analytics.source.options import Options
+from strongroom.datasets.manifest import Kind
+
+SUFFIXES: Final = {Kind.CSV: "csv", Kind.JSON: "json", Kind.TEXT: "txt", Kind.PARQUET: "parquet"}
+
+
+class RowWriter(Protocol):
+    """Writes batches of one schema behind each other."""
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Write rows. Raises RowsNotWritten."""
+
+    def close(self) -> None:
+        """Write what the format has at its end."""
+
+
+def row_writer(stream: RawIOBase, kind: Kind, schema: pa.Schema, options: Options) -> RowWriter:
+    """Return what writes rows into a stream. Raises RowsNotWritten where the kind cannot hold a column's type."""
+    if kind is Kind.PARQUET:
+        return _ParquetRows(stream, schema, options)
+    if kind is Kind.CSV:
+        return _CsvRows(stream, schema, options)
+    return _Lines(stream, _text_lines(schema) if kind is Kind.TEXT else _json_lines)
+
+
+class _ParquetRows:
+    def __init__(self, stream: RawIOBase, schema: pa.Schema, options: Options) -> None:
+        self._file: Final = pq.ParquetWriter(stream, schema, compression=str(options.compression))
+        self._waiting: Final[list[pa.RecordBatch]] = []
+        self._rows = 0
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Keep rows until they make a row group worth reading."""
+        self._waiting.append(batch)
+        self._rows += batch.num_rows
+        if self._rows >= GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Write the rest and the footer."""
+        self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._file.write_table(pa.Table.from_batches(self._waiting), row_group_size=GROUP_ROWS)
+            self._waiting.clear()
+            self._rows = 0
+
+
+GROUP_ROWS: Final = 262_144
+
+
+class _CsvRows:
+    def __init__(self, stream: RawIOBase, schema: pa.Schema, options: Options) -> None:
+        self._schema: Final = pa.schema([(field.name, _csv_type(field)) for field in schema])
+        self._null: Final = options.null_value
+        self._file: Final = csv.CSVWriter(
+            stream, self._schema,
+            write_options=csv.WriteOptions(include_header=options.header, delimiter=options.delimiter),
+        )  # fmt: skip
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Write rows; nulls as nothing at all, or as nullValue."""
+        columns = []
+        for array, field in zip(batch.columns, self._schema, strict=True):
+            column = array.cast(field.type)
+            columns.append(column.cast(pa.string()).fill_null(self._null) if self._null else column)
+        schema = pa.schema([(field.name, pa.string()) for field in self._schema]) if self._null else self._schema
+        self._file.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+    def close(self) -> None:
+        """End the file."""
+        self._file.close()
+
+
+class _Lines:
+    def __init__(self, stream: RawIOBase, lines: Callable[[pa.RecordBatch], str]) -> None:
+        self._stream: Final = stream
+        self._lines: Final = lines
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Write rows as lines."""
+        self._stream.write(self._lines(batch).encode())
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+def _text_lines(schema: pa.Schema) -> Callable[[pa.RecordBatch], str]:
+    if len(schema) != 1 or not pa.types.is_string(schema.field(0).type):
+        raise RowsNotWritten("kind text holds one column of strings")
+    return lambda batch: "".join(f"{line or ''}\n" for line in batch.column(0).to_pylist())
+
+
+def _json_lines(batch: pa.RecordBatch) -> str:
+    try:
+        return "".join(
+            json.dumps(_without_nulls(row), default=_json_value, allow_nan=False, ensure_ascii=False) + "\n"
+            for row in batch.to_pylist()
+        )
+    except ValueError:
+        raise RowsNotWritten("JSON has no NaN and no infinity") from None
+
+
+def _without_nulls(row: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, dt.datetime | dt.date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise RowsNotWritten(f"JSON cannot hold a {type(value).__name__}")
+
+
+def _csv_type(field: pa.Field) -> pa.DataType:
+    kind = field.type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        raise RowsNotWritten(f"CSV cannot hold column {field.name}, which is {kind}")
+    return pa.string() if pa.types.is_decimal(kind) else kind
