@@ -19,9 +19,10 @@ LOOPBACK: Final = "127.0.0.1"
 TLS_PROTOCOL: Final = "TLSv1.3"
 GUARD_CLASS: Final = "strongroom.submit.Guard"
 FOLDER: Final = "spark.strongroom.folder"  # where the JVM finds the session's files
-LOCKED_NAMES: Final = "spark.strongroom.locked"
 AGENT_SOCKET: Final = "spark.hadoop.strongroom.agent"  # what the Parquet key client reads
 AGENT_ENVIRONMENT: Final = "STRONGROOM_AGENT"
+EXECUTOR_SECRET_FILE: Final = "/run/strongroom/spark/secret"  # noqa: S105  # in a pod: its agent's file, in memory
+CLASS_PATH_SEPARATOR: Final = ":"
 NO_DUMPS: Final = "-XX:-HeapDumpOnOutOfMemoryError -XX:-UsePerfData -XX:+DisableAttachMechanism"
 
 
@@ -41,10 +42,9 @@ class Places:
     """Where a session's files are, all of them readable by their owner alone."""
 
     folder: str
-    local_dirs: tuple[str, ...]  # spill, shuffle, broadcast: in memory, or on an encrypted disk
     key_store: str
     trust_store: str
-    gateway_jar: str
+    jars: tuple[str, ...]  # ours: the driver's gateway and guard, Parquet's key client
     event_log: str
     temporary: str
     agent: str | None = None  # the key agent's socket
@@ -64,6 +64,20 @@ _ALWAYS: Final[Mapping[str, str]] = {
     "spark.sql.redaction.options.regex": REDACTION,
     "spark.python.unix.domain.socket.enabled": "true",
 }
+_PARQUET: Final[Mapping[str, str]] = {
+    "spark.hadoop.parquet.crypto.factory.class": "org.apache.parquet.crypto.keytools.PropertiesDrivenCryptoFactory",
+    "spark.hadoop.parquet.encryption.kms.client.class": "strongroom.parquet.StrongroomKmsClient",
+}
+# What a user or a program may add to, or have otherwise; everything else that a session sets stays as it is.
+_ADDED_TO: Final[Mapping[str, str]] = {
+    "spark.driver.extraClassPath": CLASS_PATH_SEPARATOR,
+    "spark.executor.extraClassPath": CLASS_PATH_SEPARATOR,
+    "spark.extraListeners": ",",
+}
+_OPEN: Final = frozenset({
+    "spark.ui.enabled", "spark.sql.warehouse.dir", "spark.driver.host", "spark.driver.bindAddress",
+    "spark.kubernetes.executor.deleteOnTermination", *_ADDED_TO,
+})  # fmt: skip
 _RPC: Final[Mapping[Rpc, Mapping[str, str]]] = {
     Rpc.AES: {
         "spark.network.crypto.enabled": "true",
@@ -76,22 +90,16 @@ _RPC: Final[Mapping[Rpc, Mapping[str, str]]] = {
 }
 
 
-def locked(rpc: Rpc) -> dict[str, str]:
-    """Return the settings that nobody changes, neither by --conf nor in a program."""
-    return {**_ALWAYS, **_RPC[rpc]}
-
-
 def secured(kind: MasterKind, places: Places, *, rpc: Rpc = Rpc.AES, ui: bool = True) -> dict[str, str]:
     """Return the whole secured configuration of a driver, but for `private`: names of files, no secrets."""
-    settings = locked(rpc) | _files(places) | _driver(kind, places)
+    settings = {**_ALWAYS, **_RPC[rpc]} | _files(places) | _driver(kind, places)
     settings["spark.ui.enabled"] = str(ui).lower()
-    settings[LOCKED_NAMES] = ",".join(sorted(locked(rpc)))
     settings["spark.extraListeners"] = GUARD_CLASS
     if kind is MasterKind.LOCAL:
         settings |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
         settings["spark.python.unix.domain.socket.dir"] = places.temporary
     if places.agent is not None:
-        settings[AGENT_SOCKET] = places.agent
+        settings |= {**_PARQUET, AGENT_SOCKET: places.agent}
         if kind is MasterKind.LOCAL:
             settings[f"spark.executorEnv.{AGENT_ENVIRONMENT}"] = places.agent
     return settings
@@ -106,6 +114,31 @@ def private(password: str, application_secret: str | None) -> dict[str, str]:
     return settings
 
 
+def secret_files(driver: str) -> dict[str, str]:
+    """Return where driver and executors of Kubernetes find Spark's secret of the application: each in its own pod."""
+    return {"spark.authenticate.secret.driver.file": driver,
+            "spark.authenticate.secret.executor.file": EXECUTOR_SECRET_FILE}  # fmt: skip
+
+
+def stores(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return where the key stores are: the driver's gateway has TLS in insecure sessions too."""
+    return {name: value for name, value in settings.items() if name.startswith(("spark.ssl.key", "spark.ssl.trust"))}
+
+
+def kept(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return what nobody changes of a session's settings, neither by --conf nor in a program."""
+    return {name: value for name, value in settings.items() if name not in _OPEN}
+
+
+def merged(user: Mapping[str, str], session: Mapping[str, str]) -> dict[str, str]:
+    """Return both; lists are joined, else the user's counts: hold it against `kept` before."""
+    both = {**session, **user}
+    for name, separator in _ADDED_TO.items():
+        if name in user and name in session:
+            both[name] = f"{session[name]}{separator}{user[name]}"
+    return both
+
+
 def _files(places: Places) -> dict[str, str]:
     return {
         "spark.ssl.keyStore": places.key_store,
@@ -115,15 +148,15 @@ def _files(places: Places) -> dict[str, str]:
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": f"file://{places.event_log}",
         "spark.eventLog.rolling.enabled": "false",
+        "spark.eventLog.compress": "false",  # it is in memory, and read once more to be redacted
         FOLDER: places.folder,
     }
 
 
 def _driver(kind: MasterKind, places: Places) -> dict[str, str]:
     settings = {
-        "spark.local.dir": ",".join(places.local_dirs),
         "spark.sql.warehouse.dir": f"file://{places.temporary}/warehouse",
-        "spark.driver.extraClassPath": places.gateway_jar,
+        "spark.driver.extraClassPath": CLASS_PATH_SEPARATOR.join(places.jars),
         "spark.driver.defaultJavaOptions": f"{NO_DUMPS} -Djava.io.tmpdir={places.temporary}",
         "spark.executor.defaultJavaOptions": NO_DUMPS,
     }

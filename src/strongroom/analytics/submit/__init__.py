@@ -1,0 +1,1 @@
+"""Trusted sessions: Spark started with everything encrypted, its files in memory, and no secret in sight."""

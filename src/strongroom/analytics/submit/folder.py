@@ -1,0 +1,124 @@
+"""A session's folder: what the driver and its JVM share, readable by their owner alone, in memory, gone at the end.
+
+World: /dev/shm where there is one, else TMPDIR with --insecure only; a fresh authority whose key is never written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from strongroom.analytics.submit.storage import SHARED_MEMORY, DiskInTheClear, is_in_memory
+from strongroom.pki import disk
+from strongroom.pki.authority import Authority, Role
+from strongroom.pki.keystores.issuing import issue, trust_stores
+from strongroom.pki.keystores.parts import KeyKind, Part
+from strongroom.secret import Secret
+from strongroom.sparkjobs import defaults_file
+
+PREFIX: Final = "strongroom-spark-"
+DEFAULTS: Final = "spark-defaults.conf"
+LOCKED: Final = "locked.properties"
+TOKEN: Final = "gateway.token"  # noqa: S105  # a file's name
+PORT: Final = "gateway.port"
+CA: Final = "ca.crt"
+KEY_STORE: Final = "keystore.pkcs12"
+TRUST_STORE: Final = "trust.p12"
+DRIVER_PEM: Final = "driver.pem"
+_DAYS: Final = 90
+_LOG4J: Final = """\
+rootLogger.level = {level}
+rootLogger.appenderRef.stderr.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{{yy/MM/dd HH:mm:ss}} %p %c{{1}}: %m%n%ex
+logger.shuffle.name = org.apache.spark.util.Utils
+logger.shuffle.level = error
+logger.hadoop.name = org.apache.hadoop.util.NativeCodeLoader
+logger.hadoop.level = error
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFolder:
+    """The folder (0700) and the names in it."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, *, insecure: bool = False) -> SessionFolder:
+        """Make the folder. Raises DiskInTheClear where nothing of the machine's memory can be had as a folder."""
+        place = SHARED_MEMORY if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK) else None
+        if place is None or not is_in_memory(place):
+            place = Path(tempfile.gettempdir())
+            if not insecure and not is_in_memory(place):
+                raise DiskInTheClear("neither /dev/shm nor TMPDIR is in memory, and a session's files must be")
+        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))  # 0700
+        folder = cls(path)
+        for each in (folder.conf, folder.temporary, folder.local, folder.events):
+            each.mkdir(mode=disk.SECRET_FOLDER_MODE)
+        return folder
+
+    @property
+    def conf(self) -> Path:
+        """What SPARK_CONF_DIR names."""
+        return self.path / "conf"
+
+    @property
+    def temporary(self) -> Path:
+        """What TMPDIR and java.io.tmpdir name; short, for it holds Unix sockets."""
+        return self.path / "t"
+
+    @property
+    def local(self) -> Path:
+        """Spark's local directory: shuffle files, spill, broadcasts."""
+        return self.path / "local"
+
+    @property
+    def events(self) -> Path:
+        """Where Spark writes its event log, in full: it leaves this folder redacted."""
+        return self.path / "events"
+
+    def write_settings(self, settings: Mapping[str, str], locked: Mapping[str, str], *, verbose: bool = False) -> None:
+        """Write what Spark reads at its start."""
+        _write(self.conf / DEFAULTS, defaults_file.render(settings))
+        _write(self.path / LOCKED, defaults_file.render(locked))
+        level = "info" if verbose else "warn"
+        _write(self.conf / "log4j2.properties", _LOG4J.format(level=level).encode())
+        _write(self.path / TOKEN, secrets.token_hex(32).encode())
+
+    def write_stores(self, hosts: tuple[str, ...]) -> str:
+        """Write the driver's and its JVM's certificate of a fresh authority; return the stores' password."""
+        now = datetime.now(UTC)
+        authority = Authority.create("Strongroom Spark session", now=now, days=_DAYS + 1)
+        words = secrets.token_urlsafe(24)
+        password = Secret(words.encode())
+        part = Part(name="spark", role=Role.PEER, names=hosts, stores=True, clear=True)
+        made = issue(part, authority, password, kind=KeyKind.EC, days=_DAYS, now=now, file_name="driver")
+        for name, secret in {**made.private, **trust_stores(authority, password, now=now)}.items():
+            if name in {KEY_STORE, TRUST_STORE, DRIVER_PEM}:
+                with secret.reveal() as raw:
+                    _write(self.path / name, raw)
+        _write(self.path / CA, authority.certificate_pem)
+        return words
+
+    def remove(self) -> None:
+        """Delete everything; a second time it does nothing."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.path)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read; nothing here outlives the machine, so that nothing is synced."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, disk.SECRET_MODE), "wb") as file:
+        file.write(data)

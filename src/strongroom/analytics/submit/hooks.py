@@ -1,0 +1,75 @@
+"""What an unmodified Spark program meets in place of PySpark's gateway in clear, whenever it first asks for Spark.
+
+World: this process's PySpark. Nothing of it is changed but where a program's first SparkContext gets its JVM.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+from strongroom.analytics.submit import gateway
+from strongroom.analytics.submit.folder import SessionFolder
+
+if TYPE_CHECKING:
+    from py4j.clientserver import ClientServer  # type: ignore[import-untyped]  # py4j has no types
+
+_PANDAS_NOTICE: Final = r".*(pandas|Pandas).*"
+
+
+class Started:
+    """The gateway of this process, once a program has asked for it."""
+
+    def __init__(self, folder: SessionFolder) -> None:
+        self.folder: Final = folder
+        self.gateway: ClientServer | None = None
+
+    def launch(self, conf: object = None, popen_kwargs: object = None) -> ClientServer:
+        """Stand for pyspark.java_gateway.launch_gateway; `conf` is Python's and reaches the JVM later, by TLS."""
+        del conf, popen_kwargs
+        if self.gateway is None:
+            self.gateway = gateway.launch(self.folder, os.environ)
+        return self.gateway
+
+    def end(self) -> None:
+        """Stop Spark where the program has not, and end the JVM."""
+        if self.gateway is None:
+            return
+        from pyspark import SparkContext
+
+        active: Any = SparkContext._active_spark_context  # noqa: SLF001  # what PySpark's own tests look at
+        if active is not None:
+            active.stop()
+        found, self.gateway = self.gateway, None
+        SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001  # the next session has a JVM of its own
+        gateway.end(found)
+
+
+def install(folder: SessionFolder) -> Started:
+    """Let PySpark take its JVM from this session; call before a program runs."""
+    import pyspark.core.context
+
+    started = Started(folder)
+    pyspark.core.context.launch_gateway = started.launch  # type: ignore[attr-defined]  # see the module
+    return started
+
+
+def uninstall() -> None:
+    """Give PySpark its own launch back."""
+    import pyspark.core.context
+    import pyspark.java_gateway
+
+    pyspark.core.context.launch_gateway = pyspark.java_gateway.launch_gateway  # type: ignore[attr-defined]  # as above
+
+
+def no_dumps() -> None:
+    """Let no crash of this process or of those below write memory to a disk."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+def quiet_pandas() -> None:
+    """Hide what PySpark says about pandas 3 at each start; it is about PySpark's own code."""
+    warnings.filterwarnings("ignore", message=_PANDAS_NOTICE, category=FutureWarning, module=r"pyspark\..*")
