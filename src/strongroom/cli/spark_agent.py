@@ -8,13 +8,15 @@ after -- finds a socket (STRONGROOM_AGENT) that wraps and unwraps data keys, and
   strongroom spark agent --broker https://broker:8080 --broker-ca ca_cert.pem --key people --job demo
       -- strongroom spark submit --master spark://host:7077 app.py
 
-{SPARK_SECRET_FILE} in a word of the program stands for that file's path.
+In a word of the program, {SPARK_SECRET_FILE} stands for that file's path and {MEMORY} for a private folder in memory;
+with --ui-ca FILE, {SPARK_CONF_FILE} for settings that give the page of a Master or Worker TLS under the CA in FILE.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,6 @@ from strongroom.cli.frame import Misuse
 if TYPE_CHECKING:
     from strongroom.analytics.agent.admission import Asked
 
-SECRET_PLACE = "{SPARK_SECRET_FILE}"  # noqa: S105  # stands for a path
 DROPPED = ("_SPARK_AUTH_SECRET", "SPARK_AUTHENTICATE_SECRET", "STRONGROOM_QUOTE_FD")
 
 
@@ -34,6 +35,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="what driver and executors of one application agree on (default: the job)")  # fmt: skip
     parser.add_argument("--memory", type=Path, metavar="DIR", help="a folder in memory (default: /dev/shm)")
     parser.add_argument("--events", type=Path, metavar="FILE", help="append what was done with keys, as JSON lines")
+    parser.add_argument("--ui-ca", type=Path, metavar="FILE",
+                        help="give a page of Spark's daemons TLS, and write its CA certificate here")  # fmt: skip
     parser.add_argument("words", metavar="COMMAND", nargs="*", help="after --: the program to run")
 
 
@@ -74,5 +77,18 @@ def run(args: argparse.Namespace) -> int:
     with attested(
         asked_of(args), os.environ, application=args.application, memory=args.memory, events=Events(args.events)
     ) as held:
-        words = [word.replace(SECRET_PLACE, str(held.secret_file or "")) for word in args.words]
-        return child.run(words, child.variables(os.environ, DROPPED, {**held.variables, **told}))
+        places = {"{SPARK_SECRET_FILE}": str(held.secret_file or ""), "{MEMORY}": str(held.folder)}
+        if args.ui_ca is not None:
+            from strongroom.analytics.agent.daemon import write_page_settings
+
+            places["{SPARK_CONF_FILE}"] = str(write_page_settings(held.folder, args.ui_ca))
+        return child.run(
+            [_placed(word, places) for word in args.words],
+            child.variables(os.environ, DROPPED, {**held.variables, **told}),
+        )
+
+
+def _placed(word: str, places: Mapping[str, str]) -> str:
+    for name, place in places.items():
+        word = word.replace(name, place)
+    return word

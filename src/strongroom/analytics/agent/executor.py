@@ -26,6 +26,7 @@ from strongroom.analytics.agent.roll_call import RollCall
 from strongroom.errors import BadInput, StrongroomError
 from strongroom.launcher.launch import MAX_BYTES, Launch, check, read_words
 from strongroom.launcher.roles import LaunchArgumentRefused, Role, Settings
+from strongroom.launcher.values import path_below
 
 APPLICATION: Final = "-Dspark.authenticate.application="
 # The driver says where its own files are; here they are elsewhere, and this program's own words say where.
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     words: tuple[str, ...] = ()
     try:
-        words = own_words(read_words(_read(args.words_from)), args.jar)
+        words = own_words(read_words(_read(args.words_from)), args.home)
         check(words, _settings(args, Path("/nonexistent")))  # before anybody is asked for anything
         return _run(args, words)
     except StrongroomError as problem:
@@ -51,12 +52,15 @@ def main(argv: Sequence[str]) -> int:
         return BadInput.exit_status
 
 
-def own_words(words: Sequence[str], jars: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the words for Java without those that this program says by itself: places of files, measured jars."""
+def own_words(words: Sequence[str], home: str) -> tuple[str, ...]:
+    """Return the words for Java without those that this program says by itself: places of the driver's files.
+
+    Of the class path, what is not Spark's own goes: the measured jars of this program come in its place.
+    """
     kept = [word for word in words if not word.startswith(_DRIVERS_FILES)]
     for at, word in enumerate(kept[:-1]):
         if word == _CLASS_PATH:
-            kept[at + 1] = ":".join(entry for entry in kept[at + 1].split(":") if entry not in jars)
+            kept[at + 1] = ":".join(entry for entry in kept[at + 1].split(":") if path_below(entry.rstrip("*"), home))
             break
     return tuple(kept)
 

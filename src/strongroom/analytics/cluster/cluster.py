@@ -1,0 +1,221 @@
+"""Bring a cluster up on this host, say how it fares, and end it.
+
+World: a folder, processes, the logs of Spark's daemons. Everything listens on 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from strongroom.analytics.agent.roll_call import Arrival, RollCall
+from strongroom.analytics.cluster import processes, programs
+from strongroom.analytics.cluster.settings import LOOPBACK, MAX_BYTES, Record, Settings, Started
+from strongroom.errors import BadInput, Unreachable
+from strongroom.pki import disk
+
+START_S: Final = 180.0
+RECORD: Final = "cluster.json"
+_LOOK_S: Final = 0.2
+_TAIL_BYTES: Final = 4000
+_MAX_LOG_BYTES: Final = 1 << 20
+_SAYS: Final = {
+    programs.MASTER: b"I have been elected leader",
+    programs.WORKER: b"Successfully registered with master",
+}
+
+
+class NoSparkCluster(BadInput):
+    """There is no cluster in this folder."""
+
+    code = "SR-SPARK-NO-CLUSTER"
+    fix = "Start one with strongroom spark cluster up, or name its folder with --dir."
+
+
+class OtherSettings(BadInput):
+    """A cluster runs from this folder with other settings than those that were asked for."""
+
+    code = "SR-SPARK-CLUSTER-RUNS"
+    fix = "Use it as it is, end it with strongroom spark cluster down, or name another folder with --dir."
+
+
+class NotACluster(BadInput):
+    """The folder for a cluster holds something else."""
+
+    code = "SR-SPARK-CLUSTER-FOLDER"
+    fix = "Name a folder that does not exist or is empty; strongroom spark cluster down removes what it holds."
+
+
+class ClusterNotUp(Unreachable):
+    """A Master or Worker ended, or did not become ready."""
+
+    code = "SR-SPARK-CLUSTER"
+    fix = "The sentence has its last words. Where the broker refused, the owner sees why: strongroom ledger show."
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster's folder and what was noted about it."""
+
+    folder: Path
+    record: Record
+
+    @classmethod
+    def of(cls, folder: Path) -> Cluster:
+        """Return the cluster of a folder. Raises NoSparkCluster, BadClusterRecord."""
+        folder = folder.absolute()
+        try:
+            return cls(folder, Record.parse(disk.read_bounded(folder / RECORD, limit=MAX_BYTES)))
+        except FileNotFoundError:
+            raise NoSparkCluster(f"there is no cluster in {folder}") from None
+
+    @property
+    def runs(self) -> bool:
+        """Whether every process of it is alive."""
+        wanted = 1 + self.record.settings.workers
+        return len(self.record.processes) == wanted and all(map(processes.alive, self.record.processes))
+
+    @property
+    def alive(self) -> tuple[Started, ...]:
+        """Those of its processes that run."""
+        return tuple(each for each in self.record.processes if processes.alive(each))
+
+    @property
+    def roll_call(self) -> RollCall:
+        """Who came to work here."""
+        return RollCall(self.folder / programs.ROLL_CALL)
+
+    def arrivals(self) -> list[Arrival]:
+        """Return everybody in the roll call. Raises BadRollCall."""
+        return self.roll_call.read()[0]
+
+    def program(self, role: str) -> Path:
+        """Return the manifest of a program, to be measured and admitted by the owner."""
+        return self.folder / "programs" / role / programs.PROGRAM
+
+
+def prepare(folder: Path, settings: Settings, ca_pem: bytes, jar: bytes) -> Cluster:
+    """Write a cluster's programs, so that their measurements are known before anything runs.
+
+    `ca_pem`: what the broker's certificate comes from; `jar`: our classes for the executors' JVMs.
+    A port of 0 becomes a free one, and stays that. Raises NotACluster, OtherSettings.
+    """
+    folder = folder.absolute()
+    before = _before(folder)
+    settings = _with_ports(settings, before)
+    if before is not None:
+        if before.record.settings == settings:
+            return before
+        if before.alive:
+            raise OtherSettings(f"the cluster of {folder} runs with other settings")
+    cluster = Cluster(folder, Record(settings=settings))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    java_home = folder / "java"
+    for each in (java_home / "bin", folder / "launches"):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk.replace_private(folder / RECORD, cluster.record.to_json())
+    disk.replace_public(folder / programs.CA, ca_pem)
+    disk.replace_public(folder / programs.JAR, jar)
+    for role in programs.ROLES:
+        cluster.program(role).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        disk.replace_private(cluster.program(role), programs.manifest(settings, role, str(java_home)).encode())
+    script = java_home / "bin" / "java"
+    disk.replace_private(script, programs.java_script(settings, str(folder)).encode())
+    script.chmod(0o700)
+    return cluster
+
+
+def up(cluster: Cluster, *, said: Callable[[str], object] = lambda _: None) -> Cluster:
+    """Start what is prepared and wait until all Workers have registered; if it runs, do nothing.
+
+    Raises ClusterNotUp.
+    """
+    if cluster.runs:
+        return cluster
+    processes.stop(cluster.alive)
+    started: list[Started] = []
+    roles = [programs.MASTER, *([programs.WORKER] * cluster.record.settings.workers)]
+    try:
+        for number, role in enumerate(roles):
+            name = role if role == programs.MASTER else f"{role}-{number}"
+            folder = _launch_folder(cluster, role, name)
+            started.append(_start(cluster, role, name, folder))
+            disk.replace_private(cluster.folder / RECORD, replace(cluster.record, processes=tuple(started)).to_json())
+            if role == programs.MASTER:
+                _await(started[-1], folder / "log", role)
+                said(f"{name} is ready")
+        for number, process in enumerate(started[1:], 1):
+            _await(process, cluster.folder / "launches" / f"{programs.WORKER}-{number}" / "log", programs.WORKER)
+            said(f"{process.role} is ready")
+    except BaseException:
+        processes.stop(started[::-1])
+        raise
+    return Cluster.of(cluster.folder)
+
+
+def down(folder: Path) -> int:
+    """End a cluster and remove its folder; return how many of its processes still ran. Raises NoSparkCluster."""
+    cluster = Cluster.of(folder)
+    workers = [each for each in cluster.record.processes if each.role != programs.MASTER]
+    ran = processes.stop(workers + [each for each in cluster.record.processes if each.role == programs.MASTER])
+    for name in (programs.CA, programs.JAR, programs.ROLL_CALL, programs.EVENTS):
+        (cluster.folder / name).unlink(missing_ok=True)
+    for name in ("programs", "launches", "java"):
+        shutil.rmtree(cluster.folder / name, ignore_errors=True)
+    (cluster.folder / RECORD).unlink()
+    if not any(cluster.folder.iterdir()):
+        cluster.folder.rmdir()
+    return ran
+
+
+def _before(folder: Path) -> Cluster | None:
+    try:
+        return Cluster.of(folder)
+    except NoSparkCluster:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise NotACluster(f"{folder} is there already, and no cluster of ours") from None
+        return None
+
+
+def _with_ports(settings: Settings, before: Cluster | None) -> Settings:
+    """Return settings whose ports are numbers: those of before, or free ones."""
+    known = before.record.settings if before is not None else None
+    with socket.create_server((LOOPBACK, 0)) as one, socket.create_server((LOOPBACK, 0)) as other:
+        port = known.port if known is not None else one.getsockname()[1]
+        ui_port = known.ui_port if known is not None else other.getsockname()[1]
+    return replace(settings, port=settings.port or port, ui_port=settings.ui_port or ui_port)
+
+
+def _launch_folder(cluster: Cluster, role: str, name: str) -> Path:
+    folder = cluster.folder / "launches" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    shutil.copy(cluster.program(role), folder / programs.PROGRAM)
+    return folder
+
+
+def _start(cluster: Cluster, role: str, name: str, folder: Path) -> Started:
+    settings = cluster.record.settings
+    variables = {} if settings.world else programs.environment(settings, role, str(cluster.folder / "java"))
+    return processes.start(name, programs.launch(settings, role, str(folder)), folder, variables)
+
+
+def _await(process: Started, log: Path, role: str) -> None:
+    pause, waited = threading.Event(), 0.0
+    while _SAYS[role] not in disk.read_bounded(log, limit=_MAX_LOG_BYTES):
+        if not processes.alive(process):
+            raise ClusterNotUp(f"{process.role} ended: {_tail(log)}")
+        if waited >= START_S:
+            raise ClusterNotUp(f"{process.role} was not ready after {START_S:.0f} s: {_tail(log)}")
+        pause.wait(_LOOK_S)
+        waited += _LOOK_S
+
+
+def _tail(log: Path) -> str:
+    text = log.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace")
+    return " ".join(text.strip().splitlines()[-4:])[-600:]
