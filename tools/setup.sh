@@ -38,7 +38,7 @@ fi
 stamp=.venv/strongroom-setup
 kind=${1:-demo}
 case $(cat "$stamp" 2>/dev/null) in *" all") kind=all ;; esac # what was installed once stays
-wanted="$(cat uv.lock pyproject.toml tests/original/uv.lock tools/setup.sh hatch_build.py src/strongroom/serving/http2/codec/*.[ch] src/strongroom/tfserving/*.[ch] 2>/dev/null | cksum) $kind"
+wanted="$(cat uv.lock pyproject.toml tests/original/uv.lock tools/setup.sh tools/data.lock hatch_build.py src/strongroom/serving/http2/codec/*.[ch] src/strongroom/tfserving/*.[ch] 2>/dev/null | cksum) $kind"
 [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
 
 [ -n "$(find_python)" ] || apt_install python3
@@ -162,5 +162,10 @@ if [ "$kind" = all ]; then
             --python "$flink_python" || stop "uv could not install Flink's environment; the lines above say which."
         ln -sfn "$(pwd)/src/strongroom" .venv-flink/lib/python3.11/site-packages/strongroom
     fi
+fi
+# The public data sets that the examples of analytics learn from, in .data/; without them stand-ins are used, and named.
+if [ "$kind" = all ]; then
+    say "bringing public data sets into .data"
+    "$python" tools/fetch_data.py >&2 || say "some examples will work on stand-ins"
 fi
 printf '%s\n' "$wanted" > "$stamp"
