@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +26,8 @@ from strongroom.errors import StrongroomError
 from strongroom.secret import Secret
 
 DATA_KEY_BITS: Final = 128
+NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # Spark's folder for nulls
+UNBOUND: Final = "arrow-"  # names of files without an AAD prefix: pyarrow offers none (BoundCryptoFactory.java)
 ENCRYPTED: Final = b"PARE"  # the magic of files with encrypted footers
 
 
@@ -106,7 +109,8 @@ def read_file(path: str | os.PathLike[str], keys: KeyService, columns: Sequence[
             raise ParquetNotOpened(f"{os.fspath(path)} is no Parquet file with an encrypted footer")
     try:
         with pq.ParquetFile(path, decryption_properties=decryption(keys)) as opened:
-            return opened.read(columns=None if columns is None else list(columns))
+            names = opened.schema_arrow.names
+            return opened.read(columns=None if columns is None else [each for each in columns if each in names])
     except StrongroomError:
         raise
     except (OSError, pa.ArrowException) as problem:
@@ -122,7 +126,7 @@ def write_dataset(
     place, staged = LocalFolder(folder), staging_name()
     (Path(folder) / staged).mkdir(parents=True)
     try:
-        path = f"part-{staged.rpartition('-')[2]}.parquet"
+        path = f"{UNBOUND}{staged.rpartition('-')[2]}.parquet"
         write_file(table, Path(folder) / staged / path, keys, key, mode=mode, columns=columns)
         return commit(place, keys, staged, key=key, now=datetime.now(UTC), append=append, name=name)
     finally:
@@ -134,8 +138,18 @@ def read_dataset(
 ) -> pa.Table:  # fmt: skip
     """Return the rows of a data set that is whole. Raises what open_pinned raises, and ParquetNotOpened."""
     found = open_pinned(LocalFolder(folder), keys, wanted)
-    tables = [read_file(Path(folder) / path, keys, columns) for path in found.paths]
+    tables = [_with_partition(read_file(Path(folder) / path, keys, columns), path, columns) for path in found.paths]
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
+
+
+def _with_partition(table: pa.Table, path: str, columns: Sequence[str] | None) -> pa.Table:
+    """Return a table with the columns that are in the folders' names (day=1/…), as texts."""
+    for part in path.split("/")[:-1]:
+        name, equals, value = part.partition("=")
+        if equals and (columns is None or unquote(name) in columns):
+            cell = None if value == NO_VALUE else unquote(value)
+            table = table.append_column(unquote(name), pa.array([cell] * len(table), pa.string()))
+    return table
 
 
 def _text(value: str | bytes) -> str:

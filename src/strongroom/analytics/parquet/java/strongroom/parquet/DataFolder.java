@@ -6,8 +6,8 @@ import java.io.InputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Base64;
-import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
@@ -16,7 +16,9 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.ChecksumFileSystem;
 import org.apache.hadoop.fs.FSDataOutputStream;
+import org.apache.hadoop.fs.FileAlreadyExistsException;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
@@ -25,7 +27,8 @@ import org.apache.hadoop.fs.Path;
  * The folder of a data set on any of Hadoop's file systems, for the driver: what lies in it, and what its files are.
  *
  * Python decides; this lists, hashes in several threads, moves and removes, where the bytes already are. Paths go to
- * and fro as texts below the folder, with / between the parts.
+ * and fro below the folder with / between the parts, several of them in one text with a NUL between: one call of
+ * Python's instead of one for each.
  */
 public final class DataFolder {
     static final int MAX_FILES = 200000;
@@ -37,7 +40,9 @@ public final class DataFolder {
 
     public DataFolder(Configuration configuration, String path) throws IOException {
         this.root = new Path(path);
-        this.files = this.root.getFileSystem(configuration);
+        FileSystem found = this.root.getFileSystem(configuration);
+        // Hadoop's checksums beside local files are for disks that forget; here SHA-256 decides.
+        this.files = found instanceof ChecksumFileSystem ? ((ChecksumFileSystem) found).getRawFileSystem() : found;
     }
 
     /** Return the folder's address with its scheme. */
@@ -45,16 +50,15 @@ public final class DataFolder {
         return this.files.makeQualified(this.root).toString();
     }
 
-    public boolean exists() throws IOException {
-        return this.files.exists(this.root);
-    }
-
     /** Return "SIZE PATH" of every file below the folder, without those under a name that begins with _ or a dot. */
-    public List list() throws IOException {
+    public String list(String below) throws IOException {
         List found = new ArrayList();
-        walk(this.root, "", 0, found);
-        Collections.sort(found);
-        return found;
+        try {
+            walk(below.isEmpty() ? this.root : below(below), "", 0, found);
+        } catch (FileNotFoundException none) {
+            found.clear();
+        }
+        return joined(found);
     }
 
     private void walk(Path folder, String below, int depth, List found) throws IOException {
@@ -79,7 +83,8 @@ public final class DataFolder {
     }
 
     /** Return the SHA-256 (base64) of each file, in the order asked for. */
-    public List digests(List paths, int threads) throws IOException, InterruptedException {
+    public String digests(String joinedPaths, int threads) throws IOException, InterruptedException {
+        List paths = split(joinedPaths);
         ExecutorService pool = Executors.newFixedThreadPool(Math.max(1, Math.min(threads, paths.size())));
         try {
             List pending = new ArrayList();
@@ -90,7 +95,7 @@ public final class DataFolder {
             for (int i = 0; i < pending.size(); i++) {
                 found.add(((Future) pending.get(i)).get());
             }
-            return found;
+            return joined(found);
         } catch (ExecutionException problem) {
             throw new IOException("a file of " + this.root + " cannot be read: " + problem.getCause().getMessage());
         } finally {
@@ -128,28 +133,22 @@ public final class DataFolder {
         } finally {
             out.close();
         }
+        // Hadoop's only rename that replaces is a call away for FileSystems; object stores have none and get two steps.
+        boolean moved;
         try {
-            this.files.getFileStatus(target);
-            moveOver(beside, target);
-        } catch (FileNotFoundException first) {
+            moved = this.files.rename(beside, target);
+        } catch (FileAlreadyExistsException there) {
+            moved = false;
+        }
+        if (!moved) {
+            this.files.delete(target, false);
             rename(beside, target);
         }
     }
 
-    private void moveOver(Path source, Path target) throws IOException {
-        // FileContext has the only rename of Hadoop's that replaces; object stores do not offer it, so they get two steps.
-        try {
-            org.apache.hadoop.fs.FileContext.getFileContext(this.files.makeQualified(target).toUri(), this.files.getConf())
-                .rename(source, target, new org.apache.hadoop.fs.Options.Rename[] {
-                    org.apache.hadoop.fs.Options.Rename.OVERWRITE});
-        } catch (org.apache.hadoop.fs.UnsupportedFileSystemException none) {
-            this.files.delete(target, false);
-            rename(source, target);
-        }
-    }
-
     /** Move the files of a folder below this one into this one, under the same paths. */
-    public void take(String from, List paths) throws IOException {
+    public void take(String from, String joinedPaths) throws IOException {
+        List paths = split(joinedPaths);
         for (int i = 0; i < paths.size(); i++) {
             Path target = below((String) paths.get(i));
             this.files.mkdirs(target.getParent());
@@ -158,7 +157,8 @@ public final class DataFolder {
     }
 
     /** Remove files or folders below this one; what is not there counts as removed. */
-    public void remove(List paths) throws IOException {
+    public void remove(String joinedPaths) throws IOException {
+        List paths = split(joinedPaths);
         for (int i = 0; i < paths.size(); i++) {
             this.files.delete(below((String) paths.get(i)), true);
         }
@@ -170,8 +170,20 @@ public final class DataFolder {
         }
     }
 
+    private static List split(String joined) {
+        return joined.isEmpty() ? new ArrayList() : Arrays.asList(joined.split("\0"));
+    }
+
+    private static String joined(List texts) {
+        StringBuilder all = new StringBuilder();
+        for (int i = 0; i < texts.size(); i++) {
+            all.append(i == 0 ? "" : "\0").append((String) texts.get(i));
+        }
+        return all.toString();
+    }
+
     private Path below(String path) {
-        return new Path(this.root, new Path(null, null, path));
+        return new Path(this.root, new Path(null, null, path)); // not parsed: a colon in it is no scheme
     }
 
     /** One file's digest. */

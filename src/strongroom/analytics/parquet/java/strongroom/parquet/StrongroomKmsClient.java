@@ -11,8 +11,7 @@ import org.apache.parquet.crypto.keytools.KmsClient;
 /**
  * Parquet's keys from the key agent of this process group, which holds them since it proved itself to the broker.
  *
- * The configuration names the agent's socket (strongroom.agent, else the environment's STRONGROOM_AGENT) and never a
- * key. Master key ids are NAME.VERSION; what is wrapped is as parquet-java's LocalWrapKmsClient wraps it.
+ * The environment (STRONGROOM_AGENT) or the configuration (strongroom.agent) names the agent's socket, and never a key. Master key ids are NAME.VERSION; what is wrapped is as parquet-java's LocalWrapKmsClient wraps it.
  */
 public final class StrongroomKmsClient implements KmsClient {
     public static final String SOCKET_PROPERTY = "strongroom.agent";
@@ -21,11 +20,12 @@ public final class StrongroomKmsClient implements KmsClient {
     private String socketPath;
 
     public void initialize(Configuration configuration, String instanceId, String instanceUrl, String token) {
-        String path = configuration.getTrimmed(SOCKET_PROPERTY, "");
-        if (path.isEmpty()) {
-            path = System.getenv(SOCKET_VARIABLE);
-        }
+        // The environment first: an executor has an agent of its own, whatever the driver's settings name.
+        String path = System.getenv(SOCKET_VARIABLE);
         if (path == null || path.isEmpty()) {
+            path = configuration.getTrimmed(SOCKET_PROPERTY, "");
+        }
+        if (path.isEmpty()) {
             throw new KeyAccessDeniedException("SR-DATA-KEY-DENIED: this process has no key agent ("
                 + SOCKET_VARIABLE + " or " + SOCKET_PROPERTY + " names its socket)");
         }

@@ -1,0 +1,122 @@
+"""Read a data set as a DataFrame, once it has been checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from strongroom.analytics.context.modes import mode_for
+from strongroom.analytics.parquet.jvm import JvmFolder, reading_options
+from strongroom.analytics.parquet.pinned import Wanted, open_pinned
+from strongroom.analytics.report import events
+from strongroom.datasets.manifest import Kind
+from strongroom.datasets.names import CryptoMode
+from strongroom.errors import BadInput
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, DataFrameReader
+    from pyspark.sql.types import StructType
+
+    from strongroom.analytics.context.context import StrongroomContext
+
+_LITERAL_PATHS: Final = {"__globPaths__": "false"}  # Spark's own: names are names, whatever is in them
+_OURS: Final = ("name", "min_generation")
+
+
+class BadContextOption(BadInput):
+    """An option of a context's reader or writer has no such value."""
+
+    code = "SR-CONTEXT-OPTION"
+    fix = "Give name (the data set's) and min_generation (a number); all other options are Spark's."
+
+
+class Reader:
+    """What StrongroomContext.read returns: schema and options as Spark's reader has them, then a kind of file."""
+
+    def __init__(self, context: StrongroomContext, mode: CryptoMode, key: str) -> None:
+        self._context, self._mode, self._key = context, mode, key
+        self._schema: StructType | str | None = None
+        self._options: dict[str, str] = {}
+
+    def schema(self, value: StructType | str) -> Reader:
+        """Read by this schema."""
+        self._schema = value
+        return self
+
+    def option(self, key: str, value: object) -> Reader:
+        """Set an option: Spark's, or name and min_generation of the data set."""
+        self._options[key] = option_text(value)
+        return self
+
+    def options(self, **values: object) -> Reader:
+        """Set options."""
+        for key, value in values.items():
+            self.option(key, value)
+        return self
+
+    def csv(self, path: str) -> DataFrame:
+        """Read CSV files. Raises BadCryptoMode; what is wrong with the data is raised here or by Spark's tasks."""
+        return self._read(path, Kind.CSV)
+
+    def json(self, path: str) -> DataFrame:
+        """Read files of JSON lines. Raises as csv."""
+        return self._read(path, Kind.JSON)
+
+    def text(self, path: str) -> DataFrame:
+        """Read lines. Raises as csv."""
+        return self._read(path, Kind.TEXT)
+
+    def parquet(self, path: str) -> DataFrame:
+        """Read Parquet files: their own encryption in the JVM, or sealed ones in Python.
+
+        Raises BadCryptoMode, and for Parquet's own encryption what open_pinned raises, before anything is read.
+        """
+        return self._read(path, Kind.PARQUET)
+
+    def _read(self, path: str, kind: Kind) -> DataFrame:
+        mode = mode_for(self._mode, kind)
+        if mode is CryptoMode.SEALED:
+            return self._sealed(path, kind)
+        if mode is CryptoMode.PLAIN_TEXT:
+            found: DataFrame = getattr(self._spark_reader(self._options), kind)(path)
+            return found
+        return self._pinned(path)
+
+    def _sealed(self, path: str, kind: Kind) -> DataFrame:
+        options = self._options | {"kind": str(kind)} | sealed_options(self._context, self._key)
+        return self._spark_reader(options).format("sealed").load(path)
+
+    def _pinned(self, path: str) -> DataFrame:
+        wanted = Wanted(self._key, self._options.get("name", ""), _generation(self._options))
+        folder = JvmFolder(self._context.spark, path)
+        found = open_pinned(folder, self._context.keys, wanted)
+        address = folder.address()
+        events.data_set_read(found.manifest, address)
+        options = {name: value for name, value in self._options.items() if name not in _OURS}
+        options |= reading_options(self._context.socket) | _LITERAL_PATHS | {"basePath": address}
+        if self._schema is None and found.schema:
+            self._schema = found.schema
+        elif self._schema is None:
+            options.setdefault("mergeSchema", "true")
+        return self._spark_reader(options).parquet(*(f"{address}/{each}" for each in found.paths))
+
+    def _spark_reader(self, options: dict[str, str]) -> DataFrameReader:
+        reader = self._context.spark.read.options(**options)
+        return reader if self._schema is None else reader.schema(self._schema)
+
+
+def option_text(value: object) -> str:
+    """Return an option's value as Spark has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def sealed_options(context: StrongroomContext, key: str) -> dict[str, str]:
+    """Return the options of format sealed that a context knows: references, never keys."""
+    found = {"keys": f"agent:{context.socket}"} if context.socket else {}
+    return found | ({"key": key} if key else {})
+
+
+def _generation(options: dict[str, str]) -> int:
+    text = options.get("min_generation", "0")
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise BadContextOption(f"min_generation is a number, not {text[:40]!r}")
+    return int(text)

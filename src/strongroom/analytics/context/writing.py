@@ -1,0 +1,135 @@
+"""Write a DataFrame as a data set: all of it, with its manifest, or nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from strongroom.analytics.context.modes import mode_for
+from strongroom.analytics.context.reading import BadContextOption, option_text, sealed_options
+from strongroom.analytics.keys.service import KeyNotGranted
+from strongroom.analytics.parquet.jvm import JvmFolder, writing_options
+from strongroom.analytics.parquet.pinned import commit, staging_name
+from strongroom.analytics.report import events
+from strongroom.datasets import manifest as manifests
+from strongroom.datasets.manifest import Kind
+from strongroom.datasets.names import CryptoMode, check_key_name
+from strongroom.errors import BadInput
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, DataFrameWriter
+
+    from strongroom.analytics.context.context import StrongroomContext
+
+_MODES: Final = ("overwrite", "append", "ignore", "error", "errorifexists")
+
+
+class DataSetThere(BadInput):
+    """A folder is not empty, and it was not said what is to become of that."""
+
+    code = "SR-DATA-THERE"
+    fix = "Say mode('overwrite'), mode('append') or mode('ignore'), or choose another folder."
+
+
+class Writer:
+    """What StrongroomContext.write returns: mode and options as Spark's writer has them, then a kind of file."""
+
+    def __init__(self, context: StrongroomContext, df: DataFrame, mode: CryptoMode, key: str) -> None:
+        self._context, self._df, self._crypto, self._key = context, df, mode, key
+        self._mode = "error"
+        self._options: dict[str, str] = {}
+        self._partitions: tuple[str, ...] = ()
+        self._columns: dict[str, list[str]] = {}
+
+    def mode(self, value: str) -> Writer:
+        """Say what becomes of data that is there. Raises BadContextOption."""
+        if value.lower() not in _MODES:
+            raise BadContextOption(f"mode is one of {', '.join(_MODES)}, not {value[:40]!r}")
+        self._mode = value.lower()
+        return self
+
+    def option(self, key: str, value: object) -> Writer:
+        """Set an option: Spark's, or name of the data set."""
+        self._options[key] = option_text(value)
+        return self
+
+    def options(self, **values: object) -> Writer:
+        """Set options."""
+        for key, value in values.items():
+            self.option(key, value)
+        return self
+
+    def partition_by(self, *columns: str) -> Writer:
+        """Write a folder for each value of these columns, which the folders' names show to everybody."""
+        self._partitions = columns
+        return self
+
+    def column_key(self, name: str, *columns: str) -> Writer:
+        """Put columns under a primary key of their own (Parquet's own encryption). Raises BadKeyName."""
+        self._columns.setdefault(check_key_name(name), []).extend(columns)
+        return self
+
+    def csv(self, path: str) -> None:
+        """Write CSV files. Raises BadCryptoMode, KeyNotGranted; what is wrong with the folder is Spark's error."""
+        self._write(path, Kind.CSV)
+
+    def json(self, path: str) -> None:
+        """Write files of JSON lines. Raises as csv."""
+        self._write(path, Kind.JSON)
+
+    def text(self, path: str) -> None:
+        """Write the only column as lines. Raises as csv."""
+        self._write(path, Kind.TEXT)
+
+    def parquet(self, path: str) -> None:
+        """Write Parquet files: by their own encryption in the JVM, or sealed in Python.
+
+        Raises BadCryptoMode, KeyNotGranted, DataSetThere, and what `commit` raises.
+        """
+        self._write(path, Kind.PARQUET)
+
+    def _write(self, path: str, kind: Kind) -> None:
+        mode = mode_for(self._crypto, kind)
+        if self._columns and mode in (CryptoMode.PLAIN_TEXT, CryptoMode.SEALED):
+            raise BadContextOption(f"columns have keys of their own in Parquet's own encryption, not under {mode}")
+        if mode is CryptoMode.PLAIN_TEXT:
+            getattr(self._spark_writer(self._options).mode(self._mode), kind)(path)
+            return
+        if not self._key:
+            raise KeyNotGranted("encrypted data is written under a primary key, and none is named")
+        if mode is CryptoMode.SEALED:
+            self._sealed(path, kind)
+        else:
+            self._pinned(path, mode)
+
+    def _sealed(self, path: str, kind: Kind) -> None:
+        options = self._options | {"kind": str(kind)} | sealed_options(self._context, self._key)
+        self._spark_writer(options).format("sealed").mode(self._mode).save(path)
+
+    def _pinned(self, path: str, mode: CryptoMode) -> None:
+        folder = JvmFolder(self._context.spark, path)
+        if self._mode not in ("overwrite", "append") and _is_there(folder):
+            if self._mode == "ignore":
+                return
+            raise DataSetThere(f"there is data in {folder.address()[:200]}")
+        keys, staged = self._context.keys, staging_name()
+        name = self._options.get("name", "")
+        options = {key: value for key, value in self._options.items() if key != "name"}
+        options |= writing_options(keys, self._key, mode, self._columns, self._context.socket)
+        try:
+            self._spark_writer(options).mode("error").parquet(f"{folder.address()}/{staged}")
+            written = commit(
+                folder, keys, staged, key=self._key, now=datetime.now(UTC), schema=self._df.schema.toDDL(),
+                append=self._mode == "append", name=name,
+            )  # fmt: skip
+        finally:
+            folder.remove([staged])
+        events.data_set_written(written, folder.address())
+
+    def _spark_writer(self, options: dict[str, str]) -> DataFrameWriter:
+        writer = self._df.write.options(**options)
+        return writer.partitionBy(*self._partitions) if self._partitions else writer
+
+
+def _is_there(folder: JvmFolder) -> bool:
+    return bool(folder.sizes()) or folder.read(manifests.FILE_NAME, manifests.MAX_BYTES) is not None
