@@ -1,0 +1,119 @@
+"""Test keys in files, references to keys, and what the owner's commands make of both."""
+
+import logging
+import pickle
+
+import pytest
+
+from strongroom.analytics.keys.agent import AgentKeys
+from strongroom.analytics.keys.files import FileKeyService, NoKeyFiles, read_ring, write_ring
+from strongroom.analytics.keys.opening import AGENT_VARIABLE, BadKeysReference, default_keys, open_keys
+from strongroom.analytics.keys.owner import Change, change_file
+from strongroom.analytics.keys.service import KeyNotGranted
+from strongroom.datasets.key_ring import BadKeyRing, KeyRing
+from strongroom.datasets.names import BadKeyName
+from strongroom.pki.disk import LoosePermissions
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_ring(tmp_path / "keys", KeyRing.fresh("people"))
+    return tmp_path / "keys"
+
+
+def test_a3_keys_in_files_are_256_bits_and_say_that_they_are_for_tests(folder, caplog):
+    caplog.set_level(logging.WARNING)
+    keys = FileKeyService(folder)
+    assert "TEST ONLY" in caplog.text
+    ring = read_ring(folder, "people")
+    with ring.key(ring.current_id).reveal() as raw:
+        assert len(raw) == 32
+        assert raw.hex() not in caplog.text
+    assert keys.names() == ("people",)
+
+
+def test_a16_a_thousand_keys_are_a_thousand_random_ones():
+    raws = set()
+    for _ in range(1000):
+        ring = KeyRing.fresh("k")
+        with ring.key(ring.current_id).reveal() as raw:
+            raws.add(raw)
+    assert len(raws) == 1000
+    ones = sum(int.from_bytes(raw, "big").bit_count() for raw in raws)
+    assert abs(ones - 128_000) < 2_000  # eight standard deviations of a fair coin
+    assert all(len({raw[at] for raw in raws}) > 200 for at in range(32))  # every byte of a key varies
+
+
+def test_files_and_folder_are_the_owners_alone(folder):
+    assert (folder / "people.key").stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_that_others_can_read_is_refused(folder):
+    (folder / "people.key").chmod(0o640)
+    with pytest.raises(LoosePermissions):
+        FileKeyService(folder)
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(NoKeyFiles, match="no folder of keys") as refused:
+        FileKeyService(tmp_path / "none")
+    assert refused.value.code == "SR-DATA-KEY-FOLDER"
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"\xff" * 40, b"x" * 10_000], ids=["empty", "object", "bytes", "long"])
+def test_what_is_no_ring_is_refused(folder, data):
+    (folder / "people.key").write_bytes(data)
+    with pytest.raises((BadKeyRing, Exception)) as refused:
+        FileKeyService(folder)
+    assert refused.value.code in {"SR-DATA-KEY-RING", "SR-FILE-TOO-LONG"}
+
+
+def test_a_file_with_a_strange_name_is_refused(folder):
+    (folder / "a b.key").write_bytes(b"")
+    with pytest.raises(BadKeyName):
+        FileKeyService(folder)
+
+
+def test_it_travels_as_a_folder(folder):
+    travelling = pickle.dumps(FileKeyService(folder))
+    assert pickle.loads(travelling).names() == ("people",)  # noqa: S301  # our own bytes
+    ring = read_ring(folder, "people")
+    with ring.key(ring.current_id).reveal() as raw:
+        assert raw not in travelling
+
+
+def test_references_open_what_they_name(folder, tmp_path):
+    assert isinstance(open_keys(f"file:{folder}"), FileKeyService)
+    agent = open_keys(f"agent:{tmp_path / 's'}")
+    assert isinstance(agent, AgentKeys)
+    assert agent.path == str(tmp_path / "s")
+
+
+@pytest.mark.parametrize("reference", ["", "file:", "agent", "http://x", "Zm9v"])
+def test_other_references_are_refused_and_not_shown(reference):
+    with pytest.raises(BadKeysReference) as refused:
+        open_keys(reference)
+    assert refused.value.code == "SR-DATA-KEYS"
+    assert "Zm9v" not in refused.value.sentence
+
+
+def test_a_process_without_an_agent_has_no_keys(tmp_path):
+    with pytest.raises(KeyNotGranted):
+        default_keys({})
+    assert default_keys({AGENT_VARIABLE: str(tmp_path / "s")}).path == str(tmp_path / "s")
+
+
+def test_a10_a_file_is_rotated_and_the_overlap_ends(folder):
+    before = change_file(folder, "people", Change.KEEP)
+    assert change_file(folder, "people", Change.ROTATE).current == 2
+    rotated = read_ring(folder, "people")
+    assert rotated.keys[1] == before.keys[1]
+    assert change_file(folder, "people", Change.END_OVERLAP).keys.keys() == {2}
+    assert read_ring(folder, "people").keys.keys() == {2}
+
+
+def test_the_first_is_made_and_only_what_is_there_changes(tmp_path):
+    with pytest.raises(KeyNotGranted, match="to rotate"):
+        change_file(tmp_path / "new", "people", Change.ROTATE)
+    assert change_file(tmp_path / "new", "people", Change.KEEP).current == 1
