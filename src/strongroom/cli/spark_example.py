@@ -104,7 +104,7 @@ def _listed(known: Sequence[Example], *, as_json: bool) -> str:
     for each in known:
         lines.append(f"{each.name:<20} {each.summary}\n")
         if each.size is not None:
-            lines.append(f"{'':<20}   --size {each.size:g}: {each.unit}\n")
+            lines.append(f"{'':<20}   --size {each.size}: {each.unit}\n")
         if each.data != "none":
             lines.append(f"{'':<20}   --data: {each.data}\n")
     return "".join(lines)
@@ -113,12 +113,13 @@ def _listed(known: Sequence[Example], *, as_json: bool) -> str:
 def _sentence(outcome: Outcome) -> str:
     if outcome.status:
         return f"{outcome.name} ended with status {outcome.status}"
-    return f"{outcome.name}: {'; '.join(outcome.missing) or 'as expected'}"
+    source = f" (data: {outcome.source})" if outcome.source else ""
+    return f"{outcome.name}: {'; '.join(outcome.missing) or 'as expected'}{source}"
 
 
 def _as_json(outcome: Outcome) -> dict[str, object]:
     return {"name": outcome.name, "status": outcome.status, "as_expected": outcome.as_expected,
-            "missing": list(outcome.missing), "output": outcome.output}  # fmt: skip
+            "missing": list(outcome.missing), "source": outcome.source, "output": outcome.output}  # fmt: skip
 
 
 def _passed_on(line: str) -> None:

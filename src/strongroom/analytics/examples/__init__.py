@@ -4,7 +4,8 @@ The programs themselves are plain Spark, in `examples/spark` of a clone; nothing
 """
 
 from strongroom.analytics.examples.asked import Asked
-from strongroom.analytics.examples.catalogue import EXAMPLES, Example, find
+from strongroom.analytics.examples.catalogue import EXAMPLES, find
+from strongroom.analytics.examples.entry import Example
 from strongroom.analytics.examples.runner import SUBMIT, Outcome, run
 
 __all__ = ["EXAMPLES", "SUBMIT", "Asked", "Example", "Outcome", "find", "run"]

@@ -1,19 +1,19 @@
 """The examples by name: the program, what it works on, and what it has to print.
 
-Each entry says how to get its arguments ready (`prepare`), which may write data into the folder of the run.
+World: `prepare` of an entry writes what the example works on into the folder of the run.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from strongroom.analytics.examples import checks, data
 from strongroom.analytics.examples.asked import Asked
 from strongroom.analytics.examples.checks import Check
+from strongroom.analytics.examples.entry import Example, Prepare, Prepared
+from strongroom.analytics.examples.learning_entries import LEARNING
 from strongroom.errors import BadInput
 
 
@@ -22,36 +22,6 @@ class UnknownExample(BadInput):
 
     code = "SR-EXAMPLE-NAME"
     fix = "See the names with strongroom spark example --list."
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The program's arguments, and the check that fits what it will work on."""
-
-    arguments: tuple[str, ...]
-    check: Check
-
-
-Prepare = Callable[[Asked, Path, Path], Prepared]  # what was asked, a folder to write to, the folder of the programs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """One example. `size` is what is run unless another size is asked for, in `unit`; None where there is none.
-
-    `main_class` is set for programs of the JVM, whose `program` is a folder of Java sources; `spark` is false for plain
-    Python.
-    """
-
-    name: str
-    summary: str
-    program: str
-    prepare: Prepare
-    size: float | None = None
-    unit: str = ""
-    data: str = "none"
-    spark: bool = True
-    main_class: str | None = None
 
 
 def _fixed(check: Check) -> Prepare:
@@ -126,6 +96,7 @@ EXAMPLES: Final = (
         prepare=_half_hours(checks.exploration), size=10_320, unit="half hours",
         data="a CSV file with timestamp and value, such as nyc_taxi.csv",
     ),
+    *LEARNING,
 )  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def tpch_extension() -> Path:
 def _usual(when: datetime) -> float:
     """Return what is usual at a time: little at five in the morning, much at seven in the evening, less on Sundays."""
     hour = when.hour + when.minute / 60
-    day = 15_000 + 9_000 * math.cos(2 * math.pi * (hour - 19) / 24) - 4_000 * math.cos(4 * math.pi * (hour - 11) / 24)
+    day = 15_000 + 9_000 * math.cos(2 * math.pi * (hour - 19) / 24) - 3_000 * math.cos(4 * math.pi * (hour - 4.5) / 24)
     return day * (0.85 if when.weekday() == 6 else 1.0)
 
 

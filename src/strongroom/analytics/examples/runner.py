@@ -20,8 +20,8 @@ from typing import Final
 
 from strongroom.analytics.examples import together
 from strongroom.analytics.examples.asked import Asked
-from strongroom.analytics.examples.catalogue import Example, Prepared
 from strongroom.analytics.examples.data import ExampleData
+from strongroom.analytics.examples.entry import Example, Prepared
 from strongroom.analytics.parquet.build import build
 
 SUBMIT: Final = (sys.executable, "-m", "strongroom", "spark", "submit")
@@ -32,12 +32,16 @@ _PLACES: Final = (Path(__file__).with_name("programs"), Path(__file__).parents[4
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an example printed, how its process ended, and what it should have printed but did not."""
+    """What an example printed, how its process ended, and what it should have printed but did not.
+
+    `source` names the real data it worked on, or their stand-in; empty where there is no choice.
+    """
 
     name: str
     output: str
     status: int
     missing: tuple[str, ...]
+    source: str = ""
 
     @property
     def as_expected(self) -> bool:
@@ -57,7 +61,7 @@ class Job:
     def judged(self, output: str, status: int) -> Outcome:
         """Return the outcome of what was printed."""
         missing = tuple(self.prepared.check(output, self.asked)) if status == 0 else ()
-        return Outcome(self.example.name, output, status, missing)
+        return Outcome(self.example.name, output, status, missing, self.prepared.source)
 
 
 def programs() -> Path:
