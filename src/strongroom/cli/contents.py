@@ -157,6 +157,14 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("data open", "data_open", "open a sealed data set into a folder of plain files"),
             Verb("data inspect", "data_inspect", "say what a sealed data set is, or check all of it"),
             Verb("data rekey", "data_rekey", "bring a data set under another key, or seal it anew"),
+            Verb(
+                "spark submit", "spark_submit", "run a Spark program with everything encrypted, keys for attested parts"
+            ),
+            Verb(
+                "spark preflight",
+                "spark_preflight",
+                "say what this machine lacks for trusted Spark, each with a remedy",
+            ),
             Verb("spark cluster up", "spark_cluster_up", "start a Spark cluster here whose processes prove themselves"),
             Verb("spark cluster status", "spark_cluster_status", "show a Spark cluster and who was admitted to it"),
             Verb("spark cluster down", "spark_cluster_down", "end the Spark cluster of spark cluster up"),

@@ -5,6 +5,7 @@ World: this process's PySpark. Nothing of it is changed but where a program's fi
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import resource
 import warnings
@@ -73,3 +74,8 @@ def no_dumps() -> None:
 def quiet_pandas() -> None:
     """Hide what PySpark says about pandas 3 at each start; it is about PySpark's own code."""
     warnings.filterwarnings("ignore", message=_PANDAS_NOTICE, category=FutureWarning, module=r"pyspark\..*")
+
+
+def has_pyspark() -> bool:
+    """Return whether PySpark can be imported; a program without Spark runs without it as well."""
+    return importlib.util.find_spec("pyspark") is not None

@@ -1,0 +1,58 @@
+"""Run one Python program in a session that was prepared: what `spark submit` starts as the driver's process.
+
+    python -m strongroom.analytics.submit.program FOLDER app.py ARGUMENT…
+
+The program is run as it is, as __main__, and meets Spark's gateway behind TLS when it first asks for Spark.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from strongroom.analytics.submit import hooks
+from strongroom.analytics.submit.folder import SessionFolder
+from strongroom.analytics.submit.progress_line import Progress
+
+PROGRESS_VARIABLE = "STRONGROOM_SPARK_PROGRESS"
+
+
+def main(words: list[str]) -> None:
+    """Run it; what it raises is Python's to print, and its exit status is the process's."""
+    folder, program, arguments = SessionFolder(Path(words[0])), words[1], words[2:]
+    hooks.no_dumps()
+    signal.signal(signal.SIGTERM, _end)
+    if hooks.has_pyspark():
+        started = hooks.install(folder)
+        hooks.quiet_pandas()
+        progress = Progress() if os.environ.pop(PROGRESS_VARIABLE, "") else None
+        try:
+            if progress is not None:
+                progress.start()
+            _run(program, arguments)
+        finally:
+            if progress is not None:
+                progress.stop()
+            started.end()
+    else:
+        _run(program, arguments)
+
+
+def _run(program: str, arguments: list[str]) -> None:
+    sys.argv = [program, *arguments]
+    sys.path[0] = os.fspath(Path(program).resolve().parent)  # as `python app.py` has it
+    runpy.run_path(program, run_name="__main__")
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
