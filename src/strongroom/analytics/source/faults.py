@@ -12,13 +12,6 @@ class BadSourceOption(BadInput):
     fix = "See docs/analytics-data.md for the options of format sealed; keys are named (key, keys), never given."
 
 
-class NoDataSet(BadInput):
-    """There is no sealed data set at a path: its manifest is missing."""
-
-    code = "SR-DATA-NOT-SEALED"
-    fix = "Check the path; seal data with strongroom data seal, or write it with format sealed."
-
-
 class BadDataPlace(BadInput):
     """A path is on no file system that can be reached, or its address holds a password."""
 
@@ -40,20 +33,6 @@ class RowsNotWritten(BadInput):
     fix = "Write kind parquet, which holds every type, or convert the named column first."
 
 
-class DataSetBusy(Refused):
-    """Another job wrote to a data set while this one did."""
-
-    code = "SR-DATA-BUSY"
-    fix = "Run the job again: nothing of it was written, and what the other wrote is there."
-
-
-class FolderInUse(Refused):
-    """A data set is to be written into a folder that holds other files."""
-
-    code = "SR-DATA-FOLDER-IN-USE"
-    fix = "Write to a new folder, or move the files away: readers refuse files that no manifest lists."
-
-
 class ColumnDenied(Refused):
     """A column's key was not released to this job."""
 
@@ -61,8 +40,6 @@ class ColumnDenied(Refused):
     fix = "Leave the column out (columns), ask its owner for the key, or read nulls in its place (on_denied=null)."
 
 
-def in_file(problem: StrongroomError, data_set: str, path: str) -> StrongroomError:
-    """Return the same error, saying in which file of which data set."""
-    named = type(problem)(f"data set {data_set}: {path}: {problem.sentence}")
-    named.fix = problem.fix
-    return named
+def in_file(problem: StrongroomError, data_set: str, path: str = "") -> StrongroomError:
+    """Return the same error, saying in which data set, and in which file of it."""
+    return type(problem)(": ".join(filter(None, (f"data set {data_set}", path, problem.sentence))), fix=problem.fix)

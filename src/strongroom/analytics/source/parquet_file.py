@@ -1,62 +1,105 @@
-"""Parquet inside of a sealed file: row groups that can match, as batches of the columns that are wanted."""
+"""A Parquet file, in a sealed one or under Parquet's own encryption: the batches of wanted columns and row groups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from io import RawIOBase
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from strongroom.analytics.source.faults import BadRows
+from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.source.denied import DenialNoted
+from strongroom.analytics.source.faults import BadRows, ColumnDenied
 from strongroom.analytics.source.filters import Pushed
 from strongroom.errors import StrongroomError
 
-BATCH_ROWS = 65_536
+BATCH_ROWS: Final = 65_536
 
 
-def open_parquet(stream: RawIOBase, decryption: object = None) -> pq.ParquetFile:
-    """Return a Parquet file of a stream that can seek. Raises BadRows."""
-    try:
-        return pq.ParquetFile(stream, decryption_properties=decryption, pre_buffer=False)
-    except StrongroomError:
-        raise
-    except (pa.ArrowException, OSError):
-        raise BadRows("it is no Parquet file") from None
+class ParquetRows:
+    """One open file. `keys`: for Parquet's own encryption, None for a file that is clear inside of a sealed one."""
 
+    def __init__(self, stream: RawIOBase, keys: KeyService | None, *, null_if_denied: bool = False) -> None:
+        self._noted: Final = DenialNoted(keys) if keys is not None else None
+        self._null_if_denied: Final = null_if_denied
+        with _Refusals("it cannot be read as Parquet", self._noted):
+            self._file: Final = pq.ParquetFile(stream, decryption_properties=self._decryption(), pre_buffer=False)
 
-def row_groups(file: pq.ParquetFile, filters: Sequence[Pushed], chosen: Sequence[int] | None) -> list[int]:
-    """Return the row groups, among the chosen ones, whose statistics do not exclude the filters."""
-    wanted = range(file.metadata.num_row_groups) if chosen is None else chosen
-    if not filters:
-        return list(wanted)
-    places = {file.schema.column(at).path: at for at in range(len(file.schema))}
-    return [group for group in wanted if all(_may(file, group, places, each) for each in filters)]
+    @property
+    def schema(self) -> pa.Schema:
+        """The file's columns."""
+        return self._file.schema_arrow
 
+    def groups(self, filters: Sequence[Pushed], chosen: Sequence[int] | None) -> list[int]:
+        """Return the row groups, among the chosen ones, whose statistics do not exclude the filters."""
+        wanted = range(self._file.metadata.num_row_groups) if chosen is None else chosen
+        if not filters or self._noted is not None:  # statistics are encrypted with their columns
+            return list(wanted)
+        places = {self._file.schema.column(at).path: at for at in range(len(self._file.schema))}
+        return [group for group in wanted if all(self._may(group, places.get(each.column), each) for each in filters)]
 
-def batches(
-    file: pq.ParquetFile, columns: Sequence[str], groups: Sequence[int]
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the row group and the rows of each batch; columns that the file has not are left out. Raises BadRows."""
-    there = [name for name in columns if name in file.schema_arrow.names]
-    for group in groups:
+    def batches(self, columns: Sequence[str], groups: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """Yield rows of the columns that the file has. Raises BadRows, ColumnDenied, KeyNotGranted, Tampered."""
+        there = [name for name in columns if name in self.schema.names]
+        if self._noted is not None and groups:
+            there = self._granted(there, groups[0])
+        for group in groups:
+            with _Refusals(f"row group {group} cannot be read", self._noted):
+                yield from self._file.iter_batches(
+                    batch_size=BATCH_ROWS, row_groups=[group], columns=there, use_threads=False
+                )
+
+    def _granted(self, columns: Sequence[str], group: int) -> list[str]:
+        """Return the columns whose keys we were given. Raises ColumnDenied for another one, unless nulls are wanted."""
+        assert self._noted is not None  # noqa: S101 - for the type checker: the caller looked
+        granted = []
+        for name in columns:
+            self._noted.refused.clear()
+            try:
+                with _Refusals(f"row group {group}, column {name} cannot be read", self._noted):
+                    next(self._file.iter_batches(batch_size=1, row_groups=[group], columns=[name]), None)
+                granted.append(name)
+            except ColumnDenied as problem:
+                if not self._null_if_denied:
+                    raise ColumnDenied(f"column {name}: {problem.sentence}") from None
+        self._noted.refused.clear()
+        return granted
+
+    def _may(self, group: int, at: int | None, each: Pushed) -> bool:
+        if at is None:
+            return True  # nested, or absent: then it is nulls
+        statistics = self._file.metadata.row_group(group).column(at).statistics
+        if statistics is None or not statistics.has_min_max:
+            return True
         try:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=there, use_threads=False):
-                yield group, batch
-        except StrongroomError as problem:
-            raise type(problem)(f"row group {group}: {problem.sentence}") from None
-        except (pa.ArrowException, OSError):
-            raise BadRows(f"row group {group} cannot be read") from None
+            return each.may_match(statistics.min, statistics.max)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return True  # bounds of another type than the schema's say nothing
+
+    def _decryption(self) -> Any:  # noqa: ANN401 - pyarrow has no types
+        if self._noted is None:
+            return None
+        from strongroom.analytics.parquet.arrow import decryption
+
+        return decryption(self._noted)
 
 
-def _may(file: pq.ParquetFile, group: int, places: dict[str, int], each: Pushed) -> bool:
-    at = places.get(each.column)
-    if at is None:
-        return True  # nested, or absent: then it is nulls
-    statistics = file.metadata.row_group(group).column(at).statistics
-    if statistics is None or not statistics.has_min_max:
-        return True
-    try:
-        return each.may_match(statistics.min, statistics.max)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        return True  # bounds of another type than the schema's say nothing
+class _Refusals:
+    """Turns Arrow's errors, which can show values, into ours."""
+
+    def __init__(self, sentence: str, noted: DenialNoted | None) -> None:
+        self._sentence: Final = sentence
+        self._noted: Final = noted
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, problem: BaseException | None, _trace: object) -> None:
+        if self._noted is not None and self._noted.refused and isinstance(problem, Exception):
+            raise ColumnDenied(f"primary key {self._noted.refused[-1].name} was not released to this job") from None
+        if isinstance(problem, StrongroomError):
+            raise type(problem)(f"{self._sentence}: {problem.sentence}", fix=problem.fix) from None
+        if isinstance(problem, pa.ArrowException | OSError):
+            raise BadRows(self._sentence) from None

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import pyarrow as pa
 from pyspark.sql.datasource import DataSourceReader, Filter, InputPartition
 from pyspark.sql.types import StructType
 
-from strongroom.analytics.source import parquet_file
+from strongroom.analytics.sealing.read import OpenDataset
 from strongroom.analytics.source.columns import arrow_schema
 from strongroom.analytics.source.ddl import columns_of
-from strongroom.analytics.source.faults import in_file
+from strongroom.analytics.source.faults import BadSourceOption
 from strongroom.analytics.source.filters import Pushed, pushed
 from strongroom.analytics.source.options import Options, Partitioning
-from strongroom.analytics.source.places import folder_of
-from strongroom.analytics.source.plan import Planned, keys_of, open_file, plan
-from strongroom.analytics.source.rows import Wanted, rows
+from strongroom.analytics.source.plan import keys_of, planned, tell_read
+from strongroom.analytics.source.rows import Files, Wanted
 from strongroom.analytics.source.schema import chosen_schema, full_schema, kind_of
-from strongroom.datasets.manifest import FileEntry, Kind
+from strongroom.datasets.manifest import FileEntry, Kind, Pins
 from strongroom.datasets.names import KeyId
-from strongroom.errors import StrongroomError
 
-MAX_PARTITIONS = 4096
+MAX_PARTITIONS: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -38,30 +37,35 @@ class Piece:
     groups: tuple[int, ...] | None = None
 
 
-class SealedPartition(InputPartition):
-    """What one task reads: pieces of a data set, and the name and wrapped form of the key they open under."""
+@dataclass(frozen=True)
+class Described:
+    """What every task knows of a data set: names, and the wrapped form of the key its files open under."""
 
-    def __init__(
-        self,
-        *,
-        data_set: str,
-        kind: Kind,
-        key_id: KeyId,
-        wrapped: str,
-        names: tuple[str, ...],
-        pieces: tuple[Piece, ...],
-    ) -> None:
+    name: str
+    kind: Kind
+    pins: Pins
+    key_id: KeyId
+    wrapped: str
+    columns: tuple[str, ...]  # all of them, for files that do not name theirs
+
+
+class SealedPartition(InputPartition):
+    """What one task reads."""
+
+    def __init__(self, described: Described, pieces: tuple[Piece, ...]) -> None:
         super().__init__(None)
-        self.data_set, self.kind, self.key_id, self.wrapped = data_set, kind, key_id, wrapped
-        self.names, self.pieces = names, pieces
+        self.described: Final = described
+        self.pieces: Final = pieces
 
 
 class SealedRowReader(DataSourceReader):
     """Reads a sealed data set. It travels to the workers and holds no key."""
 
     def __init__(self, options: Options, schema: StructType) -> None:
-        self.options = options
-        self.schema = schema
+        if options.columns and list(options.columns) != schema.names:
+            raise BadSourceOption("give columns, or a schema of these columns, not both")
+        self.options: Final = options
+        self.schema: Final = schema
         self.filters: tuple[Pushed, ...] = ()
 
     def pushFilters(self, filters: list[Filter]) -> Iterator[Filter]:  # noqa: N802 - Spark's name
@@ -71,67 +75,44 @@ class SealedRowReader(DataSourceReader):
         yield from left
 
     def partitions(self) -> list[InputPartition]:
-        """Check the data set as a whole, and share its files. Raises as `plan`."""
-        folder = folder_of(self.options.path)
-        keys = keys_of(self.options)
-        try:
-            planned = plan(folder, keys, min_generation=self.options.min_generation)
-        finally:
-            keys.close()
-        manifest, kind = planned.manifest, kind_of(planned, self.options)
-        names = tuple(self.schema.names)
-        if self.options.columns and kind is Kind.CSV:
-            names = tuple(columns_of(full_schema(folder, planned, self.options)))
-        pieces = [piece for entry in manifest.files for piece in self._pieces(planned, kind, entry)]
+        """Check the data set as a whole, and share its files. Raises as `plan.planned`."""
+        with planned(self.options) as found:
+            tell_read(found)
+            described = self._described(found)
+            pieces = [piece for entry in found.files for piece in self._pieces(found, described, entry)]
         size = max(1, -(-len(pieces) // MAX_PARTITIONS))
-        return [
-            SealedPartition(
-                data_set=manifest.name,
-                kind=kind,
-                key_id=manifest.key_id,
-                wrapped=manifest.wrapped_data_key,
-                names=names,
-                pieces=tuple(pieces[at : at + size]),
-            )
-            for at in range(0, len(pieces), size)
-        ]
+        return [SealedPartition(described, tuple(pieces[at : at + size])) for at in range(0, len(pieces), size)]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a partition. Raises Tampered for changed files, BadRows, KeyNotGranted."""
+        """Yield the rows of a partition. Raises Tampered for changed files, BadRows, KeyNotGranted, ColumnDenied."""
         if not isinstance(partition, SealedPartition):  # what Spark makes of no partitions
             return
-        folder, keys = folder_of(self.options.path), keys_of(self.options)
-        try:
-            data_key = keys.unwrap(partition.key_id, partition.wrapped)
-        finally:
-            keys.close()
-        wanted = Wanted(partition.kind, arrow_schema(self.schema), partition.names, self.filters, self.options)
-        for piece in partition.pieces:
-            try:
-                with open_file(folder, piece.entry, data_key) as stream:
-                    if stream.size:
-                        yield from rows(stream, wanted, piece.groups)
-            except StrongroomError as problem:
-                raise in_file(problem, partition.data_set, piece.entry.path) from None
+        described = partition.described
+        wanted = Wanted(described.kind, arrow_schema(self.schema), described.columns, self.filters, self.options)
+        with keys_of(self.options) as keys:
+            data_key = keys.unwrap(described.key_id, described.wrapped)
+            files = Files(self.options, described.name, data_key, described.pins, keys)
+            for piece in partition.pieces:
+                yield from files.rows(piece.entry, wanted, piece.groups)
 
-    def _pieces(self, planned: Planned, kind: Kind, entry: FileEntry) -> Iterator[Piece]:
-        if self.options.partitioning is Partitioning.FILES or kind is not Kind.PARQUET:
+    def _described(self, found: OpenDataset) -> Described:
+        manifest, kind = found.manifest, kind_of(found.manifest, self.options)
+        columns = tuple(self.schema.names)
+        if self.options.columns and kind is Kind.CSV and not self.options.header:
+            columns = tuple(columns_of(full_schema(found, self.options)))
+        return Described(manifest.name, kind, manifest.pins, manifest.key_id, manifest.wrapped_data_key, columns)
+
+    def _pieces(self, found: OpenDataset, described: Described, entry: FileEntry) -> Iterator[Piece]:
+        if self.options.partitioning is Partitioning.FILES or described.kind is not Kind.PARQUET:
             yield Piece(entry)
             return
-        try:
-            with open_file(folder_of(self.options.path), entry, planned.data_key) as stream:
-                file = parquet_file.open_parquet(stream)
-                for group in parquet_file.row_groups(file, self.filters, None):
-                    yield Piece(entry, (group,))
-        except StrongroomError as problem:
-            raise in_file(problem, planned.manifest.name, entry.path) from None
+        with keys_of(self.options) as keys:
+            files = Files(self.options, described.name, found.data_key, described.pins, keys)
+            for group in files.row_groups(entry, self.filters):
+                yield Piece(entry, (group,))
 
 
 def data_schema(options: Options) -> str:
-    """Return the columns that will be read, as DDL. Raises as `plan`, and BadSourceOption."""
-    folder, keys = folder_of(options.path), keys_of(options)
-    try:
-        planned = plan(folder, keys, min_generation=options.min_generation)
-    finally:
-        keys.close()
-    return chosen_schema(full_schema(folder, planned, options), options)
+    """Return the columns that will be read, as DDL. Raises as `plan.planned`, BadSourceOption, BadRows."""
+    with planned(options) as found:
+        return chosen_schema(full_schema(found, options), options)

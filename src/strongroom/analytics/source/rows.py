@@ -1,19 +1,27 @@
-"""One file of a data set as batches of the schema that Spark was told, verified block by block."""
+"""The files of a data set as batches of the schema that Spark was told, verified block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
+from typing import Final
 
 import pyarrow as pa
 
-from strongroom.analytics.source import decode, parquet_file
+from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.sealing.read import open_entry
+from strongroom.analytics.source import decode
 from strongroom.analytics.source.columns import arrange
-from strongroom.analytics.source.faults import BadSourceOption
+from strongroom.analytics.source.faults import BadSourceOption, in_file
 from strongroom.analytics.source.filters import Pushed, matching
-from strongroom.analytics.source.options import Options
-from strongroom.datasets.manifest import Kind
+from strongroom.analytics.source.options import OnDenied, Options
+from strongroom.analytics.source.parquet_file import ParquetRows
+from strongroom.analytics.source.places import folder_of
+from strongroom.datasets.manifest import FileEntry, Kind, Pins
+from strongroom.errors import StrongroomError
+from strongroom.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +35,69 @@ class Wanted:
     options: Options
 
 
-def rows(stream: RawIOBase, wanted: Wanted, groups: Sequence[int] | None) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of an open file for which all filters are true. Raises BadRows and what the stream raises."""
-    for batch in _read(stream, wanted, groups):
-        found = matching(arrange(batch, wanted.target, zone=wanted.options.time_zone), wanted.filters)
-        if found.num_rows:
-            yield found
+class Files:
+    """Opens the files of one data set."""
 
+    def __init__(self, options: Options, data_set: str, data_key: Secret, pins: Pins, keys: KeyService) -> None:
+        self._folder: Final = folder_of(options.path)
+        self._null_if_denied: Final = options.on_denied is OnDenied.NULL
+        self._data_set: Final = data_set
+        self._data_key: Final = data_key
+        self._pins: Final = pins
+        self._keys: Final = keys
 
-def _read(stream: RawIOBase, wanted: Wanted, groups: Sequence[int] | None) -> Iterator[pa.RecordBatch]:
-    if wanted.kind is Kind.PARQUET:
-        file = parquet_file.open_parquet(stream)
-        chosen = parquet_file.row_groups(file, wanted.filters, groups)
-        yield from (batch for _group, batch in parquet_file.batches(file, wanted.target.names, chosen))
-    elif wanted.kind is Kind.CSV:
-        yield from decode.read_csv(stream, wanted.options, wanted.target, wanted.names)
-    elif wanted.kind is Kind.JSON:
-        yield from decode.read_json(stream, wanted.target)
-    elif wanted.kind is Kind.TEXT:
-        yield from decode.read_text(stream)
-    else:
-        raise BadSourceOption("the data set is plain files; say of which kind (kind=csv, json, text or parquet)")
+    def rows(self, entry: FileEntry, wanted: Wanted, groups: Sequence[int] | None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a file for which all filters are true. Raises Tampered, BadRows, ColumnDenied."""
+        with self._open(entry) as stream:
+            if not stream.seek(0, 2):
+                return
+            stream.seek(0)
+            for batch in self._read(stream, wanted, groups):
+                found = matching(arrange(batch, wanted.target, zone=wanted.options.time_zone), wanted.filters)
+                if found.num_rows:
+                    yield found
+
+    def row_groups(self, entry: FileEntry, filters: Sequence[Pushed]) -> list[int]:
+        """Return the row groups of a Parquet file that can have rows for the filters. Raises as `rows`."""
+        with self._open(entry) as stream:
+            return self._parquet(stream).groups(filters, None)
+
+    def parquet_schema(self, entry: FileEntry) -> pa.Schema:
+        """Return the columns of a Parquet file. Raises as `rows`."""
+        with self._open(entry) as stream:
+            return self._parquet(stream).schema
+
+    @contextmanager
+    def open(self, entry: FileEntry) -> Iterator[RawIOBase]:
+        """Give a file's verified bytes; what goes wrong with them names data set and file."""
+        with self._open(entry) as stream:
+            yield stream
+
+    @contextmanager
+    def _open(self, entry: FileEntry) -> Iterator[RawIOBase]:
+        try:
+            stream = open_entry(self._folder, entry, self._data_key, pins=self._pins)
+        except StrongroomError as problem:
+            raise in_file(problem, self._data_set) from None
+        with stream:
+            try:
+                yield stream
+            except StrongroomError as problem:
+                raise in_file(problem, self._data_set, entry.path) from None
+
+    def _parquet(self, stream: RawIOBase) -> ParquetRows:
+        keys = self._keys if self._pins is Pins.SHA256 else None
+        return ParquetRows(stream, keys, null_if_denied=self._null_if_denied)
+
+    def _read(self, stream: RawIOBase, wanted: Wanted, groups: Sequence[int] | None) -> Iterator[pa.RecordBatch]:
+        if wanted.kind is Kind.PARQUET:
+            file = self._parquet(stream)
+            yield from file.batches(wanted.target.names, file.groups(wanted.filters, groups))
+        elif wanted.kind is Kind.CSV:
+            yield from decode.read_csv(stream, wanted.options, wanted.target, wanted.names)
+        elif wanted.kind is Kind.JSON:
+            yield from decode.read_json(stream, wanted.target)
+        elif wanted.kind is Kind.TEXT:
+            yield from decode.read_text(stream)
+        else:
+            raise BadSourceOption("the data set is plain files; say of which kind (kind=csv, json, text or parquet)")

@@ -6,44 +6,43 @@ and Spark disagree on is that only the first block of the first file is looked a
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from io import RawIOBase
 
 import pyarrow as pa
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import ArrayType, DataType, MapType, StringType, StructField, StructType
 
-from strongroom.analytics.source import decode, parquet_file
+from strongroom.analytics.sealing.read import OpenDataset
+from strongroom.analytics.source import decode
 from strongroom.analytics.source.ddl import choose, quoted
-from strongroom.analytics.source.faults import BadSourceOption, in_file
+from strongroom.analytics.source.faults import BadSourceOption
 from strongroom.analytics.source.options import Options
-from strongroom.analytics.source.plan import Planned, open_file
-from strongroom.datasets.manifest import FileEntry, Kind
-from strongroom.errors import StrongroomError
-
-if TYPE_CHECKING:
-    from strongroom.analytics.sealing.folder import Folder
-    from strongroom.sealing.reader import SealedReader
+from strongroom.analytics.source.plan import keys_of
+from strongroom.analytics.source.rows import Files
+from strongroom.datasets.manifest import FileEntry, Kind, Manifest
 
 
-def full_schema(folder: Folder, planned: Planned, options: Options) -> str:
+def full_schema(found: OpenDataset, options: Options) -> str:
     """Return all columns of a data set as DDL. Raises BadSourceOption, BadRows and as opening a file does."""
-    kind = kind_of(planned, options)
-    if options.schema or planned.schema:
-        return options.schema or planned.schema
+    kind = kind_of(found.manifest, options)
+    written = options.schema or found.schema
+    if written:
+        return written
     if kind is Kind.TEXT:
         return f"{decode.TEXT_COLUMN} STRING"
-    found: dict[str, StructField] = {}
-    for entry in planned.manifest.files:
-        for field in _of_file(folder, planned, options, entry):
-            known = found.setdefault(field.name, field)
-            if known.dataType != field.dataType:
-                raise BadSourceOption(f"column {field.name} is of another type in {entry.path} than before it")
-        if found and not (options.merge_schema and kind is Kind.PARQUET):
-            break
-    if not found:
-        raise BadSourceOption(f"data set {planned.manifest.name} has no rows that say a schema; give one (schema)")
-    return to_ddl(StructType(list(found.values())))
+    columns: dict[str, StructField] = {}
+    with keys_of(options) as keys:
+        files = Files(options, found.manifest.name, found.data_key, found.manifest.pins, keys)
+        for entry in found.files:
+            for field in _fields(files, entry, kind, options):
+                if columns.setdefault(field.name, field).dataType != field.dataType:
+                    raise BadSourceOption(f"column {field.name} is of another type in {entry.path} than before it")
+            if columns and not (options.merge_schema and kind is Kind.PARQUET):
+                break
+    if not columns:
+        raise BadSourceOption(f"data set {found.manifest.name} has no rows that say a schema; give one (schema)")
+    return to_ddl(StructType(list(columns.values())))
 
 
 def chosen_schema(full: str, options: Options) -> str:
@@ -51,13 +50,12 @@ def chosen_schema(full: str, options: Options) -> str:
     return choose(full, options.columns) if options.columns else full
 
 
-def kind_of(planned: Planned, options: Options) -> Kind:
+def kind_of(manifest: Manifest, options: Options) -> Kind:
     """Return the kind of the files. Raises BadSourceOption where the option says another than the manifest."""
-    written = planned.manifest.kind
-    if options.kind is None or options.kind is written:
-        return written
-    if written is not Kind.FILE:
-        raise BadSourceOption(f"data set {planned.manifest.name} is {written}, not {options.kind}")
+    if options.kind is None or options.kind is manifest.kind:
+        return manifest.kind
+    if manifest.kind is not Kind.FILE:
+        raise BadSourceOption(f"data set {manifest.name} is {manifest.kind}, not {options.kind}")
     return options.kind
 
 
@@ -81,40 +79,37 @@ def _type(kind: DataType) -> str:
     return kind.simpleString().upper()
 
 
-def _of_file(folder: Folder, planned: Planned, options: Options, entry: FileEntry) -> list[StructField]:
-    try:
-        with open_file(folder, entry, planned.data_key) as stream:
-            found = _fields(stream, kind_of(planned, options), options)
-    except StrongroomError as problem:
-        raise in_file(problem, planned.manifest.name, entry.path) from None
-    return [StructField(field.name, _known(field.dataType)) for field in found]
-
-
-def _fields(stream: SealedReader, kind: Kind, options: Options) -> list[StructField]:
-    if not stream.size:
-        return []
+def _fields(files: Files, entry: FileEntry, kind: Kind, options: Options) -> list[StructField]:
     if kind is Kind.PARQUET:
-        found = parquet_file.open_parquet(stream).schema_arrow
-    elif kind is Kind.JSON:
-        found = _first(decode.read_json(stream, None))
-        found = pa.schema(sorted(found, key=lambda field: str(field.name)))  # as Spark does
-    elif kind is Kind.CSV:
-        found = _csv(stream, options)
+        found = files.parquet_schema(entry)
     else:
-        raise BadSourceOption("the data set is plain files; say of which kind (kind=csv, json, text or parquet)")
-    return list(from_arrow_schema(found.remove_metadata(), prefer_timestamp_ntz=False).fields)
+        with files.open(entry) as stream:
+            found = _of_rows(stream, kind, options)
+    fields = from_arrow_schema(found.remove_metadata(), prefer_timestamp_ntz=False).fields
+    return [StructField(field.name, _known(field.dataType)) for field in fields]
 
 
-def _csv(stream: SealedReader, options: Options) -> pa.Schema:
+def _of_rows(stream: RawIOBase, kind: Kind, options: Options) -> pa.Schema:
+    if not stream.seek(0, 2):
+        return pa.schema([])
+    stream.seek(0)
+    if kind is Kind.JSON:
+        return pa.schema(sorted(_first(decode.read_json(stream, None)), key=lambda field: str(field.name)))  # as Spark
+    if kind is Kind.CSV:
+        return _csv(stream, options)
+    raise BadSourceOption("the data set is plain files; say of which kind (kind=csv, json, text or parquet)")
+
+
+def _csv(stream: RawIOBase, options: Options) -> pa.Schema:
     found = _first(decode.read_csv(stream, options, None, ()))
     if not options.header:
         found = pa.schema([(f"_c{at}", field.type) for at, field in enumerate(found)])
     return found if options.infer_schema else pa.schema([(field.name, pa.string()) for field in found])
 
 
-def _first(batches: object) -> pa.Schema:
-    found = list(islice(batches, 1))  # type: ignore[call-overload]  # batches come from Arrow, which has no types
-    return found[0].schema if found else pa.schema([])
+def _first(batches: Iterator[pa.RecordBatch]) -> pa.Schema:
+    found = next(batches, None)
+    return pa.schema([]) if found is None else found.schema
 
 
 def _known(kind: DataType) -> DataType:

@@ -20,20 +20,23 @@ from pyspark.sql.datasource import DataSourceArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
 from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.report import events
 from strongroom.analytics.sealing.folder import Folder
+from strongroom.analytics.sealing.pending import end_pending, read_pending, write_pending
+from strongroom.analytics.sealing.read import NoDataSet, OpenDataset
+from strongroom.analytics.sealing.write import CommittedMeanwhile, DataSetThere
 from strongroom.analytics.source.encode import SUFFIXES
 from strongroom.analytics.source.evolve import appended_schema
-from strongroom.analytics.source.faults import BadSourceOption, DataSetBusy, FolderInUse
+from strongroom.analytics.source.faults import BadSourceOption
 from strongroom.analytics.source.options import Options
 from strongroom.analytics.source.part_files import PartFiles, temporary
 from strongroom.analytics.source.places import folder_of
-from strongroom.analytics.source.plan import keys_of, read_manifest
+from strongroom.analytics.source.plan import keys_of
 from strongroom.analytics.source.schema import to_ddl
 from strongroom.datasets.manifest import FILE_NAME, FileEntry, Kind, Manifest, Pins
 from strongroom.datasets.names import KeyId
 from strongroom.secret import Secret
 
-_OURS: Final = re.compile(r"part-\d{5}-[0-9a-f]{16}-[0-9a-f]{8}-\d{3,}\.(?:csv|json|txt|parquet)", re.ASCII)
 _NOT_NAME: Final = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
@@ -63,29 +66,19 @@ class SealedRowWriter(DataSourceArrowWriter):
         self.options: Final = options
         self.overwrite: Final = overwrite
         self.job: Final = secrets.token_hex(8)
-        folder, keys = folder_of(options.path), keys_of(options)
-        try:
-            before = _authentic(folder, keys)
-            _check_folder(folder, before, append=not overwrite)
-            if before is not None:
-                before.check_generation(options.min_generation)
-            appending = None if overwrite else before
+        with keys_of(options) as keys:
+            before = _present(folder_of(options.path), keys, options.min_generation)
             self.target: Final = (
-                _appended(appending, options, keys, to_ddl(schema))
-                if appending
-                else _fresh(before, options, keys, to_ddl(schema))
+                _fresh(before, options, keys, to_ddl(schema))
+                if before is None or overwrite
+                else _appended(before, options, keys, to_ddl(schema))
             )
             self.before: Final = before.mac if before else b""
-        finally:
-            keys.close()
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> PartsWritten:
         """Seal the rows of one task. Raises RowsNotWritten, KeyNotGranted."""
-        keys = keys_of(self.options)
-        try:
+        with keys_of(self.options) as keys:
             data_key = keys.unwrap(self.target.key_id, self.target.wrapped)
-        finally:
-            keys.close()
         context = TaskContext.get()
         files = PartFiles(
             folder_of(self.options.path), data_key, self.options, kind=self.target.kind, job=self.job,
@@ -104,43 +97,51 @@ class SealedRowWriter(DataSourceArrowWriter):
     def commit(self, messages: list[WriterCommitMessage | None]) -> None:
         """Give the files their names, and list them in the manifest's next generation.
 
-        Raises DataSetBusy where another job committed meanwhile; then nothing is left of this one.
+        Raises CommittedMeanwhile where another job was faster; then nothing is left of this one.
         """
         entries = [entry for each in messages if isinstance(each, PartsWritten) for entry in each.entries]
-        folder, keys = folder_of(self.options.path), keys_of(self.options)
+        folder = folder_of(self.options.path)
         try:
-            data_key = keys.unwrap(self.target.key_id, self.target.wrapped)
-            with folder.exclusive():
-                before = _authentic(folder, keys)
+            with keys_of(self.options) as keys, folder.exclusive():
+                before = _present(folder, keys, 0)
                 if (before.mac if before else b"") != self.before:
-                    raise DataSetBusy(f"another job wrote to data set {self.target.name}")
-                self._commit(folder, before, entries, data_key)
+                    raise CommittedMeanwhile(f"{folder} is of another generation by now")
+                manifest = self._next(before, entries, keys.unwrap(self.target.key_id, self.target.wrapped))
+                take_place(folder, before, manifest, temporary(self.job))
         finally:
-            keys.close()
             folder.remove(temporary(self.job))
+        events.data_set_written(manifest, str(folder))
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:  # noqa: ARG002 - Spark's signature
         """Remove what the tasks wrote."""
         folder_of(self.options.path).remove(temporary(self.job))
 
-    def _commit(self, folder: Folder, before: Manifest | None, entries: Sequence[FileEntry], data_key: Secret) -> None:
-        listed = {entry.path for entry in before.files} if before else set[str]()
-        for path in folder.sizes().keys() - listed:
-            if _OURS.fullmatch(path):
-                folder.remove(path)  # of a job that was killed while it committed
-        _check_folder(folder, before, append=not self.overwrite)
+    def _next(self, before: Manifest | None, entries: Sequence[FileEntry], data_key: Secret) -> Manifest:
         kept = before.files if before is not None and not self.overwrite else ()
         manifest = Manifest(
             name=self.target.name, kind=self.target.kind, generation=before.generation + 1 if before else 1,
             key_id=self.target.key_id, wrapped_data_key=self.target.wrapped, files=tuple(sorted((*kept, *entries))),
             created=datetime.now(UTC), previous=self.before,
         )  # fmt: skip
-        manifest = manifest.with_schema(self.target.schema, data_key).authenticated(data_key)
-        for entry in entries:
-            folder.rename(f"{temporary(self.job)}/{entry.path}", entry.path)
-        folder.replace(FILE_NAME, manifest.to_bytes())
-        for path in listed - {entry.path for entry in manifest.files}:
-            folder.remove(path)
+        return manifest.with_schema(self.target.schema, data_key).authenticated(data_key)
+
+
+def take_place(folder: Folder, before: Manifest | None, after: Manifest, staging: str) -> None:
+    """Make new files and their manifest count, in the order of steps that readers and later commits can live with.
+
+    A note names the files that come and go, so that a commit that is cut off hides nothing and spoils nothing.
+    """
+    old = {entry.path for entry in before.files} if before else set[str]()
+    new = {entry.path for entry in after.files}
+    for leftover in read_pending(folder) - old - new:  # of a commit that was cut off
+        folder.remove(leftover)
+    write_pending(folder, old ^ new)
+    for path in sorted(new - old):
+        folder.rename(f"{staging}/{path}", path)
+    folder.replace(FILE_NAME, after.to_bytes())
+    for path in sorted(old - new):
+        folder.remove(path)
+    end_pending(folder)
 
 
 def _appended(before: Manifest, options: Options, keys: KeyService, schema: str) -> Target:
@@ -166,22 +167,15 @@ def _fresh(before: Manifest | None, options: Options, keys: KeyService, schema: 
     return Target(name, kind, key.key_id, key.wrapped, schema)
 
 
-def _authentic(folder: Folder, keys: KeyService) -> Manifest | None:
-    """Return the manifest that is there, checked; None where there is none."""
-    manifest = read_manifest(folder)
-    if manifest is not None:
-        manifest.check(keys.unwrap(manifest.key_id, manifest.wrapped_data_key))
-    return manifest
-
-
-def _check_folder(folder: Folder, before: Manifest | None, *, append: bool) -> None:
-    """Refuse to write beside files that no reader would accept; those of a killed commit do not count."""
-    listed = {entry.path: entry.size for entry in before.files} if before else dict[str, int]()
-    sizes = {path: size for path, size in folder.sizes().items() if path in listed or not _OURS.fullmatch(path)}
-    if before is not None:
-        before.check_listing(sizes if append else listed | {path: sizes[path] for path in sizes.keys() - listed})
-    elif sizes:
-        raise FolderInUse(f"{folder} holds files, such as {min(sizes)[:200]!a}, but no data set")
+def _present(folder: Folder, keys: KeyService, min_generation: int) -> Manifest | None:
+    """Return the data set that is there once it was checked; None for an empty folder. Raises DataSetThere."""
+    try:
+        with OpenDataset(folder, keys, min_generation=min_generation) as found:
+            return found.manifest
+    except NoDataSet:
+        if folder.sizes().keys() - read_pending(folder):
+            raise DataSetThere(f"{folder} holds files that are no data set") from None
+        return None
 
 
 def _name_of(path: str) -> str:
