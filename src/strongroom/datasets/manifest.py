@@ -222,7 +222,7 @@ def parse_manifest(data: bytes) -> Manifest:
     if len(body["data_key"]) > MAX_WRAPPED_CHARS or len(body["schema"]) > 2 * MAX_SCHEMA_CHARS:
         raise BadDataManifest("a wrapped key or a schema is too long")
     try:
-        return Manifest(
+        manifest = Manifest(
             name=body["name"], kind=Kind(body["kind"]), pins=Pins(body["pins"]), generation=body["generation"],
             key_id=KeyId.parse(body["key_id"]), wrapped_data_key=body["data_key"], files=_files(body["files"]),
             created=datetime.strptime(body["created"], _TIME).replace(tzinfo=UTC),
@@ -233,6 +233,9 @@ def parse_manifest(data: bytes) -> Manifest:
         raise BadDataManifest(problem.sentence) from None
     except ValueError as problem:
         raise BadDataManifest(f"a manifest's field has no such value: {problem}") from None
+    if manifest.to_bytes() != data:  # then two texts would be one manifest, and a changed byte could go unnoticed
+        raise BadDataManifest("a manifest is not in its one spelling")
+    return manifest
 
 
 def _files(rows: object) -> tuple[FileEntry, ...]:

@@ -32,13 +32,32 @@ def test_a_manifest_reads_back(manifest, data_key):
     assert total_bytes(found.files) == 303
 
 
+def spelled(fields):
+    """Return a manifest's bytes as an attacker would write them who knows the format."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def test_a_manifest_has_one_spelling(manifest):
+    data = manifest().to_bytes()
+    assert spelled(body(manifest())) == data
+    for other in (
+        data[:-1],
+        data + b"\n",
+        data.replace(b",", b", ", 1),
+        b" " + data,
+        data.replace(b"people", b"peopl\\u0065"),
+    ):
+        with pytest.raises(BadDataManifest):
+            parse_manifest(other)
+
+
 def test_kd_25_every_changed_field_is_found(manifest, data_key):
     changes = {
         "name": "staff", "kind": "json", "generation": 3, "previous": "", "schema": "QUJD",
-        "created": "2026-01-02T03:04:06Z", "files": [], "mac": "00" * 32,
+        "created": "2026-01-02T03:04:06Z", "pins": "sha256", "files": [], "mac": "00" * 32,
     }  # fmt: skip
     for field, value in changes.items():
-        found = parse_manifest(json.dumps({**body(manifest()), field: value}).encode())
+        found = parse_manifest(spelled({**body(manifest()), field: value}))
         with pytest.raises(DataManifestForged) as caught:
             found.check(data_key)
         assert caught.value.code == "SR-DATA-MANIFEST-MAC"
@@ -49,7 +68,7 @@ def test_kd_25_a_file_of_a_manifest_cannot_be_changed_left_out_or_exchanged(mani
     one, two, three = files
     for other in ([one, two], [{**one, "pin": two["pin"]}, two, three], [{**one, "size": 99}, two, three]):
         with pytest.raises(DataManifestForged):
-            parse_manifest(json.dumps({**body(manifest()), "files": other}).encode()).check(data_key)
+            parse_manifest(spelled({**body(manifest()), "files": other})).check(data_key)
 
 
 def test_kd_25_another_data_key_made_another_manifest(manifest):
@@ -59,7 +78,7 @@ def test_kd_25_another_data_key_made_another_manifest(manifest):
 
 def test_rewrapping_the_data_key_leaves_it_authentic(manifest, data_key):
     body_ = {**body(manifest()), "key_id": "staff.2", "data_key": "YW5vdGhlcg=="}
-    found = parse_manifest(json.dumps(body_).encode())
+    found = parse_manifest(spelled(body_))
     found.check(data_key)
     assert found.key_id == KeyId("staff", 2)
 

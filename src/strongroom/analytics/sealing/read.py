@@ -19,7 +19,16 @@ from strongroom.analytics.sealing.pending import read_pending
 from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import DataFilesChanged, FileEntry, Manifest, Pins, parse_manifest
 from strongroom.errors import BadInput, StrongroomError
-from strongroom.sealing import NotASealedFile, SealedReader, Truncated, WrongPin, open_source
+from strongroom.sealing import (
+    NotASealedFile,
+    SealedReader,
+    Truncated,
+    UnknownVersion,
+    WrongPin,
+    open_source,
+    parse_header,
+)
+from strongroom.sealing.layout import NODE_BYTES
 from strongroom.secret import Secret
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -123,8 +132,9 @@ def open_sealed(folder: Folder, entry: FileEntry, data_key: Secret) -> SealedRea
     """
     stored = _open(folder, entry)
     try:
+        _check_clear_part(stored, entry)
         return open_source(stored, data_key, stored_path=entry.path, pin=entry.pin, strict=True, close=stored.close)
-    except (WrongPin, NotASealedFile, Truncated):
+    except (WrongPin, NotASealedFile, Truncated, UnknownVersion):
         stored.close()
         raise DataFilesChanged(f"{entry.path} is not the file that was written, or an older one") from None
     except StrongroomError as problem:
@@ -133,6 +143,14 @@ def open_sealed(folder: Folder, entry: FileEntry, data_key: Secret) -> SealedRea
     except BaseException:
         stored.close()
         raise
+
+
+def _check_clear_part(stored: Stored, entry: FileEntry) -> None:
+    """Hold flags and padding of node 0, which neither its tag nor its pin covers, to what our writers write."""
+    node0 = bytearray(NODE_BYTES)
+    header = parse_header(bytes(node0[: stored.read_into(memoryview(node0), 0)]), length=stored.size)
+    if header.flags or not header.padding_zero:
+        raise DataFilesChanged(f"{entry.path} is not the file that was written: its first block was changed")
 
 
 def check_digest(stored: Stored, entry: FileEntry) -> None:

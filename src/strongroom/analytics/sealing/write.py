@@ -212,10 +212,10 @@ def stage(folder: Folder, at: str, data_key: Secret, *, stored_path: str) -> Sea
     return SealedWriter(folder.create(at), data_key, stored_path=stored_path)
 
 
-def digest_entry(folder: Folder, path: str) -> FileEntry:
-    """Return the entry of a file that pins all of its bytes (Pins.SHA256): a Parquet file that was just written."""
+def digest_entry(folder: Folder, path: str, *, at: str | None = None) -> FileEntry:
+    """Return the entry that pins all bytes of a file (Pins.SHA256): of a Parquet file that was just written, `at`."""
     digest, room, offset = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES)), 0
-    with closing(folder.open(path)) as stored:
+    with closing(folder.open(path if at is None else at)) as stored:
         while got := stored.read_into(room, offset):
             digest.update(room[:got])
             offset += got
