@@ -165,6 +165,8 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
                 "spark_preflight",
                 "say what this machine lacks for trusted Spark, each with a remedy",
             ),
+            Verb("spark report", "spark_report", "tell what a job did, and check what its outputs came from"),
+            Verb("spark history", "spark_history", "show jobs that are over in Spark's history server, over TLS"),
             Verb("spark cluster up", "spark_cluster_up", "start a Spark cluster here whose processes prove themselves"),
             Verb("spark cluster status", "spark_cluster_status", "show a Spark cluster and who was admitted to it"),
             Verb("spark cluster down", "spark_cluster_down", "end the Spark cluster of spark cluster up"),

@@ -91,7 +91,7 @@ def _data_set(manifest: Manifest, path: str) -> Mapping[str, object]:
     return {
         "name": manifest.name, "generation": manifest.generation, "mac": manifest.mac.hex(), "path": path,
         "kind": str(manifest.kind), "files": len(manifest.files), "bytes": total_bytes(manifest.files),
-        "key_id": str(manifest.key_id),
+        "key_id": str(manifest.key_id), "data_key": manifest.wrapped_data_key,  # wrapped, as in the folder: public
     }  # fmt: skip
 
 

@@ -1,0 +1,176 @@
+"""What the events of a job say, put together: who was admitted, which keys were used, which data went in and out. Pure.
+
+Events of any number of processes and hosts come in any order; the same data set read ten times is told of once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from strongroom.analytics.report.events import EventKind
+from strongroom.analytics.report.reading import Line, number, seconds, text, texts
+
+MAX_ROWS: Final = 10_000  # of each table: what is more is counted
+MAX_PROGRAMS: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What was run. `digest`: SHA-256 of the program's file in hexadecimal; `status` None: no end is known."""
+
+    application: str = ""
+    program: str = ""
+    digest: str = ""
+    master: str = ""
+    keys: tuple[str, ...] = ()
+    started: str = ""
+    ended: str = ""
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A process that asked for keys: admitted after it had proved itself, or refused."""
+
+    time: str
+    host: str
+    role: str
+    admitted: bool
+    platform: str = ""
+    program: str = ""  # its measurement, where the event has it
+    broker: str = ""
+    keys: tuple[str, ...] = ()
+    seconds: float = 0.0
+    lease_s: float = 0.0
+    code: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyUse:
+    """How often one key was used for one thing, and by which programs."""
+
+    key_id: str
+    op: str
+    ok: bool
+    times: int
+    programs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSet:
+    """One generation of a data set that was read or written. `mac`: its manifest's, in hexadecimal."""
+
+    name: str
+    generation: int
+    mac: str
+    kind: str
+    files: int
+    size: int
+    key_id: str
+    path: str
+    wrapped: str = ""
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known of a job from its events."""
+
+    job: Job = field(default_factory=Job)
+    arrivals: list[Arrival] = field(default_factory=list)
+    read: list[DataSet] = field(default_factory=list)
+    written: list[DataSet] = field(default_factory=list)
+    left_out: int = 0
+    _uses: dict[tuple[str, str, bool], KeyUse] = field(default_factory=dict)
+
+    @property
+    def uses(self) -> list[KeyUse]:
+        """The uses of keys, by key."""
+        return [self._uses[each] for each in sorted(self._uses)]
+
+    @property
+    def admitted(self) -> list[Arrival]:
+        """Who was given keys, in order of time."""
+        return sorted((each for each in self.arrivals if each.admitted), key=lambda each: each.time)
+
+    @property
+    def refused(self) -> list[Arrival]:
+        """Who was given nothing, and what else was refused, in order of time."""
+        return sorted((each for each in self.arrivals if not each.admitted), key=lambda each: each.time)
+
+    def add(self, lines: Iterable[Line]) -> None:
+        """Take events in; lines of other kinds are passed over."""
+        for line in lines:
+            known = _ADD.get(text(line, "event"))
+            if known is not None:
+                known(self, line)
+            elif "event" not in line and type(line.get("admitted")) is bool:  # a line of a roll call
+                self._arrival(line, admitted=line["admitted"], role=f"{text(line, 'role')} {text(line, 'name')}")
+
+    def _admitted(self, line: Line) -> None:
+        self._arrival(line, admitted=True, role=text(line, "role") or f"process {number(line, 'pid')}")
+
+    def _refused(self, line: Line) -> None:
+        self._arrival(line, admitted=False, role=text(line, "executor"))
+
+    def _arrival(self, line: Line, *, admitted: bool, role: str) -> None:
+        if self._full(self.arrivals):
+            return
+        self.arrivals.append(
+            Arrival(
+                time=text(line, "time", 40), host=text(line, "host"), role=role, admitted=admitted,
+                platform=text(line, "platform"), program=text(line, "measurement"), broker=text(line, "broker"),
+                keys=texts(line, "keys"), seconds=seconds(line, "seconds"), lease_s=seconds(line, "lease_s"),
+                code=text(line, "code", 64), sentence=text(line, "sentence"),
+            )
+        )  # fmt: skip
+
+    def _key(self, line: Line) -> None:
+        key = (text(line, "key_id"), text(line, "op", 32), line.get("ok") is True)
+        if key not in self._uses and self._full(self._uses):
+            return
+        had = self._uses.get(key) or KeyUse(key_id=key[0], op=key[1], ok=key[2], times=0)
+        program = text(line, "program")
+        programs = had.programs
+        if program and program not in programs and len(programs) < MAX_PROGRAMS:
+            programs = (*programs, program)
+        self._uses[key] = replace(had, times=had.times + max(1, number(line, "times")), programs=programs)
+
+    def _read(self, line: Line) -> None:
+        self._data_set(self.read, line)
+
+    def _written(self, line: Line) -> None:
+        self._data_set(self.written, line)
+
+    def _data_set(self, into: list[DataSet], line: Line) -> None:
+        found = DataSet(
+            name=text(line, "name"), generation=number(line, "generation"), mac=text(line, "mac", 64),
+            kind=text(line, "kind", 32), files=number(line, "files"), size=number(line, "bytes"),
+            key_id=text(line, "key_id"), path=text(line, "path", 1000), wrapped=text(line, "data_key", 200),
+        )  # fmt: skip
+        if found not in into and not self._full(into):
+            into.append(found)
+
+    def _started(self, line: Line) -> None:
+        self.job = replace(
+            self.job, application=text(line, "application"), program=text(line, "program"),
+            digest=text(line, "digest", 64), master=text(line, "master"), keys=texts(line, "keys"),
+            started=text(line, "time", 40),
+        )  # fmt: skip
+
+    def _ended(self, line: Line) -> None:
+        self.job = replace(self.job, status=number(line, "status"), ended=text(line, "time", 40))
+
+    def _full(self, table: list[Arrival] | list[DataSet] | dict[tuple[str, str, bool], KeyUse]) -> bool:
+        full = len(table) >= MAX_ROWS
+        self.left_out += full
+        return full
+
+
+_ADD: Final[dict[str, Callable[[Facts, Line], None]]] = {
+    EventKind.ADMITTED: Facts._admitted, EventKind.REFUSED: Facts._refused, EventKind.KEY: Facts._key,  # noqa: SLF001
+    EventKind.READ: Facts._read, EventKind.WRITTEN: Facts._written, EventKind.STARTED: Facts._started,  # noqa: SLF001
+    EventKind.ENDED: Facts._ended,  # noqa: SLF001  # the class's own table
+}  # fmt: skip
