@@ -110,7 +110,8 @@ class StrongroomContext:
 def _session_agent(spark: SparkSession) -> str:
     from strongroom.sparkjobs.properties import AGENT_SOCKET
 
-    return spark.sparkContext.getConf().get(AGENT_SOCKET) or ""
+    one_process = spark.sparkContext.master.startswith("local[") or spark.sparkContext.master == "local"
+    return (spark.sparkContext.getConf().get(AGENT_SOCKET) or "") if one_process else ""
 
 
 def _name(name: str) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FACTORY: Final = "parquet.crypto.factory.class"
 KMS_CLASS: Final = "parquet.encryption.kms.client.class"
-SOCKET: Final = "strongroom.agent"
+SOCKET: Final = "strongroom.agent.local"
 _BOUND: Final = "strongroom.parquet.BoundCryptoFactory"
 _KMS: Final = "strongroom.parquet.StrongroomKmsClient"
 _NUL: Final = "\0"
@@ -45,7 +45,7 @@ class FolderNotReached(Unreachable):
 
 
 def reading_options(socket: str = "") -> dict[str, str]:
-    """Return the options for reading encrypted Parquet. `socket`: the agent's, empty where the environment names it."""
+    """Return the options for reading encrypted Parquet. `socket`: an agent's other than the session's."""
     found = {FACTORY: _BOUND, KMS_CLASS: _KMS}
     if socket:
         # Parquet keeps clients and keys by this name, so that no context gets those of another one.

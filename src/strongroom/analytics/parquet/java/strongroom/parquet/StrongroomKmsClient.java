@@ -14,14 +14,19 @@ import org.apache.parquet.crypto.keytools.KmsClient;
  * The environment (STRONGROOM_AGENT) or the configuration (strongroom.agent) names the agent's socket, and never a key. Master key ids are NAME.VERSION; what is wrapped is as parquet-java's LocalWrapKmsClient wraps it.
  */
 public final class StrongroomKmsClient implements KmsClient {
+    public static final String LOCAL_PROPERTY = "strongroom.agent.local";
     public static final String SOCKET_PROPERTY = "strongroom.agent";
     public static final String SOCKET_VARIABLE = "STRONGROOM_AGENT";
 
     private String socketPath;
 
     public void initialize(Configuration configuration, String instanceId, String instanceUrl, String token) {
-        // The environment first: an executor has an agent of its own, whatever the driver's settings name.
-        String path = System.getenv(SOCKET_VARIABLE);
+        // The environment before the settings: an executor has an agent of its own, whatever the driver's settings name.
+        // Before both, a context of a Spark that is one process, which may have several agents.
+        String path = configuration.getTrimmed(LOCAL_PROPERTY, "");
+        if (path.isEmpty()) {
+            path = System.getenv(SOCKET_VARIABLE);
+        }
         if (path == null || path.isEmpty()) {
             path = configuration.getTrimmed(SOCKET_PROPERTY, "");
         }
