@@ -158,16 +158,26 @@ def _features(column: pa.Array, shape: tuple[int, ...]) -> NDArray[Any]:
     if column.null_count:
         raise BadSamples("a row has no features")
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        flat = np.frombuffer(b"".join(column.to_pylist()), dtype=np.uint8)
-        even = all(len(row.as_buffer()) == size for row in column)
-    elif pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-        even = all(len(row) == size for row in column)
+        rows = column.to_pylist()
+        flat = np.frombuffer(b"".join(rows), dtype=np.uint8)
+        even = all(len(row) == size for row in rows)
+    elif pa.types.is_list(column.type) and _is_number(column.type.value_type):
+        numbers = column.flatten()
+        if numbers.null_count:
+            raise BadSamples("a row has a feature without a number")
+        flat = numbers.to_numpy(zero_copy_only=False)
+        even = all(length == size for length in column.value_lengths().to_pylist())
     else:
         raise BadSamples(f"features of type {column.type} are neither bytes nor lists of numbers")
     if not even:
         raise BadSamples(f"a row has no {size} features, which the model takes")
     return flat.reshape(len(column), *shape)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _labels(column: pa.Array) -> NDArray[np.int64]:

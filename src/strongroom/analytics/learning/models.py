@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from strongroom.analytics.keys.service import KeyService
@@ -29,12 +30,15 @@ class NotAModel(BadInput):
 def save(
     place: str | os.PathLike[str], keys: KeyService, files: Mapping[str, bytes], *, name: str, key: str
 ) -> Manifest:
-    """Seal a model's files under a primary key, as one generation more where an earlier one of them is there.
+    """Seal a model's files under a primary key, below the number of their generation; earlier ones are removed.
 
     Raises BadDataPath, KeyNotGranted, and as DatasetWriter does; then nothing is left of it.
     """
-    with DatasetWriter(place, keys, name=name, key=key, kind=Kind.FILE, mode=_mode(place)) as writer:
-        for path, content in files.items():
+    generation = _generation(place) + 1
+    mode = Mode.NEW if generation == 1 else Mode.OVERWRITE
+    with DatasetWriter(place, keys, name=name, key=key, kind=Kind.FILE, mode=mode) as writer:
+        for inner, content in files.items():
+            path = f"{generation}/{inner}"  # a commit brings no other file under a name that readers know
             with writer.create(path) as stream:
                 stream.write(content)
                 entry = stream.finish()
@@ -45,20 +49,20 @@ def save(
 def load(place: str | os.PathLike[str], keys: KeyService, *, min_generation: int = 0) -> dict[str, bytes]:
     """Return a model's files by path, each verified whole. Raises NotAModel, and as OpenDataset does."""
     with OpenDataset(place, keys, min_generation=min_generation) as opened:
-        if opened.manifest.kind is not Kind.FILE or not opened.files:
+        inner = [entry.path.partition("/")[2] for entry in opened.files]
+        if opened.manifest.kind is not Kind.FILE or not inner or not all(inner):
             raise NotAModel(f"data set {opened.manifest.name} is {opened.manifest.kind}, and no model")
         if sum(entry.size for entry in opened.files) > MAX_MODEL_BYTES:
             raise NotAModel(f"data set {opened.manifest.name} is larger than any model")
         found = {}
-        for entry in opened.files:
+        for path, entry in zip(inner, opened.files, strict=True):
             with opened.open(entry.path) as stream:
-                found[entry.path] = stream.read()
+                found[path] = stream.read()
         return found
 
 
-def _mode(place: str | os.PathLike[str]) -> Mode:
+def _generation(place: str | os.PathLike[str]) -> int:
     try:
-        read_manifest(os.fspath(place))
+        return read_manifest(Path(place)).generation
     except NoDataSet:
-        return Mode.NEW
-    return Mode.OVERWRITE
+        return 0
