@@ -1,6 +1,7 @@
 """What an unmodified Spark program meets in place of PySpark's gateway in clear, whenever it first asks for Spark.
 
-World: this process's PySpark. Nothing of it is changed but where a program's first SparkContext gets its JVM.
+World: this process's PySpark. Changed is where a program's first SparkContext gets its JVM, that sessions know format
+"sealed", and that XGBoost keeps to one worker, whose network has no TLS.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import resource
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
+from strongroom.analytics import source
+from strongroom.analytics.learning import collective
 from strongroom.analytics.submit import gateway
 from strongroom.analytics.submit.folder import SessionFolder
 
 if TYPE_CHECKING:
     from py4j.clientserver import ClientServer  # type: ignore[import-untyped]  # py4j has no types
 
+_PLAIN_INIT: Final = "_strongroom_plain_init"
 _PANDAS_NOTICE: Final = r".*(pandas|Pandas).*"
 
 
@@ -54,6 +58,8 @@ def install(folder: SessionFolder) -> Started:
 
     started = Started(folder)
     pyspark.core.context.launch_gateway = started.launch  # type: ignore[attr-defined]  # see the module
+    collective.guard()
+    _know_sealed_data()
     return started
 
 
@@ -61,8 +67,28 @@ def uninstall() -> None:
     """Give PySpark its own launch back."""
     import pyspark.core.context
     import pyspark.java_gateway
+    from pyspark.sql import SparkSession
 
+    if _PLAIN_INIT in SparkSession.__dict__:
+        SparkSession.__init__ = getattr(SparkSession, _PLAIN_INIT)  # type: ignore[method-assign]  # as it was
+        delattr(SparkSession, _PLAIN_INIT)
     pyspark.core.context.launch_gateway = pyspark.java_gateway.launch_gateway  # type: ignore[attr-defined]  # as above
+
+
+def _know_sealed_data() -> None:
+    """Let every session that a program makes know format "sealed", without a word of the program."""
+    from pyspark.sql import SparkSession
+
+    if _PLAIN_INIT in SparkSession.__dict__:
+        return
+    plain = SparkSession.__init__
+
+    def ready(self: SparkSession, *words: Any, **named: Any) -> None:  # noqa: ANN401  # PySpark's own
+        plain(self, *words, **named)
+        source.register(self)
+
+    setattr(SparkSession, _PLAIN_INIT, plain)
+    SparkSession.__init__ = ready  # type: ignore[method-assign]  # see above
 
 
 def no_dumps() -> None:
