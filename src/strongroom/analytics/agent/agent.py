@@ -16,6 +16,7 @@ from strongroom.analytics.agent import places
 from strongroom.analytics.agent.admission import Asked, obtain_job_secret, obtain_keys, platform_of
 from strongroom.analytics.agent.events import Events
 from strongroom.analytics.agent.server import listening
+from strongroom.analytics.agent.tokens import TOKENS_VARIABLE, token_file
 from strongroom.analytics.keys.opening import AGENT_VARIABLE
 from strongroom.analytics.keys.service import KeyService
 from strongroom.datasets.wrapping import application_secret
@@ -24,6 +25,7 @@ from strongroom.secret import Secret
 
 SECRET_FILE_VARIABLE: Final = "STRONGROOM_SPARK_SECRET_FILE"  # noqa: S105  # a path
 SOCKET: Final = "agent.sock"
+TOKENS: Final = "tokens"
 SPARK_SECRET: Final = "spark"  # noqa: S105  # a file's name
 
 
@@ -42,6 +44,7 @@ class Held:
         found = {AGENT_VARIABLE: str(self.socket)}
         if self.secret_file is not None:
             found[SECRET_FILE_VARIABLE] = str(self.secret_file)
+            found[TOKENS_VARIABLE] = str(self.folder / TOKENS)
         object.__setattr__(self, "variables", found)
 
 
@@ -59,7 +62,9 @@ def serving(
         secret_file = None
         if job_secret is not None:
             secret_file = folder / SPARK_SECRET
-            disk.replace_private(secret_file, application_secret(job_secret, application).encode())
+            secret = application_secret(job_secret, application).encode()
+            disk.replace_private(secret_file, secret)
+            disk.replace_private(folder / TOKENS, token_file(secret))
         with listening(keys, folder / SOCKET, told.used) as server:
             server.start()
             yield Held(folder=folder, socket=folder / SOCKET, secret_file=secret_file, seconds=seconds)

@@ -33,7 +33,6 @@ _MAINS: Final = {MASTER: "org.apache.spark.deploy.master.Master", WORKER: "org.a
 # Spark's daemons take their secret from a file, and speak to those alone who have it too.
 _SECURED: Final = (
     "-Dspark.authenticate=true",
-    "-Dspark.authenticate.secret.file={SPARK_SECRET_FILE}",
     "-Dspark.network.crypto.enabled=true",
     "-Dspark.network.crypto.cipher=AES/GCM/NoPadding",
     "-Dspark.network.crypto.authEngineVersion=2",
