@@ -28,6 +28,7 @@ from strongroom.analytics.sealing.stream import SealedWriter
 from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import FileEntry, Kind, Manifest, Pins
 from strongroom.datasets.names import check_key_name
+from strongroom.datasets.paths import check_data_path
 from strongroom.errors import BadInput, Refused
 from strongroom.secret import Secret
 
@@ -171,6 +172,7 @@ class DatasetWriter:
         return entry
 
     def _check_free(self, path: str) -> None:
+        check_data_path(path)
         if path in self._files or path in self._taken:
             raise DataSetThere(f"{path} is in data set {self._draft.name} already")
 
@@ -209,7 +211,12 @@ class DatasetWriter:
 
 def stage(folder: Folder, at: str, data_key: Secret, *, stored_path: str) -> SealedWriter:
     """Begin a sealed file at `at`, bound to the path that a commit will move it to."""
-    return SealedWriter(folder.create(at), data_key, stored_path=stored_path)
+    draft = folder.create(at)
+    try:
+        return SealedWriter(draft, data_key, stored_path=check_data_path(stored_path))
+    except BaseException:
+        draft.discard()
+        raise
 
 
 def digest_entry(folder: Folder, path: str, *, at: str | None = None) -> FileEntry:
