@@ -24,7 +24,8 @@ _TEXTS: Final = frozenset({
     "errorMessage", "Loss Reason", "Removed Reason", "Failure Reason", "spark.job.description", "spark.jobGroup.id",
     "Kill Reason", "Kill Reason String",
 })  # fmt: skip
-_OBJECTS: Final = frozenset({"metadata", "Accumulator Updates"})
+# Names of cached RDDs are their plans, with the constants in them; local properties are what a program sets.
+_OBJECTS: Final = frozenset({"metadata", "Accumulator Updates", "RDD Info", "Properties", "modifiedConfigs"})
 _AMOUNTS: Final = frozenset({"Value", "Update"})
 REMOVED: Final = "(removed)"
 

@@ -5,7 +5,7 @@ Events of any number of processes and hosts come in any order; the same data set
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -80,15 +80,25 @@ class Facts:
 
     job: Job = field(default_factory=Job)
     arrivals: list[Arrival] = field(default_factory=list)
-    read: list[DataSet] = field(default_factory=list)
-    written: list[DataSet] = field(default_factory=list)
     left_out: int = 0
+    _read: dict[DataSet, None] = field(default_factory=dict)
+    _written: dict[DataSet, None] = field(default_factory=dict)
     _uses: dict[tuple[str, str, bool], KeyUse] = field(default_factory=dict)
 
     @property
     def uses(self) -> list[KeyUse]:
         """The uses of keys, by key."""
         return [self._uses[each] for each in sorted(self._uses)]
+
+    @property
+    def read(self) -> list[DataSet]:
+        """The data sets that were read, each generation once, as they came."""
+        return list(self._read)
+
+    @property
+    def written(self) -> list[DataSet]:
+        """The data sets that were written, as they came."""
+        return list(self._written)
 
     @property
     def admitted(self) -> list[Arrival]:
@@ -138,20 +148,20 @@ class Facts:
             programs = (*programs, program)
         self._uses[key] = replace(had, times=had.times + max(1, number(line, "times")), programs=programs)
 
-    def _read(self, line: Line) -> None:
-        self._data_set(self.read, line)
+    def _was_read(self, line: Line) -> None:
+        self._data_set(self._read, line)
 
-    def _written(self, line: Line) -> None:
-        self._data_set(self.written, line)
+    def _was_written(self, line: Line) -> None:
+        self._data_set(self._written, line)
 
-    def _data_set(self, into: list[DataSet], line: Line) -> None:
+    def _data_set(self, into: dict[DataSet, None], line: Line) -> None:
         found = DataSet(
             name=text(line, "name"), generation=number(line, "generation"), mac=text(line, "mac", 64),
             kind=text(line, "kind", 32), files=number(line, "files"), size=number(line, "bytes"),
             key_id=text(line, "key_id"), path=text(line, "path", 1000), wrapped=text(line, "data_key", 200),
         )  # fmt: skip
         if found not in into and not self._full(into):
-            into.append(found)
+            into[found] = None
 
     def _started(self, line: Line) -> None:
         self.job = replace(
@@ -163,7 +173,7 @@ class Facts:
     def _ended(self, line: Line) -> None:
         self.job = replace(self.job, status=number(line, "status"), ended=text(line, "time", 40))
 
-    def _full(self, table: list[Arrival] | list[DataSet] | dict[tuple[str, str, bool], KeyUse]) -> bool:
+    def _full(self, table: Sized) -> bool:
         full = len(table) >= MAX_ROWS
         self.left_out += full
         return full
@@ -171,6 +181,6 @@ class Facts:
 
 _ADD: Final[dict[str, Callable[[Facts, Line], None]]] = {
     EventKind.ADMITTED: Facts._admitted, EventKind.REFUSED: Facts._refused, EventKind.KEY: Facts._key,  # noqa: SLF001
-    EventKind.READ: Facts._read, EventKind.WRITTEN: Facts._written, EventKind.STARTED: Facts._started,  # noqa: SLF001
+    EventKind.READ: Facts._was_read, EventKind.WRITTEN: Facts._was_written, EventKind.STARTED: Facts._started,  # noqa: SLF001
     EventKind.ENDED: Facts._ended,  # noqa: SLF001  # the class's own table
 }  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ MAX_LEVELS: Final = 2
 LINES_SUFFIX: Final = ".jsonl"
 _LOOK_BYTES: Final = 4096
 _COMPRESSED: Final = {".zstd": "zstd", ".lz4": "lz4"}  # Spark's names; the others of its codecs have no stream format
-_SPARK: Final = f'{{"Event":"{spark_log.FIRST_EVENT}"'.encode()
+_SPARK: Final = re.compile(rb'\{"Event": ?"' + spark_log.FIRST_EVENT.encode())
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class JobReport:
     applications: list[Application] = field(default_factory=list)
     unreadable: int = 0
     sources: int = 0
+    without_lineage: str = ""  # why a job that wrote data has no lineage
 
     @property
     def name(self) -> str:
@@ -96,7 +98,7 @@ def _is_spark_log(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return file.read(_LOOK_BYTES).startswith(_SPARK)
+            return _SPARK.match(file.read(_LOOK_BYTES)) is not None
     except OSError:
         return False  # a pipe, or another user's: none of the job's
 

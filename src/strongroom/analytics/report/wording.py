@@ -74,6 +74,8 @@ def notices(report: JobReport) -> list[str]:
     found = ["Written from events that the job's own processes noted. The record that counts is the owner's ledger."]
     if report.unreadable:
         found.append(f"{report.unreadable} lines could not be read: a process was cut off, or somebody changed them.")
+    if report.without_lineage:
+        found.append(f"What was written has no lineage: {report.without_lineage}")
     if report.facts.left_out:
         found.append(f"{report.facts.left_out} further events are left out of the tables.")
     return found

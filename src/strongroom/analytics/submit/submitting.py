@@ -5,6 +5,7 @@ World: starts the driver's process and waits for it; removes the session's folde
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -20,6 +21,8 @@ from strongroom.analytics.keys.agent import AgentKeys
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, open_keys
 from strongroom.analytics.keys.service import KeyNotGranted, KeyService
 from strongroom.analytics.report import events as told
+from strongroom.analytics.report.finishing import finish
+from strongroom.analytics.report.words import summary
 from strongroom.analytics.submit import gateway, supervising
 from strongroom.analytics.submit.folder import SessionFolder
 from strongroom.analytics.submit.named_keys import NamedKeys
@@ -65,7 +68,7 @@ def submit(job: Submission, environ: Mapping[str, str]) -> int:
         with _keys(job, environ, events) as held:
             prepared = prepare(folder, _wanted(job, held), {**environ, **held})
             status = _run(job, prepared, events)
-        _leave(job, folder, events)
+            _leave(job, folder, events, held.get(AGENT_VARIABLE))
     return status
 
 
@@ -160,8 +163,8 @@ def _started(job: Submission, events: Path) -> None:
     told.record(told.EventKind.STARTED, fields, to=events)
 
 
-def _leave(job: Submission, folder: SessionFolder, events: Path) -> None:
-    """Keep what a report and the history server read; everything else goes with the folder."""
+def _leave(job: Submission, folder: SessionFolder, events: Path, agent: str | None) -> None:
+    """Keep the report and what the history server reads; everything else goes with the folder."""
     if job.event_log is not None:
         keep_event_logs(folder.events, Path(job.event_log))
     if job.report is not None:
@@ -170,6 +173,8 @@ def _leave(job: Submission, folder: SessionFolder, events: Path) -> None:
         if events.is_file():
             disk.replace_private(place / EVENTS_FILE, events.read_bytes())
         keep_event_logs(folder.events, place / SPARK_EVENTS)
+        with contextlib.closing(AgentKeys(agent)) if agent is not None else contextlib.nullcontext() as keys:
+            sys.stderr.write(summary(finish(place, keys)))
 
 
 def keep_event_logs(source: Path, target: Path) -> list[Path]:
