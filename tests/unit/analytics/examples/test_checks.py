@@ -10,7 +10,8 @@ from strongroom.analytics.examples.catalogue import UnknownExample
 
 FINISHED = "".join(f"query {n}: 1 rows\n----------------{n} finished--------------------\n" for n in range(1, 23))
 SQL = "".join(f"{line}\n" for line in (
-    "|  19|  Justin|", "|  Justin|", "|  Justin|           20|", "|  19|  Justin|", "|NULL|Michelle|", "|  19|  Justin|",
+    "|  19|  Justin|", "|  Justin|", "|  Justin|           20|", "|  19|  Justin|", "|NULL|Michelle|",
+    "|  19|  Justin|",
     "|  19|  Justin|", "Name: Justin", "|  Justin|",
 ))  # fmt: skip
 SERIES = """INFO data collected: [                 timestamp  value

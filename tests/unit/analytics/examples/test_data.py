@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -21,8 +22,8 @@ def test_half_hours_follow_each_other(tmp_path, size):
     rows = rows_of(half_hours(Asked(seed=3, size=size), tmp_path))
     assert len(rows) == size
     times = [datetime.fromisoformat(row["timestamp"]) for row in rows]
-    assert times[0] == datetime(2014, 7, 1)
-    assert all(later - earlier == timedelta(minutes=30) for earlier, later in zip(times, times[1:], strict=False))
+    assert times[0] == datetime.fromisoformat("2014-07-01")
+    assert all(later - earlier == timedelta(minutes=30) for earlier, later in pairwise(times))
     assert all(int(row["value"]) >= 0 for row in rows)
 
 

@@ -97,7 +97,7 @@ def test_what_is_there_is_left_alone_and_another_version_takes_its_place(
     assert "a set" in capsys.readouterr().out
     assert fetching.main(words) == 0
     assert capsys.readouterr().out == ""
-    path, package = archive({"package/data/b": b"2"})
+    _, package = archive({"package/data/b": b"2"})
     assert fetching.main(words) == 0
     assert files_below(tmp_path / "into") == ["set/.sha512", "set/data/b"]
 
