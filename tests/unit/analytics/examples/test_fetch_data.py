@@ -90,7 +90,7 @@ def test_an_archive_with_too_much_in_it_is_refused(fetching, archive, tmp_path, 
 def test_what_is_there_is_left_alone_and_another_version_takes_its_place(
     fetching, archive, tmp_path, monkeypatch, capsys
 ):
-    path, package = archive({"package/data/a": b"1"})
+    _, package = archive({"package/data/a": b"1"})
     monkeypatch.setattr(fetching, "locked", lambda: [package])
     words = ["--into", str(tmp_path / "into"), "--from", str(tmp_path)]
     assert fetching.main(words) == 0
