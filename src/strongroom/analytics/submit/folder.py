@@ -6,6 +6,7 @@ World: /dev/shm where there is one, else TMPDIR with --insecure only; a fresh au
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -33,6 +34,8 @@ CA: Final = "ca.crt"
 KEY_STORE: Final = "keystore.pkcs12"
 TRUST_STORE: Final = "trust.p12"
 DRIVER_PEM: Final = "driver.pem"
+_LOCK: Final = "lock"
+_locks: dict[Path, int] = {}  # descriptors that hold the locks of this process's folders
 _DAYS: Final = 90
 _LOG4J: Final = """\
 rootLogger.level = {level}
@@ -63,8 +66,12 @@ class SessionFolder:
             place = Path(tempfile.gettempdir())
             if not insecure and not is_in_memory(place):
                 raise DiskInTheClear("neither /dev/shm nor TMPDIR is in memory, and a session's files must be")
-        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))  # 0700
-        folder = cls(path)
+        sweep(place)
+        made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))  # 0700
+        descriptor = os.open(made / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, disk.SECRET_MODE)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        folder = cls(made.rename(place / made.name[1:]))  # under this name it is locked from the beginning
+        _locks[folder.path] = descriptor
         for each in (folder.conf, folder.temporary, folder.local, folder.events):
             each.mkdir(mode=disk.SECRET_FOLDER_MODE)
         return folder
@@ -116,6 +123,22 @@ class SessionFolder:
         """Delete everything; a second time it does nothing."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.path)
+        descriptor = _locks.pop(self.path, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def sweep(place: Path) -> None:
+    """Remove what sessions of this user left there that were killed: nobody holds their lock any more."""
+    for path in place.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # somebody else's, or just being removed
+            descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.stat().st_uid == os.getuid():
+                    shutil.rmtree(path)
+            finally:
+                os.close(descriptor)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -104,7 +104,7 @@ def memory(meminfo: Mapping[str, int]) -> Finding:
         return Finding(Level.WARN, "memory", "this machine does not say how much is free", "See that 2 GiB are free.")
     if free < MIN_MEMORY_BYTES:
         return Finding(Level.WARN, "memory", f"{_size(free)} available",
-                       "Free memory, or give driver and executors less (--driver-memory, --executor-memory).")  # fmt: skip
+                       "Free memory, or give less to driver and executors (--driver-memory).")  # fmt: skip
     return Finding(Level.OK, "memory", f"{_size(free)} available")
 
 

@@ -1,0 +1,103 @@
+"""The secured configuration: complete, without secrets, and not to be changed."""
+
+import re
+
+import pytest
+
+from strongroom.sparkjobs import properties
+from strongroom.sparkjobs.masters import MasterKind
+from strongroom.sparkjobs.properties import Places, Rpc
+from strongroom.sparkjobs.redaction import REDACTION, SecretInSettings, SettingLocked, check_settings, is_secret_name
+
+PLACES = Places(
+    folder="/dev/shm/s", key_store="/dev/shm/s/k", trust_store="/dev/shm/s/t", jars=("/a.jar", "/b.jar"),
+    event_log="/dev/shm/s/events", temporary="/dev/shm/s/t", agent="/dev/shm/a/agent.sock",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(MasterKind))
+def test_an_09_authentication_encryption_and_tls_are_on_for_every_master(kind: MasterKind) -> None:
+    settings = properties.secured(kind, PLACES)
+    assert settings["spark.authenticate"] == "true"
+    assert settings["spark.network.crypto.enabled"] == "true"
+    assert settings["spark.network.crypto.cipher"] == "AES/GCM/NoPadding"
+    assert settings["spark.network.crypto.saslFallback"] == "false"
+    assert settings["spark.io.encryption.enabled"] == "true"
+    assert settings["spark.ssl.enabled"] == "true"
+    assert settings["spark.python.unix.domain.socket.enabled"] == "true"
+
+
+def test_rpc_by_tls_takes_the_place_of_aes() -> None:
+    settings = properties.secured(MasterKind.LOCAL, PLACES, rpc=Rpc.TLS)
+    assert settings["spark.ssl.rpc.enabled"] == "true"
+    assert settings["spark.network.crypto.enabled"] == "false"
+    assert Rpc("crypto") is Rpc.AES
+
+
+def test_a6_no_setting_but_the_private_ones_holds_a_secret() -> None:
+    settings = properties.secured(MasterKind.STANDALONE, PLACES)
+    assert not [name for name in settings if is_secret_name(name)]
+    assert all(is_secret_name(name) for name in properties.private("p", "s"))
+    assert all(re.search(REDACTION, name) for name in properties.private("p", "s"))
+
+
+def test_local_sessions_listen_on_loopback_alone() -> None:
+    settings = properties.secured(MasterKind.LOCAL, PLACES)
+    assert settings["spark.driver.host"] == settings["spark.driver.bindAddress"] == "127.0.0.1"
+    assert "spark.driver.host" not in properties.secured(MasterKind.STANDALONE, PLACES)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spark.authenticate": "false"}, {"spark.io.encryption.enabled": "false"}, {"spark.redaction.regex": "x"},
+        {"spark.network.crypto.enabled": "FALSE"}, {"spark.eventLog.dir": "file:///tmp"},
+        {"spark.python.unix.domain.socket.enabled": "false"}, {"spark.ssl.keyStore": "/other"},
+        {"spark.driver.defaultJavaOptions": "-Dx=y"},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_an_09_what_protects_a_session_is_not_changed(change: dict[str, str]) -> None:
+    kept = properties.kept(properties.secured(MasterKind.LOCAL, PLACES))
+    with pytest.raises(SettingLocked) as refused:
+        check_settings(change, kept)
+    assert refused.value.code == "SR-SPARK-SETTING"
+
+
+def test_the_same_value_again_is_no_change() -> None:
+    kept = properties.kept(properties.secured(MasterKind.LOCAL, PLACES))
+    check_settings({"spark.authenticate": "TRUE", "spark.sql.shuffle.partitions": "4"}, kept)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "spark.authenticate.secret", "spark.ssl.keyStorePassword", "spark.hadoop.fs.s3a.access.key",
+        "spark.hadoop.fs.s3a.secret.key", "spark.bigdl.primaryKey.a.plainText", "spark.my.apiKey", "spark.x.token",
+    ],
+)  # fmt: skip
+def test_a6_a_secret_among_the_settings_is_refused_without_repeating_it(name: str) -> None:
+    with pytest.raises(SecretInSettings) as refused:
+        check_settings({name: "canary-7f3a"}, {})
+    assert "canary-7f3a" not in str(refused.value)
+    assert refused.value.code == "SR-SPARK-SECRET-SETTING"
+
+
+@pytest.mark.parametrize("name", ["spark.authenticate.secret.file", "spark.x.passwordFile", "spark.sql.tokenPath"])
+def test_names_of_files_with_secrets_are_taken(name: str) -> None:
+    check_settings({name: "/run/x"}, {})
+
+
+def test_lists_are_added_to_and_open_settings_are_the_users() -> None:
+    session = properties.secured(MasterKind.LOCAL, PLACES)
+    both = properties.merged({"spark.extraListeners": "a.B", "spark.ui.enabled": "false"}, session)
+    assert both["spark.extraListeners"] == f"{properties.GUARD_CLASS},a.B"
+    assert both["spark.ui.enabled"] == "false"
+    assert both["spark.driver.extraClassPath"] == "/a.jar:/b.jar"
+
+
+def test_pods_find_sparks_secret_in_files() -> None:
+    assert properties.secret_files("/run/d") == {
+        "spark.authenticate.secret.driver.file": "/run/d",
+        "spark.authenticate.secret.executor.file": properties.EXECUTOR_SECRET_FILE,
+    }
