@@ -1,0 +1,103 @@
+"""Any change of any byte of any file of a data set, or of its manifest, is refused; what is unchanged comes out."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strongroom.analytics.keys.rings import RingKeys
+from strongroom.analytics.sealing.read import OpenDataset
+from strongroom.analytics.sealing.write import DatasetWriter, digest_entry
+from strongroom.datasets.key_ring import KeyRing
+from strongroom.datasets.manifest import Kind, Pins
+from strongroom.errors import StrongroomError
+
+KEYS = RingKeys([KeyRing.fresh("people")])
+SIZES = (40, 3_072, 60_000, 500_000)
+
+
+def content(size):
+    return bytes(number * 7 % 251 for number in range(size))
+
+
+@pytest.fixture(scope="module", params=list(Pins))
+def dataset(request, tmp_path_factory):
+    """A data set of files of several lengths, pinned either way."""
+    folder = tmp_path_factory.mktemp("data") / "set"
+    with DatasetWriter(folder, KEYS, name="set", key="people", kind=Kind.FILE, pins=request.param) as writer:
+        for size in SIZES:
+            if request.param is Pins.NODE0:
+                with writer.create(f"{size}.bin") as sealed:
+                    sealed.write(content(size))
+                    writer.adopt(sealed.finish(), at=writer.staged(f"{size}.bin"))
+            else:
+                _as_it_is(writer, f"{size}.bin", content(size))
+        writer.commit()
+    return folder
+
+
+def _as_it_is(writer, path, data):
+    at = writer.staged(path)
+    draft = writer.folder.create(at)
+    draft.write_at(data, 0)
+    draft.commit()
+    writer.adopt(digest_entry(writer.folder, path, at=at), at=at)
+
+
+def read_all(folder):
+    with OpenDataset(folder, KEYS) as opened:
+        opened.verify()
+        return {entry.path: opened.open(entry.path).read() for entry in opened.files}
+
+
+def test_unchanged_it_is_read(dataset):
+    assert read_all(dataset) == {f"{size}.bin": content(size) for size in SIZES}
+
+
+@given(data=st.data())
+def test_a1_any_changed_byte_anywhere_is_refused(dataset, data):
+    path = data.draw(st.sampled_from(sorted(each.name for each in dataset.iterdir())))
+    size = (dataset / path).stat().st_size
+    at, mask = data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, 255))
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "set"
+        shutil.copytree(dataset, copy)
+        with (copy / path).open("r+b") as file:
+            file.seek(at)
+            was = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([was ^ mask]))
+        with pytest.raises(StrongroomError) as refused:
+            read_all(copy)
+    assert refused.value.code.startswith("SR-")
+
+
+@given(data=st.data())
+def test_any_cut_or_longer_file_is_refused(dataset, data):
+    path = data.draw(st.sampled_from(sorted(each.name for each in dataset.iterdir())))
+    size = (dataset / path).stat().st_size
+    length = data.draw(st.integers(0, size + 10_000).filter(lambda wanted: wanted != size))
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "set"
+        shutil.copytree(dataset, copy)
+        with (copy / path).open("r+b") as file:
+            file.truncate(length)
+        with pytest.raises(StrongroomError):
+            read_all(copy)
+
+
+@given(order=st.permutations(range(len(SIZES))))
+def test_files_in_each_others_places_are_refused(dataset, order):
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "set"
+        shutil.copytree(dataset, copy)
+        for size, place in zip(SIZES, order, strict=True):
+            shutil.copy(dataset / f"{size}.bin", copy / f"{SIZES[place]}.bin")
+        if list(order) == list(range(len(SIZES))):
+            assert read_all(copy)
+            return
+        with pytest.raises(StrongroomError):
+            read_all(copy)
