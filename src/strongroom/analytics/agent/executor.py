@@ -121,6 +121,8 @@ def _settings(args: argparse.Namespace, folder: Path) -> Settings:
 def _note(
     args: argparse.Namespace, words: Sequence[str], problem: StrongroomError | None, seconds: float = 0.0
 ) -> None:
+    if problem is not None:
+        Events(args.events).refused(problem, said(words, "--executor-id") or "?")
     if args.roll_call is None:
         return
     name, application = said(words, "--executor-id") or "?", said(words, "--app-id") or "?"

@@ -25,6 +25,7 @@ JAR: Final = "spark.jar"
 ROLL_CALL: Final = "roll_call.jsonl"
 EVENTS: Final = "events.jsonl"
 UI_CA: Final = "ui_ca.pem"
+SCALA: Final = "2.13"  # of Spark 4; a Worker that is not told looks for a build folder
 DAEMON_HEAP: Final = "256m"
 _ABOVE: Final = "../../"
 # The simulated platform does not measure compiled files, so Python must not read any.
@@ -67,12 +68,9 @@ def words(settings: Settings, role: str) -> tuple[str, ...]:
 
 def manifest(settings: Settings, role: str, java_home: str) -> str:
     """Return a program's manifest. `java_home`: the folder where a Worker looks for Java: see `java_script`."""
-    variables = {"LANG": "C.UTF-8", "SPARK_LOCAL_IP": LOOPBACK, "SPARK_HOME": settings.home}
-    if role == WORKER:
-        variables["JAVA_HOME"] = java_home
+    variables = environment(settings, role, java_home)
     trusted = [f"file:{settings.package}/", f"file:{settings.home}/jars/", f"file:{_ABOVE}{CA}"]
     if role == EXECUTOR:
-        variables = {"LANG": "C.UTF-8"}
         trusted += [f"file:{settings.home}/python/", f"file:{_ABOVE}{JAR}"]
     lines = [
         f"# What is measured of each {role} of this cluster: every word, variable and file below.",
@@ -86,9 +84,13 @@ def manifest(settings: Settings, role: str, java_home: str) -> str:
 
 
 def environment(settings: Settings, role: str, java_home: str) -> Mapping[str, str]:
-    """Return the variables of a program where the whole machine is a trust domain, and no manifest says them."""
-    found = {"LANG": "C.UTF-8", "SPARK_LOCAL_IP": LOOPBACK, "SPARK_HOME": settings.home}
-    return found | ({"JAVA_HOME": java_home} if role == WORKER else {})
+    """Return the variables that a program is started with."""
+    found = {"LANG": "C.UTF-8"}
+    if role != EXECUTOR:
+        found |= {"SPARK_LOCAL_IP": LOOPBACK, "SPARK_HOME": settings.home}
+    if role == WORKER:
+        found |= {"JAVA_HOME": java_home, "SPARK_SCALA_VERSION": SCALA}
+    return found
 
 
 def launch(settings: Settings, role: str, folder: str) -> tuple[str, ...]:
