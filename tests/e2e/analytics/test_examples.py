@@ -1,0 +1,110 @@
+"""The examples in a trusted session, with real Spark: each prints what it has to, with seeds and sizes of its own.
+
+All Python programs share one driver, as `strongroom spark example A B C` runs them: a JVM is what costs here. The
+learning examples are run where learning is tested.
+"""
+
+import csv
+import dataclasses
+import math
+import shutil
+from decimal import Decimal, InvalidOperation
+
+import pytest
+
+pytest.importorskip("pyspark")
+if shutil.which("java") is None:
+    pytest.skip("there is no Java", allow_module_level=True)
+
+from strongroom.analytics.examples import SUBMIT, Asked, data, find, run
+
+OPTIONS = ("--master", "local[2]", "--no-ui", "--no-progress", "--conf", "spark.sql.shuffle.partitions=2",
+           "--driver-memory", "1g")  # fmt: skip
+SCALE = 0.01
+QUERIES = 22
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    pytest.importorskip("duckdb_extension_tpch")
+    return data.tables(Asked(size=SCALE), tmp_path_factory.mktemp("tables"))
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    return tmp_path_factory.mktemp("answers")
+
+
+@pytest.fixture(scope="module")
+def outcomes(tables, answers):
+    """Run them all once; the queries write their answers as CSV too."""
+    tpch = find("tpch")
+
+    def with_answers(asked, folder, programs):
+        prepared = tpch.prepare(asked, folder, programs)
+        return dataclasses.replace(prepared, arguments=(*prepared.arguments, str(answers)))
+
+    chosen = [
+        (find("pi"), Asked(seed=11, size=20_000)),
+        (find("wordcount"), Asked(seed=11, size=0)),
+        (dataclasses.replace(find("wordcount"), name="wordcount-generated"), Asked(seed=11, size=300)),
+        (find("sql"), Asked(seed=11, size=25)),
+        (find("time-series"), Asked(seed=11, size=480)),
+        (find("exploration"), Asked(seed=11, size=480)),
+        (dataclasses.replace(tpch, prepare=with_answers), Asked(data=tables)),
+    ]
+    return {outcome.name: outcome for outcome in run(chosen, submit=(*SUBMIT, *OPTIONS), say=[].append)}
+
+
+@pytest.mark.parametrize(
+    "name", ["pi", "wordcount", "wordcount-generated", "sql", "time-series", "exploration", "tpch"]
+)
+def test_the_example_prints_what_it_has_to(outcomes, name):
+    outcome = outcomes[name]
+    assert (outcome.status, outcome.missing) == (0, ()), outcome.output[-3000:]
+
+
+def test_the_words_of_hello_world_are_counted_as_in_the_guide(outcomes):
+    lines = outcomes["wordcount"].output.splitlines()
+    assert 'print("Hello: 1' in lines
+    assert "print(sys.path);: 1" in lines
+
+
+def test_the_last_query_says_so_as_in_the_guide(outcomes):
+    assert "----------------22 finished--------------------" in outcomes["tpch"].output.splitlines()
+
+
+@pytest.fixture(scope="module")
+def independent(tables):
+    """DuckDB on the same files; it has texts of the queries of its own."""
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(config={"allow_unsigned_extensions": "true"}) as database:
+        database.execute(f"load '{data.tpch_extension()}'")
+        for table in sorted(tables.glob("*.parquet")):
+            database.execute(f"create view {table.stem} as from '{table}'")
+        yield database
+
+
+@pytest.mark.parametrize("number", range(1, QUERIES + 1))
+def test_another_engine_gives_the_same_answers(outcomes, answers, independent, number):
+    wanted = [[str(value) for value in row] for row in independent.execute(f"pragma tpch({number})").fetchall()]
+    with (answers / f"q{number:02}.csv").open(newline="", encoding="utf-8") as stream:
+        given = list(csv.reader(stream))[1:]
+    assert len(given) == len(wanted) > 0
+    for given_row, wanted_row in zip(given, wanted, strict=True):
+        assert len(given_row) == len(wanted_row)
+        for ours, theirs in zip(given_row, wanted_row, strict=True):
+            assert ours == theirs or near(ours, theirs), f"{given_row} is not {wanted_row}"
+
+
+def near(ours, theirs):
+    """Whether two numbers are equal but for the digits that engines keep of a quotient."""
+    try:
+        return math.isclose(Decimal(ours), Decimal(theirs), rel_tol=1e-4, abs_tol=1e-6)
+    except InvalidOperation:
+        return False
+
+
+def test_pi_runs_on_the_jvm_by_its_class():
+    (outcome,) = run([(find("pi-jvm"), Asked(seed=7, size=50_000))], submit=(*SUBMIT, *OPTIONS), say=[].append)
+    assert (outcome.status, outcome.missing) == (0, ()), outcome.output[-3000:]
