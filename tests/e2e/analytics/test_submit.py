@@ -1,0 +1,307 @@
+"""Trusted sessions on real Spark: what other users, disks and the wire see of a job."""
+
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from strongroom.analytics.submit.storage import is_in_memory
+from strongroom.analytics.submit.submitting import keep_event_logs
+from strongroom.sparkjobs import defaults_file
+
+CANARY = "canary-" + "9f27c1d0b4"  # never whole in the source of a plan
+SUBMIT = (sys.executable, "-m", "strongroom", "spark", "submit")
+
+
+def secrets_of(session, primary_keys):
+    settings = defaults_file.parse((session.folder.conf / "spark-defaults.conf").read_bytes())
+    jvm = session.spark.sparkContext._jvm
+    found = {value for name, value in settings.items() if name.endswith("Password")}
+    found.add((session.folder.path / "gateway.token").read_text())
+    user = jvm.org.apache.hadoop.security.UserGroupInformation.getCurrentUser()
+    own = user.getCredentials().getSecretKey(jvm.org.apache.hadoop.io.Text("sparkCookie"))  # what Spark made for itself
+    found.add(bytes(own).decode())
+    for path in primary_keys.iterdir():
+        found |= set(json.loads(path.read_bytes())["keys"].values())
+    return found
+
+
+def pages(session, path):
+    context = ssl.create_default_context(cafile=session.ca_file)
+    url = f"{session.status().page}/api/v1/applications/{session.status().application}/{path}"
+    with urllib.request.urlopen(url, context=context, timeout=60) as reply:  # noqa: S310  # https
+        return reply.read().decode()
+
+
+def everything_shown_by_processes():
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            try:
+                yield process.name, name, (process / name).read_bytes()
+            except OSError:
+                continue  # ended, or somebody else's
+
+
+def test_an_09_a6_no_secret_is_in_an_argument_or_environment_of_any_process(trusted_session, primary_keys):
+    context = trusted_session.spark.sparkContext
+    assert context.parallelize(range(4), 2).map(lambda number: number + 1).sum() == 10  # there are workers now
+    secrets = secrets_of(trusted_session, primary_keys)
+    assert len(secrets) >= 5
+    assert all(len(secret) >= 20 for secret in secrets)
+    seen = list(everything_shown_by_processes())
+    assert any(b"strongroom.submit.Gateway" in data for _, _, data in seen)
+    for pid, name, data in seen:
+        assert not [1 for secret in secrets if secret.encode() in data], f"/proc/{pid}/{name}"
+
+
+def test_an_09_the_page_answers_over_tls_alone_and_shows_no_secret(trusted_session, primary_keys):
+    shown = pages(trusted_session, "environment")
+    assert "spark.ssl.keyStorePassword" in shown
+    assert not [1 for secret in secrets_of(trusted_session, primary_keys) if secret in shown]
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        urllib.request.urlopen(trusted_session.status().page, timeout=60)  # noqa: S310  # https
+
+
+def test_an_09_ports_of_the_driver_listen_on_loopback_and_answer_nobody_without_the_secret(trusted_session):
+    ports = listening(trusted_session.spark.sparkContext._gateway.proc.pid)
+    assert ports
+    assert {address for address, _ in ports} == {"127.0.0.1"}
+    request = struct.pack(">qbqi", 8 + 1 + 8 + 4 + 4, 3, 1, 4) + b"\0\0\0\0"  # Spark's RpcRequest, unauthenticated
+    for _, port in ports:
+        reply = asked(port, request)
+        assert len(reply) < 9 or reply[8] != 4, f"port {port} took a request: {reply[:80]!r}"  # 4: RpcResponse
+
+
+def asked(port, request):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+        peer.sendall(request)
+        peer.shutdown(socket.SHUT_WR)
+        reply = b""
+        try:
+            while piece := peer.recv(4096):
+                reply += piece
+        except ConnectionResetError:
+            pass
+        return reply
+
+
+def listening(pid):
+    inodes = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
+                raw, port = words[1].split(":")
+                found.add((address(raw), int(port, 16)))
+    return found
+
+
+def address(raw):
+    last = bytes.fromhex(raw[-8:])[::-1]
+    return socket.inet_ntoa(last) if len(raw) == 8 or raw[:24] == "0" * 16 + "FFFF0000" else raw
+
+
+def test_python_and_the_jvm_speak_tls_and_take_nobody_else(trusted_session):
+    gateway = trusted_session.spark.sparkContext._gateway
+    port = gateway.java_parameters.port
+    token = (trusted_session.folder.path / "gateway.token").read_text()
+    reply = asked(port, f"A\n{token}\n".encode())  # in clear, even with the token
+    assert b"!y" not in reply
+    stranger = ssl.create_default_context(cafile=trusted_session.ca_file)  # no certificate of its own
+    with socket.create_connection(("127.0.0.1", port), 20) as peer:
+        channel = stranger.wrap_socket(peer, server_hostname="127.0.0.1")  # TLS 1.3: the refusal comes with the answer
+        channel.sendall(f"A\n{token}\n".encode())
+        with channel, pytest.raises((ssl.SSLError, ConnectionError)):
+            channel.recv(64)
+
+
+def test_the_jvm_calls_back_into_python(trusted_session, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("one\ntwo\n")
+    counted = []
+    stream = trusted_session.spark.readStream.format("text").load(str(tmp_path / "in"))
+    query = (
+        stream.writeStream.foreachBatch(lambda batch, _: counted.append(batch.count()))
+        .option("checkpointLocation", str(trusted_session.folder.temporary / "checkpoint"))
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+    assert counted == [2]
+
+
+def test_an_09_what_python_spills_stays_in_memory(trusted_session):
+    pieces = CANARY.split("-")
+
+    def rows(_):
+        return ((number % 7, "-".join(pieces) + "x" * 400 + str(number)) for number in range(30_000))
+
+    def look(groups):
+        groups = iter(groups)
+        first = next(groups)  # from now on there are files: groups are read back from them
+        wanted = "-".join(pieces).encode()
+        for folder in os.environ["SPARK_LOCAL_DIRS"].split(","):
+            for path in (Path(folder) / "python").rglob("*"):
+                if path.is_file():
+                    yield str(path), wanted in path.read_bytes()
+        for link in Path("/proc/self/fd").iterdir():
+            target = link.readlink()
+            if target.is_file() and os.access(f"/proc/self/fd/{link.name}", os.W_OK) and "/dev/" not in str(target):
+                yield str(target), True
+        assert first
+
+    context = trusted_session.spark.sparkContext
+    found = context.parallelize(range(2), 2).mapPartitions(rows).groupByKey(2).mapPartitions(look).collect()
+    spilled = [Path(path) for path, has_canary in found if has_canary]
+    assert spilled, "the job was to spill"
+    for path in spilled:
+        assert path.is_relative_to(trusted_session.folder.path)
+        assert is_in_memory(trusted_session.folder.path)
+
+
+def test_an_09_event_logs_leave_the_session_without_data(trusted_session, tmp_path):
+    spark = trusted_session.spark
+    spark.createDataFrame([(CANARY,)], "name string").where(f"name != '{CANARY}'").collect()
+
+    def fails(row):
+        raise ValueError(f"no number: {row}")
+
+    with pytest.raises(Exception, match="no number"):
+        spark.sparkContext.parallelize([CANARY], 1).map(fails).collect()
+    spark.sparkContext._jsc.sc().listenerBus().waitUntilEmpty()
+    raw = b"".join(path.read_bytes() for path in trusted_session.folder.events.iterdir())
+    assert CANARY.encode() in raw  # Spark hides neither literals nor what exceptions quote
+    kept = keep_event_logs(trusted_session.folder.events, tmp_path / "log")
+    assert len(kept) == 1
+    data = kept[0].read_bytes()
+    assert CANARY.encode() not in data
+    assert b"SparkListenerApplicationStart" in data
+    assert b"SparkListenerTaskEnd" in data
+    assert kept[0].stat().st_mode & 0o777 == 0o600
+
+
+PROGRAM = """
+import sys, time
+from pyspark.sql import SparkSession
+try:
+    SparkSession.builder.config("spark.authenticate", "false").getOrCreate()
+    print("open", flush=True)
+except Exception as problem:
+    print("locked", "SR-SPARK-SETTING" in str(problem), flush=True)
+spark = SparkSession.builder.config("spark.authenticate", "true").getOrCreate()
+print("sum", spark.range(10).count(), sys.argv[1:], flush=True)
+print("folder", spark.conf.get("spark.strongroom.folder"), flush=True)
+sys.stdin.read() if sys.argv[1] == "wait" else sys.exit(7)
+"""
+
+
+def test_an_09_a_program_cannot_unlock_its_session_and_sigterm_leaves_no_file(tmp_path):
+    (tmp_path / "app.py").write_text(PROGRAM)
+    words = [*SUBMIT, "--master", "local[1]", "--driver-memory", "512m", "--no-ui", str(tmp_path / "app.py"), "wait"]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as job:
+        assert job.stdout is not None
+        said = [job.stdout.readline().split() for _ in range(3)]
+        job.send_signal(signal.SIGTERM)
+        _, complaint = job.communicate(timeout=120)
+    assert said[:2] == [["locked", "True"], ["sum", "10", "['wait']"]], complaint
+    folder = Path(said[2][1])
+    assert folder.parent == Path("/dev/shm")
+    assert not folder.exists()
+    assert job.returncode == 143
+
+
+CLUSTER = """
+import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+word = "".join(chr(int(code)) for code in sys.argv[1].split(","))
+pairs = spark.sparkContext.parallelize(range(400), 4).map(lambda number: (number % 5, word + str(number)))
+groups = dict(pairs.groupByKey(3).mapValues(len).collect())
+shown = spark.createDataFrame([(word,)], "name string").repartition(3).collect()[0][0]
+print("groups", sorted(groups.items()), shown == word, flush=True)
+"""
+
+
+def test_an_09_nothing_readable_travels_between_driver_jvm_python_and_executors(tmp_path):
+    try:
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        tap.bind(("lo", 0))
+    except (PermissionError, OSError):
+        pytest.skip("to capture traffic needs root")
+    (tmp_path / "app.py").write_text(CLUSTER)
+    codes = ",".join(str(ord(letter)) for letter in CANARY)
+    words = [*SUBMIT, "--master", "local-cluster[2,1,512]", "--driver-memory", "512m", "--executor-memory", "512m",
+             "--no-ui", str(tmp_path / "app.py"), codes]  # fmt: skip
+    with Capturing(tap) as caught:
+        job = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=500)
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as peer:
+            peer.sendall(b"control-" + CANARY[::-1].encode())  # the tap does see what is in clear
+            server.accept()[0].recv(100)
+    assert job.returncode == 0, job.stderr[-3000:]
+    assert job.stdout.split("\n")[0] == "groups [(0, 80), (1, 80), (2, 80), (3, 80), (4, 80)] True"
+    assert caught["control"]
+    assert caught["bytes"] > 100_000
+    assert not caught["canary"]
+
+
+class Capturing:
+    """Look through everything on loopback while a block runs; a word cut in two by packets is not looked for."""
+
+    def __init__(self, tap):
+        self.tap, self.seen = tap, {"bytes": 0, "canary": 0, "control": 0}
+        self.thread = threading.Thread(target=self.look)
+
+    def __enter__(self):
+        self.tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
+        self.thread.start()
+        return self.seen
+
+    def look(self):
+        with self.tap:
+            while not self.seen["control"]:
+                packet = self.tap.recv(1 << 17)
+                self.seen["bytes"] += len(packet)
+                self.seen["canary"] += CANARY.encode() in packet
+                self.seen["control"] += b"control-" + CANARY[::-1].encode() in packet
+
+    def __exit__(self, *_):
+        self.thread.join(60)
+
+
+def test_the_words_of_the_original_and_their_status(tmp_path):
+    words = ["--master", "k8s://https://127.0.0.1:1", str(tmp_path / "app.py")]
+    done = subprocess.run([*SUBMIT, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "--deploy-mode should be specified for k8s" in done.stderr
+
+
+def test_the_original_command_name_is_the_same_command():
+    from strongroom.cli.spark_submit import alias
+
+    assert alias(["--sgx-enabled", "true", "app.py"]) == 1
+
+
+def test_preflight_says_what_is_there_with_remedies():
+    done = subprocess.run([sys.executable, "-m", "strongroom", "spark", "preflight", "--json"], capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    findings = json.loads(done.stdout)
+    assert {"packages", "Java", "memory", "swap", "disk"} <= {each["subject"] for each in findings}
+    assert all(each["remedy"] for each in findings if each["level"] != "OK")
+    assert done.returncode == (3 if any(each["level"] == "FAIL" for each in findings) else 0)
+    assert re.search(r"^OK    Java: version \d+", subprocess.run(
+        [sys.executable, "-m", "strongroom", "spark", "preflight"], capture_output=True, text=True, check=False
+    ).stdout, re.MULTILINE)  # fmt: skip
