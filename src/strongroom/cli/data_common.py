@@ -100,8 +100,13 @@ def headline(manifest: Manifest) -> str:
     from strongroom.datasets.manifest import total_bytes
 
     files = "1 file" if len(manifest.files) == 1 else f"{len(manifest.files)} files"
-    size = total_bytes(manifest.files) / 1e6
     return (
-        f"{manifest.name}: {manifest.kind}, generation {manifest.generation}, {files}, {size:.1f} MB, "
+        f"{manifest.name}: {manifest.kind}, generation {manifest.generation}, {files}, "
+        f"{readable(total_bytes(manifest.files))}, "
         f"under primary key {manifest.key_id}"
     )
+
+
+def readable(count: int) -> str:
+    """Return a number of bytes with a unit that a person reads at once."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"

@@ -91,7 +91,7 @@ class DatasetWriter:
             self.data_key = fresh.plain
             self._draft = Manifest(
                 name=name, kind=kind, pins=pins, generation=1, key_id=fresh.key_id,
-                wrapped_data_key=fresh.wrapped, files=(), created=now(),
+                wrapped_data_key=fresh.wrapped, files=(), created=now().replace(microsecond=0),
             )  # fmt: skip
 
     @property
@@ -131,7 +131,8 @@ class DatasetWriter:
         before = self._before
         files = tuple(sorted([*self._kept, *(entry for entry, _ in self._files.values())]))
         draft = replace(
-            self._draft, files=files, created=self._now(), generation=1 if before is None else before.generation + 1,
+            self._draft, files=files, created=self._now().replace(microsecond=0),
+            generation=1 if before is None else before.generation + 1,
             previous=b"" if before is None else before.mac,
         )  # fmt: skip
         if schema:
