@@ -1,0 +1,191 @@
+"""A report from what a job left: what is in it, what is not, and what hostile files can do to it."""
+
+import json
+import re
+import stat
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from strongroom.analytics.report import events, page, words
+from strongroom.analytics.report.facts import MAX_ROWS, DataSet, Facts
+from strongroom.analytics.report.finishing import JSON, LINEAGE, PAGE, TEXT, finish, keep_logs
+from strongroom.analytics.report.gather import gather, spark_logs
+from strongroom.analytics.report.reading import BadReportInput
+from strongroom.cli import main
+
+
+def write(folder, *lines, name="events.jsonl"):
+    with (folder / name).open("ab") as file:
+        file.writelines(each if isinstance(each, bytes) else json.dumps(each).encode() + b"\n" for each in lines)
+
+
+def test_spark_s_log_says_stages_executors_and_times(job_folder):
+    (found,) = gather(job_folder).applications
+    assert (found.number, found.name, found.spark, found.seconds) == ("local-1700000000000", "sums", "4.3.0", 5.0)
+    assert (found.jobs, found.jobs_failed) == (1, 1)
+    good, bad = found.ran
+    assert (good.done, good.tasks, good.failed, good.seconds, good.cpu_ns) == (2, 2, 0, 2.5, 10**9)
+    assert (good.read, good.shuffled, good.spilled, good.broken) == (4000, 600, 8192, False)
+    assert (bad.done, bad.failed, bad.broken) == (0, 1, True)
+    assert [(each.name, each.cores) for each in found.executors.values()] == [("driver", 2)]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".zstd", "zstd"), (".lz4", "lz4")])
+def test_a_compressed_log_is_read_as_well(tmp_path, spark_log, suffix, codec):
+    with pa.CompressedOutputStream(str(tmp_path / f"local-1{suffix}"), codec) as file:
+        file.write(spark_log)
+    assert gather(tmp_path).applications[0].name == "sums"
+    (tmp_path / f"local-1{suffix}").write_bytes(b"not compressed at all")
+    with pytest.raises(BadReportInput):
+        gather(tmp_path)
+
+
+def test_events_of_several_processes_come_together(tmp_path, manifest):
+    path = tmp_path / "events.jsonl"
+    found = events._data_set(manifest(), "/data/people")
+    for kind, fields in (
+        ("started", {"application": "sums", "program": "a.py", "digest": "ab" * 32, "master": "local[2]"}),
+        ("admitted", {"platform": "SimulatedPlatform", "keys": ["people"], "seconds": 0.2, "broker": "https://b"}),
+        ("key", {"op": "unwrap", "key_id": "people.1", "ok": True, "times": 2, "program": "java"}),
+        ("key", {"op": "unwrap", "key_id": "people.1", "ok": True, "times": 3, "program": "python"}),
+        ("key", {"op": "unwrap", "key_id": "pay.1", "ok": False, "times": 1}),
+        ("read", found), ("read", found),
+        ("something new", {}),
+        ("ended", {"status": 0}),
+    ):  # fmt: skip
+        events.record(kind, fields, to=path)
+    arrival = {"time": "2026-01-01T00:00:00+00:00", "host": "h2", "role": "executor", "name": "3", "application": "a",
+               "admitted": False, "code": "SR-AGENT-REFUSAL", "sentence": "nothing", "seconds": 0.0}  # fmt: skip
+    write(tmp_path, arrival, name="roll-call.jsonl")
+    told = gather(tmp_path).facts
+    assert (told.job.program, told.job.status) == ("a.py", 0)
+    assert [(each.keys, each.platform) for each in told.admitted] == [(("people",), "SimulatedPlatform")]
+    assert [(each.key_id, each.times, each.programs) for each in told.uses] == [
+        ("pay.1", 1, ()), ("people.1", 5, ("java", "python")),
+    ]  # fmt: skip
+    assert [each.name for each in told.read] == ["people"]
+    assert [(each.role, each.host, each.code) for each in told.refused] == [("executor 3", "h2", "SR-AGENT-REFUSAL")]
+    shown = words.text(gather(tmp_path))
+    assert "executor 3" in shown
+    assert "2026-01-01 00:00:00 UTC" in shown
+
+
+def test_lines_that_are_none_are_counted_and_said(tmp_path):
+    good = {"event": "ended", "status": 0}
+    write(tmp_path, b"{\n", good, b"[1]\n", b"\xff\n", b'{"event":"ended","event":"ended"}\n', b"x" * 200_000 + b"\n",
+          good, b'{"event":"ended"')  # fmt: skip
+    found = gather(tmp_path)
+    assert (found.unreadable, found.facts.job.status) == (6, 0)
+    assert "6 lines could not be read" in words.text(found)
+
+
+def test_values_of_other_kinds_are_no_values(tmp_path):
+    write(
+        tmp_path,
+        {"event": "started", "application": 7, "keys": "people", "digest": None},
+        {"event": "key", "key_id": ["x"], "op": {}, "ok": 1, "times": -4, "seconds": True},
+        {"event": "read", "name": "n", "generation": 1e300, "files": True, "bytes": 2**70},
+        {"event": ["read"]},
+        {"event": "ended", "status": "0"},
+    )
+    told = gather(tmp_path).facts
+    assert told.read[0] == DataSet(
+        name="n", generation=0, mac="", kind="", files=0, size=0, key_id="", path="", wrapped=""
+    )
+    assert words.text(gather(tmp_path))
+
+
+def test_a_folder_without_a_job_is_refused_by_code_and_links_are_not_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "other.txt").write_text("nothing")
+    write(tmp_path / "real", {"event": "ended", "status": 0})
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "events.jsonl").symlink_to(tmp_path / "real" / "events.jsonl")
+    (tmp_path / "job" / "more").symlink_to(tmp_path / "real")
+    with pytest.raises(BadReportInput) as caught:
+        gather(tmp_path / "job")
+    assert caught.value.code == "SR-REPORT-INPUT"
+    with pytest.raises(BadReportInput):
+        gather(tmp_path / "absent")
+
+
+def test_tables_are_bounded():
+    facts = Facts()
+    facts.add({"event": "read", "name": f"{each}"} for each in range(MAX_ROWS + 5))
+    assert (len(facts.read), facts.left_out) == (MAX_ROWS, 5)
+
+
+HOSTILE = '"><script>alert(1)</script>\x1b[31m\u202e\n'
+
+
+def test_what_others_wrote_is_only_shown(tmp_path):
+    write(
+        tmp_path,
+        {"event": "started", "application": HOSTILE, "program": HOSTILE, "digest": HOSTILE},
+        {"event": "refused", "executor": HOSTILE, "code": HOSTILE, "sentence": HOSTILE},
+        {"event": "key", "key_id": HOSTILE, "op": HOSTILE, "program": HOSTILE},
+        {"event": "read", "name": HOSTILE, "path": HOSTILE, "mac": HOSTILE},
+        {"event": "ended", "time": HOSTILE, "status": 1},
+    )
+    found = gather(tmp_path)
+    shown, markup = words.text(found), page.html(found)
+    assert not re.search(r"[^\n\x20-\x7e…]", shown)
+    assert "<script" not in markup
+    assert "\x1b" not in markup
+    assert "\u202e" not in markup
+    assert words.summary(found).isprintable() or words.summary(found).count("\n") <= 3
+
+
+def test_the_page_is_whole_without_scripts_or_anything_from_elsewhere(job_folder):
+    markup = page.html(gather(job_folder))
+    assert markup.startswith('<!doctype html>\n<html lang="en">')
+    assert "default-src 'none'" in markup
+    assert not re.search(r"https?://|src=|href=|@import|url\(", markup)
+    assert markup.count("<section") == markup.count("</section>") == markup.count("<h2")
+    assert markup.count("<table") == markup.count('scope="row"') > 0 or 'scope="col"' in markup
+    assert "prefers-color-scheme: dark" in markup
+
+
+def test_a_job_s_end_leaves_report_and_lineage_that_its_user_alone_reads(job_folder, manifest, keys):
+    path = job_folder / "events.jsonl"
+    events.record("started", {"application": "sums", "program": "a.py"}, to=path)
+    events.record("read", events._data_set(manifest(), "in"), to=path)
+    events.record("written", events._data_set(manifest("sums"), "out"), to=path)
+    events.record("ended", {"status": 0}, to=path)
+    finish(job_folder, keys)
+    for name in (TEXT, PAGE, JSON, LINEAGE):
+        assert stat.S_IMODE((job_folder / name).stat().st_mode) == 0o600
+    told = json.loads((job_folder / JSON).read_text())
+    assert [each["name"] for each in told["written"]] == ["sums"]
+    assert told["applications"][0]["stages"][0]["seconds"] == 2.5
+
+
+def test_a_report_without_the_output_s_key_says_why_it_has_no_lineage(job_folder, manifest, keys):
+    told = events._data_set(manifest("sums"), "out")
+    events.record("written", {**told, "data_key": "x" + told["data_key"][1:]}, to=job_folder / "events.jsonl")
+    finish(job_folder, keys)
+    assert not (job_folder / LINEAGE).exists()
+    assert "has no lineage" in (job_folder / TEXT).read_text()
+
+
+def test_logs_are_kept_without_data(job_folder, tmp_path, canary):
+    into = tmp_path / "kept"
+    into.mkdir()
+    assert keep_logs(job_folder, into) == 1
+    (kept,) = spark_logs(into)
+    assert canary in (job_folder / "spark" / kept.name).read_text()
+    assert canary not in kept.read_text()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert gather(into).applications[0].ran == gather(job_folder).applications[0].ran
+
+
+def test_the_verb_prints_and_writes(job_folder, tmp_path, capsys):
+    assert main(["spark", "report", str(job_folder), "--html", str(tmp_path / "r.html")]) == 0
+    assert "Report of sums" in capsys.readouterr().out
+    assert (tmp_path / "r.html").read_text().endswith("</html>\n")
+    assert main(["spark", "report", str(job_folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "sums"
+    assert main(["spark", "report", str(Path(tmp_path, "absent"))]) == 2
+    assert "SR-REPORT-INPUT" in capsys.readouterr().err
