@@ -23,7 +23,9 @@ def agent(keys, tmp_path):
 
     class Agent:
         path = tmp_path / "a.sock"
-        uses = []
+
+        def __init__(self):
+            self.uses = []
 
         def connect(self):
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -32,7 +34,6 @@ def agent(keys, tmp_path):
             return connection
 
     found = Agent()
-    found.uses = []
     with listening(keys, found.path, lambda use, times: found.uses.append((use, times))) as server:
         server.start()
         found.server = server

@@ -86,7 +86,7 @@ def test_what_is_wrong_with_a_question_is_the_answer_to_it(keys):
 
 def test_no_answer_has_a_primary_key_in_it(keys):
     told = str([answer(keys, Request(op, "people.1", "")) for op in Op])
-    with keys._rings["people"].key(KeyId("people", 1)).reveal() as raw:  # noqa: SLF001  # nobody else has it
+    with keys._rings["people"].key(KeyId("people", 1)).reveal() as raw:  # nobody else has it
         assert raw.hex() not in told
 
 
@@ -97,7 +97,7 @@ def test_uses_are_told_at_a_connections_end_without_keys(agent):
     keys.unwrap(KeyId("people", 1), wrapped)
     keys.close()
     agent.server.close()
-    program = (os.getpid(), server._program(os.getpid()))  # noqa: SLF001  # it is this one
+    program = (os.getpid(), server._program(os.getpid()))  # it is this one
     assert agent.uses == [
         (Use("wrap", "people.1", True, *program), 1), (Use("unwrap", "people.1", True, *program), 2)
     ]  # fmt: skip
@@ -108,8 +108,7 @@ def test_more_connections_than_allowed_are_closed_at_once(agent, monkeypatch):
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
     with agent.connect() as first:
         assert ask(first, Request(Op.NAMES)).ok
-        with agent.connect() as second, pytest.raises((ConnectionResetError, BrokenPipeError)):
-            second.sendall(Request(Op.NAMES).to_frame())
+        with agent.connect() as second, pytest.raises(ConnectionResetError):
             raise_when_over(second)
         assert ask(first, Request(Op.NAMES)).ok
 

@@ -1,0 +1,107 @@
+"""A cluster's folder and processes, with small programs in the place of Spark's daemons."""
+
+from __future__ import annotations
+
+import stat
+import sys
+
+import pytest
+
+from strongroom.analytics.cluster import cluster as clusters
+from strongroom.analytics.cluster import processes, programs
+from strongroom.analytics.cluster.cluster import Cluster, ClusterNotUp, NoSparkCluster, NotACluster, OtherSettings
+from strongroom.analytics.cluster.java import JavaNotFound, find_java
+from strongroom.analytics.cluster.settings import Settings
+from strongroom.cli import main
+
+SETTINGS = Settings(
+    broker="https://broker:8080", job="demo", workers=1, port=0, ui_port=0, python=sys.executable, package="/p",
+    java="/java", home="/h",
+)  # fmt: skip
+SAYS = {role: text.decode() for role, text in clusters._SAYS.items()}  # what Spark's daemons say
+
+
+def daemon(settings, role, folder):
+    """A program that says what Spark's daemon says, and stays."""
+    return (sys.executable, "-c", f"import signal; print({SAYS.get(role)!r}, flush=True); signal.pause()")
+
+
+def dying(settings, role, folder):
+    return (sys.executable, "-c", "import sys; sys.exit('SR-AGENT-REFUSAL: not released')")
+
+
+def prepared(folder, settings=SETTINGS):
+    return clusters.prepare(folder, settings, b"a certificate", b"a jar")
+
+
+def test_what_is_prepared_is_private_and_keeps_its_ports(tmp_path):
+    first, second = prepared(tmp_path / "c"), prepared(tmp_path / "c")
+    assert first == second
+    assert first.record.settings.port > 0
+    assert stat.S_IMODE((tmp_path / "c").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "c/java/bin/java").stat().st_mode) == 0o700
+    assert {role for role in programs.ROLES if first.program(role).is_file()} == set(programs.ROLES)
+    assert not first.runs
+
+
+def test_up_and_down_may_be_done_twice(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(programs, "launch", daemon)
+    cluster = clusters.up(prepared(tmp_path / "c"))
+    try:
+        assert cluster.runs
+        assert clusters.up(Cluster.of(tmp_path / "c")).record == cluster.record
+        assert main(["spark", "cluster", "status", "--dir", str(tmp_path / "c")]) == 0
+        assert "master: runs as process" in capsys.readouterr().out
+        cluster.roll_call.add("executor", "3", "app-1", "host-b", code="SR-AGENT-REFUSAL")
+        assert main(["spark", "cluster", "status", "--json", "--dir", str(tmp_path / "c")]) == 3
+        assert '"code": "SR-AGENT-REFUSAL"' in capsys.readouterr().out
+        with pytest.raises(OtherSettings) as refusal:
+            prepared(tmp_path / "c", Settings(**{**vars_of(SETTINGS), "job": "other"}))
+        assert refusal.value.code == "SR-SPARK-CLUSTER-RUNS"
+    finally:
+        assert main(["spark", "cluster", "down", "--dir", str(tmp_path / "c")]) == 0
+    assert not (tmp_path / "c").exists()
+    assert not any(map(processes.alive, cluster.record.processes))
+    assert main(["spark", "cluster", "down", "--dir", str(tmp_path / "c")]) == 0
+
+
+def vars_of(settings):
+    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+
+
+def test_a_cluster_with_an_ended_process_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, "launch", daemon)
+    cluster = clusters.up(prepared(tmp_path / "c"))
+    processes.stop(cluster.record.processes[1:])
+    assert main(["spark", "cluster", "status", "--dir", str(tmp_path / "c")]) == 4
+    clusters.down(tmp_path / "c")
+
+
+def test_a_refused_master_is_said_with_its_last_words_and_leaves_nothing_running(tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, "launch", dying)
+    with pytest.raises(ClusterNotUp) as failure:
+        clusters.up(prepared(tmp_path / "c"))
+    assert failure.value.code == "SR-SPARK-CLUSTER"
+    assert "SR-AGENT-REFUSAL: not released" in failure.value.sentence
+    assert not Cluster.of(tmp_path / "c").alive
+
+
+def test_other_folders_are_left_alone(tmp_path):
+    (tmp_path / "mine").write_text("something")
+    with pytest.raises(NotACluster) as refusal:
+        prepared(tmp_path)
+    assert refusal.value.code == "SR-SPARK-CLUSTER-FOLDER"
+    with pytest.raises(NoSparkCluster) as none:
+        clusters.down(tmp_path)
+    assert none.value.code == "SR-SPARK-NO-CLUSTER"
+    assert (tmp_path / "mine").read_text() == "something"
+
+
+def test_java_is_where_java_home_says_or_on_the_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(JavaNotFound) as refusal:
+        find_java(lambda _: None)
+    assert refusal.value.code == "SR-SPARK-JAVA"
+    monkeypatch.delenv("JAVA_HOME")
+    (tmp_path / "java").write_text("")
+    assert find_java(lambda _: str(tmp_path / "java")) == str(tmp_path / "java")
