@@ -23,6 +23,7 @@ _SWITCHES: Final = frozenset(
     {
         "-server", "-XX:+IgnoreUnrecognizedVMOptions", "-XX:+UseG1GC", "-XX:+UseParallelGC", "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError", "-XX:+CrashOnOutOfMemoryError", "-XX:+DisableAttachMechanism",
+        "-XX:-HeapDumpOnOutOfMemoryError",
         "-XX:-UsePerfData", "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED",
         "--sun-misc-unsafe-memory-access=allow",
     }
