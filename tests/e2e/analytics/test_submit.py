@@ -156,9 +156,9 @@ def test_an_09_what_python_spills_stays_in_memory(trusted_session):
             for path in (Path(folder) / "python").rglob("*"):
                 if path.is_file():
                     yield str(path), wanted in path.read_bytes()
-        for link in Path("/proc/self/fd").iterdir():
-            target = link.readlink()
-            if target.is_file() and os.access(f"/proc/self/fd/{link.name}", os.W_OK) and "/dev/" not in str(target):
+        for link in list(Path("/proc/self/fd").iterdir()):
+            target = Path(os.path.realpath(link))  # one is gone by now: that of the folder itself
+            if target.is_file() and os.access(link, os.W_OK) and not target.is_relative_to("/dev"):
                 yield str(target), True
         assert first
 
@@ -196,11 +196,11 @@ PROGRAM = """
 import sys, time
 from pyspark.sql import SparkSession
 try:
-    SparkSession.builder.config("spark.authenticate", "false").getOrCreate()
+    SparkSession.builder.config("spark.network.crypto.enabled", "false").getOrCreate()
     print("open", flush=True)
 except Exception as problem:
     print("locked", "SR-SPARK-SETTING" in str(problem), flush=True)
-spark = SparkSession.builder.config("spark.authenticate", "true").getOrCreate()
+spark = SparkSession.builder.config("spark.network.crypto.enabled", "true").getOrCreate()
 print("sum", spark.range(10).count(), sys.argv[1:], flush=True)
 print("folder", spark.conf.get("spark.strongroom.folder"), flush=True)
 sys.stdin.read() if sys.argv[1] == "wait" else sys.exit(7)
@@ -250,7 +250,8 @@ def test_an_09_nothing_readable_travels_between_driver_jvm_python_and_executors(
         job = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=500)
         with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as peer:
             peer.sendall(b"control-" + CANARY[::-1].encode())  # the tap does see what is in clear
-            server.accept()[0].recv(100)
+            with server.accept()[0] as other:
+                other.recv(100)
     assert job.returncode == 0, job.stderr[-3000:]
     assert job.stdout.split("\n")[0] == "groups [(0, 80), (1, 80), (2, 80), (3, 80), (4, 80)] True"
     assert caught["control"]

@@ -155,9 +155,7 @@ def _connect(folder: SessionFolder, port: int) -> ClientServer:
         java_parameters=JavaParameters(
             address=LOOPBACK, port=port, auth_token=token, auto_convert=True, ssl_context=outward
         ),
-        python_parameters=PythonParameters(
-            address=LOOPBACK, port=0, auth_token=token, eager_load=False, ssl_context=inward
-        ),
+        python_parameters=PythonParameters(address=LOOPBACK, port=0, eager_load=False, ssl_context=inward),
     )
     for each in _IMPORTS:
         java_import(gateway.jvm, each)

@@ -6,6 +6,7 @@ World: the session's folder, the jars built from our Java sources.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from strongroom.sparkjobs.redaction import check_settings
 
 JAVA_SOURCES: Final = Path(__file__).parent / "java"
 SECRET_FILE_VARIABLE: Final = "STRONGROOM_SPARK_SECRET_FILE"  # noqa: S105  # a path: the agent's
+_LOCAL_CLUSTER: Final = "local-cluster["  # Spark's own test of a cluster on one host; makes no secret for itself
 _MAX_SECRET_BYTES: Final = 4096
 
 
@@ -86,7 +88,7 @@ def prepare(folder: SessionFolder, wanted: Wanted, environ: Mapping[str, str]) -
     secret = _application_secret(kind, wanted, environ)
     if kind is MasterKind.KUBERNETES and secret is not None:
         settings |= properties.secret_files(secret)
-    hidden = _hidden(kind, password, secret)
+    hidden = _hidden(wanted, kind, password, secret)
     locked = {} if wanted.insecure else properties.kept(session)
     folder.write_settings({**settings, **hidden}, locked, verbose=wanted.verbose)
     variables = gateway.environment(folder, environ, local_dirs=local_dirs)
@@ -146,8 +148,8 @@ def _application_secret(kind: MasterKind, wanted: Wanted, environ: Mapping[str, 
     return path
 
 
-def _hidden(kind: MasterKind, password: str, secret: str | None) -> dict[str, str]:
-    raw = None
+def _hidden(wanted: Wanted, kind: MasterKind, password: str, secret: str | None) -> dict[str, str]:
+    raw = secrets.token_hex(32) if wanted.master.startswith(_LOCAL_CLUSTER) else None
     if kind is MasterKind.STANDALONE and secret is not None:  # Spark takes no file from these drivers
         with disk.read_secret(Path(secret), limit=_MAX_SECRET_BYTES).reveal() as found:
             raw = found.decode("ascii").strip()

@@ -7,6 +7,7 @@ The program is run as it is, as __main__, and meets Spark's gateway behind TLS w
 
 from __future__ import annotations
 
+import atexit
 import os
 import runpy
 import signal
@@ -29,18 +30,13 @@ def main(words: list[str]) -> None:
     signal.signal(signal.SIGTERM, _end)
     if hooks.has_pyspark():
         started = hooks.install(folder)
+        atexit.register(started.end)  # not earlier: to print what Java raised, Python asks Java for its words
         hooks.quiet_pandas()
-        progress = Progress() if os.environ.pop(PROGRESS_VARIABLE, "") else None
-        try:
-            if progress is not None:
-                progress.start()
-            _run(program, arguments)
-        finally:
-            if progress is not None:
-                progress.stop()
-            started.end()
-    else:
-        _run(program, arguments)
+        if os.environ.pop(PROGRESS_VARIABLE, ""):
+            progress = Progress()
+            atexit.register(progress.stop)
+            progress.start()
+    _run(program, arguments)
 
 
 def _run(program: str, arguments: list[str]) -> None:

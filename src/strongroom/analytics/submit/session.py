@@ -118,6 +118,8 @@ class TrustedSession:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if problem is not None and hasattr(problem, "java_exception"):
+            problem.add_note(str(problem))  # py4j asks Java for these words, and Java will be gone
         self.stop()
 
     def _agent(self, keys: KeyService | str | None) -> str | None:

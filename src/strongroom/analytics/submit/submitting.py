@@ -35,6 +35,7 @@ from strongroom.analytics.submit.preparing import (
     warn_insecure,
 )
 from strongroom.analytics.submit.program import PROGRESS_VARIABLE
+from strongroom.analytics.submit.watching import watched
 from strongroom.errors import BadInput
 from strongroom.pki import disk
 from strongroom.sparkjobs import defaults_file
@@ -143,7 +144,9 @@ def _run(job: Submission, prepared: Prepared, events: Path) -> int:
     if job.progress and sys.stderr.isatty():
         environ[PROGRESS_VARIABLE] = "1"
     _started(job, events)
-    status = supervising.run(_command(job, prepared), environ, log=Path(job.log_file) if job.log_file else None)
+    log = Path(job.log_file) if job.log_file else None
+    with watched(job.roll_call) as driver:
+        status = supervising.run(_command(job, prepared), environ, log=log, started=driver.started)
     told.record(told.EventKind.ENDED, {"status": status}, to=events)
     return status
 

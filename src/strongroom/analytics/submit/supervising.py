@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,10 @@ _SIGNALLED: Final = 128  # exit status of a program that a signal ended, as shel
 _PIECE_BYTES: Final = 64 * 1024
 
 
-def run(command: Sequence[str], environ: Mapping[str, str], *, log: Path | None = None) -> int:
+def run(
+    command: Sequence[str], environ: Mapping[str, str], *, log: Path | None = None,
+    started: Callable[[subprocess.Popen[bytes]], object] = lambda _: None,
+) -> int:  # fmt: skip
     """Run it; return its exit status, 128 + N after signal N. `log`: what it prints goes there as well (0600)."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -37,6 +40,7 @@ def run(command: Sequence[str], environ: Mapping[str, str], *, log: Path | None 
             )
         )  # fmt: skip
         stack.enter_context(_signals_to(process))
+        started(process)
         threads = []
         if log is not None:
             file = stack.enter_context(_log_file(log))

@@ -7,7 +7,7 @@ import py4j.PythonClient;
 
 /**
  * The driver's JVM behind TLS: what org.apache.spark.api.python.PythonGatewayServer does in clear. Both sides show a
- * certificate of the session's own authority, and Python names the token besides. Ends with its parent.
+ * certificate of the session's own authority, and Python names a token besides. Ends with its parent.
  */
 public final class Gateway {
     private Gateway() {
@@ -18,8 +18,9 @@ public final class Gateway {
         SSLContext tls = Session.tls();
         InetAddress loopback = InetAddress.getByName("127.0.0.1");
         String token = Session.token(folder);
+        // No token in this direction: py4j forgets it when Python names its port, and the certificate says enough.
         PythonClient python = new PythonClient(
-                null, null, 0, loopback, 30L, TimeUnit.SECONDS, tls.getSocketFactory(), null, true, 0, token);
+                null, null, 0, loopback, 30L, TimeUnit.SECONDS, tls.getSocketFactory(), null, true, 0, null);
         TlsServer server = new TlsServer(tls, python, token);
         python.setGateway(server.getGateway());
         python.setJavaServer(server);
