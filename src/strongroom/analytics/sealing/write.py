@@ -38,7 +38,7 @@ STAGING: Final = "_strongroom-"
 class DataSetThere(BadInput):
     """There is data where a new data set was to be written, or a file of that name is in it already."""
 
-    code = "SR-DATA-THERE"
+    code = "SR-DATA-SET-THERE"
     fix = "Choose another folder or name, or append to the data set or overwrite it, by name."
 
 

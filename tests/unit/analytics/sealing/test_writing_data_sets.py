@@ -126,7 +126,7 @@ def test_where_there_is_data_a_new_set_is_refused(seal, keys, place):
     seal(OLD)
     with pytest.raises(DataSetThere, match="holds data set people") as refused:
         seal(NEW)
-    assert refused.value.code == "SR-DATA-THERE"
+    assert refused.value.code == "SR-DATA-SET-THERE"
     with pytest.raises(DataSetThere, match=r"a\.csv is in data set"):
         seal(OLD, mode=Mode.APPEND)
     (place / "_strongroom.json").unlink()
