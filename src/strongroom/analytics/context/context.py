@@ -110,7 +110,8 @@ class StrongroomContext:
 def _session_agent(spark: SparkSession) -> str:
     from strongroom.sparkjobs.properties import AGENT_SOCKET
 
-    one_process = spark.sparkContext.master.startswith("local[") or spark.sparkContext.master == "local"
+    master = spark.sparkContext.master or ""
+    one_process = master == "local" or master.startswith("local[")
     return (spark.sparkContext.getConf().get(AGENT_SOCKET) or "") if one_process else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from strongroom.analytics.context.modes import mode_for
 from strongroom.analytics.context.reading import BadContextOption, option_text, sealed_options
@@ -11,7 +11,6 @@ from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.jvm import JvmFolder, writing_options
 from strongroom.analytics.parquet.pinned import commit, staging_name
 from strongroom.analytics.report import events
-from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.names import CryptoMode, check_key_name
 from strongroom.errors import BadInput
@@ -29,6 +28,13 @@ class DataSetThere(BadInput):
 
     code = "SR-DATA-THERE"
     fix = "Say mode('overwrite'), mode('append') or mode('ignore'), or choose another folder."
+
+
+class Sized(Protocol):
+    """A folder that says which data files are in it."""
+
+    def sizes(self) -> dict[str, int]:
+        """Return path -> bytes."""
 
 
 class Writer:
@@ -103,15 +109,18 @@ class Writer:
             self._pinned(path, mode)
 
     def _sealed(self, path: str, kind: Kind) -> None:
+        from strongroom.analytics.source.places import folder_of
+
+        if self._left_alone(folder_of(path), path):
+            return
         options = self._options | {"kind": str(kind)} | sealed_options(self._context, self._key)
-        self._spark_writer(options).format("sealed").mode(self._mode).save(path)
+        mode = "overwrite" if self._mode == "overwrite" else "append"  # Spark lets formats in Python have no other
+        self._spark_writer(options).format("sealed").mode(mode).save(path)
 
     def _pinned(self, path: str, mode: CryptoMode) -> None:
         folder = JvmFolder(self._context.spark, path)
-        if self._mode not in ("overwrite", "append") and _is_there(folder):
-            if self._mode == "ignore":
-                return
-            raise DataSetThere(f"there is data in {folder.address()[:200]}")
+        if self._left_alone(folder, path):
+            return
         keys, staged = self._context.keys, staging_name()
         name = self._options.get("name", "")
         options = {key: value for key, value in self._options.items() if key != "name"}
@@ -126,10 +135,14 @@ class Writer:
             folder.remove([staged])
         events.data_set_written(written, folder.address())
 
+    def _left_alone(self, folder: Sized, path: str) -> bool:
+        """Whether nothing is to be written since data is there. Raises DataSetThere."""
+        if self._mode in ("overwrite", "append") or not folder.sizes():
+            return False
+        if self._mode == "ignore":
+            return True
+        raise DataSetThere(f"there is data in {path[:200]}")
+
     def _spark_writer(self, options: dict[str, str]) -> DataFrameWriter:
         writer = self._df.write.options(**options)
         return writer.partitionBy(*self._partitions) if self._partitions else writer
-
-
-def _is_there(folder: JvmFolder) -> bool:
-    return bool(folder.sizes()) or folder.read(manifests.FILE_NAME, manifests.MAX_BYTES) is not None
