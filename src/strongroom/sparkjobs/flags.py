@@ -39,6 +39,7 @@ _OURS: Final = frozenset({
     "--master", "--deploy-mode", "--class", "--driver-class-path", "--conf", "--properties-file", "--sgx-enabled",
     "--sgx-driver-jvm-memory", "--sgx-executor-jvm-memory", "--log-file", "--key-store", "--key", "--keys", "--job",
     "--secret-file", "--rpc", "--local-dir", "--event-log", "--report", "--broker", "--broker-ca",
+    "--roll-call",
 })  # fmt: skip
 _SWITCHES: Final = frozenset({"--verbose", "--insecure", "--no-ui", "--no-progress", "--supervise", "--version"})
 _SHORT: Final[Mapping[str, str]] = {"-c": "--conf", "-v": "--verbose"}
@@ -98,6 +99,7 @@ class Submission:
     log_file: str | None = None
     broker: str | None = None
     broker_ca: str | None = None
+    roll_call: str | None = None  # of the cluster: who came, who was refused
     sgx_memory: tuple[str, str] | None = None  # of the driver's and the executors' JVM
     insecure: bool = False
     ui: bool = True
@@ -166,7 +168,7 @@ def _submission(options: dict[str, list[str]], switches: set[str], rest: list[st
         secret_file=last("--secret-file"), rpc=_rpc(last("--rpc")),
         local_dirs=tuple(each for value in options.get("--local-dir", ()) for each in value.split(",") if each),
         event_log=last("--event-log"), report=last("--report"), log_file=last("--log-file"),
-        broker=last("--broker"), broker_ca=last("--broker-ca"),
+        broker=last("--broker"), broker_ca=last("--broker-ca"), roll_call=last("--roll-call"),
         sgx_memory=_sgx_memory(last("--sgx-enabled"), last("--sgx-driver-jvm-memory"),
                                last("--sgx-executor-jvm-memory")),
         insecure="--insecure" in switches, ui="--no-ui" not in switches,

@@ -1,0 +1,47 @@
+"""End a job whose executors cannot prove what they are: otherwise its master would try others again and again.
+
+World: the roll call of a cluster, the driver's process.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from strongroom.analytics.agent.roll_call import ExecutorsRefused, RollCall, Watch
+
+
+class Driver:
+    """The driver's process, once there is one."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_over = False
+
+    def started(self, process: subprocess.Popen[bytes]) -> None:
+        """Take the process, and end it if that was wanted before it was there."""
+        self._process = process
+        if self._is_over:
+            process.send_signal(signal.SIGTERM)
+
+    def end(self, _refusal: ExecutorsRefused) -> None:
+        """Ask it to end; one that has ended hears nothing."""
+        self._is_over = True
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def watched(roll_call: str | None) -> Iterator[Driver]:
+    """Lend what the driver's process is given to; raise ExecutorsRefused at the end if the job ended for that."""
+    driver = Driver()
+    if roll_call is None:
+        yield driver
+        return
+    with Watch(RollCall(Path(roll_call)), driver.end) as watch:
+        yield driver
+    if watch.refusal is not None:
+        raise watch.refusal
