@@ -26,6 +26,7 @@ PURE_ROOMS = (
     "secret.py",
 )
 PURE_MODULES_ABOVE = (
+    *(f"analytics/examples/{name}.py" for name in ("checks", "learning_checks")),
     "pki/ratls.py",
     "pki/report_data.py",
     "broker/names.py",
@@ -159,6 +160,10 @@ PURE_MODULES_ABOVE = (
     ),
     *(f"streaming/worker/{name}.py" for name in ("batching", "counts", "heartbeat", "options", "reports")),
     *(f"streaming/client/{name}.py" for name in ("resp", "compat_commands", "facts", "replies", "tickets")),
+    *(
+        f"analytics/report/{name}.py"
+        for name in ("facts", "lineage", "page", "reading", "spark_log", "wording", "words")
+    ),
 )
 WORLDLY = {"sealing/files.py"}
 WORLD = {"asyncio", "http", "logging", "multiprocessing", "os", "pathlib", "random", "requests", "select", "selectors",

@@ -7,6 +7,7 @@ from pathlib import Path
 from strongroom.analytics.agent.admission import Asked
 from strongroom.analytics.agent.server import Use
 from strongroom.analytics.report.events import EVENTS_VARIABLE, EventKind, record
+from strongroom.analytics.report.measured import measurement_of
 from strongroom.errors import StrongroomError
 from strongroom.platforms import Platform
 
@@ -23,8 +24,8 @@ class Events:
         """Say that this process was given what it asked for."""
         record(
             EventKind.ADMITTED,
-            {"platform": platform.name, "broker": asked.broker, "keys": list(asked.keys), "job": asked.job,
-             "seconds": round(seconds, 4)},
+            {"platform": platform.name, "measurement": measurement_of(platform), "broker": asked.broker,
+             "keys": list(asked.keys), "job": asked.job, "seconds": round(seconds, 4)},
             to=self._path,
         )  # fmt: skip
 

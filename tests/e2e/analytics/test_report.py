@@ -1,0 +1,129 @@
+"""Reports and history as people meet them: from a job in a real Spark, and in Chromium over TLS."""
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="PySpark is not installed"),
+    # PySpark leaves the sockets that it collects rows by to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CANARY = "CANARY-51c2"
+
+
+@pytest.fixture(scope="module")
+def job(trusted_session, primary_keys, tmp_path_factory):
+    """Run a job that reads one encrypted data set and writes another; return its folder, and its data's."""
+    from strongroom.analytics import StrongroomContext
+    from strongroom.analytics.keys.files import FileKeyService
+    from strongroom.analytics.report import events
+    from strongroom.analytics.report.finishing import finish, keep_logs
+
+    place = tmp_path_factory.mktemp("report")
+    folder, data, result = place / "job", place / "people", place / "grown"
+    (folder / "spark").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch, StrongroomContext(
+        trusted_session.spark, f"file:{primary_keys}"
+    ) as context:  # fmt: skip
+        rows = context.spark.createDataFrame([("Ada", 36), (CANARY, 7)], "name string, age int").repartition(1)
+        context.write(rows, "AES_GCM_V1", "people").parquet(str(data))
+        patch.setenv(events.EVENTS_VARIABLE, str(folder / "events.jsonl"))
+        events.job_started(application="grown", program="app.py", digest="ab" * 32, master="local[2]", keys=["people"])
+        found = context.read("AES_GCM_V1", "people").parquet(str(data))
+        context.write(found.where(f"name <> '{CANARY}'"), "AES_GCM_V1", "people").parquet(str(result))
+        events.job_ended(status=0)
+    keep_logs(trusted_session.folder.events, folder / "spark")
+    finish(folder, FileKeyService(primary_keys))
+    return folder, data, result
+
+
+@pytest.fixture(scope="module")
+def history(job, tmp_path_factory):
+    """Run `strongroom spark history` on a free port; return its address and the certificate to trust."""
+    ca = tmp_path_factory.mktemp("history") / "ca.pem"
+    words = [sys.executable, "-m", "strongroom", "spark", "history", str(job[0]), "--port", "0", "--ca-out", str(ca)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        address = process.stdout.readline().split()[0]
+        fingerprint = process.stdout.readline().split()[-1]
+        yield address, ca, fingerprint
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        assert process.wait() == 0
+
+
+def test_a_job_s_report_says_what_it_read_and_wrote_and_nothing_of_the_data(job):
+    folder, *_ = job
+    told = json.loads((folder / "report.json").read_text())
+    assert ([each["name"] for each in told["read"]], [each["name"] for each in told["written"]]) == (
+        ["people"],
+        ["grown"],
+    )
+    assert told["job"]["status"] == 0
+    assert told["applications"][0]["stages"]
+    for path in folder.rglob("*"):
+        assert path.is_dir() or CANARY.encode() not in path.read_bytes(), path.name
+
+
+def test_an_12_lineage_of_a_job_in_spark_holds_until_an_input_is_changed(job, primary_keys, tmp_path):
+    folder, data, result = job
+    words = [sys.executable, "-m", "strongroom", "spark", "report", str(folder), "--keys", f"file:{primary_keys}"]
+    good = subprocess.run(
+        [*words, "--check", str(data), "--check", str(result)], capture_output=True, check=False, text=True
+    )
+    assert good.returncode == 0, good.stderr
+    assert "1 inputs compared, 2 data sets whole" in good.stdout
+    changed = tmp_path / "people"
+    shutil.copytree(data, changed)
+    (file,) = changed.glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-1] + b"X")
+    bad = subprocess.run([*words, "--check", str(changed)], capture_output=True, check=False, text=True)
+    assert bad.returncode == 3
+    assert "SR-DATA-FILES" in bad.stderr
+
+
+def test_the_history_server_answers_over_tls_with_the_certificate_that_was_named(history):
+    address, ca, fingerprint = history
+    assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(ca.read_text())).hexdigest() == fingerprint
+    context = ssl.create_default_context(cafile=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with urllib.request.urlopen(f"{address}api/v1/applications", context=context) as answer:  # noqa: S310  # https
+        (found,) = json.load(answer)
+    assert found["id"]
+    with pytest.raises(urllib.error.URLError):  # nobody else's certificates vouch for it
+        urllib.request.urlopen(f"{address}api/v1/applications", context=ssl.create_default_context())  # noqa: S310
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_report_and_history_open_in_a_browser(history, job):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    address, *_ = history
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-first-run"])
+        context = browser.new_context(ignore_https_errors=True)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_selector("#history-summary-table")
+        assert "shared" in page.content()  # the application of the session
+        page.goto(Path(job[0], "report.html").as_uri())
+        assert page.title() == "Report of grown"
+        assert page.locator("h2").all_inner_texts()[:2] == ["Who proved what it is", "Refused"]
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert back == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 25, 29)")
+        browser.close()
