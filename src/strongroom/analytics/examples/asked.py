@@ -1,4 +1,4 @@
-"""What was asked of an example: the seed of what is drawn or generated, how much of it, or data of one's own. Pure."""
+"""What was asked of an example: the seed of what is drawn or generated, how much of it, or data of one's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an example is: its program, how its arguments are got ready, and the check of what it prints. Pure."""
+"""What an example is: its program, how its arguments are got ready, and the check of what it prints."""
 
 from __future__ import annotations
 
