@@ -19,6 +19,8 @@ from strongroom.datasets.paths import MAX_DEPTH, is_note
 from strongroom.pki import disk
 from strongroom.sealing.files import NEW_FILE, SEALED_MODE, Descriptor, InputFile
 
+BEHIND_BYTES: Final = 48 * 1024 * 1024
+
 
 class Stored(Protocol):
     """An open file to read anywhere: a `sealing.Source` that can be closed."""
@@ -84,8 +86,17 @@ class LocalDraft(Descriptor):
     def __init__(self, target: Path) -> None:
         self._target: Final = target
         self._temporary: Final = target.parent / f".strongroom-{secrets.token_hex(8)}.part"
-        self._open = True
+        self._open, self._behind = True, 0
         super().__init__(os.open(self._temporary, NEW_FILE, SEALED_MODE))
+
+    def write_at(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write all of `data` at `offset`; of a large file, little stays in the page cache (see `leave_behind`)."""
+        super().write_at(data, offset)
+        self._behind += len(data)
+        if self._behind >= BEHIND_BYTES:
+            self._behind = 0
+            os.fdatasync(self.fd)  # only what is written can be forgotten
+            os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def commit(self) -> None:
         """Make it durable under its name."""
@@ -148,11 +159,11 @@ class LocalFolder:
         target = self._place(new)
         if os.path.lexists(target):
             raise FileExistsError(f"{target} is there already")
-        (self.path / old).rename(target)
+        self._inside(old).rename(target)
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all below it; nothing happens where there is none."""
-        place = self.path / path
+        place = self._inside(path)
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
         else:
@@ -170,9 +181,18 @@ class LocalFolder:
             os.close(folder)
 
     def _place(self, path: str) -> Path:
-        place = self.path / path
+        place = self._inside(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
+
+    def _inside(self, path: str) -> Path:
+        """Return a place to change: never one behind a link, by which who keeps the folder could reach elsewhere."""
+        place = self.path
+        for part in path.split("/")[:-1]:
+            place /= part
+            if place.is_symlink():
+                raise DataFilesChanged(f"{place} is a link; a data set has none")
+        return self.path / path
 
 
 def as_folder(place: str | os.PathLike[str] | Folder) -> Folder:

@@ -260,3 +260,21 @@ def test_folders_without_end_are_not_walked(place):
     (place / "/".join("d" * 20)).mkdir(parents=True)
     with pytest.raises(DataFilesChanged, match="deeper"):
         LocalFolder(place).sizes()
+
+
+def test_nothing_behind_a_link_is_changed(seal, place, tmp_path):
+    """Who keeps the folder leaves a note that has the next commit remove a file of the owner's elsewhere."""
+    seal(OLD)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "precious").write_bytes(b"x")
+    (place / "d").symlink_to(tmp_path / "home")
+    (place / "_strongroom.pending.json").write_text('["d/precious"]')
+    with pytest.raises(DataFilesChanged, match="is a link"):
+        seal(NEW, mode=Mode.APPEND)
+    folder = LocalFolder(place)
+    for change in (folder.remove, folder.create, lambda path: folder.rename("a.csv", path)):
+        with pytest.raises(DataFilesChanged, match="is a link"):
+            change("d/precious")
+    assert (tmp_path / "home" / "precious").read_bytes() == b"x"
+    folder.remove("d")  # the link itself may go
+    assert (tmp_path / "home" / "precious").exists()
