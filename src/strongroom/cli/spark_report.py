@@ -13,8 +13,6 @@ from pathlib import Path
 
 from strongroom.cli.data_common import keys_arguments, keys_of
 
-MAX_LINEAGES = 1000
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
@@ -51,15 +49,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _checked(args: argparse.Namespace) -> dict[str, int]:
     from strongroom.analytics.report import lineage
-    from strongroom.analytics.report.finishing import LINEAGE
+    from strongroom.analytics.report.finishing import read_lineage
     from strongroom.analytics.sealing.read import OpenDataset, read_manifest
-    from strongroom.pki import disk
 
-    records = [
-        record
-        for folder in (args.folder, *args.others[:MAX_LINEAGES])
-        for record in lineage.parse(disk.read_bounded(folder / LINEAGE, limit=lineage.MAX_BYTES))
-    ]
+    records = [record for folder in (args.folder, *args.others) for record in read_lineage(folder)]
     manifests = [read_manifest(folder) for folder in args.check]
     names = {each.key_id.name for each in records} | {each.key_id.name for each in manifests}
     with keys_of(args, *names) as keys:

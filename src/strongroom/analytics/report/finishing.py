@@ -14,6 +14,7 @@ from typing import Any, Final
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.report import lineage, page, spark_log, words
 from strongroom.analytics.report.gather import JobReport, gather, opened, spark_logs
+from strongroom.analytics.report.reading import BadReportInput, Bounded
 from strongroom.errors import StrongroomError
 from strongroom.pki import disk
 from strongroom.sparkjobs import event_log
@@ -49,6 +50,16 @@ def _write_lineage(report: JobReport, folder: Path, keys: KeyService) -> None:
         disk.replace_private(folder / LINEAGE, lineage.to_bytes(records))
 
 
+def read_lineage(folder: Path) -> tuple[lineage.Record, ...]:
+    """Return the lineage that a job's folder has, unverified. Raises BadReportInput, BadLineage."""
+    try:
+        return lineage.parse(disk.read_bounded(folder / LINEAGE, limit=lineage.MAX_BYTES))
+    except FileNotFoundError:
+        raise BadReportInput(
+            f"{folder} has no {LINEAGE}", fix="Name a job that wrote sealed data with keys; others have no lineage."
+        ) from None
+
+
 def keep_logs(source: Path, into: Path) -> int:
     """Write the event logs of a folder without what can hold data, one file each; return how many.
 
@@ -59,8 +70,8 @@ def keep_logs(source: Path, into: Path) -> int:
         name = log.name.removesuffix(".inprogress").split(".", 1)[0]
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with opened(log) as read, os.fdopen(os.open(into / name, flags, disk.SECRET_MODE), "wb") as file:
-            while line := read.readline(event_log.MAX_LINE_BYTES + 1):
-                file.write(event_log.redacted(line) or b"")
+            for line in Bounded(read, max_bytes=event_log.MAX_LINE_BYTES):
+                file.write(event_log.redacted(line) or b"" if line is not None else b"")
     return len(logs)
 
 

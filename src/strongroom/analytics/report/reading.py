@@ -10,6 +10,7 @@ from strongroom.wire import strict_json
 from strongroom.wire.reader import Malformed
 
 MAX_LINES: Final = 5_000_000
+MAX_BYTES: Final = 8 * 1024**3  # of one file, expanded
 MAX_TEXT: Final = 300
 MAX_DEPTH: Final = 64
 _LARGEST: Final = 2**63 - 1
@@ -23,34 +24,44 @@ class BadReportInput(BadInput):
     fix = "Name the folder that spark submit wrote its report and events to."
 
 
+class Bounded:
+    """The lines of a file, none longer than `max_bytes`: of a longer one there is nothing but that it was there."""
+
+    def __init__(self, source: BinaryIO, *, max_bytes: int) -> None:
+        self._source: Final = source
+        self._max_bytes: Final = max_bytes
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        """Yield lines, None for one that is too long. Raises BadReportInput for more than any job writes."""
+        lines = total = 0
+        while line := self._source.readline(self._max_bytes + 1):
+            lines, total, whole = lines + 1, total + len(line), len(line) <= self._max_bytes
+            while not whole and not line.endswith(b"\n"):
+                line = self._source.readline(self._max_bytes)
+                total += len(line)
+                if not line or total > MAX_BYTES:
+                    break
+            if lines > MAX_LINES or total > MAX_BYTES:
+                raise BadReportInput(f"one file has more than {MAX_LINES} lines or {MAX_BYTES} bytes")
+            yield line if whole else None
+
+
 class Lines:
     """The objects of a file, in order; `unreadable` counts lines that are none, are cut off, or are too long."""
 
     def __init__(self, source: BinaryIO, *, max_bytes: int) -> None:
-        self._source: Final = source
+        self._lines: Final = Bounded(source, max_bytes=max_bytes)
         self._max_bytes: Final = max_bytes
         self.unreadable = 0
 
     def __iter__(self) -> Iterator[Line]:
         """Yield the objects. Raises BadReportInput for more lines than any job writes."""
-        number = 0
-        while line := self._source.readline(self._max_bytes + 1):
-            number += 1
-            if number > MAX_LINES:
-                raise BadReportInput(f"there are more than {MAX_LINES} lines in one file")
-            if len(line) > self._max_bytes:
-                self._skip(line)
-                self.unreadable += 1
-                continue
-            found = self._parsed(line)
+        for line in self._lines:
+            found = None if line is None else self._parsed(line)
             if found is None:
                 self.unreadable += 1
             else:
                 yield found
-
-    def _skip(self, line: bytes) -> None:
-        while line and not line.endswith(b"\n"):
-            line = self._source.readline(self._max_bytes)
 
     def _parsed(self, line: bytes) -> Line | None:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from strongroom.analytics.report import events, page, words
+from strongroom.analytics.report import events, page, reading, words
 from strongroom.analytics.report.facts import MAX_ROWS, DataSet, Facts
 from strongroom.analytics.report.finishing import JSON, LINEAGE, PAGE, TEXT, finish, keep_logs
 from strongroom.analytics.report.gather import gather, spark_logs
@@ -79,6 +79,16 @@ def test_lines_that_are_none_are_counted_and_said(tmp_path):
     found = gather(tmp_path)
     assert (found.unreadable, found.facts.job.status) == (6, 0)
     assert "6 lines could not be read" in words.text(found)
+
+
+def test_more_than_any_job_writes_is_refused(tmp_path, monkeypatch):
+    write(tmp_path, *({"event": "key"} for _ in range(20)), b"x" * 100_000)
+    assert gather(tmp_path).unreadable == 1
+    for limit, most in (("MAX_LINES", 10), ("MAX_BYTES", 90_000)):
+        with monkeypatch.context() as patch:
+            patch.setattr(reading, limit, most)
+            with pytest.raises(BadReportInput):
+                gather(tmp_path)
 
 
 def test_values_of_other_kinds_are_no_values(tmp_path):
@@ -187,5 +197,6 @@ def test_the_verb_prints_and_writes(job_folder, tmp_path, capsys):
     assert (tmp_path / "r.html").read_text().endswith("</html>\n")
     assert main(["spark", "report", str(job_folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "sums"
-    assert main(["spark", "report", str(Path(tmp_path, "absent"))]) == 2
-    assert "SR-REPORT-INPUT" in capsys.readouterr().err
+    for words_ in ([str(Path(tmp_path, "absent"))], [str(job_folder), "--check", str(tmp_path), "--keys", "file:x"]):
+        assert main(["spark", "report", *words_]) == 2
+        assert "SR-REPORT-INPUT" in capsys.readouterr().err
