@@ -269,7 +269,7 @@ def test_nothing_behind_a_link_is_changed(seal, place, tmp_path):
     (tmp_path / "home" / "precious").write_bytes(b"x")
     (place / "d").symlink_to(tmp_path / "home")
     (place / "_strongroom.pending.json").write_text('["d/precious"]')
-    with pytest.raises(DataFilesChanged, match="is a link"):
+    with pytest.raises(DataFilesChanged, match="d was added"):
         seal(NEW, mode=Mode.APPEND)
     folder = LocalFolder(place)
     for change in (folder.remove, folder.create, lambda path: folder.rename("a.csv", path)):
