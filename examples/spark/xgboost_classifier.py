@@ -36,7 +36,7 @@ classifier = SparkXGBClassifier(
     seed=args.seed,
 )  # fmt: skip
 model = classifier.fit(train)
-predictions = model.transform(test).drop("features")
+predictions = model.transform(test).select(*columns, "label", "rawPrediction", "probability", "prediction")
 predictions.show(5)
 area = BinaryClassificationEvaluator(labelCol="label").evaluate(predictions)
 right = predictions.where("prediction = label").count() / predictions.count()

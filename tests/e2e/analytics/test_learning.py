@@ -1,0 +1,142 @@
+"""Learning in trusted sessions with real Spark: the examples, and the way of a model from sealed data to a server.
+
+The examples share one driver, the rest the session that all tests of this folder share.
+"""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyspark")
+pytest.importorskip("keras")
+if shutil.which("java") is None:
+    pytest.skip("there is no Java", allow_module_level=True)
+
+from strongroom.analytics.examples import SUBMIT, Asked, find, run
+from strongroom.analytics.learning import keras_onnx, models, needed, pictures
+from strongroom.analytics.learning.collective import OpenCollective
+from strongroom.analytics.learning.keras_training import CannotTrain, evaluate, train
+from strongroom.analytics.sealing.write import DatasetWriter
+from strongroom.datasets.manifest import Kind
+from strongroom.serving import engines
+from strongroom.serving.engines.base import EngineOptions
+from strongroom.serving.engines.files import FolderFiles
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*pandas.*:FutureWarning")
+
+OPTIONS = ("--master", "local[2]", "--no-ui", "--no-progress", "--conf", "spark.sql.shuffle.partitions=2",
+           "--driver-memory", "1g")  # fmt: skip
+SIZES = {"lenet": 3_000, "xgboost-regressor": 1_200, "xgboost-classifier": 1_200, "mllib": 1_200,
+         "text-classification": 1_500}  # fmt: skip
+COLUMNS = {"features": "image", "label": "digit", "scale": 1 / 255}
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """Run the examples once, with a seed of their own."""
+    chosen = [(find(name), Asked(seed=5, size=size)) for name, size in SIZES.items()]
+    return {outcome.name: outcome for outcome in run(chosen, submit=(*SUBMIT, *OPTIONS), say=[].append)}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_example_prints_what_it_has_to(outcomes, name):
+    outcome = outcomes[name]
+    assert (outcome.status, outcome.missing) == (0, ()), outcome.output[-3000:]
+
+
+@pytest.fixture(scope="module")
+def keys(primary_keys):
+    """The owner's keys."""
+    from strongroom.analytics.keys.files import FileKeyService
+
+    return FileKeyService(primary_keys)
+
+
+@pytest.fixture(scope="module")
+def sealed_pictures(tmp_path_factory, keys):
+    """A sealed data set of 1,200 pictures in two files, under primary key `people`."""
+    folder = tmp_path_factory.mktemp("pictures")
+    pictures.write_parquet(folder / "plain", pictures.digits("train").taken(1_200), files=2)
+    with DatasetWriter(folder / "sealed", keys, name="pictures", key="people", kind=Kind.PARQUET) as writer:
+        for path in sorted((folder / "plain").iterdir()):
+            writer.add(path, path.name)
+        writer.commit()
+    return folder / "sealed"
+
+
+@pytest.fixture
+def small():
+    """A small network that learns fast."""
+    keras = needed.keras()
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.AveragePooling2D(2), layers.Flatten(),
+                              layers.Dense(48, activation="tanh"), layers.Dense(10, activation="softmax")])  # fmt: skip
+    model.compile(keras.optimizers.Adam(5e-3), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_a_model_that_learned_from_sealed_data_is_published_and_says_the_same_where_it_is_served(
+    trusted_session, sealed_pictures, keys, small, tmp_path
+):
+    # 1. The job reads sealed pictures, and averages over two tasks.
+    rows = trusted_session.spark.read.format("sealed").load(str(sealed_pictures))
+    (epoch,) = train(small, rows, epochs=1, batch_size=32, meetings=2, workers=2, **COLUMNS)
+    assert (epoch.number, epoch.tasks, epoch.score.count) == (1, 2, 1_200)
+    assert evaluate(small, rows, **COLUMNS).accuracy > 0.6
+    # 2. The model leaves it sealed, under another owner's key.
+    models.save(tmp_path / "out", keys, {"model.onnx": keras_onnx.to_onnx(small)}, name="digits", key="other")
+    # 3. That owner opens and publishes it.
+    strongroom(tmp_path, "init", "owner")
+    strongroom(tmp_path, "data", "open", "out", "--out", "plain", "--keys", f"file:{keys.folder}")
+    strongroom(tmp_path, "model", "publish", "plain/1", "--name", "digits", "--version", "1", "--workspace", "owner")
+    assert (tmp_path / "models" / "digits" / "1" / "bundle.json").is_file()
+    # 4. The engine of the model server says what Keras says.
+    engine = engines.load("onnx", FolderFiles(tmp_path / "plain" / "1"), EngineOptions())
+    image = pictures.digits("test").images[:3, ..., None].astype(np.float32) / 255
+    answer = engine.run("serving_default", {"input": image}, ["output"])
+    assert np.allclose(answer["output"], small(image).numpy(), atol=1e-5)
+
+
+def test_a1_pictures_that_were_changed_are_not_learned_from(trusted_session, sealed_pictures, small, tmp_path):
+    changed = shutil.copytree(sealed_pictures, tmp_path / "changed")
+    path = sorted(changed.glob("part-*"))[1]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    rows = trusted_session.spark.read.format("sealed").load(str(changed))
+    with pytest.raises(Exception, match=r"part-1\.parquet"):
+        list(train(small, rows, epochs=1, workers=2, **COLUMNS))
+
+
+def test_rows_there_have_to_be(trusted_session, small):
+    rows = trusted_session.spark.createDataFrame([], "image binary, digit int")
+    with pytest.raises(CannotTrain) as refused:
+        evaluate(small, rows, **COLUMNS)
+    assert refused.value.code == "SR-LEARN-MODEL"
+
+
+def test_a_model_that_is_not_compiled_is_refused_before_anything_runs(trusted_session):
+    keras = needed.keras()
+    rows = trusted_session.spark.createDataFrame([], "image binary, digit int")
+    with pytest.raises(CannotTrain):
+        list(train(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), rows, epochs=1, **COLUMNS))
+
+
+def test_an_09_xgboost_with_several_workers_is_refused_in_a_trusted_session(trusted_session):
+    from pyspark.ml.linalg import Vectors
+    from xgboost.spark import SparkXGBRegressor
+
+    rows = trusted_session.spark.createDataFrame([(Vectors.dense(1.0), 2.0)], ["features", "label"])
+    with pytest.raises(OpenCollective):
+        SparkXGBRegressor(num_workers=2).fit(rows)
+
+
+def strongroom(folder, *words):
+    done = subprocess.run(
+        [sys.executable, "-m", "strongroom", *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
