@@ -29,6 +29,8 @@ PURE_MODULES_ABOVE = (
     *(f"analytics/examples/{name}.py" for name in ("checks", "learning_checks")),
     "pki/ratls.py",
     "pki/report_data.py",
+    "analytics/keys/rings.py",
+    "analytics/keys/service.py",
     "broker/names.py",
     *(f"pki/jose/{name}.py" for name in ("__init__", "canonical", "jwe", "jwk", "jws")),
     *(f"broker/kbs{name}.py" for name in ("", "_dialogue", "_evidence", "_init_data", "_token")),
