@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import geometric_mean, median
 from typing import TYPE_CHECKING
@@ -46,38 +47,43 @@ QUERIES = {
 }
 
 
-def copies(context: StrongroomContext, source: DataFrame, folder: Path) -> dict[str, Callable[[], DataFrame]]:
+def written(context: StrongroomContext, source: DataFrame, folder: Path) -> dict[str, Callable[[], DataFrame]]:
     """Write the copies; return how each is opened."""
     found: dict[str, Callable[[], DataFrame]] = {}
     for name in ("plain", "plain again"):
         place = str(folder / name.replace(" ", "-"))
         source.write.parquet(place)
-        found[name] = lambda place=place: context.spark.read.parquet(place)
+        found[name] = partial(context.spark.read.parquet, place)
     for mode in TARGETS:
         place = str(folder / mode)
         context.write(source, mode, KEY).parquet(place)
-        found[mode] = lambda place=place, mode=mode: context.read(mode, KEY).parquet(place)
+        found[mode] = partial(opened, context, mode, place)
     return found
 
 
-def asked(opened: Callable[[], DataFrame], query: str) -> tuple[float, str]:
+def opened(context: StrongroomContext, mode: str, place: str) -> DataFrame:
+    """Open an encrypted copy."""
+    return context.read(mode, KEY).parquet(place)
+
+
+def asked(copy: Callable[[], DataFrame], query: str) -> tuple[float, str]:
     """Return the CPU-seconds that one query takes, and its answer."""
     before = tree_cpu_seconds(os.getpid())
-    table = opened()
+    table = copy()
     table.createOrReplaceTempView("scanned")
     answer = repr(table.sparkSession.sql(query.format(table="scanned")).collect())
     return tree_cpu_seconds(os.getpid()) - before, answer
 
 
-def measured(opened: dict[str, Callable[[], DataFrame]]) -> dict[str, dict[str, list[float]]]:
+def measured(copies: dict[str, Callable[[], DataFrame]]) -> dict[str, dict[str, list[float]]]:
     """Return copy -> query -> CPU-seconds of each round."""
-    costs: dict[str, dict[str, list[float]]] = {name: {query: [] for query in QUERIES} for name in opened}
-    names = list(opened)
+    costs: dict[str, dict[str, list[float]]] = {name: {query: [] for query in QUERIES} for name in copies}
+    names = list(copies)
     for turn in range(WARM_UP + ROUNDS):
         for query, text in QUERIES.items():
             answers = set()
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                cost, answer = asked(opened[name], text)
+                cost, answer = asked(copies[name], text)
                 answers.add(answer)
                 if turn >= WARM_UP:
                     costs[name][query].append(cost)
@@ -101,7 +107,7 @@ def main() -> int:
         )
         context = stack.enter_context(StrongroomContext(session.spark))
         source = session.spark.read.parquet(str(tables / "lineitem.parquet")).repartition(FILES)
-        costs = measured(copies(context, source, folder))
+        costs = measured(written(context, source, folder))
     for name in costs:
         if name != "plain":
             ratio = geometric_mean(median(costs[name][query]) / median(costs["plain"][query]) for query in QUERIES)

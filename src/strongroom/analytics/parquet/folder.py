@@ -10,9 +10,11 @@ import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
+from strongroom.analytics.sealing import folder as sealing
 from strongroom.datasets.manifest import DataFilesChanged
 from strongroom.datasets.paths import is_note
 from strongroom.pki import disk
@@ -43,6 +45,9 @@ class ParquetFolder(Protocol):
 
     def remove(self, paths: Sequence[str]) -> None:
         """Remove files and folders; what is not there counts as removed."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold off others who commit to this folder, as far as the file system can."""
 
 
 class LocalFolder:
@@ -105,3 +110,7 @@ class LocalFolder:
                 shutil.rmtree(place)
             else:
                 place.unlink(missing_ok=True)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold off other processes of this machine that commit here, of any kind of data set."""
+        return sealing.LocalFolder(self.path).exclusive()

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.analytics.keys.service import KeyService
-from strongroom.analytics.parquet.folder import THREADS
+from strongroom.analytics.parquet.folder import THREADS, LocalFolder
 from strongroom.analytics.parquet.pinned import key_ids
 from strongroom.analytics.parquet.refusals import parquet_mode
 from strongroom.datasets.names import CryptoMode
@@ -120,6 +120,11 @@ class JvmFolder:
         """Remove files and folders; what is not there counts as removed."""
         with _reached(self._address):
             self._folder.remove(_NUL.join(paths))
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold off others of this machine; on other file systems, whoever commits last has the data set."""
+        scheme, _, path = self._address.partition(":")  # Hadoop's addresses are not percent-encoded
+        return LocalFolder(f"/{path.lstrip('/')}").exclusive() if scheme == "file" else nullcontext()
 
 
 def _split(joined: str) -> list[str]:

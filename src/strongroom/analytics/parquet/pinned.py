@@ -106,20 +106,21 @@ def commit(
 
     Raises what open_pinned raises for the generation before; nothing has changed then, and staging can be removed.
     """
-    before = _checked_manifest(folder, keys)
-    present = folder.sizes()
-    if append and before is None and present:
-        raise DataFilesChanged(f"{folder.address()} has files that no manifest names: nothing is appended to them")
-    if append and before is not None:
-        _check_wanted(before.manifest, Wanted(key=key, name=name))
-        before.manifest.check_listing(present)
-    fresh = _entries(folder, staged)
-    after = _next(before, keys, key, fresh, now=now, append=append, name=name or dataset_name(folder.address()))
-    after = _with_schema(after, before, schema, append=append)
-    _put(folder, staged, after, [entry.path for entry in fresh])
-    if not append:
-        folder.remove(sorted(present.keys() - {entry.path for entry in fresh}))
-    return after.manifest
+    with folder.exclusive():
+        before = _checked_manifest(folder, keys)
+        present = folder.sizes()
+        if append and before is None and present:
+            raise DataFilesChanged(f"{folder.address()} has files that no manifest names: nothing is appended to them")
+        if append and before is not None:
+            _check_wanted(before.manifest, Wanted(key=key, name=name))
+            before.manifest.check_listing(present)
+        fresh = _entries(folder, staged)
+        after = _next(before, keys, key, fresh, now=now, append=append, name=name or dataset_name(folder.address()))
+        after = _with_schema(after, before, schema, append=append)
+        _put(folder, staged, after, [entry.path for entry in fresh])
+        if not append:
+            folder.remove(sorted(present.keys() - {entry.path for entry in fresh}))
+        return after.manifest
 
 
 def _checked_manifest(folder: ParquetFolder, keys: KeyService) -> Pinned | None:
