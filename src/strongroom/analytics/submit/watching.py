@@ -10,8 +10,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from strongroom.analytics.agent.roll_call import ExecutorsRefused, RollCall, Watch
+
+GRACE_S: Final = 10.0
 
 
 class Driver:
@@ -28,10 +31,15 @@ class Driver:
             process.send_signal(signal.SIGTERM)
 
     def end(self, _refusal: ExecutorsRefused) -> None:
-        """Ask it to end; one that has ended hears nothing."""
+        """Ask it to end, and see to it: a driver without executors may wait for them for ever."""
         self._is_over = True
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
 
 @contextmanager

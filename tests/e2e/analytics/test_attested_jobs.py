@@ -1,0 +1,262 @@
+"""A Spark cluster whose Master, Worker, executors and driver are attested: all of them, and the owner, as processes.
+
+One cluster for all tests, with one Worker that holds two executors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import strongroom
+from strongroom.analytics.agent.agent import SECRET_FILE_VARIABLE
+from strongroom.analytics.cluster import processes
+from strongroom.analytics.cluster.cluster import Cluster
+from strongroom.cli import main
+
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="PySpark is not installed"),
+    pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java on this machine"),
+    pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no folder in memory"),  # tmpfs
+]
+STRONGROOM = [sys.executable, "-m", "strongroom"]
+PYTHON = [sys.executable, "-I", "-B", "-u", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom"]
+LIMIT_S = 240
+RELEASES = ["--release", "secret/spark-demo", "--release", "secret/data-people", "--trust-domain", "simulated"]
+PROGRAM = """\
+import os
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.appName("attested").getOrCreate()
+
+
+def look(_):
+    from pyspark import SparkFiles
+    from strongroom.analytics.keys.opening import default_keys
+
+    keys = default_keys(os.environ)
+    data_key = keys.new_data_key("people")
+    opened = keys.unwrap(data_key.key_id, data_key.wrapped) == data_key.plain
+    yield (os.getppid(), keys.names(), opened, "_SPARK_AUTH_SECRET" in os.environ)
+
+
+rows = spark.sparkContext.parallelize(range(4), 4).mapPartitions(look).collect()
+counts = spark.sparkContext.parallelize(range(1000), 4).map(lambda x: (x % 7, 1)).reduceByKey(lambda a, b: a + b)
+print("COUNTED", sum(dict(counts.collect()).values()), flush=True)
+print("KEYS", sorted({(names, opened, seen) for _, names, opened, seen in rows}), flush=True)
+with open("at_work", "w"), open("go_on"):  # the test looks at everybody meanwhile
+    pass
+spark.stop()
+"""
+
+
+@pytest.fixture(scope="module")
+def owner(tmp_path_factory):
+    """A workspace with a primary key and a job's secret, and a simulated world whose quotes the owner can check."""
+    folder = tmp_path_factory.mktemp("owner")
+    workspace = ["--workspace", str(folder / "workspace")]
+    world = ["--world", str(folder / "world"), "--beside-real-tee"]
+    for words in (
+        ["init", workspace[1]],
+        ["sim", "init", *world],
+        ["sim", "collateral", *world, "--out", str(folder / "workspace" / "trust")],
+        ["data", "key", "people", *workspace],
+        ["key", "create", "secret/spark-demo", *workspace],
+    ):
+        assert main(words) == 0, words
+
+    def trust(program, name):
+        measurement = folder / f"{name}.json"
+        with measurement.open("w") as file, contextlib.redirect_stdout(file):
+            assert main(["sim", "measure", str(program), "--json", *world]) == 0
+        assert main(["policy", "trust", str(measurement), *RELEASES, "--name", name, *workspace]) == 0
+
+    ca = folder / "workspace/ca/ca_cert.pem"
+    return SimpleNamespace(folder=folder, workspace=workspace, world=world, trust=trust, ca=ca)
+
+
+@pytest.fixture(scope="module")
+def broker(owner):
+    """The address of a broker process that speaks KBS."""
+    words = [*STRONGROOM, "broker", "serve", "--port", "0", "--kbs-port", "0", *owner.workspace]
+    with (
+        (owner.folder / "broker.log").open("w") as log,
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            lines = [process.stdout.readline(), process.stdout.readline()]
+            port = next(int(found[1]) for line in lines if (found := re.search(r":(\d+) \(kbs\)", line)))
+            yield f"https://localhost:{port}"
+        finally:
+            process.terminate()
+            process.wait(LIMIT_S)
+
+
+@pytest.fixture(scope="module")
+def cluster(owner, broker):
+    """A cluster whose three programs the owner has admitted."""
+    place = owner.folder / "cluster"
+    words = ["spark", "cluster", "up", "--dir", str(place), "--broker", broker, "--broker-ca", str(owner.ca),
+             "--job", "demo", "--key", "people", "--workers", "1", "--cores", "2", "--memory-mib", "1024",
+             *owner.world]  # fmt: skip
+    assert main([*words, "--prepare"]) == 0
+    for role in ("master", "worker", "executor"):
+        owner.trust(Cluster.of(place).program(role), role)
+    assert main(words) == 0
+    try:
+        yield Cluster.of(place)
+    finally:
+        (owner.folder / "world").mkdir(exist_ok=True)
+        assert main(["spark", "cluster", "down", "--dir", str(place)]) == 0
+
+
+@pytest.fixture
+def submit(owner, broker, cluster, tmp_path):
+    """Start the measured program of a driver, which the owner admits first; lend its process."""
+
+    def start(program):
+        app = tmp_path / "app.py"
+        app.write_text(program)
+        argv = [
+            *PYTHON, "spark", "submit", "--master", cluster.record.settings.master, "--broker", broker,
+            "--broker-ca", str(owner.ca), "--job", "demo", "--key", "people", "--driver-memory", "512m",
+            "--executor-memory", "450m", "--executor-cores", "1", "--no-ui",
+            "--roll-call", str(cluster.roll_call.path), str(app),
+        ]  # fmt: skip
+        trusted = [f"file:{Path(strongroom.__file__).parent}/", f"file:{app}"]
+        manifest = tmp_path / "driver.toml"
+        manifest.write_text(
+            f"libos.entrypoint = {json.dumps(sys.executable)}\nloader.argv = {json.dumps(argv)}\n"
+            f"loader.env.PATH = {json.dumps(os.environ['PATH'])}\nloader.env.HOME = {json.dumps(str(Path.home()))}\n"
+            f'sgx.remote_attestation = "dcap"\nsgx.trusted_files = {json.dumps(trusted)}\n'
+        )
+        owner.trust(manifest, tmp_path.name)
+        return subprocess.Popen(
+            [*STRONGROOM, "sim", "run", *owner.world, str(manifest)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    return start
+
+
+def processes_now():
+    """Yield number, words and environment of every process that may be looked at."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                yield int(entry.name), (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+
+
+def secrets_in_memory(environ):
+    """Return Spark's secret that a process was told the place of."""
+    for pair in environ.split(b"\0"):
+        name, _, value = pair.partition(b"=")
+        if name.decode() == SECRET_FILE_VARIABLE:
+            yield Path(value.decode()).read_bytes()
+
+
+def injected(executor_words):
+    """Return what a plain executor says, started with the words of a real one and without any attestation."""
+    words = executor_words.rstrip(b"\0").decode().split("\0")
+    kept = [word for word in words if "secret" not in word]
+    kept[kept.index("--executor-id") + 1] = "99"
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    return subprocess.run(kept, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+
+def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(submit, cluster, tmp_path):
+    for name in ("at_work", "go_on"):
+        os.mkfifo(tmp_path / name)
+    program = PROGRAM.replace('"at_work"', repr(str(tmp_path / "at_work"))).replace(
+        '"go_on"', repr(str(tmp_path / "go_on"))
+    )
+    with submit(program) as driver:
+        said = []
+        reader = threading.Thread(target=lambda: said.extend(driver.stdout))
+        reader.start()
+        ended = threading.Thread(target=unblock_at_end, args=(driver, tmp_path / "at_work"))
+        ended.start()
+        with (tmp_path / "at_work").open() as ready:
+            assert driver.poll() is None, "".join(said)
+            found = list(processes_now())
+            java = [(words, environ) for _, words, environ in found if b"CoarseGrainedExecutorBackend" in words
+                    and words.split(b"\0")[0].endswith(b"/bin/java")]  # fmt: skip
+            assert len(java) == 2
+            # AN-09: nobody's words, nobody's environment.
+            known = {secret for _, environ in java for secret in secrets_in_memory(environ)}
+            assert len(known) == 1
+            for secret in known:
+                assert len(secret) == 64
+                assert not [pid for pid, words, environ in found if secret in words or secret in environ]
+            assert not [pid for pid, _, environ in found if b"_SPARK_AUTH_SECRET=" in environ]
+            # AN-07: an executor that has proved nothing cannot connect.
+            plain = injected(java[0][0])
+            assert plain.returncode != 0
+            assert re.search(r"authenticat|secret key|SASL|Exception", plain.stderr), plain.stderr[-2000:]
+            assert "Successfully registered with driver" not in plain.stderr
+            check_page(cluster)
+            (tmp_path / "go_on").open("w").close()
+            ready.read()
+        assert driver.wait(LIMIT_S) == 0
+        ended.join()
+        reader.join()
+    text = "".join(said)
+    assert "COUNTED 1000" in text
+    assert "KEYS [(('people',), True, False)]" in text
+    assert {(each.role, each.admitted) for each in cluster.arrivals()} == {("executor", True)}
+    events = [json.loads(line) for line in (cluster.folder / "events.jsonl").read_text().splitlines()]
+    assert {each["event"] for each in events} >= {"admitted", "key"}
+    assert {each["key_id"] for each in events if each["event"] == "key"} == {"people.1"}
+    assert main(["spark", "cluster", "status", "--dir", str(cluster.folder)]) == 0
+
+
+def unblock_at_end(driver, fifo):
+    """Let a test go on that waits for a driver which has ended."""
+    driver.wait(LIMIT_S)
+    with contextlib.suppress(OSError):
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def check_page(cluster):
+    """The Master's page is there over TLS alone, under the certificate that the cluster shows."""
+    settings = cluster.record.settings
+    context = ssl.create_default_context(cafile=str(cluster.folder / "launches/master/ui_ca.pem"))
+    url = f"https://127.0.0.1:{settings.page_port}/"
+    with urllib.request.urlopen(url, context=context, timeout=LIMIT_S) as page:  # our own
+        assert b"Spark Master" in page.read()
+
+
+def test_an_07_executors_whose_program_was_changed_get_nothing_and_the_job_ends_saying_which(submit, cluster):
+    program = cluster.program("executor")
+    before = program.read_text()
+    try:
+        program.write_text(before.replace('"--max-heap-mib=1024"', '"--max-heap-mib=1025"'))
+        assert program.read_text() != before
+        with submit(
+            "from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate().range(9).count()\n"
+        ) as job:
+            text = job.stdout.read()
+            assert job.wait(LIMIT_S) == 3, text
+    finally:
+        program.write_text(before)
+    assert re.search(r"refused: executor \d+ on 127\.0\.0\.1 \(SR-AGENT-REFUSAL\)", text), text
+    assert "SR-SPARK-EXECUTORS" in text
+    assert main(["spark", "cluster", "status", "--dir", str(cluster.folder)]) == 3
+
+
+def test_up_again_changes_nothing_and_a_clusters_processes_are_the_same(cluster):
+    assert cluster.runs
+    assert all(map(processes.alive, cluster.record.processes))
