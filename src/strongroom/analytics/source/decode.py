@@ -64,8 +64,8 @@ def read_json(stream: RawIOBase, target: pa.Schema | None) -> Iterator[pa.Record
         raise BadRows(_json_fault(str(problem))) from None
 
 
-def read_text(stream: RawIOBase) -> Iterator[pa.RecordBatch]:
-    """Yield the lines of a file, without their ends. Raises BadRows."""
+def read_text(stream: RawIOBase, name: str) -> Iterator[pa.RecordBatch]:
+    """Yield the lines of a file, without their ends, as column `name`. Raises BadRows."""
     rest = b""
     while True:
         piece = stream.read(BLOCK_BYTES) or b""
@@ -77,12 +77,12 @@ def read_text(stream: RawIOBase) -> Iterator[pa.RecordBatch]:
             continue
         lines, rest = rest + (piece[:end] if piece else b""), piece[end:]
         if lines:
-            yield _lines(lines.removesuffix(b"\n"))
+            yield _lines(lines.removesuffix(b"\n"), name)
         if not piece:
             return
 
 
-def _lines(data: bytes) -> pa.RecordBatch:
+def _lines(data: bytes, name: str) -> pa.RecordBatch:
     text = pa.array([data], type=pa.binary()).cast(pa.large_string(), safe=False)
     try:
         text.validate(full=True)
@@ -91,7 +91,7 @@ def _lines(data: bytes) -> pa.RecordBatch:
     lines = pc.split_pattern(text, "\n").flatten()
     if b"\r" in data:
         lines = pc.utf8_rtrim(lines, "\r")
-    return pa.record_batch([lines.cast(pa.string())], names=[TEXT_COLUMN])
+    return pa.record_batch([lines.cast(pa.string())], names=[name])
 
 
 def _csv_fault(message: str) -> str:

@@ -98,6 +98,8 @@ class Files:
         elif wanted.kind is Kind.JSON:
             yield from decode.read_json(stream, wanted.target)
         elif wanted.kind is Kind.TEXT:
-            yield from decode.read_text(stream)
+            if len(wanted.names) != 1:
+                raise BadSourceOption("lines of text are one column")
+            yield from decode.read_text(stream, wanted.names[0])
         else:
             raise BadSourceOption("the data set is plain files; say of which kind (kind=csv, json, text or parquet)")
