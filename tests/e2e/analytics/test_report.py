@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.analytics.report.finishing import finish
+
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="PySpark is not installed"),
     # PySpark leaves the sockets that it collects rows by to the garbage collector.
@@ -30,7 +32,7 @@ def job(trusted_session, primary_keys, tmp_path_factory):
     from strongroom.analytics import StrongroomContext
     from strongroom.analytics.keys.files import FileKeyService
     from strongroom.analytics.report import events
-    from strongroom.analytics.report.finishing import finish, keep_logs
+    from strongroom.analytics.report.finishing import keep_logs
 
     place = tmp_path_factory.mktemp("report")
     folder, data, result = place / "job", place / "people", place / "grown"
@@ -51,10 +53,25 @@ def job(trusted_session, primary_keys, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def history(job, tmp_path_factory):
+def past(tmp_path_factory):
+    """Return the folder of a job that is over, of which no more is known than that."""
+    folder = tmp_path_factory.mktemp("past")
+    said = (
+        {"Event": "SparkListenerLogStart", "Spark Version": "4.3.0"},
+        {"Event": "SparkListenerApplicationStart", "App Name": "sums of the past", "App ID": "local-1700000000000",
+         "Timestamp": 1700000000000, "User": "ada"},
+        {"Event": "SparkListenerApplicationEnd", "Timestamp": 1700000005000},
+    )  # fmt: skip
+    (folder / "local-1700000000000").write_text("".join(f"{json.dumps(each)}\n" for each in said))
+    finish(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def history(past, tmp_path_factory):
     """Run `strongroom spark history` on a free port; return its address and the certificate to trust."""
     ca = tmp_path_factory.mktemp("history") / "ca.pem"
-    words = [sys.executable, "-m", "strongroom", "spark", "history", str(job[0]), "--port", "0", "--ca-out", str(ca)]
+    words = [sys.executable, "-m", "strongroom", "spark", "history", str(past), "--port", "0", "--ca-out", str(ca)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         address = process.stdout.readline().split()[0]
         fingerprint = process.stdout.readline().split()[-1]
@@ -101,13 +118,13 @@ def test_the_history_server_answers_over_tls_with_the_certificate_that_was_named
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     with urllib.request.urlopen(f"{address}api/v1/applications", context=context) as answer:  # noqa: S310  # https
         (found,) = json.load(answer)
-    assert found["id"]
+    assert (found["name"], found["attempts"][0]["duration"]) == ("sums of the past", 5000)
     with pytest.raises(urllib.error.URLError):  # nobody else's certificates vouch for it
         urllib.request.urlopen(f"{address}api/v1/applications", context=ssl.create_default_context())  # noqa: S310
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-def test_report_and_history_open_in_a_browser(history, job):
+def test_report_and_history_open_in_a_browser(history, past):
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     address, *_ = history
     with sync_api.sync_playwright() as playwright:
@@ -117,9 +134,9 @@ def test_report_and_history_open_in_a_browser(history, job):
         page = context.new_page()
         page.goto(address)
         page.wait_for_selector("#history-summary-table")
-        assert "shared" in page.content()  # the application of the session
-        page.goto(Path(job[0], "report.html").as_uri())
-        assert page.title() == "Report of grown"
+        assert "sums of the past" in page.content()
+        page.goto(Path(past, "report.html").as_uri())
+        assert page.title() == "Report of sums of the past"
         assert page.locator("h2").all_inner_texts()[:2] == ["Who proved what it is", "Refused"]
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         for scheme in ("light", "dark"):

@@ -5,11 +5,15 @@ World: one JVM, a folder in memory that holds its settings, its certificate and 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import threading
+import time
+import urllib.request
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +33,10 @@ HEAP: Final = "512m"
 DEFAULT_PORT: Final = 18480  # Spark's for TLS: 18080 and 400
 START_TIMEOUT_S: Final = 180.0
 _STARTED: Final = re.compile(r"Bound HistoryServer to \S+, and started at (https://\S+)")
+READING_S: Final = 30.0
 _KEPT_LINES: Final = 20
+_MAX_LIST_BYTES: Final = 16 * 1024 * 1024
+_POLL_S: Final = 0.1
 
 
 class HistoryNotStarted(Unreachable):
@@ -66,6 +73,7 @@ def serving(folders: Sequence[Path], *, port: int = DEFAULT_PORT) -> Iterator[Hi
     try:
         logs = _collected(folders, session.events)
         with _started(session, port) as (process, address):
+            _wait_until_shown(address, session.path / CA, logs)
             yield History(address, session.path / CA, logs, process)
     finally:
         session.remove()
@@ -101,6 +109,21 @@ def _collected(folders: Sequence[Path], into: Path) -> int:
     if not count:
         raise BadReportInput(f"{', '.join(map(str, folders))}: no event log of Spark's")
     return count
+
+
+def _wait_until_shown(address: str, ca: Path, logs: int) -> None:
+    """Wait until the server lists the logs, which it reads after it has begun to answer; logs of nothing never come."""
+    context = ssl.create_default_context(cafile=os.fspath(ca))
+    listed = f"{address}/api/v1/applications"
+    ends, pause = time.monotonic() + READING_S, threading.Event()
+    while time.monotonic() < ends:
+        try:
+            with urllib.request.urlopen(listed, context=context, timeout=READING_S) as answer:  # noqa: S310  # https
+                if len(json.loads(answer.read(_MAX_LIST_BYTES))) >= logs:
+                    return
+        except (OSError, ValueError):  # not yet, or more than is worth waiting for: whoever looks will see
+            pass
+        pause.wait(_POLL_S)
 
 
 @contextmanager
