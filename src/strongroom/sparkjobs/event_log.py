@@ -38,7 +38,7 @@ def redacted(line: bytes) -> bytes | None:
         event = json.loads(line)
         if not isinstance(event, dict) or event.get("Event") not in _KNOWN:
             return None
-        # Without spaces: the history server looks for '{"Event":"SparkListenerApplicationStart"' and passes others over.
+        # Without spaces: the history server looks for lines that begin '{"Event":"SparkListenerApplicationStart"'.
         return (json.dumps(_clean(event), allow_nan=False, separators=(",", ":")) + "\n").encode()
     except (ValueError, RecursionError):  # no JSON, no UTF-8, numbers that are none, or deeper than any event
         return None

@@ -187,6 +187,7 @@ def test_logs_are_kept_without_data(job_folder, tmp_path, canary):
     (kept,) = spark_logs(into)
     assert canary in (job_folder / "spark" / kept.name).read_text()
     assert canary not in kept.read_text()
+    assert '\n{"Event":"SparkListenerApplicationStart",' in kept.read_text()  # as Spark's history server looks for it
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert gather(into).applications[0].ran == gather(job_folder).applications[0].ran
 
