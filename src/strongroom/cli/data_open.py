@@ -48,17 +48,13 @@ def run(args: argparse.Namespace) -> int:
 
 def write_all(dataset: OpenDataset, folder: Path, progress: Progress | None) -> int:
     """Write every file of a data set below a folder and return how many bytes there were."""
-    from strongroom.analytics.sealing.read import copy_entry
-    from strongroom.datasets.manifest import total_bytes
+    from strongroom.analytics.sealing.read import copy_entry, steps
     from strongroom.pki.disk import SECRET_FOLDER_MODE
 
-    written, done, total = 0, 0, total_bytes(dataset.files)
-    for entry in dataset.files:
+    written = 0
+    for entry, heard in steps(dataset.files, progress):
         target = folder / entry.path
         target.parent.mkdir(mode=SECRET_FOLDER_MODE, parents=True, exist_ok=True)
         with target.open("xb") as plain:  # nobody else may enter the folder
-            written += copy_entry(dataset, entry.path, plain.write)
-        done += entry.size
-        if progress is not None:
-            progress(done, total)
+            written += copy_entry(dataset, entry.path, plain.write, heard)
     return written

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -76,12 +76,8 @@ class OpenDataset:
 
     def verify(self, progress: Progress | None = None) -> None:
         """Read every byte of every file and hand none out. Raises as `open` does, and what is wrong with a node."""
-        done, total = 0, manifests.total_bytes(self.files)
-        for entry in self.files:
-            copy_entry(self, entry.path, lambda _piece: None)
-            done += entry.size
-            if progress is not None:
-                progress(done, total)
+        for entry, heard in steps(self.files, progress):
+            copy_entry(self, entry.path, heard)
 
     def close(self) -> None:
         """Forget the data key."""
@@ -163,23 +159,48 @@ def check_digest(stored: Stored, entry: FileEntry) -> None:
         raise DataFilesChanged(f"{entry.path} is not the file that was written, or an older one")
 
 
-def copy_entry(dataset: OpenDataset, path: str, take: Callable[[memoryview], object]) -> int:
-    """Hand all verified bytes of a file to `take`, piece by piece, and return how many; errors name the file."""
+def copy_entry(dataset: OpenDataset, path: str, *take: Callable[[memoryview], object]) -> int:
+    """Hand all verified bytes of a file to each of `take`, piece by piece, and return how many; errors name it."""
     done = 0
     with dataset.open(path) as stream:
         try:
             if isinstance(stream, SealedReader):
                 for piece in stream.pieces(stream.size):
                     done += len(piece)
-                    take(piece)
+                    _give(piece, take)
                 return done
             room = memoryview(bytearray(PIECE_BYTES))
             while got := stream.readinto(room) or 0:
                 done += got
-                take(room[:got])
+                _give(room[:got], take)
         except StrongroomError as problem:
             raise named(problem, path) from None
     return done
+
+
+def _give(piece: memoryview, take: Sequence[Callable[[memoryview], object]]) -> None:
+    for each in take:
+        each(piece)
+
+
+def steps(
+    files: Sequence[FileEntry], progress: Progress | None
+) -> Iterator[tuple[FileEntry, Callable[[memoryview], object]]]:
+    """Yield every file with what is to hear of each of its pieces, so that `progress` counts through all files."""
+    before, total = 0, manifests.total_bytes(files)
+    for entry in files:
+        done = 0
+
+        def heard(piece: memoryview, entry: FileEntry = entry, before: int = before) -> None:
+            nonlocal done
+            done = min(done + len(piece), entry.size)  # plain bytes, of which there are a few less
+            if progress is not None:
+                progress(before + done, total)
+
+        yield entry, heard
+        before += entry.size
+        if progress is not None:
+            progress(before, total)
 
 
 def named(problem: StrongroomError, path: str) -> StrongroomError:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.sealing.folder import Folder, as_folder
-from strongroom.analytics.sealing.read import OpenDataset, Progress, copy_entry
+from strongroom.analytics.sealing.read import OpenDataset, Progress, copy_entry, steps
 from strongroom.analytics.sealing.write import DatasetWriter
 from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import Manifest, Pins
@@ -41,14 +41,10 @@ def rewrap(place: str | os.PathLike[str] | Folder, keys: KeyService, key: str) -
 def reseal(opened: OpenDataset, writer: DatasetWriter, progress: Progress | None = None) -> Manifest:
     """Seal every file of one data set anew into another and commit that. Raises KeysInFiles and as both do."""
     _check_sealed(opened)
-    done, total = 0, manifests.total_bytes(opened.files)
-    for entry in opened.files:
+    for entry, heard in steps(opened.files, progress):
         with writer.create(entry.path) as sealed:
-            copy_entry(opened, entry.path, sealed.write)
+            copy_entry(opened, entry.path, sealed.write, heard)
             writer.adopt(sealed.finish(), at=writer.staged(entry.path))
-        done += entry.size
-        if progress is not None:
-            progress(done, total)
     return writer.commit(schema=opened.schema)
 
 

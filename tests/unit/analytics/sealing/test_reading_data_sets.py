@@ -267,3 +267,14 @@ def test_a_manifest_that_nobody_could_hold_is_not_read(place, keys):
     with pytest.raises(StrongroomError) as refused:
         read_manifest(place)
     assert refused.value.code == "SR-FILE-TOO-LONG"
+
+
+def test_progress_counts_through_large_files_to_the_end(seal, keys, place):
+    seal({"a.csv": b"1\n", "big.csv": BIG, "c.csv": b""})
+    heard = []
+    with OpenDataset(place, keys) as dataset:
+        dataset.verify(lambda done, total: heard.append((done, total)))
+        total = sum(entry.size for entry in dataset.files)
+    assert heard == sorted(heard)
+    assert heard[-1] == (total, total)
+    assert len([done for done, _ in heard if 8192 < done < total - 8192]) >= 3
