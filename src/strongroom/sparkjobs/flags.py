@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Final
 
 from strongroom.errors import BadInput
@@ -189,10 +188,10 @@ def _check_deploy_mode(kind: MasterKind, mode: str | None, supervise: bool) -> N
 
 
 def _check_program(program: str, main_class: str | None) -> None:
-    suffix = PurePath(program).suffix.lower()
-    if main_class is None and suffix != ".py":
+    name = program.lower()
+    if main_class is None and not name.endswith(".py"):
         raise BadSubmission(f"{program[:100]!r} is no Python file; a .jar needs --class")
-    if main_class is not None and suffix != ".jar":
+    if main_class is not None and not name.endswith(".jar"):
         raise BadSubmission(f"--class needs a .jar, not {program[:100]!r}")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.analytics.submit.session import SessionRuns, TrustedSession
 from strongroom.analytics.submit.storage import is_in_memory
 from strongroom.analytics.submit.submitting import keep_event_logs
 from strongroom.sparkjobs import defaults_file
@@ -125,6 +126,12 @@ def test_python_and_the_jvm_speak_tls_and_take_nobody_else(trusted_session):
         channel.sendall(f"A\n{token}\n".encode())
         with channel, pytest.raises((ssl.SSLError, ConnectionError)):
             channel.recv(64)
+
+
+def test_a_process_has_one_session_at_a_time(trusted_session):
+    with pytest.raises(SessionRuns) as refused:
+        TrustedSession("another")
+    assert refused.value.code == "SR-SPARK-RUNS"
 
 
 def test_the_jvm_calls_back_into_python(trusted_session, tmp_path):

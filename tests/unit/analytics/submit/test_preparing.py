@@ -1,8 +1,11 @@
 """From what is wanted to what Spark starts from: checked, complete, without a secret in the environment."""
 
+import subprocess
+import sys
+
 import pytest
 
-from strongroom.analytics.submit import preparing
+from strongroom.analytics.submit import gateway, preparing
 from strongroom.analytics.submit.folder import SessionFolder
 from strongroom.analytics.submit.preparing import InsecureWithKeys, NoApplicationSecret, Wanted, prepare
 from strongroom.pki.disk import LoosePermissions
@@ -110,3 +113,11 @@ def test_an_insecure_session_has_what_its_gateway_needs_and_nothing_else(folder)
     assert "spark.io.encryption.enabled" not in settings
     assert settings["spark.ssl.keyStore"]
     assert written(folder, "locked.properties") == {}
+
+
+def test_a_jvm_that_ends_before_it_can_be_spoken_with_is_said(folder):
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as process:
+        process.wait()
+    with pytest.raises(gateway.DriverNotStarted, match="ended with 3") as refused:
+        gateway._port(folder, process)
+    assert refused.value.code == "SR-SPARK-DRIVER"
