@@ -3,7 +3,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak docs clean
+.PHONY: chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak spark docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
@@ -20,6 +20,7 @@ help:
 	@echo "make conversion  convert ResNet50 at full size from every source to every format, within rounding"
 	@echo "make kube   a real Kubernetes cluster, a deployment's whole life on it under load; builds Kubernetes once; root"
 	@echo "make flink  a Flink cluster with TLS: jobs, the queue's workers killed and cancelled, beside the plain runner"
+	@echo "make spark  every example of trusted analytics at full size, each held against what it has to print; OPTIONS='--seed N'"
 	@echo "make docs   regenerate what docs/ takes from the code"
 	@echo "make clean  remove what the other targets made"
 
@@ -69,6 +70,9 @@ conformance: setup-all
 
 conversion: setup-all
 	STRONGROOM_CONVERSION_FULL=1 $(PY) -m pytest tests/e2e/test_conversion_resnet50.py
+
+spark: setup-all
+	.venv/bin/strongroom spark example --all $(OPTIONS)
 
 kube: setup-all
 	cd tools && ../$(PY) -m kube $(OPTIONS)

@@ -1,11 +1,15 @@
 """Write what the learning examples learn from: real data where they were fetched, or else named stand-ins.
 
+    python -m strongroom.analytics.learning.prepare pictures|mails|houses|diabetes OUT [--fetched DIR] …
+
 World: reads the folder of fetched data, writes plain files, on the machine of whoever owns them: sealing comes next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -53,3 +57,21 @@ def _csv(path: Path, text: str, _fetched: Path | None) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="ascii")
     return "generated numbers (a stand-in)"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Write one of them, and say where it comes from."""
+    parser = argparse.ArgumentParser(description="Write what the learning examples learn from.")
+    parser.add_argument("what", choices=sorted(WRITERS))
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--fetched", type=Path, metavar="DIR", help="MNIST's four files or SpamAssassin's mails")
+    parser.add_argument("--size", type=int, metavar="N", help="so many rows")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    args = parser.parse_args(words)
+    source = WRITERS[args.what](args.out, fetched=args.fetched, size=args.size, seed=args.seed)
+    sys.stdout.write(f"{args.out}: {args.what} from {source}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
