@@ -31,6 +31,7 @@ PURE_MODULES_ABOVE = (
     "pki/report_data.py",
     "analytics/keys/rings.py",
     "analytics/keys/service.py",
+    *(f"analytics/source/{name}.py" for name in ("ddl", "denied", "evolve", "faults", "options")),
     "broker/names.py",
     *(f"pki/jose/{name}.py" for name in ("__init__", "canonical", "jwe", "jwk", "jws")),
     *(f"broker/kbs{name}.py" for name in ("", "_dialogue", "_evidence", "_init_data", "_token")),
