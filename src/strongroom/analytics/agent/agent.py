@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,9 +83,11 @@ def attested(
     """
     told, platform, began = events or Events(None), platform_of(environ), time.monotonic()
     places.memory_folder(memory)  # before anything is released
-    keys = obtain_keys(asked, platform)
+    with ThreadPoolExecutor(2, "admission") as asking:  # each is a session of its own with the broker
+        wanted = asking.submit(obtain_job_secret, asked, platform) if asked.job else None
+        keys = obtain_keys(asked, platform)
     try:
-        job_secret = obtain_job_secret(asked, platform) if asked.job else None
+        job_secret = wanted.result() if wanted is not None else None
         seconds = time.monotonic() - began
         told.admitted(asked, platform, seconds)
         with serving(
