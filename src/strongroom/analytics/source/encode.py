@@ -42,7 +42,10 @@ def row_writer(stream: RawIOBase, kind: Kind, schema: pa.Schema, options: Option
 
 class _ParquetRows:
     def __init__(self, stream: RawIOBase, schema: pa.Schema, options: Options) -> None:
-        self._file: Final = pq.ParquetWriter(stream, schema, compression=str(options.compression))
+        self._file: Final = pq.ParquetWriter(
+            stream, schema, compression=str(options.compression),
+            store_decimal_as_integer=True,  # as Spark does: read four times as fast
+        )  # fmt: skip
         self._waiting: Final[list[pa.RecordBatch]] = []
         self._rows = 0
 
