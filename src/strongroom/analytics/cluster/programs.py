@@ -137,7 +137,8 @@ exec env -i {kept} {command}
 
 def _daemon(settings: Settings, role: str) -> tuple[str, ...]:
     java = (
-        settings.java, "-cp", f"{settings.home}/jars/*", f"-Xmx{DAEMON_HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *_SECURED,
+        settings.java, "-cp", f"{settings.home}/jars/*", f"-Xmx{DAEMON_HEAP}", "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1", *_SECURED,
         _MAINS[role], "--host", LOOPBACK, "--properties-file", "{SPARK_CONF_FILE}",
     )  # fmt: skip
     if role == MASTER:
