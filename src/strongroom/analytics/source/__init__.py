@@ -17,8 +17,14 @@ FORMAT = "sealed"
 
 
 def register(spark: SparkSession) -> None:
-    """Make format "sealed" known to a session, which then hands it filters."""
+    """Make format "sealed" known to a session, which then hands it filters; a session made from another knows it."""
+    from pyspark.errors import AnalysisException
+
     from strongroom.analytics.source.sealed import Sealed  # an extra: not before it is used
 
     spark.conf.set("spark.sql.python.filterPushdown.enabled", "true")
-    spark.dataSource.register(Sealed)
+    try:
+        spark.dataSource.register(Sealed)
+    except AnalysisException as refused:
+        if refused.getCondition() != "DATA_SOURCE_ALREADY_EXISTS":
+            raise
