@@ -210,7 +210,7 @@ def test_an_09_event_logs_leave_the_session_without_data(trusted_session, tmp_pa
 
 
 PROGRAM = """
-import sys, time
+import signal, sys
 from pyspark.sql import SparkSession
 try:
     SparkSession.builder.config("spark.network.crypto.enabled", "false").getOrCreate()
@@ -220,7 +220,7 @@ except Exception as problem:
 spark = SparkSession.builder.config("spark.network.crypto.enabled", "true").getOrCreate()
 print("sum", spark.range(10).count(), sys.argv[1:], flush=True)
 print("folder", spark.conf.get("spark.strongroom.folder"), flush=True)
-sys.stdin.read() if sys.argv[1] == "wait" else sys.exit(7)
+signal.pause()
 """
 
 
@@ -228,7 +228,7 @@ def test_an_09_a_program_cannot_unlock_its_session_and_sigterm_leaves_no_file(tm
     (tmp_path / "app.py").write_text(PROGRAM)
     words = [*SUBMIT, "--master", "local[1]", "--driver-memory", "512m", "--no-ui", str(tmp_path / "app.py"), "wait"]
     with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as job:
         assert job.stdout is not None
         said = [job.stdout.readline().split() for _ in range(3)]
