@@ -173,6 +173,7 @@ def injected(executor_words):
     words = executor_words.rstrip(b"\0").decode().split("\0")
     kept = [word for word in words if "secret" not in word]
     kept[kept.index("--executor-id") + 1] = "99"
+    kept[1:1] = ["-Dspark.rpc.lookupTimeout=10s", "-Dspark.rpc.askTimeout=10s"]
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     return subprocess.run(kept, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
@@ -183,7 +184,7 @@ def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(sub
     program = PROGRAM.replace('"at_work"', repr(str(tmp_path / "at_work"))).replace(
         '"go_on"', repr(str(tmp_path / "go_on"))
     )
-    with submit(program) as driver:
+    with submit(program) as driver, ended_in_any_case(driver):
         said = []
         reader = threading.Thread(target=lambda: said.extend(driver.stdout))
         reader.start()
@@ -192,8 +193,11 @@ def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(sub
         with (tmp_path / "at_work").open() as ready:
             assert driver.poll() is None, "".join(said)
             found = list(processes_now())
-            java = [(words, environ) for _, words, environ in found if b"CoarseGrainedExecutorBackend" in words
-                    and words.split(b"\0")[0].endswith(b"/bin/java")]  # fmt: skip
+            job = cluster.arrivals()[-1].application.encode()  # others may run Spark on this machine too
+            java = [
+                (words, environ) for _, words, environ in found
+                if job in words.split(b"\0") and words.split(b"\0")[0].endswith(b"/bin/java")
+            ]  # fmt: skip
             assert len(java) == 2
             # AN-09: nobody's words, nobody's environment.
             known = {secret for _, environ in java for secret in secrets_in_memory(environ)}
@@ -201,7 +205,7 @@ def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(sub
             for secret in known:
                 assert len(secret) == 64
                 assert not [pid for pid, words, environ in found if secret in words or secret in environ]
-            assert not [pid for pid, _, environ in found if b"_SPARK_AUTH_SECRET=" in environ]
+            assert not [words for words, environ in java if b"_SPARK_AUTH_SECRET=" in environ]
             # AN-07: an executor that has proved nothing cannot connect.
             plain = injected(java[0][0])
             assert plain.returncode != 0
@@ -221,6 +225,16 @@ def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(sub
     assert {each["event"] for each in events} >= {"admitted", "key"}
     assert {each["key_id"] for each in events if each["event"] == "key"} == {"people.1"}
     assert main(["spark", "cluster", "status", "--dir", str(cluster.folder)]) == 0
+
+
+@contextlib.contextmanager
+def ended_in_any_case(driver):
+    """A driver that waits for the test's word must not wait for a test that has failed."""
+    try:
+        yield
+    except BaseException:
+        driver.terminate()
+        raise
 
 
 def unblock_at_end(driver, fifo):
