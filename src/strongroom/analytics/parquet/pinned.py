@@ -175,11 +175,13 @@ def _with_schema(after: Pinned, before: Pinned | None, schema: str, *, append: b
 
 
 def _put(folder: ParquetFolder, staged: str, after: Pinned, paths: list[str]) -> None:
+    content = after.manifest.to_bytes()
     try:
         folder.take(staged, paths)
-        folder.replace(manifests.FILE_NAME, after.manifest.to_bytes())
+        folder.replace(manifests.FILE_NAME, content)
     except BaseException:
-        folder.remove(paths)  # readers would refuse the folder for files that no manifest names
+        if folder.read(manifests.FILE_NAME, manifests.MAX_BYTES) != content:  # else the commit counts
+            folder.remove(paths)  # readers would refuse the folder for files that no manifest names
         raise
     folder.remove([staged])
 

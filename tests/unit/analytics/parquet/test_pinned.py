@@ -207,3 +207,26 @@ def test_another_owners_manifest_does_not_open(folder, put):
     put()
     with pytest.raises(Exception, match=r"people\.1"):
         open_pinned(folder, RingKeys([KeyRing.fresh("people")]))
+
+
+def test_a_commit_that_is_interrupted_behind_its_manifest_counts(folder, put, keys, monkeypatch):
+    replace = type(folder).replace
+
+    def interrupted(self, path, content):
+        replace(self, path, content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(folder), "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        put()
+    assert open_pinned(folder, keys).paths == sorted(FILES)
+
+
+def test_a_commit_that_is_interrupted_before_its_manifest_leaves_nothing(folder, put, monkeypatch):
+    def interrupted(self, path, content):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(folder), "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        put()
+    assert [path for path in folder.sizes() if not path.startswith("_")] == []
