@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from strongroom.errors import BadInput, StrongroomError
-from strongroom.launcher.launch import MAX_BYTES, Launch, check, read_words
+from strongroom.launcher.launch import Launch, check, read_words
+from strongroom.launcher.reading import read_source
 from strongroom.launcher.roles import LaunchArgumentRefused, Role, Settings
 
 
@@ -51,21 +52,11 @@ def _launch(args: argparse.Namespace, words: list[str] | None) -> Launch:
     settings = Settings(
         role=Role(args.role), java=args.java, home=args.home, scratch=args.scratch, max_heap_mib=args.max_heap_mib,
         library_path=args.library_path,
-        program=() if args.program_from is None else read_words(_read(args.program_from)),
+        program=() if args.program_from is None else read_words(read_source(args.program_from)),
     )  # fmt: skip
     if (words is None) is (args.words_from is None):
         raise LaunchArgumentRefused("Java's words come from --words-from or after --, and from one of them")
-    return check(words if words is not None else read_words(_read(args.words_from)), settings)
-
-
-def _read(path: Path) -> bytes:
-    if str(path) == "-":
-        return sys.stdin.buffer.read(MAX_BYTES + 1)
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as problem:
-        raise LaunchArgumentRefused(f"{path}: {problem.strerror}") from None
+    return check(words if words is not None else read_words(read_source(args.words_from)), settings)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -24,8 +24,9 @@ from strongroom.analytics.agent.agent import SPARK_SECRET, Held, attested
 from strongroom.analytics.agent.events import EVENTS_VARIABLE, Events
 from strongroom.analytics.agent.roll_call import RollCall
 from strongroom.errors import BadInput, StrongroomError
-from strongroom.launcher.launch import MAX_BYTES, Launch, check, read_words
-from strongroom.launcher.roles import LaunchArgumentRefused, Role, Settings
+from strongroom.launcher.launch import Launch, check, read_words
+from strongroom.launcher.reading import read_source
+from strongroom.launcher.roles import Role, Settings
 from strongroom.launcher.values import path_below
 
 APPLICATION: Final = "-Dspark.authenticate.application="
@@ -40,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     words: tuple[str, ...] = ()
     try:
-        words = own_words(read_words(_read(args.words_from)), args.home)
+        words = own_words(read_words(read_source(args.words_from)), args.home)
         check(words, _settings(args, Path("/nonexistent")))  # before anybody is asked for anything
         return _run(args, words)
     except StrongroomError as problem:
@@ -134,16 +135,6 @@ def _note(
         )  # fmt: skip
     except OSError as failed:
         sys.stderr.write(f"executor: {args.roll_call}: {failed.strerror}\n")
-
-
-def _read(path: Path) -> bytes:
-    if str(path) == "-":
-        return sys.stdin.buffer.read(MAX_BYTES + 1)
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as problem:
-        raise LaunchArgumentRefused(f"{path}: {problem.strerror}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

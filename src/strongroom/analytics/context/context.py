@@ -43,11 +43,11 @@ class StrongroomContext:
         self._stack: Final = ExitStack()
         try:
             self.socket: Final = self._named_agent(keys)
+            register(spark)
         except BaseException:
             self._stack.close()
             raise
         self._keys: KeyService | None = None
-        register(spark)
 
     def read(self, crypto_mode: CryptoMode | str = CryptoMode.SEALED, primary_key_name: str = "") -> Reader:
         """Return a reader. A key that is named has to be the data's. Raises BadCryptoMode, BadKeyName."""
