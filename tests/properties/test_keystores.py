@@ -4,7 +4,7 @@ import base64
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from strongroom.errors import StrongroomError
@@ -61,6 +61,7 @@ def test_a_changed_store_whose_checksum_was_mended_ends_in_an_error_or_in_entrie
         assert problem.code.startswith("SR-KEYSTORE")
 
 
+@example(at=6, value=128)  # an indefinite length: BER
 @given(at=st.integers(0, len(P12) - 1), value=st.integers(0, 255))
 def test_a_changed_pkcs12_store_ends_in_an_error_or_in_entries(at, value):
     data = bytearray(P12)

@@ -6,6 +6,7 @@ that from 8u301 on. RFC 7292; Java's mark for trusted certificates is the attrib
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 from cryptography import x509
@@ -57,7 +58,9 @@ def read_pkcs12(data: bytes, password: Secret) -> tuple[Entry, ...]:
     if data[:1] != b"\x30":
         raise BadKeyStore("the bytes are no PKCS #12 store")
     try:
-        with password.reveal() as words:
+        # A store in BER is read as OpenSSL reads it; that the library will one day refuse it helps no owner of one.
+        with warnings.catch_warnings(), password.reveal() as words:
+            warnings.filterwarnings("ignore", message="PKCS#12 bundle could not be parsed as DER")
             found = pkcs12.load_pkcs12(data, words)
     except UNREADABLE as problem:
         # The library says "Invalid password or PKCS12 data" for both, and is right: nothing tells them apart.
