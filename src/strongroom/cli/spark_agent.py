@@ -37,6 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", type=Path, metavar="FILE", help="append what was done with keys, as JSON lines")
     parser.add_argument("--ui-ca", type=Path, metavar="FILE",
                         help="give a page of Spark's daemons TLS, and write its CA certificate here")  # fmt: skip
+    parser.add_argument("--ui-host", metavar="NAME", action="append", default=[],
+                        help="another name or address of that page; may be given again")  # fmt: skip
     parser.add_argument("words", metavar="COMMAND", nargs="*", help="after --: the program to run")
 
 
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         if args.ui_ca is not None:
             from strongroom.analytics.agent.daemon import write_page_settings
 
-            places["{SPARK_CONF_FILE}"] = str(write_page_settings(held.folder, args.ui_ca))
+            places["{SPARK_CONF_FILE}"] = str(write_page_settings(held.folder, args.ui_ca, args.ui_host))
         return child.run(
             [_placed(word, places) for word in args.words],
             child.variables(os.environ, DROPPED, {**held.variables, **told}),

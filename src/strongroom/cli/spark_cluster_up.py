@@ -1,10 +1,11 @@
-"""Start a Spark cluster on this machine whose Master, Workers and executors prove themselves before they get secrets.
+"""Start a Spark cluster whose Master, Workers and executors prove themselves before they get secrets.
 
 Spark's own Master and Workers run behind agents, and stand executors' Java behind the measured launcher. The owner
-admits three programs first: --prepare writes them and says how. Everything listens on 127.0.0.1. Done twice, the
-second time does nothing.
+admits three programs first: --prepare writes them and says how. Everything listens on 127.0.0.1, or on --host where
+other machines take part: those join the first one's Master. Done twice, the second time does nothing.
 
   strongroom spark cluster up --job demo --key people --broker https://broker:8080 --broker-ca ca_cert.pem
+  strongroom spark cluster up --host 10.0.0.2 --join spark://10.0.0.1:7077 --job demo --broker …
 """
 
 from __future__ import annotations
@@ -23,6 +24,28 @@ if TYPE_CHECKING:
     from strongroom.analytics.cluster.settings import Settings
 
 FOLDER = Path("spark-cluster")
+LOOPBACK = "127.0.0.1"
+
+
+def host_address(text: str) -> str:
+    """Return a name or address that others reach this machine by."""
+    from strongroom.launcher.values import host
+
+    if not host(text) or text == "0.0.0.0":  # noqa: S104  # what is refused here
+        raise argparse.ArgumentTypeError(f"{text[:64]!r} is no name or address that others reach this machine by")
+    return text
+
+
+def master_address(text: str) -> str:
+    """Return the address of a Master."""
+    from strongroom.sparkjobs.masters import BadMaster, MasterKind
+
+    try:
+        if MasterKind.of(text) is MasterKind.STANDALONE:
+            return text
+    except BadMaster:
+        pass
+    raise argparse.ArgumentTypeError(f"{text[:64]!r} is no spark://HOST:PORT")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +65,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="of each Worker (default: 1)")  # fmt: skip
     parser.add_argument("--memory-mib", type=int, default=1024, metavar="MIB",
                         help="of each Worker, and the largest heap of an executor (default: 1024)")  # fmt: skip
+    parser.add_argument("--host", type=host_address, default=LOOPBACK, metavar="ADDRESS",
+                        help="where the cluster's other machines reach this one (default: 127.0.0.1)")  # fmt: skip
+    parser.add_argument("--join", type=master_address, metavar="spark://HOST:PORT",
+                        help="start Workers alone, for the Master of another machine")  # fmt: skip
     parser.add_argument("--port", type=port, default=0, metavar="PORT", help="(default: a free one, then kept)")
     parser.add_argument("--ui-port", type=port, default=0, metavar="PORT", help="(default: a free one, then kept)")
     parser.add_argument("--world", type=Path, metavar="DIR", help="the simulated platform to run on")
@@ -80,7 +107,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
         broker=args.broker, job=args.job, keys=tuple(check_key_name(name) for name in dict.fromkeys(args.key)),
         tenant=args.tenant, deployment=args.deployment, workers=args.workers, cores=args.cores,
-        memory_mib=args.memory_mib, port=args.port, ui_port=args.ui_port,
+        memory_mib=args.memory_mib, host=args.host, join=args.join or "", port=args.port, ui_port=args.ui_port,
         world="" if args.world is None else str(args.world.absolute()), beside_real_tee=args.beside_real_tee,
         python=sys.executable, package=str(Path(strongroom.__file__).parent), java=_java(),
         home=str(spark_jars().parent),
@@ -97,17 +124,20 @@ def _say(args: argparse.Namespace, cluster: Cluster) -> None:
     from strongroom.analytics.cluster import programs
 
     settings = cluster.record.settings
-    manifests = {role: str(cluster.program(role)) for role in programs.ROLES}
+    manifests = {role: str(cluster.program(role)) for role in programs.roles(settings)}
     if args.json:
         facts = {
-            "master": settings.master, "ui": f"https://127.0.0.1:{settings.page_port}",
-            "ui_ca": str(cluster.folder / "launches" / programs.MASTER / programs.UI_CA),
-            "roll_call": str(cluster.roll_call.path), "programs": manifests, "folder": str(cluster.folder),
+            "master": settings.master, "roll_call": str(cluster.roll_call.path), "programs": manifests,
+            "folder": str(cluster.folder),
         }  # fmt: skip
+        if not settings.join:
+            facts["ui"] = f"https://{settings.host}:{settings.page_port}"
+            facts["ui_ca"] = str(cluster.folder / "launches" / programs.MASTER / programs.UI_CA)
         sys.stdout.write(json.dumps(facts) + "\n")
         return
     if not args.prepare:
-        sys.stdout.write(f"The cluster is ready: {settings.master}, {settings.workers} Workers\n")
+        ready = f"joined {settings.master}" if settings.join else f"The cluster is ready: {settings.master}"
+        sys.stdout.write(f"{ready}, {settings.workers} Workers\n")
         sys.stdout.write(f"Run a job:\n  strongroom spark submit --master {settings.master} app.py\n")
         sys.stdout.write(f"End it:\n  strongroom spark cluster down --dir {cluster.folder}\n")
         return

@@ -1,6 +1,6 @@
 """A Spark cluster whose Master, Worker, executors and driver are attested: all of them, and the owner, as processes.
 
-One cluster for all tests, with one Worker that holds two executors.
+One cluster for all tests, of two hosts (two addresses of this machine) with one Worker and one executor each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pytest
 
 import strongroom
 from strongroom.analytics.agent.agent import SECRET_FILE_VARIABLE
-from strongroom.analytics.cluster import processes
+from strongroom.analytics.cluster import processes, programs
 from strongroom.analytics.cluster.cluster import Cluster
 from strongroom.cli import main
 
@@ -105,22 +105,36 @@ def broker(owner):
             process.wait(LIMIT_S)
 
 
-@pytest.fixture(scope="module")
-def cluster(owner, broker):
-    """A cluster whose three programs the owner has admitted."""
-    place = owner.folder / "cluster"
-    words = ["spark", "cluster", "up", "--dir", str(place), "--broker", broker, "--broker-ca", str(owner.ca),
-             "--job", "demo", "--key", "people", "--workers", "1", "--cores", "2", "--memory-mib", "1024",
-             *owner.world]  # fmt: skip
-    assert main([*words, "--prepare"]) == 0
-    for role in ("master", "worker", "executor"):
-        owner.trust(Cluster.of(place).program(role), role)
-    assert main(words) == 0
+@contextlib.contextmanager
+def one_host(owner, broker, name, *words):
+    """One host's part of a cluster, whose programs the owner has admitted."""
+    place = owner.folder / name
+    up = ["spark", "cluster", "up", "--dir", str(place), "--broker", broker, "--broker-ca", str(owner.ca),
+          "--job", "demo", "--key", "people", "--workers", "1", "--cores", "1", "--memory-mib", "1024",
+          *words, *owner.world]  # fmt: skip
+    assert main([*up, "--prepare"]) == 0
+    for role in programs.roles(Cluster.of(place).record.settings):
+        owner.trust(Cluster.of(place).program(role), f"{name}-{role}")
+    assert main(up) == 0
     try:
         yield Cluster.of(place)
     finally:
-        (owner.folder / "world").mkdir(exist_ok=True)
         assert main(["spark", "cluster", "down", "--dir", str(place)]) == 0
+
+
+@pytest.fixture(scope="module")
+def cluster(owner, broker):
+    """The host with the Master."""
+    with one_host(owner, broker, "cluster") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def second(owner, broker, cluster):
+    """The host that joined."""
+    master = cluster.record.settings.master
+    with one_host(owner, broker, "second", "--host", "127.0.0.2", "--join", master) as found:
+        yield found
 
 
 @pytest.fixture
@@ -178,7 +192,7 @@ def injected(executor_words):
     return subprocess.run(kept, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
-def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(submit, cluster, tmp_path):
+def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(submit, cluster, second, tmp_path):
     for name in ("at_work", "go_on"):
         os.mkfifo(tmp_path / name)
     program = PROGRAM.replace('"at_work"', repr(str(tmp_path / "at_work"))).replace(
@@ -220,7 +234,8 @@ def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(sub
     text = "".join(said)
     assert "COUNTED 1000" in text
     assert "KEYS [(('people',), True, False)]" in text
-    assert {(each.role, each.admitted) for each in cluster.arrivals()} == {("executor", True)}
+    arrived = [(each.role, each.admitted, each.host) for each in (*cluster.arrivals(), *second.arrivals())]
+    assert arrived == [("executor", True, "127.0.0.1"), ("executor", True, "127.0.0.2")]
     events = [json.loads(line) for line in (cluster.folder / "events.jsonl").read_text().splitlines()]
     assert {each["event"] for each in events} >= {"admitted", "key"}
     assert {each["key_id"] for each in events if each["event"] == "key"} == {"people.1"}
@@ -253,24 +268,27 @@ def check_page(cluster):
         assert b"Spark Master" in page.read()
 
 
-def test_an_07_executors_whose_program_was_changed_get_nothing_and_the_job_ends_saying_which(submit, cluster):
-    program = cluster.program("executor")
-    before = program.read_text()
+def test_an_07_executors_whose_program_was_changed_get_nothing_and_the_job_ends_saying_which(submit, cluster, second):
+    found = [each.program("executor") for each in (cluster, second)]
+    before = [program.read_text() for program in found]
     try:
-        program.write_text(before.replace('"--max-heap-mib=1024"', '"--max-heap-mib=1025"'))
-        assert program.read_text() != before
+        for program, text in zip(found, before, strict=True):
+            program.write_text(text.replace('"--max-heap-mib=1024"', '"--max-heap-mib=1025"'))
+            assert program.read_text() != text
         with submit(
             "from pyspark.sql import SparkSession\nSparkSession.builder.getOrCreate().range(9).count()\n"
         ) as job:
             text = job.stdout.read()
             assert job.wait(LIMIT_S) == 3, text
     finally:
-        program.write_text(before)
+        for program, text in zip(found, before, strict=True):
+            program.write_text(text)
     assert re.search(r"refused: executor \d+ on 127\.0\.0\.1 \(SR-AGENT-REFUSAL\)", text), text
     assert "SR-SPARK-EXECUTORS" in text
     assert main(["spark", "cluster", "status", "--dir", str(cluster.folder)]) == 3
 
 
-def test_up_again_changes_nothing_and_a_clusters_processes_are_the_same(cluster):
+def test_up_again_changes_nothing_and_a_clusters_processes_are_the_same(cluster, second):
     assert cluster.runs
+    assert second.runs
     assert all(map(processes.alive, cluster.record.processes))

@@ -5,6 +5,7 @@ World: files. The authority is fresh and its key is never written; its certifica
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +19,13 @@ CONF: Final = "daemon.conf"
 HOSTS: Final = (LOOPBACK, "localhost")
 
 
-def write_page_settings(folder: Path, ca_file: Path) -> Path:
+def write_page_settings(folder: Path, ca_file: Path, hosts: Iterable[str] = ()) -> Path:
     """Write key stores and settings into a private folder, and the certificate of their authority to `ca_file`.
 
-    Returns the settings' path.
+    `hosts`: what the page is known by besides this machine's own names for itself. Returns the settings' path.
     """
     stores = session.SessionFolder(folder)
-    password = stores.write_stores(HOSTS)
+    password = stores.write_stores(tuple(dict.fromkeys((*HOSTS, *hosts))))
     prefix = "spark.ssl.standalone."
     settings = {
         f"{prefix}enabled": "true",

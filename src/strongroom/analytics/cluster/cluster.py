@@ -1,6 +1,6 @@
 """Bring a cluster up on this host, say how it fares, and end it.
 
-World: a folder, processes, the logs of Spark's daemons. Everything listens on 127.0.0.1.
+World: a folder, processes, the logs of Spark's daemons. Everything listens on one address, 127.0.0.1 by default.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from strongroom.analytics.agent.roll_call import Arrival, RollCall
 from strongroom.analytics.cluster import processes, programs
-from strongroom.analytics.cluster.settings import LOOPBACK, MAX_BYTES, Record, Settings, Started
+from strongroom.analytics.cluster.settings import MAX_BYTES, Record, Settings, Started
 from strongroom.errors import BadInput, Unreachable
 from strongroom.pki import disk
 
@@ -51,6 +51,13 @@ class NotACluster(BadInput):
     fix = "Name a folder that does not exist or is empty; strongroom spark cluster down removes what it holds."
 
 
+class NoSuchAddress(BadInput):
+    """A cluster was to listen on an address that is not this machine's."""
+
+    code = "SR-SPARK-CLUSTER-ADDRESS"
+    fix = "Name an address of this machine with --host; ip address lists them."
+
+
 class ClusterNotUp(Unreachable):
     """A Master or Worker ended, or did not become ready."""
 
@@ -77,8 +84,7 @@ class Cluster:
     @property
     def runs(self) -> bool:
         """Whether every process of it is alive."""
-        wanted = 1 + self.record.settings.workers
-        return len(self.record.processes) == wanted and all(map(processes.alive, self.record.processes))
+        return len(self.alive) == self.record.settings.daemons
 
     @property
     def alive(self) -> tuple[Started, ...]:
@@ -103,7 +109,7 @@ def prepare(folder: Path, settings: Settings, ca_pem: bytes, jar: bytes) -> Clus
     """Write a cluster's programs, so that their measurements are known before anything runs.
 
     `ca_pem`: what the broker's certificate comes from; `jar`: our classes for the executors' JVMs.
-    A port of 0 becomes a free one, and stays that. Raises NotACluster, OtherSettings.
+    A port of 0 becomes a free one, and stays that. Raises NotACluster, OtherSettings, NoSuchAddress.
     """
     folder = folder.absolute()
     before = _before(folder)
@@ -121,7 +127,7 @@ def prepare(folder: Path, settings: Settings, ca_pem: bytes, jar: bytes) -> Clus
     disk.replace_private(folder / RECORD, cluster.record.to_json())
     disk.replace_public(folder / programs.CA, ca_pem)
     disk.replace_public(folder / programs.JAR, jar)
-    for role in programs.ROLES:
+    for role in programs.roles(settings):
         cluster.program(role).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         disk.replace_private(cluster.program(role), programs.manifest(settings, role, str(java_home)).encode())
     script = java_home / "bin" / "java"
@@ -139,19 +145,15 @@ def up(cluster: Cluster, *, said: Callable[[str], object] = lambda _: None) -> C
         return cluster
     processes.stop(cluster.alive)
     started: list[Started] = []
-    roles = [programs.MASTER, *([programs.WORKER] * cluster.record.settings.workers)]
+    workers = [f"{programs.WORKER}-{number}" for number in range(1, cluster.record.settings.workers + 1)]
     try:
-        for number, role in enumerate(roles):
-            name = role if role == programs.MASTER else f"{role}-{number}"
-            folder = _launch_folder(cluster, role, name)
-            started.append(_start(cluster, role, name, folder))
-            disk.replace_private(cluster.folder / RECORD, replace(cluster.record, processes=tuple(started)).to_json())
-            if role == programs.MASTER:
-                _await(started[-1], folder / "log", role)
-                said(f"{name} is ready")
-        for number, process in enumerate(started[1:], 1):
-            _await(process, cluster.folder / "launches" / f"{programs.WORKER}-{number}" / "log", programs.WORKER)
-            said(f"{process.role} is ready")
+        if not cluster.record.settings.join:
+            _launch(cluster, programs.MASTER, programs.MASTER, started)
+            _await(cluster, started[0], programs.MASTER, said)
+        for name in workers:
+            _launch(cluster, programs.WORKER, name, started)
+        for process in started[-len(workers) :]:
+            _await(cluster, process, programs.WORKER, said)
     except BaseException:
         processes.stop(started[::-1])
         raise
@@ -185,9 +187,13 @@ def _before(folder: Path) -> Cluster | None:
 def _with_ports(settings: Settings, before: Cluster | None) -> Settings:
     """Return settings whose ports are numbers: those of before, or free ones."""
     known = before.record.settings if before is not None else None
-    with socket.create_server((LOOPBACK, 0)) as one, socket.create_server((LOOPBACK, 0)) as other:
-        port = known.port if known is not None else one.getsockname()[1]
-        ui_port = known.ui_port if known is not None else other.getsockname()[1]
+    address = (settings.host, 0)
+    try:
+        with socket.create_server(address) as one, socket.create_server(address) as other:
+            port = known.port if known is not None else one.getsockname()[1]
+            ui_port = known.ui_port if known is not None else other.getsockname()[1]
+    except OSError as problem:
+        raise NoSuchAddress(f"nothing can listen on {settings.host}: {problem.strerror}") from None
     return replace(settings, port=settings.port or port, ui_port=settings.ui_port or ui_port)
 
 
@@ -199,13 +205,15 @@ def _launch_folder(cluster: Cluster, role: str, name: str) -> Path:
     return folder
 
 
-def _start(cluster: Cluster, role: str, name: str, folder: Path) -> Started:
-    settings = cluster.record.settings
+def _launch(cluster: Cluster, role: str, name: str, started: list[Started]) -> None:
+    settings, folder = cluster.record.settings, _launch_folder(cluster, role, name)
     variables = {} if settings.world else programs.environment(settings, role, str(cluster.folder / "java"))
-    return processes.start(name, programs.launch(settings, role, str(folder)), folder, variables)
+    started.append(processes.start(name, programs.launch(settings, role, str(folder)), folder, variables))
+    disk.replace_private(cluster.folder / RECORD, replace(cluster.record, processes=tuple(started)).to_json())
 
 
-def _await(process: Started, log: Path, role: str) -> None:
+def _await(cluster: Cluster, process: Started, role: str, said: Callable[[str], object]) -> None:
+    log = cluster.folder / "launches" / process.role / "log"
     pause, waited = threading.Event(), 0.0
     while _SAYS[role] not in disk.read_bounded(log, limit=_MAX_LOG_BYTES):
         if not processes.alive(process):
@@ -214,6 +222,7 @@ def _await(process: Started, log: Path, role: str) -> None:
             raise ClusterNotUp(f"{process.role} was not ready after {START_S:.0f} s: {_tail(log)}")
         pause.wait(_LOOK_S)
         waited += _LOOK_S
+    said(f"{process.role} is ready")
 
 
 def _tail(log: Path) -> str:

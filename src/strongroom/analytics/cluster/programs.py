@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from strongroom.analytics.cluster.settings import LOOPBACK, Settings
+from strongroom.analytics.cluster.settings import Settings
 from strongroom.gramine.manifests import array, text
 
 MASTER: Final = "master"
@@ -47,6 +47,11 @@ _SECURED: Final = (
 )
 
 
+def roles(settings: Settings) -> tuple[str, ...]:
+    """Return the programs of one host: where it joins others, its Master is theirs."""
+    return tuple(role for role in ROLES if role != MASTER or not settings.join)
+
+
 def words(settings: Settings, role: str) -> tuple[str, ...]:
     """Return the whole command line of one program, as it is measured."""
     asked = (
@@ -62,7 +67,7 @@ def words(settings: Settings, role: str) -> tuple[str, ...]:
             f"--java={settings.java}", f"--home={settings.home}", f"--jar={_ABOVE}{JAR}",
             f"--max-heap-mib={settings.memory_mib}", f"--roll-call={_ABOVE}{ROLL_CALL}", f"--words-from={WORDS}",
         )  # fmt: skip
-    agent = ("strongroom", "spark", "agent", *asked, f"--ui-ca={UI_CA}", "--")
+    agent = ("strongroom", "spark", "agent", *asked, f"--ui-ca={UI_CA}", f"--ui-host={settings.host}", "--")
     return (settings.python, *_PYTHON, *agent, *_daemon(settings, role))
 
 
@@ -87,7 +92,7 @@ def environment(settings: Settings, role: str, java_home: str) -> Mapping[str, s
     """Return the variables that a program is started with."""
     found = {"LANG": "C.UTF-8"}
     if role != EXECUTOR:
-        found |= {"SPARK_LOCAL_IP": LOOPBACK, "SPARK_HOME": settings.home}
+        found |= {"SPARK_LOCAL_IP": settings.host, "SPARK_HOME": settings.home}
     if role == WORKER:
         found |= {"JAVA_HOME": java_home, "SPARK_SCALA_VERSION": SCALA}
     return found
@@ -139,7 +144,7 @@ def _daemon(settings: Settings, role: str) -> tuple[str, ...]:
     java = (
         settings.java, "-cp", f"{settings.home}/jars/*", f"-Xmx{DAEMON_HEAP}", "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1", *_SECURED,
-        _MAINS[role], "--host", LOOPBACK, "--properties-file", "{SPARK_CONF_FILE}",
+        _MAINS[role], "--host", settings.host, "--properties-file", "{SPARK_CONF_FILE}",
     )  # fmt: skip
     if role == MASTER:
         return (*java, "--port", str(settings.port), "--webui-port", str(settings.ui_port))

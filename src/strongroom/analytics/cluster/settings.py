@@ -33,7 +33,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Paths are absolute. `world`: a simulated platform, empty where this machine itself is a trust domain."""
+    """Paths are absolute. `world`: a simulated platform, empty where this machine itself is a trust domain.
+
+    `host`: where this host's part listens; `join`: the Master on another host, empty where it is here.
+    """
 
     broker: str
     job: str
@@ -43,6 +46,8 @@ class Settings:
     workers: int = 2
     cores: int = 1
     memory_mib: int = 1024
+    host: str = LOOPBACK
+    join: str = ""
     port: int
     ui_port: int
     world: str = ""
@@ -60,7 +65,12 @@ class Settings:
     @property
     def master(self) -> str:
         """What jobs name as --master."""
-        return f"spark://{LOOPBACK}:{self.port}"
+        return self.join or f"spark://{self.host}:{self.port}"
+
+    @property
+    def daemons(self) -> int:
+        """How many of Spark's daemons run here."""
+        return self.workers + (0 if self.join else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,37 @@ def test_up_and_down_may_be_done_twice(tmp_path, monkeypatch, capsys):
     assert main(["spark", "cluster", "down", "--dir", str(tmp_path / "c")]) == 0
 
 
+def test_a_host_that_joins_starts_workers_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(programs, "launch", daemon)
+    joining = Settings(**{**vars_of(SETTINGS), "host": "127.0.0.2", "join": "spark://127.0.0.1:7077", "workers": 2})
+    cluster = clusters.up(prepared(tmp_path / "c", joining))
+    try:
+        assert cluster.runs
+        assert [each.role for each in cluster.record.processes] == ["worker-1", "worker-2"]
+        assert not cluster.program(programs.MASTER).exists()
+        assert main(["spark", "cluster", "status", "--dir", str(tmp_path / "c")]) == 0
+        assert capsys.readouterr().out.startswith("spark://127.0.0.1:7077, job demo")
+    finally:
+        assert main(["spark", "cluster", "down", "--dir", str(tmp_path / "c")]) == 0
+
+
+def test_an_address_of_another_machine_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(clusters.NoSuchAddress) as refusal:
+        prepared(tmp_path / "c", Settings(**{**vars_of(SETTINGS), "host": "192.0.2.1"}))
+    assert refusal.value.code == "SR-SPARK-CLUSTER-ADDRESS"
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--host", "0.0.0.0"], ["--host", "a b"], ["--join", "local[2]"], ["--join", "x"]],  # noqa: S104
+)
+def test_addresses_that_name_no_machine_are_misuse(words, capsys):
+    known = ["--job", "demo", "--broker", "https://b:1", "--broker-ca", "ca.pem"]
+    assert main(["spark", "cluster", "up", *known, *words]) == 1
+    assert repr(words[1]) in capsys.readouterr().err
+
+
 def vars_of(settings):
     return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
 

@@ -45,6 +45,19 @@ def test_an_09_daemons_speak_to_those_alone_who_know_the_secret_which_is_in_no_w
     assert not [word for word in words if "authenticate.secret" in word]
 
 
+def test_a_second_host_joins_the_masters_with_programs_of_its_own_address():
+    second = replace(SETTINGS, host="10.0.0.2", join="spark://10.0.0.1:7077")
+    assert programs.roles(second) == ("worker", "executor")
+    assert programs.roles(SETTINGS) == ("master", "worker", "executor")
+    words = programs.words(second, programs.WORKER)
+    assert words[-1] == "spark://10.0.0.1:7077"
+    assert words[words.index("--host") + 1] == "10.0.0.2"
+    assert "--ui-host=10.0.0.2" in words
+    assert programs.environment(second, programs.WORKER, "/j")["SPARK_LOCAL_IP"] == "10.0.0.2"
+    assert (SETTINGS.daemons, second.daemons) == (3, 2)
+    assert (replace(SETTINGS, host="10.0.0.1").master, second.master) == ("spark://10.0.0.1:7077",) * 2
+
+
 def test_an_08_every_program_is_behind_an_agent_or_launches_as_one_that_is():
     for role in (programs.MASTER, programs.WORKER):
         assert {"spark", "agent"} <= set(programs.words(SETTINGS, role))
