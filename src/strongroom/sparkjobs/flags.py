@@ -38,7 +38,7 @@ _OURS: Final = frozenset({
     "--master", "--deploy-mode", "--class", "--driver-class-path", "--conf", "--properties-file", "--sgx-enabled",
     "--sgx-driver-jvm-memory", "--sgx-executor-jvm-memory", "--log-file", "--key-store", "--key", "--keys", "--job",
     "--secret-file", "--rpc", "--local-dir", "--event-log", "--report", "--broker", "--broker-ca",
-    "--roll-call",
+    "--roll-call", "--cluster-file",
 })  # fmt: skip
 _SWITCHES: Final = frozenset({"--verbose", "--insecure", "--no-ui", "--no-progress", "--supervise", "--version"})
 _SHORT: Final[Mapping[str, str]] = {"-c": "--conf", "-v": "--verbose"}
@@ -99,6 +99,7 @@ class Submission:
     broker: str | None = None
     broker_ca: str | None = None
     roll_call: str | None = None  # of the cluster: who came, who was refused
+    cluster_file: str | None = None  # what the cluster's side says: see sparkjobs.cluster_file
     sgx_memory: tuple[str, str] | None = None  # of the driver's and the executors' JVM
     insecure: bool = False
     ui: bool = True
@@ -158,6 +159,8 @@ def _submission(options: dict[str, list[str]], switches: set[str], rest: list[st
     _check_deploy_mode(kind, last("--deploy-mode"), "--supervise" in switches)
     if kind is MasterKind.KUBERNETES and not ("--driver-memory" in options and "--executor-memory" in options):
         raise BadSubmission(NEEDS_MEMORY)
+    if kind is MasterKind.KUBERNETES and _rpc(last("--rpc")) is Rpc.TLS:
+        raise NotInTrustedMode("--rpc tls: Spark would put the key stores' password into the pods of the executors")
     main_class = last("--class")
     _check_program(rest[0], main_class)
     return Submission(
@@ -168,6 +171,7 @@ def _submission(options: dict[str, list[str]], switches: set[str], rest: list[st
         local_dirs=tuple(each for value in options.get("--local-dir", ()) for each in value.split(",") if each),
         event_log=last("--event-log"), report=last("--report"), log_file=last("--log-file"),
         broker=last("--broker"), broker_ca=last("--broker-ca"), roll_call=last("--roll-call"),
+        cluster_file=last("--cluster-file"),
         sgx_memory=_sgx_memory(last("--sgx-enabled"), last("--sgx-driver-jvm-memory"),
                                last("--sgx-executor-jvm-memory")),
         insecure="--insecure" in switches, ui="--no-ui" not in switches,

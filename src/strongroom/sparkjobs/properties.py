@@ -22,6 +22,10 @@ FOLDER: Final = "spark.strongroom.folder"  # where the JVM finds the session's f
 AGENT_SOCKET: Final = "spark.hadoop.strongroom.agent"  # what the Parquet key client reads
 AGENT_ENVIRONMENT: Final = "STRONGROOM_AGENT"
 EXECUTOR_SECRET_FILE: Final = "/run/strongroom/spark/secret"  # noqa: S105  # in a pod: its agent's file, in memory
+DRIVER_PORT: Final = 7078  # on Kubernetes, where a Service and network policies name ports
+BLOCK_PORT: Final = 7079  # of the driver's and each executor's block manager
+APPLICATION: Final = "spark.authenticate.application"  # ours: from which words an application's secret is derived
+SESSION_LABEL: Final = "strongroom-session"  # by which a submit knows its executors' pods
 CLASS_PATH_SEPARATOR: Final = ":"
 NO_DUMPS: Final = "-XX:-HeapDumpOnOutOfMemoryError -XX:-UsePerfData -XX:+DisableAttachMechanism"
 
@@ -48,6 +52,7 @@ class Places:
     event_log: str
     temporary: str
     agent: str | None = None  # the key agent's socket
+    application: str = ""  # on Kubernetes: what sets this application apart, which all may know
 
 
 _ALWAYS: Final[Mapping[str, str]] = {
@@ -76,8 +81,23 @@ _ADDED_TO: Final[Mapping[str, str]] = {
 }
 _OPEN: Final = frozenset({
     "spark.ui.enabled", "spark.sql.warehouse.dir", "spark.driver.host", "spark.driver.bindAddress",
-    "spark.kubernetes.executor.deleteOnTermination", *_ADDED_TO,
+    "spark.kubernetes.executor.deleteOnTermination", "spark.driver.port", "spark.driver.blockManager.port",
+    "spark.blockManager.port", "spark.port.maxRetries", *_ADDED_TO,
 })  # fmt: skip
+# Nothing that a pod's object would show, and nothing that the driver's account needs more rights for.
+_KUBERNETES: Final[Mapping[str, str]] = {
+    "spark.driver.bindAddress": "0.0.0.0",  # noqa: S104  # a pod's: executors come from others
+    "spark.driver.port": str(DRIVER_PORT),
+    "spark.driver.blockManager.port": str(BLOCK_PORT),
+    "spark.blockManager.port": str(BLOCK_PORT),
+    "spark.port.maxRetries": "0",
+    "spark.kubernetes.executor.deleteOnTermination": "true",
+    "spark.kubernetes.executor.disableConfigMap": "true",
+    "spark.kubernetes.driver.service.deleteOnTermination": "false",  # in client mode Spark makes none
+    "spark.kubernetes.driver.ownPersistentVolumeClaim": "false",
+    "spark.kubernetes.driver.reusePersistentVolumeClaim": "false",
+    "spark.kubernetes.local.dirs.tmpfs": "true",
+}
 _RPC: Final[Mapping[Rpc, Mapping[str, str]]] = {
     Rpc.AES: {
         "spark.network.crypto.enabled": "true",
@@ -161,5 +181,8 @@ def _driver(kind: MasterKind, places: Places) -> dict[str, str]:
         "spark.executor.defaultJavaOptions": NO_DUMPS,
     }
     if kind is MasterKind.KUBERNETES:
-        settings["spark.kubernetes.executor.deleteOnTermination"] = "true"
+        settings |= _KUBERNETES
+        if places.application:
+            settings |= {APPLICATION: places.application,
+                         f"spark.kubernetes.executor.label.{SESSION_LABEL}": places.application}  # fmt: skip
     return settings

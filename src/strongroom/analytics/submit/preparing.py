@@ -17,6 +17,7 @@ from typing import Final
 from strongroom.analytics.parquet.build import build, kms_jar
 from strongroom.analytics.submit import gateway
 from strongroom.analytics.submit.folder import CA, KEY_STORE, TRUST_STORE, SessionFolder
+from strongroom.analytics.submit.pods import in_a_pod
 from strongroom.analytics.submit.storage import check_local_dir
 from strongroom.errors import Refused
 from strongroom.pki import disk
@@ -27,6 +28,7 @@ from strongroom.sparkjobs.redaction import check_settings
 
 JAVA_SOURCES: Final = Path(__file__).parent / "java"
 SECRET_FILE_VARIABLE: Final = "STRONGROOM_SPARK_SECRET_FILE"  # noqa: S105  # a path: the agent's
+_DRIVER_POD: Final = "spark.kubernetes.driver.pod.name"
 _LOCAL_CLUSTER: Final = "local-cluster["  # Spark's own test of a cluster on one host; makes no secret for itself
 _MAX_SECRET_BYTES: Final = 4096
 
@@ -57,6 +59,7 @@ class Wanted:
     local_dirs: tuple[str, ...] = ()
     secret_file: str | None = None
     agent: str | None = None
+    application: str = ""  # on Kubernetes: what sets this application apart
     insecure: bool = False
     verbose: bool = False
 
@@ -88,6 +91,8 @@ def prepare(folder: SessionFolder, wanted: Wanted, environ: Mapping[str, str]) -
     secret = _application_secret(kind, wanted, environ)
     if kind is MasterKind.KUBERNETES and secret is not None:
         settings |= properties.secret_files(secret)
+        if in_a_pod():
+            settings.setdefault(_DRIVER_POD, socket.gethostname())  # executors' pods go with the driver's
     hidden = _hidden(wanted, kind, password, secret)
     locked = {} if wanted.insecure else properties.kept(session)
     folder.write_settings({**settings, **hidden}, locked, verbose=wanted.verbose)
@@ -108,7 +113,7 @@ def _session_settings(folder: SessionFolder, wanted: Wanted, kind: MasterKind) -
     places = Places(
         folder=os.fspath(folder.path), key_store=os.fspath(folder.path / KEY_STORE),
         trust_store=os.fspath(folder.path / TRUST_STORE), jars=tuple(jars), event_log=os.fspath(folder.events),
-        temporary=os.fspath(folder.temporary), agent=wanted.agent,
+        temporary=os.fspath(folder.temporary), agent=wanted.agent, application=wanted.application,
     )  # fmt: skip
     return properties.secured(kind, places, rpc=wanted.rpc, ui=wanted.ui)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from strongroom.analytics.report.words import summary
 from strongroom.analytics.submit import gateway, supervising
 from strongroom.analytics.submit.folder import SessionFolder
 from strongroom.analytics.submit.named_keys import NamedKeys
+from strongroom.analytics.submit.pods import PodWatch, pods_noted
 from strongroom.analytics.submit.preparing import (
     SECRET_FILE_VARIABLE,
     InsecureWithKeys,
@@ -38,11 +40,15 @@ from strongroom.analytics.submit.program import PROGRESS_VARIABLE
 from strongroom.analytics.submit.watching import watched
 from strongroom.errors import BadInput
 from strongroom.pki import disk
-from strongroom.sparkjobs import defaults_file
+from strongroom.sparkjobs import cluster_file, defaults_file
 from strongroom.sparkjobs.event_log import MAX_LINE_BYTES, redacted
 from strongroom.sparkjobs.flags import Submission
+from strongroom.sparkjobs.masters import MasterKind
+from strongroom.sparkjobs.properties import APPLICATION
 
 EVENTS_FILE: Final = "events.jsonl"
+NAMESPACE: Final = "spark.kubernetes.namespace"
+MAX_SAID: Final = 8  # pods of which a failed job speaks
 SPARK_EVENTS: Final = "spark"  # a folder of event logs, as the history server wants them
 
 
@@ -66,8 +72,10 @@ def submit(job: Submission, environ: Mapping[str, str]) -> int:
         events = folder.path / EVENTS_FILE
         named = environ.get(told.EVENTS_VARIABLE)
         events = Path(named) if named else events
-        with _keys(job, environ, events) as held:
-            prepared = prepare(folder, _wanted(job, held), {**environ, **held})
+        # Kubernetes' executors derive Spark's secret from what the driver says; elsewhere a Master has it, of its job.
+        application = secrets.token_hex(8) if job.kind is MasterKind.KUBERNETES and job.broker is not None else ""
+        with _keys(job, environ, events, application) as held:
+            prepared = prepare(folder, _wanted(job, held, application), {**environ, **held})
             status = _run(job, prepared, events)
             _leave(job, folder, events, held.get(AGENT_VARIABLE))
     return status
@@ -82,26 +90,31 @@ def _session_folder(job: Submission) -> Iterator[SessionFolder]:
         folder.remove()
 
 
-def _wanted(job: Submission, held: Mapping[str, str]) -> Wanted:
+def _wanted(job: Submission, held: Mapping[str, str], application: str) -> Wanted:
     settings = dict(job.settings)
+    if job.cluster_file is not None:
+        data = disk.read_bounded(Path(job.cluster_file), limit=defaults_file.MAX_FILE_BYTES)
+        settings = {**cluster_file.read(data), **settings}
     if job.properties_file is not None:
         data = disk.read_bounded(Path(job.properties_file), limit=defaults_file.MAX_FILE_BYTES)
         settings = {**defaults_file.parse(data), **settings}
     return Wanted(
         app_name=settings.pop("spark.app.name", Path(job.program).name), master=job.master, settings=settings,
         rpc=job.rpc, ui=job.ui, local_dirs=job.local_dirs, secret_file=job.secret_file,
-        agent=held.get(AGENT_VARIABLE), insecure=job.insecure, verbose=job.verbose,
+        agent=held.get(AGENT_VARIABLE), application=application, insecure=job.insecure, verbose=job.verbose,
     )  # fmt: skip
 
 
 @contextmanager
-def _keys(job: Submission, environ: Mapping[str, str], events: Path) -> Iterator[dict[str, str]]:
+def _keys(
+    job: Submission, environ: Mapping[str, str], events: Path, application: str
+) -> Iterator[dict[str, str]]:  # fmt: skip
     """Lend the variables that name who has this job's keys: an agent above, one of ours, or nobody."""
     above = environ.get(AGENT_VARIABLE)
     if job.insecure and (above or job.keys or job.key_source or job.broker):
         raise InsecureWithKeys("an insecure session gets no keys")
     if job.broker is not None:
-        with attested(_asked(job), environ, events=Events(events)) as held:
+        with attested(_asked(job), environ, application=application, events=Events(events)) as held:
             yield dict(held.variables)
     elif job.key_source is not None:
         with _opened(job, open_keys(job.key_source), events) as held:
@@ -145,10 +158,21 @@ def _run(job: Submission, prepared: Prepared, events: Path) -> int:
         environ[PROGRESS_VARIABLE] = "1"
     _started(job, events)
     log = Path(job.log_file) if job.log_file else None
-    with watched(job.roll_call) as driver:
-        status = supervising.run(_command(job, prepared), environ, log=log, started=driver.started)
+    settings = prepared.settings
+    namespace, session = settings.get(NAMESPACE, "default"), settings.get(APPLICATION, "")
+    with pods_noted(job.master, namespace, session, prepared.folder.path) as pods:
+        roll_call = job.roll_call or (os.fspath(pods.roll_call.path) if pods is not None else None)
+        with watched(roll_call) as driver:
+            status = supervising.run(_command(job, prepared), environ, log=log, started=driver.started)
+    if status and pods is not None:
+        _say_ended(pods)
     told.record(told.EventKind.ENDED, {"status": status}, to=events)
     return status
+
+
+def _say_ended(pods: PodWatch) -> None:
+    for each in [found for found in pods.ended.values() if found.status][:MAX_SAID]:
+        sys.stderr.write(f"spark submit: executor {each.executor} in pod {each.pod} ended with status {each.status}\n")
 
 
 def _command(job: Submission, prepared: Prepared) -> list[str]:
