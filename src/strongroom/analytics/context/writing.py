@@ -9,7 +9,7 @@ from strongroom.analytics.context.modes import mode_for
 from strongroom.analytics.context.reading import BadContextOption, option_text, sealed_options
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.jvm import JvmFolder, writing_options
-from strongroom.analytics.parquet.pinned import commit, staging_name
+from strongroom.analytics.parquet.pinned import PinnedWriter
 from strongroom.analytics.report import events
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.names import CryptoMode, check_key_name
@@ -90,7 +90,7 @@ class Writer:
     def parquet(self, path: str) -> None:
         """Write Parquet files: by their own encryption in the JVM, or sealed in Python.
 
-        Raises BadCryptoMode, KeyNotGranted, DataSetThere, and what `commit` raises.
+        Raises BadCryptoMode, KeyNotGranted, DataSetThere, and as PinnedWriter.
         """
         self._write(path, Kind.PARQUET)
 
@@ -121,18 +121,13 @@ class Writer:
         folder = JvmFolder(self._context.spark, path)
         if self._left_alone(folder, path):
             return
-        keys, staged = self._context.keys, staging_name()
-        name = self._options.get("name", "")
+        keys = self._context.keys
         options = {key: value for key, value in self._options.items() if key != "name"}
         options |= writing_options(keys, self._key, mode, self._columns, self._context.socket)
-        try:
-            self._spark_writer(options).mode("error").parquet(f"{folder.address()}/{staged}")
-            written = commit(
-                folder, keys, staged, key=self._key, now=datetime.now(UTC), schema=self._df.schema.toDDL(),
-                append=self._mode == "append", name=name,
-            )  # fmt: skip
-        finally:
-            folder.remove([staged])
+        name, append = self._options.get("name", ""), self._mode == "append"
+        with PinnedWriter(folder, keys, key=self._key, append=append, name=name) as writer:
+            self._spark_writer(options).mode("error").parquet(f"{folder.address()}/{writer.staging}")
+            written = writer.commit(now=datetime.now(UTC), schema=self._df.schema.toDDL())
         events.data_set_written(written, folder.address())
 
     def _left_alone(self, folder: Sized, path: str) -> bool:

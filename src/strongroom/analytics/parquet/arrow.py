@@ -18,7 +18,7 @@ import pyarrow.parquet.encryption as pe
 
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.parquet.folder import LocalFolder
-from strongroom.analytics.parquet.pinned import ANYTHING, Wanted, commit, key_ids, open_pinned, staging_name
+from strongroom.analytics.parquet.pinned import ANYTHING, PinnedWriter, Wanted, key_ids, open_pinned
 from strongroom.analytics.parquet.refusals import ParquetNotOpened, parquet_mode
 from strongroom.datasets.manifest import Manifest
 from strongroom.datasets.names import CryptoMode, KeyId
@@ -122,15 +122,13 @@ def write_dataset(
     mode: CryptoMode = CryptoMode.AES_GCM_V1, columns: Mapping[str, Sequence[str]] | None = None,
     append: bool = False, name: str = "",
 ) -> Manifest:  # fmt: skip
-    """Write a data set of one file more, with its manifest. Raises what `commit` raises; nothing is left then."""
-    place, staged = LocalFolder(folder), staging_name()
-    (Path(folder) / staged).mkdir(parents=True)
-    try:
-        path = f"{UNBOUND}{staged.rpartition('-')[2]}.parquet"
-        write_file(table, Path(folder) / staged / path, keys, key, mode=mode, columns=columns)
-        return commit(place, keys, staged, key=key, now=datetime.now(UTC), append=append, name=name)
-    finally:
-        place.remove([staged])
+    """Write a data set of one file more, with its manifest. Raises as PinnedWriter; nothing is left then."""
+    with PinnedWriter(LocalFolder(folder), keys, key=key, append=append, name=name) as writer:
+        waiting = Path(folder) / writer.staging
+        waiting.mkdir(parents=True)
+        path = f"{UNBOUND}{writer.staging.rpartition('-')[2]}.parquet"
+        write_file(table, waiting / path, keys, key, mode=mode, columns=columns)
+        return writer.commit(now=datetime.now(UTC))
 
 
 def read_dataset(

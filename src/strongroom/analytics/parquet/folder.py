@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
 from strongroom.analytics.sealing import folder as sealing
 from strongroom.datasets.manifest import DataFilesChanged
 from strongroom.datasets.paths import is_note
-from strongroom.pki import disk
 
 THREADS: Final = min(8, os.cpu_count() or 1)
 
 
-class ParquetFolder(Protocol):
+class ParquetFolder(sealing.Place, Protocol):
     """What is asked of a folder, on whatever file system. Paths are relative, with / between the parts."""
 
     def address(self) -> str:
@@ -34,27 +31,9 @@ class ParquetFolder(Protocol):
     def digests(self, paths: Sequence[str]) -> list[bytes]:
         """Return the SHA-256 of files, in their order. Raises DataFilesChanged for what cannot be read."""
 
-    def read(self, path: str, limit: int) -> bytes | None:
-        """Return a file's content, None where there is none. Raises FileTooLong."""
 
-    def replace(self, path: str, content: bytes) -> None:
-        """Write a file in one step, over what is there."""
-
-    def take(self, below: str, paths: Sequence[str]) -> None:
-        """Move files from a folder in it to the same paths in itself."""
-
-    def remove(self, paths: Sequence[str]) -> None:
-        """Remove files and folders; what is not there counts as removed."""
-
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Hold off others who commit to this folder, as far as the file system can."""
-
-
-class LocalFolder:
+class LocalFolder(sealing.LocalFolder):
     """A folder on this machine."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: Final = Path(path)
 
     def address(self) -> str:
         """Return the folder's path."""
@@ -84,33 +63,3 @@ class LocalFolder:
                 return hashlib.file_digest(file, "sha256").digest()
         except OSError as problem:
             raise DataFilesChanged(f"{path[:200]!a} cannot be read: {problem.strerror}") from None
-
-    def read(self, path: str, limit: int) -> bytes | None:
-        """Return a file's content, None where there is none. Raises FileTooLong."""
-        place = self.path / path
-        return disk.read_bounded(place, limit=limit) if place.exists() else None
-
-    def replace(self, path: str, content: bytes) -> None:
-        """Write a file in one step, over what is there."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        disk.replace_public(self.path / path, content)
-
-    def take(self, below: str, paths: Sequence[str]) -> None:
-        """Move files from a folder in it to the same paths in itself."""
-        for path in paths:
-            target = self.path / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (self.path / below / path).replace(target)
-
-    def remove(self, paths: Sequence[str]) -> None:
-        """Remove files and folders; what is not there counts as removed."""
-        for path in paths:
-            place = self.path / path
-            if place.is_dir() and not place.is_symlink():
-                shutil.rmtree(place)
-            else:
-                place.unlink(missing_ok=True)
-
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Hold off other processes of this machine that commit here, of any kind of data set."""
-        return sealing.LocalFolder(self.path).exclusive()

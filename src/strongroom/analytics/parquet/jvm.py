@@ -85,6 +85,9 @@ class JvmFolder:
             self._folder: Final = made(configuration, path)
             self._address: Final[str] = self._folder.address()
 
+    def __str__(self) -> str:
+        return self._address
+
     def address(self) -> str:
         """Return the folder's address with its scheme."""
         return self._address
@@ -100,31 +103,42 @@ class JvmFolder:
         with _reached(self._address):
             return [base64.b64decode(each) for each in _split(self._folder.digests(_NUL.join(paths), THREADS))]
 
-    def read(self, path: str, limit: int) -> bytes | None:
-        """Return a file's content, None where there is none."""
+    def read(self, path: str, *, limit: int) -> bytes:
+        """Return a file's content. Raises FileNotFoundError."""
         with _reached(self._address):
             content: str | None = self._folder.read(path, limit)
-        return None if content is None else base64.b64decode(content)
+        if content is None:
+            raise FileNotFoundError(f"{self._address}/{path} is not there")
+        return base64.b64decode(content)
 
-    def replace(self, path: str, content: bytes) -> None:
+    def replace(self, path: str, data: bytes) -> None:
         """Write a file in one step where the file system can, in two where it cannot."""
         with _reached(self._address):
-            self._folder.replace(path, f"_{path.lstrip('_')}.partial", base64.b64encode(content).decode())
+            self._folder.replace(path, f"_{path.lstrip('_')}.partial", base64.b64encode(data).decode())
 
     def take(self, below: str, paths: Sequence[str]) -> None:
         """Move files from a folder in it to the same paths in itself."""
         with _reached(self._address):
             self._folder.take(below, _NUL.join(paths))
 
-    def remove(self, paths: Sequence[str]) -> None:
-        """Remove files and folders; what is not there counts as removed."""
+    def sync(self, paths: Sequence[str]) -> None:
+        """Make files of this machine durable; what other file systems have closed is so, as far as they know."""
+        if self._local is not None:
+            self._local.sync(paths)
+
+    def remove(self, *paths: str) -> None:
+        """Remove files, and folders with all below them; what is not there counts as removed."""
         with _reached(self._address):
             self._folder.remove(_NUL.join(paths))
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Hold off others of this machine; on other file systems, whoever commits last has the data set."""
+        """Hold off others of this machine; on other file systems, a commit finds another one's by its generation."""
+        return nullcontext() if self._local is None else self._local.exclusive()
+
+    @property
+    def _local(self) -> LocalFolder | None:
         scheme, _, path = self._address.partition(":")  # Hadoop's addresses are not percent-encoded
-        return LocalFolder(f"/{path.lstrip('/')}").exclusive() if scheme == "file" else nullcontext()
+        return LocalFolder(f"/{path.lstrip('/')}") if scheme == "file" else None
 
 
 def _split(joined: str) -> list[str]:

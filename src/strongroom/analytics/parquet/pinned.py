@@ -2,21 +2,22 @@
 
 Parquet's encryption protects each file's modules, not which files there are. The manifest pins every file by SHA-256,
 under a data key of its own, so that missing, added, exchanged, cut and older files are refused by name. Files are
-written below a folder that nobody reads (`staging_name`), hashed there, moved into place, and named by the manifest
-last. Between the check and Spark's own reading, whoever can write the folder could still exchange a file for another
-one that was encrypted under the same key; changed bytes are refused by Parquet itself even then.
+written below a folder that nobody reads (`staging`), hashed there, and committed as all data sets are. Between the
+check and Spark's own reading, whoever can write the folder could still exchange a file for another one that was
+encrypted under the same key; changed bytes are refused by Parquet itself even then.
 """
 
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.parquet.folder import ParquetFolder
+from strongroom.analytics.sealing.commit import commit, following, fresh_staging, there, unlisted
+from strongroom.analytics.sealing.read import check_listing
 from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import DataFilesChanged, FileEntry, Kind, Manifest, Pins, parse_manifest
 from strongroom.datasets.names import KeyId
@@ -24,7 +25,6 @@ from strongroom.datasets.paths import check_data_path
 from strongroom.errors import BadInput, Refused
 from strongroom.secret import Secret
 
-STAGING: Final = "_strongroom-"
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -72,11 +72,6 @@ class Pinned:
         return self.manifest.schema(self.data_key)
 
 
-def staging_name() -> str:
-    """Return a fresh name for the folder below the data set's where files are written first."""
-    return f"{STAGING}{secrets.token_hex(8)}"
-
-
 def dataset_name(address: str) -> str:
     """Return the name of a data set that is given none: the last part of its folder's address."""
     return _NOT_IN_NAMES.sub("-", address.rstrip("/").rpartition("/")[2]).strip("-._")[:128] or "data"
@@ -91,40 +86,73 @@ def open_pinned(folder: ParquetFolder, keys: KeyService, wanted: Wanted = ANYTHI
     if found is None:
         raise NoDataSet(f"{folder.address()} has no {manifests.FILE_NAME}")
     _check_wanted(found.manifest, wanted)  # 2. It is the data set that was asked for, and not an old copy.
-    found.manifest.check_listing(folder.sizes())  # 3. The folder has these files and no others.
+    check_listing(folder, found.manifest)  # 3. The folder has these files and no others.
     paths = found.paths
     for path, digest in zip(paths, folder.digests(paths), strict=True):
         found.manifest.check_pin(path, digest)  # 4. Each has the bytes that were committed.
     return found
 
 
-def commit(
-    folder: ParquetFolder, keys: KeyService, staged: str, *, key: str, now: datetime, schema: str = "",
-    append: bool = False, name: str = "",
-) -> Manifest:  # fmt: skip
-    """Make the files of a staging folder the data set's next generation, beside or instead of those that are there.
+class PinnedWriter:
+    """One commit to a data set: files are written below `staging` by others; gone at the end unless committed.
 
-    Raises what open_pinned raises for the generation before; nothing has changed then, and staging can be removed.
+    `append`: beside what is there, which keeps its data key; else instead of it, plain files included. Raises
+    DataFilesChanged, OtherDataSet, and what open_pinned raises for a manifest that is there.
     """
-    with folder.exclusive():
-        before = _checked_manifest(folder, keys)
-        present = folder.sizes()
-        if append and before is None and present:
+
+    def __init__(
+        self, folder: ParquetFolder, keys: KeyService, *, key: str, append: bool = False, name: str = ""
+    ) -> None:
+        self.staging: Final = fresh_staging()
+        self._folder, self._keys, self._key = folder, keys, key
+        self._before: Final = _checked_manifest(folder, keys)
+        self._plain: Final = unlisted(folder) if self._before is None else frozenset()
+        self._append: Final = append and self._before is not None
+        self._name: Final = name or dataset_name(folder.address())
+        if append and self._plain:
             raise DataFilesChanged(f"{folder.address()} has files that no manifest names: nothing is appended to them")
-        if append and before is not None:
-            _check_wanted(before.manifest, Wanted(key=key, name=name))
-            before.manifest.check_listing(present)
-        fresh = _entries(folder, staged)
-        after = _next(before, keys, key, fresh, now=now, append=append, name=name or dataset_name(folder.address()))
-        after = _with_schema(after, before, schema, append=append)
-        _put(folder, staged, after, [entry.path for entry in fresh])
-        if not append:
-            folder.remove(sorted(present.keys() - {entry.path for entry in fresh}))
-        return after.manifest
+        if self._before is not None:
+            check_listing(folder, self._before.manifest)
+            if append:
+                _check_wanted(self._before.manifest, Wanted(key=key, name=name))
+
+    def commit(self, *, now: datetime, schema: str = "") -> Manifest:
+        """Make the files the data set's next generation. Raises as `sealing.commit` does; nothing has changed then."""
+        fresh = _entries(self._folder, self.staging)
+        before = None if self._before is None else self._before.manifest
+        draft, data_key = self._draft(fresh, now)
+        if one := self._schema(schema):
+            draft = draft.with_schema(one, data_key)
+        after = following(draft, before).authenticated(data_key)
+        staged = {self.staging: [entry.path for entry in fresh]}
+        commit(self._folder, before, after, staged, staging=self.staging, replaced=self._plain)
+        return after
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.remove(self.staging)
+
+    def _draft(self, fresh: list[FileEntry], now: datetime) -> tuple[Manifest, Secret]:
+        if self._append and self._before is not None:
+            there = self._before.manifest
+            files = tuple(sorted([*there.files, *fresh]))
+            return replace(there, files=files, created=now, sealed_schema=b""), self._before.data_key
+        made = self._keys.new_data_key(self._key)
+        manifest = Manifest(
+            name=self._name, kind=Kind.PARQUET, pins=Pins.SHA256, key_id=made.key_id, wrapped_data_key=made.wrapped,
+            created=now, generation=1, files=tuple(fresh),
+        )  # fmt: skip
+        return manifest, made.plain
+
+    def _schema(self, schema: str) -> str:
+        # Files of several schemas have none in common that was written: their reader merges what the files say.
+        return schema if not self._append or self._before is None or self._before.schema == schema else ""
 
 
 def _checked_manifest(folder: ParquetFolder, keys: KeyService) -> Pinned | None:
-    data = folder.read(manifests.FILE_NAME, manifests.MAX_BYTES)
+    data = there(folder)
     if data is None:
         return None
     manifest = parse_manifest(data)
@@ -148,42 +176,6 @@ def _entries(folder: ParquetFolder, staged: str) -> list[FileEntry]:
     paths = [check_data_path(path) for path in sorted(sizes)]
     digests = folder.digests([f"{staged}/{path}" for path in paths])
     return [FileEntry(path, sizes[path], digest) for path, digest in zip(paths, digests, strict=True)]
-
-
-def _next(
-    before: Pinned | None, keys: KeyService, key: str, fresh: list[FileEntry], *, now: datetime, append: bool, name: str
-) -> Pinned:  # fmt: skip
-    if append and before is not None:
-        data_key, wrapped, key_id = before.data_key, before.manifest.wrapped_data_key, before.manifest.key_id
-        name, files = before.manifest.name, [*before.manifest.files, *fresh]
-    else:
-        made = keys.new_data_key(key)
-        data_key, wrapped, key_id, files = made.plain, made.wrapped, made.key_id, fresh
-    manifest = Manifest(
-        name=name, kind=Kind.PARQUET, pins=Pins.SHA256, key_id=key_id, wrapped_data_key=wrapped, created=now,
-        generation=before.manifest.generation + 1 if before else 1, previous=before.manifest.mac if before else b"",
-        files=tuple(sorted(files)),
-    )  # fmt: skip
-    return Pinned(manifest, data_key)
-
-
-def _with_schema(after: Pinned, before: Pinned | None, schema: str, *, append: bool) -> Pinned:
-    # Files of several schemas have none in common that was written: their reader merges what the files say.
-    one = schema if not append or before is None or before.schema == schema else ""
-    manifest = after.manifest.with_schema(one, after.data_key) if one else replace(after.manifest, sealed_schema=b"")
-    return replace(after, manifest=manifest.authenticated(after.data_key))
-
-
-def _put(folder: ParquetFolder, staged: str, after: Pinned, paths: list[str]) -> None:
-    content = after.manifest.to_bytes()
-    try:
-        folder.take(staged, paths)
-        folder.replace(manifests.FILE_NAME, content)
-    except BaseException:
-        if folder.read(manifests.FILE_NAME, manifests.MAX_BYTES) != content:  # else the commit counts
-            folder.remove(paths)  # readers would refuse the folder for files that no manifest names
-        raise
-    folder.remove([staged])
 
 
 def key_ids(keys: KeyService, key: str, columns: dict[str, list[str]]) -> tuple[KeyId, dict[KeyId, list[str]]]:

@@ -9,9 +9,9 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Protocol, Self
 
 from strongroom.datasets.manifest import MAX_FILES, DataFilesChanged
@@ -49,8 +49,8 @@ class Draft(Protocol):
         """Let it vanish, unless it was committed."""
 
 
-class Folder(Protocol):
-    """A folder of data files, on any file system."""
+class Place(Protocol):
+    """What is asked of a folder of data files to check and to commit a data set, on any file system."""
 
     def sizes(self) -> dict[str, int]:
         """Return path -> bytes of every file below but notes (paths.is_note). Raises DataFilesChanged for too many."""
@@ -58,26 +58,33 @@ class Folder(Protocol):
     def read(self, path: str, *, limit: int) -> bytes:
         """Return a small file. Raises FileNotFoundError, FileTooLong."""
 
-    def open(self, path: str) -> Stored:
-        """Open a file. Raises FileNotFoundError or OSError."""
-
-    def create(self, path: str) -> Draft:
-        """Begin a file; folders on the way to it are made."""
-
     def replace(self, path: str, data: bytes) -> None:
-        """Write a small file in one step, over what is there."""
+        """Write a small file in one step, over what is there, and make it durable."""
 
-    def rename(self, old: str, new: str) -> None:
-        """Move a file to a free name; folders on the way are made."""
+    def take(self, below: str, paths: Sequence[str]) -> None:
+        """Move files from a folder in it to the same paths in itself, which are free; folders on the way are made."""
 
-    def remove(self, path: str) -> None:
-        """Remove a file or a folder with all below it; nothing happens where there is none."""
+    def sync(self, paths: Sequence[str]) -> None:
+        """Make files and their names durable, as far as the file system does not by itself."""
+
+    def remove(self, *paths: str) -> None:
+        """Remove files, and folders with all below them; what is not there counts as removed."""
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Hold off others who commit to this folder, as far as the file system can."""
 
     def __str__(self) -> str:
         """Where it is, for people."""
+
+
+class Folder(Place, Protocol):
+    """A folder whose files are read and written here."""
+
+    def open(self, path: str) -> Stored:
+        """Open a file. Raises FileNotFoundError or OSError."""
+
+    def create(self, path: str) -> Draft:
+        """Begin a file; folders on the way to it are made."""
 
 
 class LocalDraft(Descriptor):
@@ -154,20 +161,34 @@ class LocalFolder:
         """Write a small file in one step, over what is there."""
         disk.replace_public(self._place(path), data)
 
-    def rename(self, old: str, new: str) -> None:
-        """Move a file to a free name; folders on the way are made. Raises FileExistsError."""
-        target = self._place(new)
-        if os.path.lexists(target):
-            raise FileExistsError(f"{target} is there already")
-        self._inside(old).rename(target)
+    def take(self, below: str, paths: Sequence[str]) -> None:
+        """Move files from a folder in it to the same paths in itself. Raises FileExistsError for one that is taken."""
+        for path in paths:
+            target = self._place(path)
+            if os.path.lexists(target):
+                raise FileExistsError(f"{target} is there already")
+            self._inside(f"{below}/{path}").rename(target)
 
-    def remove(self, path: str) -> None:
-        """Remove a file or a folder with all below it; nothing happens where there is none."""
-        place = self._inside(path)
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
-        else:
-            place.unlink(missing_ok=True)
+    def sync(self, paths: Sequence[str]) -> None:
+        """Make files and their names survive a power cut."""
+        for path in paths:
+            descriptor = os.open(self._inside(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        folders = {parent for path in paths for parent in PurePosixPath(path).parents}
+        for folder in sorted(folders, reverse=True):  # those below before those above
+            disk.sync_folder(self.path / folder)
+
+    def remove(self, *paths: str) -> None:
+        """Remove files, and folders with all below them; what is not there counts as removed."""
+        for path in paths:
+            place = self._inside(path)
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from strongroom.analytics.keys.service import KeyService
-from strongroom.analytics.sealing.folder import Folder, Stored, as_folder
+from strongroom.analytics.sealing.folder import Folder, LocalFolder, Place, Stored, as_folder
 from strongroom.analytics.sealing.pending import read_pending
 from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import DataFilesChanged, FileEntry, Manifest, Pins, parse_manifest
@@ -90,20 +90,20 @@ class OpenDataset:
         self.close()
 
 
-def read_manifest(place: str | Path | Folder) -> Manifest:
+def read_manifest(place: str | Path | Place) -> Manifest:
     """Return a folder's manifest; nothing in it counts before it was checked. Raises NoDataSet, BadDataManifest."""
-    folder = as_folder(place)
+    folder = LocalFolder(place) if isinstance(place, str | Path) else place
     try:
         return parse_manifest(folder.read(manifests.FILE_NAME, limit=manifests.MAX_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         raise NoDataSet(f"{folder} has no {manifests.FILE_NAME}") from None
 
 
-def check_listing(folder: Folder, manifest: Manifest) -> None:
+def check_listing(folder: Place, manifest: Manifest) -> None:
     """Raise DataFilesChanged unless the folder has the manifest's files and no others, each of its size."""
     sizes, listed = folder.sizes(), {entry.path for entry in manifest.files}
     if sizes.keys() - listed:  # a commit may be under way, or was cut off
-        going = read_pending(folder) - listed
+        going = read_pending(folder).paths - listed
         sizes = {path: size for path, size in sizes.items() if path not in going}
     manifest.check_listing(sizes)
 

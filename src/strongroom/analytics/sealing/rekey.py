@@ -6,10 +6,10 @@ import os
 from dataclasses import replace
 
 from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.sealing.commit import commit
 from strongroom.analytics.sealing.folder import Folder, as_folder
 from strongroom.analytics.sealing.read import OpenDataset, Progress, copy_entry, steps
 from strongroom.analytics.sealing.write import DatasetWriter
-from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import Manifest, Pins
 from strongroom.errors import BadInput
 
@@ -24,17 +24,17 @@ class KeysInFiles(BadInput):
 def rewrap(place: str | os.PathLike[str] | Folder, keys: KeyService, key: str) -> Manifest:
     """Wrap the data key under the current version of `key`, and leave every data file and the generation as they are.
 
-    Whoever had the data key may have kept it: only `reseal` takes data away from them. Raises KeysInFiles and as
-    OpenDataset.
+    Whoever had the data key may have kept it: only `reseal` takes data away from them. Raises KeysInFiles,
+    CommittedMeanwhile, and as OpenDataset.
     """
     folder = as_folder(place)
-    with folder.exclusive(), OpenDataset(folder, keys) as opened:
+    with OpenDataset(folder, keys) as opened:
         _check_sealed(opened)
         key_id = keys.current(key)
         manifest = replace(
             opened.manifest, key_id=key_id, wrapped_data_key=keys.wrap(key_id, opened.data_key)
         ).authenticated(opened.data_key)
-        folder.replace(manifests.FILE_NAME, manifest.to_bytes())
+        commit(folder, opened.manifest, manifest)
         return manifest
 
 

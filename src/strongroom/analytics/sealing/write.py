@@ -1,16 +1,14 @@
 """Write a sealed data set: files under no name of theirs, then the manifest, then nothing else.
 
-World: the folder and the keys. Files wait in a hidden folder until `commit`, which moves them and replaces the manifest
-in one step; a note tells readers, and the next commit, what a commit that was cut off had begun. Tasks of a job write
-with `stage` where the driver has made a `DatasetWriter`, and hand back what it adopts; others (Spark's own Parquet
-writer) may write below `staging` by themselves, to be adopted from there.
+World: the folder and the keys. Files wait in a hidden folder until they are committed (commit.py). Tasks of a job write
+with `stage` where the driver has made a `DatasetWriter`, and hand back what it adopts; others may write below `staging`
+by themselves, to be adopted from there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -21,25 +19,15 @@ from typing import Final, Self
 
 from strongroom import sealing
 from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.sealing.commit import DataSetThere, commit, following, fresh_staging, present, there
 from strongroom.analytics.sealing.folder import Folder, LocalFolder, as_folder
-from strongroom.analytics.sealing.pending import end_pending, read_pending, write_pending
-from strongroom.analytics.sealing.read import PIECE_BYTES, NoDataSet, OpenDataset, Progress, read_manifest
+from strongroom.analytics.sealing.read import PIECE_BYTES, Progress, read_manifest
 from strongroom.analytics.sealing.stream import SealedWriter
-from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import FileEntry, Kind, Manifest, Pins
 from strongroom.datasets.names import check_key_name
 from strongroom.datasets.paths import check_data_path
-from strongroom.errors import BadInput, Refused
+from strongroom.errors import BadInput
 from strongroom.secret import Secret
-
-STAGING: Final = "_strongroom-"
-
-
-class DataSetThere(BadInput):
-    """There is data where a new data set was to be written, or a file of that name is in it already."""
-
-    code = "SR-DATA-SET-THERE"
-    fix = "Choose another folder or name, or append to the data set or overwrite it, by name."
 
 
 class DataSetDiffers(BadInput):
@@ -47,13 +35,6 @@ class DataSetDiffers(BadInput):
 
     code = "SR-DATA-DIFFERS"
     fix = "Append with the kind, name and key that strongroom data inspect shows, or write another data set."
-
-
-class CommittedMeanwhile(Refused):
-    """Somebody else committed to the data set while this was being written; nothing of this was kept."""
-
-    code = "SR-DATA-RACE"
-    fix = "Write again: what is there now is whole."
 
 
 class Mode(StrEnum):
@@ -76,10 +57,10 @@ class DatasetWriter:
         mode: Mode = Mode.NEW, pins: Pins = Pins.NODE0, now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:  # fmt: skip
         self.folder: Final = as_folder(place)
-        self.staging: Final = f"{STAGING}{secrets.token_hex(8)}"
+        self.staging: Final = fresh_staging()
         self._now: Final = now
         self._before: Final = _present(self.folder, keys, mode)
-        self._files: Final[dict[str, tuple[FileEntry, str]]] = {}  # stored path -> entry, where it lies until commit
+        self._files: Final[dict[str, tuple[FileEntry, str]]] = {}  # stored path -> entry, below which folder it waits
         self._taken: Final = {entry.path for entry in self._before.files} if self._before is not None else set()
         self._kept: Final = self._before.files if self._before is not None and mode is Mode.APPEND else ()
         if mode is Mode.APPEND and self._before is not None:
@@ -121,26 +102,26 @@ class DatasetWriter:
         """Return where a file of this commit waits."""
         return f"{self.staging}/{stored_path}"
 
-    def adopt(self, entry: FileEntry, *, at: str | None = None) -> None:
-        """Take a file that was written by a task: `at` is where it lies, its own place where that is None."""
+    def adopt(self, entry: FileEntry, *, at: str) -> None:
+        """Take a file that was written by a task. `at`: where it lies, its path below some folder of `staging`."""
         self._check_free(entry.path)
-        self._files[entry.path] = (entry, entry.path if at is None else at)
+        below = at.removesuffix(f"/{entry.path}")
+        if below == at or not f"{below}/".startswith(f"{self.staging}/"):
+            raise ValueError(f"{at} is not {entry.path} below {self.staging}")
+        self._files[entry.path] = (entry, below)
 
     def commit(self, *, schema: str = "") -> Manifest:
-        """Make the files and the manifest count, all of them or none. Raises CommittedMeanwhile, or OSError."""
+        """Make the files and the manifest count, all of them or none. Raises as `commit.commit`."""
         before = self._before
         files = tuple(sorted([*self._kept, *(entry for entry, _ in self._files.values())]))
-        draft = replace(
-            self._draft, files=files, created=self._now().replace(microsecond=0),
-            generation=1 if before is None else before.generation + 1,
-            previous=b"" if before is None else before.mac,
-        )  # fmt: skip
+        draft = following(replace(self._draft, files=files, created=self._now().replace(microsecond=0)), before)
         if schema:
             draft = draft.with_schema(schema, self.data_key)
         manifest = draft.authenticated(self.data_key)
-        with self.folder.exclusive():
-            self._check_unchanged()
-            self._take_place(manifest)
+        staged: dict[str, list[str]] = {}
+        for path, (_, below) in self._files.items():
+            staged.setdefault(below, []).append(path)
+        commit(self.folder, before, manifest, staged, staging=self.staging)
         self.close()
         return manifest
 
@@ -177,38 +158,6 @@ class DatasetWriter:
         if path in self._files or path in self._taken:
             raise DataSetThere(f"{path} is in data set {self._draft.name} already")
 
-    def _check_unchanged(self) -> None:
-        if self._mac_there() != (None if self._before is None else self._before.mac):
-            raise CommittedMeanwhile(f"{self.folder} is of another generation by now")
-
-    def _mac_there(self) -> bytes | None:
-        try:
-            return read_manifest(self.folder).mac
-        except NoDataSet:
-            return None
-
-    def _take_place(self, manifest: Manifest) -> None:
-        before, after = self._taken, {entry.path for entry in manifest.files}
-        for leftover in read_pending(self.folder) - before - after:  # of a commit that was cut off
-            self.folder.remove(leftover)
-        write_pending(self.folder, before ^ after)
-        moved = []
-        try:
-            for path, (_, at) in self._files.items():
-                if at != path:
-                    self.folder.rename(at, path)
-                    moved.append(path)
-            self.folder.replace(manifests.FILE_NAME, manifest.to_bytes())
-        except BaseException:
-            if self._mac_there() != manifest.mac:  # else the commit counts, whatever went wrong behind it
-                for path in moved:
-                    self.folder.remove(path)
-            raise
-        for path in before - after:
-            self.folder.remove(path)
-        self.folder.remove(self.staging)
-        end_pending(self.folder)
-
 
 def stage(folder: Folder, at: str, data_key: Secret, *, stored_path: str) -> SealedWriter:
     """Begin a sealed file at `at`, bound to the path that a commit will move it to."""
@@ -232,16 +181,9 @@ def digest_entry(folder: Folder, path: str, *, at: str | None = None) -> FileEnt
 
 def _present(folder: Folder, keys: KeyService, mode: Mode) -> Manifest | None:
     """Return the manifest that a commit follows, once it was checked. Raises DataSetThere, and as OpenDataset."""
-    try:
-        found = read_manifest(folder)
-    except NoDataSet:
-        if folder.sizes():
-            raise DataSetThere(f"{folder} holds files that are no data set") from None
-        return None
-    if mode is Mode.NEW:
-        raise DataSetThere(f"{folder} holds data set {found.name} already")
-    with OpenDataset(folder, keys) as opened:  # nobody appends to what was tampered with, or hides that it was
-        return opened.manifest
+    if mode is Mode.NEW and there(folder) is not None:
+        raise DataSetThere(f"{folder} holds data set {read_manifest(folder).name} already")
+    return present(folder, keys)
 
 
 def _check_same(there: Manifest, *, name: str, key: str, kind: Kind, pins: Pins) -> None:

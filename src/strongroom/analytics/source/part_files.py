@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 
 from strongroom.analytics.sealing.folder import Folder
+from strongroom.analytics.sealing.pending import staging_name
 from strongroom.analytics.sealing.stream import SealedWriter
 from strongroom.analytics.source.encode import SUFFIXES, RowWriter, row_writer
 from strongroom.analytics.source.options import Options
@@ -26,7 +27,7 @@ class PartFiles:
         self._key: Final = data_key
         self._options: Final = options
         self._kind: Final = kind
-        self._temporary: Final = temporary(job)
+        self._staging: Final = staging_name(job)
         self._stem: Final = f"part-{partition:05d}-{job}-{secrets.token_hex(4)}"  # two attempts never meet
         self._open: tuple[SealedWriter, RowWriter] | None = None
         self._size = 0
@@ -58,19 +59,14 @@ class PartFiles:
             self._open = None
         for entry in self.entries:
             with suppress(OSError):
-                self._folder.remove(f"{self._temporary}/{entry.path}")
+                self._folder.remove(f"{self._staging}/{entry.path}")
 
     def _begin(self, schema: pa.Schema) -> tuple[SealedWriter, RowWriter]:
         path = f"{self._stem}-{len(self.entries):03d}.{SUFFIXES[self._kind]}"
-        sealed = SealedWriter(self._folder.create(f"{self._temporary}/{path}"), self._key, stored_path=path)
+        sealed = SealedWriter(self._folder.create(f"{self._staging}/{path}"), self._key, stored_path=path)
         self._size = 0
         try:
             return sealed, row_writer(sealed, self._kind, schema, self._options)
         except BaseException:
             sealed.close()
             raise
-
-
-def temporary(job: str) -> str:
-    """Return the folder of a job's files before its commit: a note, which no reader looks at."""
-    return f"_temporary-{job}"

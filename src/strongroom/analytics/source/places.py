@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -106,26 +106,31 @@ class ArrowFolder:
         self._write(draft, data)
         self._system.move(draft, place)
 
-    def rename(self, old: str, new: str) -> None:
-        """Move a file to a free name; folders on the way are made. Raises FileExistsError."""
+    def take(self, below: str, paths: Sequence[str]) -> None:
+        """Move files from a folder in it to the same paths in itself. Raises FileExistsError for one that is taken."""
         from pyarrow import fs
 
-        target = self._place(new)
-        if self._system.get_file_info(target).type != fs.FileType.NotFound:
-            raise FileExistsError(f"{self}/{new} is there already")
-        self._system.create_dir(target.rpartition("/")[0], recursive=True)
-        self._system.move(self._place(old), target)
+        for path in paths:
+            target = self._place(path)
+            if self._system.get_file_info(target).type != fs.FileType.NotFound:
+                raise FileExistsError(f"{self}/{path} is there already")
+            self._system.create_dir(target.rpartition("/")[0], recursive=True)
+            self._system.move(self._place(f"{below}/{path}"), target)
 
-    def remove(self, path: str) -> None:
-        """Remove a file or a folder with all below it; nothing happens where there is none."""
+    def sync(self, paths: Sequence[str]) -> None:
+        """Do nothing: what these file systems have closed is durable, as far as they know."""
+
+    def remove(self, *paths: str) -> None:
+        """Remove files, and folders with all below them; what is not there counts as removed."""
         from pyarrow import fs
 
-        place = self._place(path)
-        kind = self._system.get_file_info(place).type
-        if kind == fs.FileType.Directory:
-            self._system.delete_dir(place)
-        elif kind != fs.FileType.NotFound:
-            self._system.delete_file(place)
+        for path in paths:
+            place = self._place(path)
+            kind = self._system.get_file_info(place).type
+            if kind == fs.FileType.Directory:
+                self._system.delete_dir(place)
+            elif kind != fs.FileType.NotFound:
+                self._system.delete_file(place)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

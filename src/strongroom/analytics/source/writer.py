@@ -1,12 +1,12 @@
 """Write a sealed data set: tasks seal files under names that nobody reads, the driver's commit lists them.
 
-A data key is made once, on the driver; tasks are told its wrapped form and ask for the key themselves. Files get their
-names while the folder is held, and count from the moment the manifest is replaced. A job that fails, or is killed,
-leaves what was there before; what a job leaves that is killed in the midst of its commit, the next one removes.
+A data key is made once, on the driver; tasks are told its wrapped form and ask for the key themselves. A job that
+fails, or is killed, leaves what was there before (sealing/commit.py).
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -21,19 +21,17 @@ from pyspark.sql.types import StructType
 
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.report import events
-from strongroom.analytics.sealing.folder import Folder
-from strongroom.analytics.sealing.pending import end_pending, read_pending, write_pending
-from strongroom.analytics.sealing.read import NoDataSet, OpenDataset
-from strongroom.analytics.sealing.write import CommittedMeanwhile, DataSetThere
+from strongroom.analytics.sealing.commit import CommittedMeanwhile, commit, following, present
+from strongroom.analytics.sealing.pending import staging_name
 from strongroom.analytics.source.encode import SUFFIXES
 from strongroom.analytics.source.evolve import appended_schema
 from strongroom.analytics.source.faults import BadSourceOption
 from strongroom.analytics.source.options import Options
-from strongroom.analytics.source.part_files import PartFiles, temporary
+from strongroom.analytics.source.part_files import PartFiles
 from strongroom.analytics.source.places import folder_of
 from strongroom.analytics.source.plan import keys_of
 from strongroom.analytics.source.schema import to_ddl
-from strongroom.datasets.manifest import FILE_NAME, FileEntry, Kind, Manifest, Pins
+from strongroom.datasets.manifest import FileEntry, Kind, Manifest, Pins
 from strongroom.datasets.names import KeyId
 from strongroom.secret import Secret
 
@@ -67,13 +65,13 @@ class SealedRowWriter(DataSourceArrowWriter):
         self.overwrite: Final = overwrite
         self.job: Final = secrets.token_hex(8)
         with keys_of(options) as keys:
-            before = _present(folder_of(options.path), keys, options.min_generation)
+            before = present(folder_of(options.path), keys, min_generation=options.min_generation)
             self.target: Final = (
                 _fresh(before, options, keys, to_ddl(schema))
                 if before is None or overwrite
                 else _appended(before, options, keys, to_ddl(schema))
             )
-            self.before: Final = before.mac if before else b""
+            self.before: Final = _digest(before)  # all of it would travel with every task
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> PartsWritten:
         """Seal the rows of one task. Raises RowsNotWritten, KeyNotGranted."""
@@ -97,51 +95,32 @@ class SealedRowWriter(DataSourceArrowWriter):
     def commit(self, messages: list[WriterCommitMessage | None]) -> None:
         """Give the files their names, and list them in the manifest's next generation.
 
-        Raises CommittedMeanwhile where another job was faster; then nothing is left of this one.
+        Raises CommittedMeanwhile where another job was faster, and as `commit.commit`; then nothing is left of this.
         """
         entries = [entry for each in messages if isinstance(each, PartsWritten) for entry in each.entries]
-        folder = folder_of(self.options.path)
+        folder, staging = folder_of(self.options.path), staging_name(self.job)
         try:
-            with keys_of(self.options) as keys, folder.exclusive():
-                before = _present(folder, keys, 0)
-                if (before.mac if before else b"") != self.before:
+            with keys_of(self.options) as keys:
+                before = present(folder, keys)
+                if _digest(before) != self.before:
                     raise CommittedMeanwhile(f"{folder} is of another generation by now")
                 manifest = self._next(before, entries, keys.unwrap(self.target.key_id, self.target.wrapped))
-                take_place(folder, before, manifest, temporary(self.job))
+            commit(folder, before, manifest, {staging: [entry.path for entry in entries]}, staging=staging)
         finally:
-            folder.remove(temporary(self.job))
+            folder.remove(staging)
         events.data_set_written(manifest, str(folder))
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:  # noqa: ARG002 - Spark's signature
         """Remove what the tasks wrote."""
-        folder_of(self.options.path).remove(temporary(self.job))
+        folder_of(self.options.path).remove(staging_name(self.job))
 
     def _next(self, before: Manifest | None, entries: Sequence[FileEntry], data_key: Secret) -> Manifest:
         kept = before.files if before is not None and not self.overwrite else ()
         manifest = Manifest(
-            name=self.target.name, kind=self.target.kind, generation=before.generation + 1 if before else 1,
-            key_id=self.target.key_id, wrapped_data_key=self.target.wrapped, files=tuple(sorted((*kept, *entries))),
-            created=datetime.now(UTC), previous=self.before,
+            name=self.target.name, kind=self.target.kind, generation=1, key_id=self.target.key_id,
+            wrapped_data_key=self.target.wrapped, files=tuple(sorted((*kept, *entries))), created=datetime.now(UTC),
         )  # fmt: skip
-        return manifest.with_schema(self.target.schema, data_key).authenticated(data_key)
-
-
-def take_place(folder: Folder, before: Manifest | None, after: Manifest, staging: str) -> None:
-    """Make new files and their manifest count, in the order of steps that readers and later commits can live with.
-
-    A note names the files that come and go, so that a commit that is cut off hides nothing and spoils nothing.
-    """
-    old = {entry.path for entry in before.files} if before else set[str]()
-    new = {entry.path for entry in after.files}
-    for leftover in read_pending(folder) - old - new:  # of a commit that was cut off
-        folder.remove(leftover)
-    write_pending(folder, old ^ new)
-    for path in sorted(new - old):
-        folder.rename(f"{staging}/{path}", path)
-    folder.replace(FILE_NAME, after.to_bytes())
-    for path in sorted(old - new):
-        folder.remove(path)
-    end_pending(folder)
+        return following(manifest, before).with_schema(self.target.schema, data_key).authenticated(data_key)
 
 
 def _appended(before: Manifest, options: Options, keys: KeyService, schema: str) -> Target:
@@ -167,15 +146,8 @@ def _fresh(before: Manifest | None, options: Options, keys: KeyService, schema: 
     return Target(name, kind, key.key_id, key.wrapped, schema)
 
 
-def _present(folder: Folder, keys: KeyService, min_generation: int) -> Manifest | None:
-    """Return the data set that is there once it was checked; None for an empty folder. Raises DataSetThere."""
-    try:
-        with OpenDataset(folder, keys, min_generation=min_generation) as found:
-            return found.manifest
-    except NoDataSet:
-        if folder.sizes().keys() - read_pending(folder):
-            raise DataSetThere(f"{folder} holds files that are no data set") from None
-        return None
+def _digest(manifest: Manifest | None) -> bytes:
+    return b"" if manifest is None else hashlib.sha256(manifest.to_bytes()).digest()
 
 
 def _name_of(path: str) -> str:

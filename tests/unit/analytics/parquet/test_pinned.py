@@ -8,7 +8,15 @@ import pytest
 from strongroom.analytics.keys.rings import RingKeys
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.folder import LocalFolder
-from strongroom.analytics.parquet.pinned import NoDataSet, OtherDataSet, Wanted, commit, dataset_name, open_pinned
+from strongroom.analytics.parquet.pinned import (
+    NoDataSet,
+    OtherDataSet,
+    PinnedWriter,
+    Wanted,
+    dataset_name,
+    open_pinned,
+)
+from strongroom.analytics.sealing.commit import CommittedMeanwhile, DataSetThere
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.manifest import FILE_NAME, DataFilesChanged, DataManifestForged, DataSetOld, Pins
 from strongroom.datasets.paths import BadDataPath
@@ -27,14 +35,14 @@ def folder(tmp_path):
 def put(folder, keys):
     """Commit files with these contents."""
 
-    def committed(files=FILES, staged="_strongroom-1", **options):
-        for path, content in files.items():
-            place = folder.path / staged / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
-        (folder.path / staged / "_SUCCESS").touch()
-        options = {"key": "people", "now": NOW, **options}
-        return commit(folder, keys, staged, **options)
+    def committed(files=FILES, schema="", **options):
+        with PinnedWriter(folder, keys, **{"key": "people", **options}) as writer:
+            for path, content in files.items():
+                place = folder.path / writer.staging / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+            (folder.path / writer.staging / "_SUCCESS").touch()
+            return writer.commit(now=NOW, schema=schema)
 
     return committed
 
@@ -145,15 +153,44 @@ def test_nothing_is_appended_under_another_key(put):
 
 def test_overwriting_needs_the_key_of_what_is_there_so_that_generations_go_on(folder, put, rings):
     put()
-    (folder.path / "_s").mkdir()
     with pytest.raises(KeyNotGranted):
-        commit(folder, RingKeys([rings["pay"]]), "_s", key="pay", now=NOW)
+        PinnedWriter(folder, RingKeys([rings["pay"]]), key="pay")
 
 
 def test_plain_files_are_removed_when_a_folder_is_written_over(folder, put, keys):
     folder.path.mkdir()
     (folder.path / "plain.parquet").write_bytes(b"plain")
     put()
+    assert open_pinned(folder, keys).paths == sorted(FILES)
+    assert not (folder.path / "plain.parquet").exists()
+
+
+def test_of_two_writers_the_slower_one_writes_nothing(folder, put, keys):
+    slow, empty = PinnedWriter(folder, keys, key="people"), PinnedWriter(folder, keys, key="people", append=True)
+    put()
+    for writer in (slow, empty):
+        (folder.path / writer.staging).mkdir()
+        (folder.path / writer.staging / "slow.parquet").write_bytes(b"slow")
+        with writer, pytest.raises(CommittedMeanwhile) as refused:
+            writer.commit(now=NOW)
+    assert refused.value.code == "SR-DATA-RACE"
+    assert open_pinned(folder, keys).paths == sorted(FILES)
+    assert sorted(path.name for path in folder.path.iterdir()) == [FILE_NAME, "day=1", "part-0.parquet"]
+
+
+def test_plain_files_that_came_meanwhile_are_not_removed(folder, keys):
+    with PinnedWriter(folder, keys, key="people") as writer:
+        (folder.path / writer.staging).mkdir(parents=True)
+        (folder.path / "mine.parquet").write_bytes(b"mine")
+        with pytest.raises(CommittedMeanwhile, match="other files"):
+            writer.commit(now=NOW)
+    assert [path.name for path in folder.path.iterdir()] == ["mine.parquet"]
+
+
+def test_a_name_that_is_taken_is_not_written_over(folder, put, keys):
+    put()
+    with pytest.raises(DataSetThere, match="part-0"):
+        put({"part-0.parquet": b"other"})
     assert open_pinned(folder, keys).paths == sorted(FILES)
 
 
@@ -168,8 +205,12 @@ def test_files_of_several_schemas_have_no_written_one(folder, put, keys):
 def test_a_manifest_that_cannot_be_written_leaves_no_files(folder, put, keys, monkeypatch):
     put({"part-0.parquet": b"zero"})
 
-    def full(_self: LocalFolder, _path: str, _content: bytes) -> None:
-        raise OSError("no space left")
+    replace = LocalFolder.replace
+
+    def full(self: LocalFolder, path: str, content: bytes) -> None:
+        if path == FILE_NAME:
+            raise OSError("no space left")
+        replace(self, path, content)
 
     with monkeypatch.context() as patched:
         patched.setattr(LocalFolder, "replace", full)
@@ -197,8 +238,9 @@ def test_an_unreadable_file_is_named(folder):
 
 
 def test_what_is_not_there_counts_as_removed(folder):
-    folder.remove(["nothing", "nowhere/nothing"])
-    assert folder.read("nothing", 1) is None
+    folder.remove("nothing", "nowhere/nothing")
+    with pytest.raises(FileNotFoundError):
+        folder.read("nothing", limit=1)
     assert folder.sizes() == {}
     assert folder.address() == str(Path(folder.path))
 
@@ -214,7 +256,8 @@ def test_a_commit_that_is_interrupted_behind_its_manifest_counts(folder, put, ke
 
     def interrupted(self, path, content):
         replace(self, path, content)
-        raise KeyboardInterrupt
+        if path == FILE_NAME:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(type(folder), "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):

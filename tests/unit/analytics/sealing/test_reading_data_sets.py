@@ -7,7 +7,7 @@ import pytest
 from strongroom.analytics.keys.rings import RingKeys
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.sealing.folder import LocalFolder
-from strongroom.analytics.sealing.pending import read_pending, write_pending
+from strongroom.analytics.sealing.pending import Pending, read_pending, write_pending
 from strongroom.analytics.sealing.read import NoDataSet, OpenDataset, read_manifest
 from strongroom.analytics.sealing.write import DatasetWriter, Mode, digest_entry
 from strongroom.datasets.key_ring import KeyRing, UnknownKeyVersion
@@ -221,7 +221,7 @@ def test_a_commits_note_hides_no_file_that_is_listed(seal, read, place):
     seal({"a.csv": b"1\n"})
     folder = LocalFolder(place)
     (place / "b.csv").write_bytes(b"x")
-    write_pending(folder, ["a.csv", "b.csv"])
+    write_pending(folder, Pending(frozenset({"a.csv", "b.csv"})))
     assert read() == {"a.csv": b"1\n"}
     (place / "a.csv").unlink()
     with pytest.raises(DataFilesChanged, match=r"a\.csv is missing"):
@@ -229,8 +229,15 @@ def test_a_commits_note_hides_no_file_that_is_listed(seal, read, place):
 
 
 @pytest.mark.parametrize(
-    "note", [b"", b"{}", b"[1]", b'["../x"]', b"\xff"], ids=["empty", "object", "number", "up", "x"]
-)
+    "note",
+    [
+        b"", b"{}", b"[]", b"\xff", b'{"comes": [1], "goes": [], "staging": ""}',
+        b'{"comes": "x", "goes": [], "staging": ""}', b'{"comes": [], "goes": ["../x"], "staging": ""}',
+        b'{"comes": [], "goes": [], "staging": 1}', b'{"comes": [], "goes": [], "staging": "x.csv"}',
+        b'{"comes": [], "goes": [], "staging": "_strongroom-/../x"}',
+    ],
+    ids=["empty", "no fields", "a list", "x", "number", "text", "up", "staging a number", "a file", "staging up"],
+)  # fmt: skip
 def test_a_commits_note_that_is_none_is_refused(seal, read, place, note):
     seal()
     (place / "_strongroom.pending.json").write_bytes(note)

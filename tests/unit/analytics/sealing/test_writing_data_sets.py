@@ -7,16 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from strongroom.analytics.keys.service import KeyNotGranted
+from strongroom.analytics.sealing.commit import CommittedMeanwhile, DataSetThere
 from strongroom.analytics.sealing.folder import LocalFolder
 from strongroom.analytics.sealing.read import OpenDataset, read_manifest
-from strongroom.analytics.sealing.write import (
-    CommittedMeanwhile,
-    DataSetDiffers,
-    DataSetThere,
-    DatasetWriter,
-    Mode,
-    stage,
-)
+from strongroom.analytics.sealing.write import DataSetDiffers, DatasetWriter, Mode, stage
 from strongroom.datasets.manifest import DataFilesChanged, Kind, parse_manifest
 from strongroom.datasets.names import BadKeyName, KeyId
 from strongroom.datasets.paths import BadDataPath
@@ -183,62 +177,13 @@ def test_a_key_that_is_not_there_is_refused(keys, place):
             DatasetWriter(place, keys, name="n", key=key, kind=Kind.CSV)
 
 
-class Killed(BaseException):
-    """The process ended here."""
-
-
-class CutFolder(LocalFolder):
-    """A folder of a process that is killed before its n-th change."""
-
-    def __init__(self, path, left):
-        super().__init__(path)
-        self.left = left
-
-    def _change(self):
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-
-    def create(self, path):
-        self._change()
-        return super().create(path)
-
-    def replace(self, path, data):
-        self._change()
-        super().replace(path, data)
-
-    def rename(self, old, new):
-        self._change()
-        super().rename(old, new)
-
-    def remove(self, path):
-        self._change()
-        super().remove(path)
-
-
-@pytest.mark.parametrize("mode", [Mode.APPEND, Mode.OVERWRITE])
-def test_a_commit_that_is_killed_anywhere_leaves_one_generation_or_the_next(seal, read, place, mode):
-    wanted = {**OLD, **NEW} if mode is Mode.APPEND else NEW
-    seen = []
-    for left in range(20):
-        folder = place / str(left)
-        seal(OLD, folder=folder)
-        try:
-            seal(NEW, mode=mode, folder=CutFolder(folder, left))
-        except Killed:
-            seen.append(read(folder=folder) == OLD)
-            assert seen[-1] or read(folder=folder) == wanted
-            seal({"later.csv": b"4\n"}, mode=Mode.APPEND, folder=folder)  # whoever comes next can go on
-            assert read(folder=folder)["later.csv"] == b"4\n"
-            assert not (folder / "_strongroom.pending.json").exists()
-            continue
-        assert read(folder=folder) == wanted
-        break
-    else:
-        pytest.fail("a commit makes fewer changes")
-    assert seen[0]
-    assert not seen[-1]
-    assert len(seen) >= 6
+@pytest.mark.parametrize("at", ["_strongroom-1/a.csv", "a.csv", "/a.csv", "{staging}/b.csv", "{staging}a.csv"])
+def test_files_that_wait_elsewhere_are_not_taken(keys, place, at):
+    with DatasetWriter(place, keys, name="n", key="people", kind=Kind.CSV) as writer:
+        with writer.create("a.csv") as sealed:
+            entry = sealed.finish()
+        with pytest.raises(ValueError, match=r"is not a\.csv below"):
+            writer.adopt(entry, at=at.format(staging=writer.staging))
 
 
 def test_a_draft_under_way_has_no_name_of_its_own(place):
@@ -249,8 +194,6 @@ def test_a_draft_under_way_has_no_name_of_its_own(place):
     draft.commit()
     draft.discard()
     assert folder.sizes() == {"x/a.csv": 6}
-    with pytest.raises(FileExistsError):
-        folder.rename("x/a.csv", "x/a.csv")
     folder.remove("nothing")
     folder.remove("x")
     assert folder.sizes() == {}
@@ -268,11 +211,12 @@ def test_nothing_behind_a_link_is_changed(seal, place, tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "precious").write_bytes(b"x")
     (place / "d").symlink_to(tmp_path / "home")
-    (place / "_strongroom.pending.json").write_text('["d/precious"]')
+    (place / "_strongroom.pending.json").write_text('{"comes": ["d/precious"], "goes": [], "staging": ""}')
     with pytest.raises(DataFilesChanged, match="d was added"):
         seal(NEW, mode=Mode.APPEND)
     folder = LocalFolder(place)
-    for change in (folder.remove, folder.create, lambda path: folder.rename("a.csv", path)):
+    changes = (folder.remove, folder.create, lambda path: folder.take("_strongroom-1", [path]))
+    for change in (*changes, lambda path: folder.sync([path])):
         with pytest.raises(DataFilesChanged, match="is a link"):
             change("d/precious")
     assert (tmp_path / "home" / "precious").read_bytes() == b"x"

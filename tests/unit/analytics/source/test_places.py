@@ -41,13 +41,15 @@ def test_small_files_are_replaced_and_files_moved_and_removed(folder):
     with pytest.raises(FileNotFoundError):
         folder.read("_other", limit=2)
     folder.replace("_t/a.csv", b"1")
-    folder.rename("_t/a.csv", "a.csv")
-    folder.replace("b.csv", b"22")
+    folder.replace("_t/x/c.csv", b"333")
+    folder.take("_t", ["a.csv", "x/c.csv"])
+    folder.sync(["a.csv", "x/c.csv"])
+    folder.replace("_t/a.csv", b"22")
     with pytest.raises(FileExistsError):
-        folder.rename("a.csv", "b.csv")
-    assert folder.sizes() == {"a.csv": 1, "b.csv": 2}
-    for path in ("_t", "a.csv", "nothing"):
-        folder.remove(path)
+        folder.take("_t", ["a.csv"])
+    folder.replace("b.csv", b"22")
+    assert folder.sizes() == {"a.csv": 1, "b.csv": 2, "x/c.csv": 3}
+    folder.remove("_t", "a.csv", "nothing", "nowhere/nothing", "x")
     assert folder.sizes() == {"b.csv": 2}
 
 

@@ -12,9 +12,9 @@ from strongroom.analytics.keys.files import write_ring
 from strongroom.analytics.keys.opening import open_keys
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.arrow import write_dataset
-from strongroom.analytics.sealing.pending import write_pending
+from strongroom.analytics.sealing.commit import CommittedMeanwhile, DataSetThere
+from strongroom.analytics.sealing.pending import Pending, write_pending
 from strongroom.analytics.sealing.read import NoDataSet
-from strongroom.analytics.sealing.write import CommittedMeanwhile, DataSetThere
 from strongroom.analytics.source.faults import BadSourceOption, ColumnDenied, RowsNotWritten
 from strongroom.analytics.source.places import folder_of
 from strongroom.datasets.key_ring import KeyRing
@@ -163,7 +163,7 @@ def test_an_aborted_or_killed_job_leaves_what_was_there(spark_like, parts):
 def test_what_a_killed_commit_left_is_no_row_and_is_removed_by_the_next(spark_like, parts):
     left = spark_like.folder / parts[0].name.replace("part-00000", "part-77777")
     left.write_bytes(parts[0].read_bytes())
-    write_pending(folder_of(str(spark_like.folder)), [left.name])
+    write_pending(folder_of(str(spark_like.folder)), Pending(frozenset({left.name})))
     assert len(spark_like.rows(TABLE.schema)) == 3000
     spark_like.write(TABLE)
     assert len(spark_like.rows(TABLE.schema)) == 6000
