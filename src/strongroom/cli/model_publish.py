@@ -3,6 +3,9 @@
 Every file of DIR is sealed under a fresh key of its own version, with its path bound, and listed in a signed manifest.
 The key goes into the workspace and nowhere else. OUT/NAME/VERSION is what you hand to the operator: useless without
 a release by the broker. A version is published once; the next change is the next version.
+
+DIR may be a sealed model, as a training job leaves it. It is opened with the primary key of your workspace (or of
+--keys), in memory: nothing of it is written in clear to a disk.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from pathlib import Path
 from strongroom import bundles
 from strongroom.broker.keyring.opening import keep, secret_names, take_waiting
 from strongroom.bundles import BundleManifest
-from strongroom.cli.workspace_option import open_workspace, workspace_argument
+from strongroom.cli.data_common import key_of_dataset, keys_arguments, keys_of
+from strongroom.cli.workspace_option import open_workspace
 from strongroom.pki import SslConfig, disk, ssl_cfg
 from strongroom.secret import Secret
 from strongroom.workspace import Workspace
@@ -32,7 +36,10 @@ PROGRESS_FROM_BYTES = 64 * 1024 * 1024
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "folder", metavar="DIR", type=Path, help="directory of one model version (model.onnx or saved_model.pb)"
+        "folder",
+        metavar="DIR",
+        type=Path,
+        help="directory of one model version (model.onnx or saved_model.pb), or such a model sealed",
     )
     parser.add_argument("--name", required=True, help="the model's name")
     parser.add_argument("--version", required=True, type=int, metavar="N", help="the version, 1 or higher")
@@ -44,7 +51,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ssl-out", metavar="FILE", type=Path, help="where to write it (default: OUT/ssl.cfg)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    workspace_argument(parser)
+    parser.add_argument("--min-generation", type=int, default=0, metavar="N",
+                        help="refuse a copy of a sealed model that is older than that")  # fmt: skip
+    keys_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
     ssl_out = args.ssl_out or args.out / "ssl.cfg"
     config = read_ssl_config(args.ssl_config, ssl_out)
     key = Secret(os.urandom(16))
-    manifest = publish(args, workspace, key)
+    with model_folder(args) as folder:
+        manifest = publish(args, folder, workspace, key)
     with withdrawn_on_failure(args.out / args.name / str(args.version)):
         if config is not None:
             bundles.seal_ssl_config(config, ssl_out, name=args.name, version=args.version, key=key, entropy=os.urandom)
@@ -88,13 +98,28 @@ def read_ssl_config(path: Path | None, target: Path) -> SslConfig | None:
     return ssl_cfg.parse(disk.read_bounded(path, limit=ssl_cfg.MAX_SSL_CFG_BYTES))
 
 
-def publish(args: argparse.Namespace, workspace: Workspace, key: Secret) -> BundleManifest:
+@contextmanager
+def model_folder(args: argparse.Namespace) -> Iterator[Path]:
+    """Lend the folder with the model's files: the one that was named, or one in memory where that is sealed."""
+    from strongroom.analytics.learning import models
+
+    if not models.is_sealed(args.folder):
+        yield args.folder
+        return
+    with (
+        keys_of(args, key_of_dataset(args.folder)) as keys,
+        models.opened_in_memory(args.folder, keys, min_generation=args.min_generation) as folder,
+    ):
+        yield folder
+
+
+def publish(args: argparse.Namespace, folder: Path, workspace: Workspace, key: Secret) -> BundleManifest:
     """Seal and sign the model directory."""
-    engine = bundles.detect(args.folder)
-    signatures = bundles.signatures_of(args.folder, engine)
+    engine = bundles.detect(folder)
+    signatures = bundles.signatures_of(folder, engine)
     with progress_bar(quiet=args.json) as progress:
         return bundles.publish(
-            args.folder,
+            folder,
             args.out,
             name=args.name,
             version=args.version,

@@ -27,6 +27,7 @@ PURE_ROOMS = (
 )
 PURE_MODULES_ABOVE = (
     *(f"analytics/examples/{name}.py" for name in ("checks", "learning_checks")),
+    *(f"analytics/learning/{name}.py" for name in ("linear_onnx", "trees_onnx")),
     "pki/ratls.py",
     "pki/report_data.py",
     "analytics/keys/rings.py",

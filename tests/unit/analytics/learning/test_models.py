@@ -4,8 +4,9 @@ import pytest
 
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.learning import models
-from strongroom.analytics.learning.models import NotAModel
+from strongroom.analytics.learning.models import ModelNotInMemory, NotAModel
 from strongroom.analytics.sealing.write import DatasetWriter
+from strongroom.analytics.submit.storage import SHARED_MEMORY, is_in_memory
 from strongroom.datasets.manifest import DataSetOld, Kind
 from strongroom.errors import StrongroomError
 
@@ -65,3 +66,40 @@ def test_a_data_set_that_is_no_model_is_told(tmp_path, keys):
     with pytest.raises(NotAModel) as refused:
         models.load(tmp_path / "out", keys)
     assert refused.value.code == "SR-LEARN-NO-MODEL"
+
+
+def test_a_model_is_looked_at_in_a_private_folder_in_memory_that_does_not_stay(tmp_path, keys):
+    models.save(tmp_path / "out", keys, FILES, name="lenet", key="models")
+    with models.opened_in_memory(tmp_path / "out", keys) as folder:
+        found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert (found, folder.stat().st_mode & 0o777) == (FILES, 0o700)
+        assert is_in_memory(folder)
+    assert not folder.exists()
+
+
+def test_a1_nothing_of_a_changed_model_stays_in_memory(tmp_path, keys):
+    models.save(tmp_path / "out", keys, FILES, name="lenet", key="models")
+    path = tmp_path / "out" / "1" / "model.onnx"
+    data = bytearray(path.read_bytes())
+    data[-5000] ^= 1
+    path.write_bytes(data)
+    before = set(SHARED_MEMORY.glob("strongroom-model-*"))
+    with pytest.raises(StrongroomError, match=r"model\.onnx"), models.opened_in_memory(tmp_path / "out", keys):
+        pytest.fail("it was opened")
+    assert set(SHARED_MEMORY.glob("strongroom-model-*")) <= before
+
+
+def test_an_older_copy_is_not_opened(tmp_path, keys):
+    models.save(tmp_path / "out", keys, FILES, name="lenet", key="models")
+    with pytest.raises(DataSetOld), models.opened_in_memory(tmp_path / "out", keys, min_generation=2):
+        pytest.fail("it was opened")
+
+
+def test_without_a_folder_in_memory_no_model_is_opened(tmp_path, keys):
+    models.save(tmp_path / "out", keys, FILES, name="lenet", key="models")
+    with (
+        pytest.raises(ModelNotInMemory) as refused,
+        models.opened_in_memory(tmp_path / "out", keys, memory=tmp_path / "nowhere"),
+    ):
+        pytest.fail("it was opened")
+    assert refused.value.code == "SR-LEARN-MEMORY"
