@@ -82,7 +82,8 @@ _ADDED_TO: Final[Mapping[str, str]] = {
 _OPEN: Final = frozenset({
     "spark.ui.enabled", "spark.sql.warehouse.dir", "spark.driver.host", "spark.driver.bindAddress",
     "spark.kubernetes.executor.deleteOnTermination", "spark.driver.port", "spark.driver.blockManager.port",
-    "spark.blockManager.port", "spark.port.maxRetries", *_ADDED_TO,
+    "spark.blockManager.port", "spark.port.maxRetries", "spark.kubernetes.driver.requestTimeout",
+    "spark.kubernetes.driver.connectionTimeout", *_ADDED_TO,
 })  # fmt: skip
 # Nothing that a pod's object would show, and nothing that the driver's account needs more rights for.
 _KUBERNETES: Final[Mapping[str, str]] = {
@@ -97,6 +98,8 @@ _KUBERNETES: Final[Mapping[str, str]] = {
     "spark.kubernetes.driver.ownPersistentVolumeClaim": "false",
     "spark.kubernetes.driver.reusePersistentVolumeClaim": "false",
     "spark.kubernetes.local.dirs.tmpfs": "true",
+    "spark.kubernetes.driver.requestTimeout": "60000",  # ms; Spark's ten seconds lose executors on a busy API server
+    "spark.kubernetes.driver.connectionTimeout": "60000",
 }
 _RPC: Final[Mapping[Rpc, Mapping[str, str]]] = {
     Rpc.AES: {
