@@ -281,8 +281,8 @@ def test_an_07_executors_whose_program_was_changed_get_nothing_and_the_job_ends_
             text = job.stdout.read()
             assert job.wait(LIMIT_S) == 3, text
     finally:
-        for program, text in zip(found, before, strict=True):
-            program.write_text(text)
+        for program, words in zip(found, before, strict=True):
+            program.write_text(words)
     assert re.search(r"refused: executor \d+ on 127\.0\.0\.1 \(SR-AGENT-REFUSAL\)", text), text
     assert "SR-SPARK-EXECUTORS" in text
     assert main(["spark", "cluster", "status", "--dir", str(cluster.folder)]) == 3
