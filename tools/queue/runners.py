@@ -23,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from scene import Scene, cpu_seconds, linear
 
 from strongroom.clusterserving.names import Job
+from strongroom.serving.operations.detached import members
 from strongroom.streaming.bench import numbers, senders
 from strongroom.streaming.bench.plan import Plan
 from strongroom.streaming.flink import queueing
 from strongroom.streaming.flink.cluster import Cluster
 from strongroom.streaming.flink.home import FlinkHome
-from strongroom.streaming.flink.processes import members
 
 FLOATS: Final = np.array([1, 2, 3, 4], np.float32)
 WARM: Final = 2_000  # records before the first turn

@@ -22,12 +22,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, and say."""
-    from strongroom.analytics.cluster import processes
     from strongroom.analytics.cluster.cluster import Cluster
+    from strongroom.serving.operations import detached
 
     cluster = Cluster.of(args.dir)
     arrivals, settings = cluster.arrivals(), cluster.record.settings
-    parts = [(each.role, each.pid, processes.alive(each)) for each in cluster.record.processes]
+    parts = [(each.role, each.pid, detached.alive(each)) for each in cluster.record.processes]
     if args.json:
         facts = {"master": settings.master, "runs": cluster.runs, "arrivals": [asdict(each) for each in arrivals],
                  "processes": [{"role": role, "pid": pid, "runs": runs} for role, pid, runs in parts]}  # fmt: skip

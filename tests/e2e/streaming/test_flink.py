@@ -27,12 +27,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from strongroom.clusterserving.record import request_fields
 from strongroom.clusterserving.result_reading import read_result
+from strongroom.serving.operations.detached import alive, members
 from strongroom.streaming.flink import queueing
 from strongroom.streaming.flink.cluster import Cluster, ClusterRuns, Size, down, up
 from strongroom.streaming.flink.folder import ClusterFolder, NoCluster
 from strongroom.streaming.flink.home import FlinkHome, FlinkMissing, JavaMissing
 from strongroom.streaming.flink.looking import checkpoint_counts, job_state, look
-from strongroom.streaming.flink.processes import alive, members
 from strongroom.streaming.flink.rest import FlinkAway, FlinkRefused, Place, Rest
 from strongroom.streaming.flink.settings import SHORT_LIVED
 from strongroom.streaming.flink.stores import make_identities

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from strongroom.analytics.agent.roll_call import Arrival, RollCall
-from strongroom.analytics.cluster import processes, programs
-from strongroom.analytics.cluster.settings import MAX_BYTES, Record, Settings, Started
+from strongroom.analytics.cluster import programs
+from strongroom.analytics.cluster.settings import MAX_BYTES, Record, Settings
 from strongroom.errors import BadInput, Unreachable
 from strongroom.pki import disk
+from strongroom.serving.operations import detached
+from strongroom.serving.operations.detached import Started
 
 START_S: Final = 240.0  # JVMs on a busy machine take their time
 RECORD: Final = "cluster.json"
@@ -89,7 +91,7 @@ class Cluster:
     @property
     def alive(self) -> tuple[Started, ...]:
         """Those of its processes that run."""
-        return tuple(each for each in self.record.processes if processes.alive(each))
+        return tuple(each for each in self.record.processes if detached.alive(each))
 
     @property
     def roll_call(self) -> RollCall:
@@ -143,7 +145,7 @@ def up(cluster: Cluster, *, said: Callable[[str], object] = lambda _: None) -> C
     """
     if cluster.runs:
         return cluster
-    processes.stop(cluster.alive)
+    detached.stop(cluster.alive)
     started: list[Started] = []
     workers = [f"{programs.WORKER}-{number}" for number in range(1, cluster.record.settings.workers + 1)]
     try:
@@ -155,7 +157,7 @@ def up(cluster: Cluster, *, said: Callable[[str], object] = lambda _: None) -> C
         for process in started[-len(workers) :]:
             _await(cluster, process, programs.WORKER, said)
     except BaseException:
-        processes.stop(started[::-1])
+        detached.stop(started[::-1])
         raise
     return Cluster.of(cluster.folder)
 
@@ -164,7 +166,7 @@ def down(folder: Path) -> int:
     """End a cluster and remove its folder; return how many of its processes still ran. Raises NoSparkCluster."""
     cluster = Cluster.of(folder)
     workers = [each for each in cluster.record.processes if each.role != programs.MASTER]
-    ran = processes.stop(workers + [each for each in cluster.record.processes if each.role == programs.MASTER])
+    ran = detached.stop(workers + [each for each in cluster.record.processes if each.role == programs.MASTER])
     for name in (programs.CA, programs.JAR, programs.ROLL_CALL, programs.EVENTS):
         (cluster.folder / name).unlink(missing_ok=True)
     for name in ("programs", "launches", "java"):
@@ -207,8 +209,10 @@ def _launch_folder(cluster: Cluster, role: str, name: str) -> Path:
 
 def _launch(cluster: Cluster, role: str, name: str, started: list[Started]) -> None:
     settings, folder = cluster.record.settings, _launch_folder(cluster, role, name)
-    variables = {} if settings.world else programs.environment(settings, role, str(cluster.folder / "java"))
-    started.append(processes.start(name, programs.launch(settings, role, str(folder)), folder, variables))
+    told = {} if settings.world else programs.environment(settings, role, str(cluster.folder / "java"))
+    variables = detached.kept_environment("XDG_DATA_HOME") | dict(told)
+    command = programs.launch(settings, role, str(folder))
+    started.append(detached.start(name, command, variables, folder / "log", folder=folder))
     disk.replace_private(cluster.folder / RECORD, replace(cluster.record, processes=tuple(started)).to_json())
 
 
@@ -216,7 +220,7 @@ def _await(cluster: Cluster, process: Started, role: str, said: Callable[[str], 
     log = cluster.folder / "launches" / process.role / "log"
     pause, waited = threading.Event(), 0.0
     while _SAYS[role] not in disk.read_bounded(log, limit=_MAX_LOG_BYTES):
-        if not processes.alive(process):
+        if not detached.alive(process):
             raise ClusterNotUp(f"{process.role} ended: {_tail(log)}")
         if waited >= START_S:
             raise ClusterNotUp(f"{process.role} was not ready after {START_S:.0f} s: {_tail(log)}")

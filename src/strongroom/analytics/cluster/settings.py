@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self, TypeVar
 
 from strongroom.errors import BadInput
+from strongroom.serving.operations.detached import Started
 from strongroom.wire import strict_json
 
 Kind = TypeVar("Kind", "Settings", "Started")
@@ -20,15 +21,6 @@ class BadClusterRecord(BadInput):
 
     code = "SR-SPARK-CLUSTER-RECORD"
     fix = "End what still runs by its process id, remove the folder, and start the cluster anew."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """A process of a cluster: numbers come again, number and start (in ticks) together do not."""
-
-    role: str
-    pid: int
-    start: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

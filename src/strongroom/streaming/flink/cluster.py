@@ -17,8 +17,10 @@ from typing import Final
 
 from strongroom.errors import BadInput, Unreachable
 from strongroom.pki import disk
+from strongroom.serving.operations import detached
+from strongroom.serving.operations.detached import Started
 from strongroom.streaming.flink import processes, settings
-from strongroom.streaming.flink.folder import RECORD, ClusterFolder, NoCluster, Running, Started
+from strongroom.streaming.flink.folder import RECORD, ClusterFolder, NoCluster, Running
 from strongroom.streaming.flink.home import FlinkHome
 from strongroom.streaming.flink.rest import FlinkAway, Place, Rest
 from strongroom.streaming.flink.stores import make_identities
@@ -82,7 +84,7 @@ class Cluster:
         """Return the cluster that was started in a folder. Raises NoCluster."""
         found = ClusterFolder(folder)
         running = found.read()
-        if not any(processes.alive(each) for each in running.processes):
+        if not any(detached.alive(each) for each in running.processes):
             raise NoCluster(f"the cluster of {folder} has ended; its logs are in {found.logs}")
         return cls(folder=found, running=running)
 
@@ -111,11 +113,11 @@ def up(path: Path, home: FlinkHome, size: Size, *, said: Callable[[str], object]
             cluster = Cluster(folder=folder, running=folder.read())
             _await(cluster, size, said)
         except ClusterDied as problem:
-            processes.stop(started[::-1])
+            detached.stop(started[::-1], sessions=True)
             if attempt == _TRIES or size.rest_port or "BindException" not in problem.sentence:
                 raise
         except BaseException:
-            processes.stop(started[::-1])
+            detached.stop(started[::-1], sessions=True)
             raise
         else:
             return cluster
@@ -127,7 +129,8 @@ def down(path: Path, *, keep_logs: bool = False) -> int:
     folder = ClusterFolder(path.absolute())
     running = folder.read()
     managers = [each for each in running.processes if each.role != "jobmanager"]
-    ran = processes.stop(managers + [each for each in running.processes if each.role == "jobmanager"])
+    everybody = managers + [each for each in running.processes if each.role == "jobmanager"]
+    ran = detached.stop(everybody, sessions=True)  # with the Python workers of task managers that were killed
     for entry in folder.path.iterdir():
         if keep_logs and entry == folder.logs:
             continue
@@ -141,7 +144,7 @@ def _make_room(folder: ClusterFolder) -> None:
     """Make the folder; take over what an ended cluster left there, and nothing else."""
     path = folder.path
     if (path / RECORD).is_file():
-        if any(processes.alive(each) for each in folder.read().processes):
+        if any(detached.alive(each) for each in folder.read().processes):
             raise ClusterRuns(f"a cluster runs from {path}")
         down(path)
     if path.exists() and (not path.is_dir() or any(each.name != "log" for each in path.iterdir())):
@@ -157,7 +160,7 @@ def _start(folder: ClusterFolder, home: FlinkHome, size: Size, rest_port: int, s
         role, script = ("taskmanager", "taskmanager.sh") if number else ("jobmanager", "jobmanager.sh")
         variables = processes.environment(home, folder.configuration(role), folder.logs)
         output = folder.logs / f"start-{role}-{number}.out"
-        started.append(processes.start(role, [home.program(script), "start-foreground"], variables, output))
+        started.append(detached.start(role, [home.program(script), "start-foreground"], variables, output))
         running = Running(rest_port=rest_port, environment=str(home.environment), processes=tuple(started))
         disk.replace_private(folder.record, running.to_json())
 
@@ -168,7 +171,7 @@ def _await(cluster: Cluster, size: Size, said: Callable[[str], object]) -> None:
     rest = cluster.rest()
     answered = False
     while True:
-        dead = [each for each in cluster.running.processes if not processes.alive(each)]
+        dead = [each for each in cluster.running.processes if not detached.alive(each)]
         if dead:
             raise ClusterDied(f"the {dead[0].role} has ended: {last_words(cluster.folder)}")
         try:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 from strongroom.errors import Unreachable
 from strongroom.pki import disk
+from strongroom.serving.operations.detached import Started
 from strongroom.streaming.flink import settings
 from strongroom.streaming.flink.home import FlinkHome
 from strongroom.streaming.flink.stores import ClusterIdentities, Identity
@@ -29,15 +30,6 @@ class NoCluster(Unreachable):
 
     code = "SR-FLINK-NO-CLUSTER"
     fix = "Start one with strongroom flink up, or name its folder (--dir) or another cluster (-m HOST:PORT --tls-dir)."
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A process of the cluster: its role, number, and start in clock ticks since the machine's (proc(5))."""
-
-    role: str
-    pid: int
-    start: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,12 @@ import sys
 import pytest
 
 from strongroom.analytics.cluster import cluster as clusters
-from strongroom.analytics.cluster import processes, programs
+from strongroom.analytics.cluster import programs
 from strongroom.analytics.cluster.cluster import Cluster, ClusterNotUp, NoSparkCluster, NotACluster, OtherSettings
 from strongroom.analytics.cluster.java import JavaNotFound, find_java
 from strongroom.analytics.cluster.settings import Settings
 from strongroom.cli import main
+from strongroom.serving.operations import detached
 
 SETTINGS = Settings(
     broker="https://broker:8080", job="demo", workers=1, port=0, ui_port=0, python=sys.executable, package="/p",
@@ -61,7 +62,7 @@ def test_up_and_down_may_be_done_twice(tmp_path, monkeypatch, capsys):
     finally:
         assert main(["spark", "cluster", "down", "--dir", str(tmp_path / "c")]) == 0
     assert not (tmp_path / "c").exists()
-    assert not any(map(processes.alive, cluster.record.processes))
+    assert not any(map(detached.alive, cluster.record.processes))
     assert main(["spark", "cluster", "down", "--dir", str(tmp_path / "c")]) == 0
 
 
@@ -103,7 +104,7 @@ def vars_of(settings):
 def test_a_cluster_with_an_ended_process_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(programs, "launch", daemon)
     cluster = clusters.up(prepared(tmp_path / "c"))
-    processes.stop(cluster.record.processes[1:])
+    detached.stop(cluster.record.processes[1:])
     assert main(["spark", "cluster", "status", "--dir", str(tmp_path / "c")]) == 4
     clusters.down(tmp_path / "c")
 

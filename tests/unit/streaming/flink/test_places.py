@@ -1,8 +1,6 @@
 """Where Flink is, where a cluster is, what a folder holds: found, or refused with a sentence."""
 
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,9 +11,11 @@ from strongroom.pki import keys
 from strongroom.pki.disk import AlreadyThere
 from strongroom.pki.keystores.pkcs12 import read_pkcs12
 from strongroom.secret import Secret
-from strongroom.streaming.flink import cluster, installing, processes
+from strongroom.serving.operations import detached
+from strongroom.serving.operations.detached import Started
+from strongroom.streaming.flink import cluster, installing
 from strongroom.streaming.flink.cluster import ClusterDied, ClusterRuns, ForeignFolder, Size
-from strongroom.streaming.flink.folder import ClusterFolder, NoCluster, Running, Started
+from strongroom.streaming.flink.folder import ClusterFolder, NoCluster, Running
 from strongroom.streaming.flink.home import FlinkHome, FlinkMissing, JavaMissing, find_java
 from strongroom.streaming.flink.installing import InstallFailed, NoPython311, python_311, requirements
 from strongroom.streaming.flink.jobs.wordcount import words_of
@@ -129,7 +129,7 @@ def test_a_cluster_whose_process_ends_says_so(tmp_path, fake):
 def test_a_cluster_that_runs_is_not_started_again_and_is_ended_by_its_own_processes(tmp_path):
     folder = ClusterFolder(tmp_path / "cluster")
     folder.path.mkdir()
-    sleeper = processes.start("jobmanager", ["sleep", "600"], {"PATH": os.environ["PATH"]}, tmp_path / "said")
+    sleeper = detached.start("jobmanager", ["sleep", "600"], {"PATH": os.environ["PATH"]}, tmp_path / "said")
     stranger = Started("taskmanager", os.getpid(), 1)  # this number is another process's by now
     record = Running(rest_port=1, environment="/v", processes=(sleeper, stranger))
     folder.record.write_bytes(record.to_json())
@@ -138,7 +138,7 @@ def test_a_cluster_that_runs_is_not_started_again_and_is_ended_by_its_own_proces
         cluster.up(folder.path, FlinkHome(environment=tmp_path, distribution=tmp_path, java_home=tmp_path), Size())
     assert runs.value.code == "SR-FLINK-RUNS"
     assert cluster.down(folder.path) == 1
-    assert not processes.alive(sleeper)
+    assert not detached.alive(sleeper)
     assert not folder.path.exists()
 
 
@@ -235,15 +235,3 @@ def test_the_packaged_locks_are_those_of_flink_s_own():
 
 def test_the_sentence_of_what_takes_too_long():
     assert JobStuck("x").code == "SR-FLINK-STUCK"
-
-
-def test_the_process_table_tells_processes_apart():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        started = processes.started_at(child.pid)
-        assert processes.alive(Started("x", child.pid, started))
-        assert not processes.alive(Started("x", child.pid, started + 1))
-    finally:
-        child.stdin.close()
-        child.wait(30)
-    assert processes.started_at(child.pid) is None
