@@ -26,6 +26,12 @@ _BROKER: Final = re.compile(r"(https://)?([^:/]{1,253}):([0-9]{1,5})")
 _LAST_PORT: Final = 65535
 _IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,200}(@sha256:[0-9a-f]{64})?")
 _PATH: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f$]{1,1024}")  # $ would be a variable in Compose
+_JOB: Final = re.compile(
+    r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?"
+)  # names of pods have 63 letters
+_PROGRAM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,200}\.(py|jar)")
+_CLASS: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,200}")
+_HEAP: Final = re.compile(r"[1-9][0-9]{0,5}[mg]")
 _VERSION: Final = re.compile(r"1\.[0-9]{1,2}")
 GRAMINE_VERSIONS: Final = ("graphene", "1.0", "1.1", "1.2", "1.3.1", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9")
 OLDEST_KUBERNETES: Final = (1, 20)
@@ -136,6 +142,21 @@ class Autoscaling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SparkJob:
+    """One Spark program for a cluster. All of it but the number of executors and their cores is measured."""
+
+    name: str = "job"  # prefix of its objects; its secret is secret/spark-NAME
+    keys: tuple[str, ...] = ()  # the primary keys that it may use: secret/data-KEY
+    program: str | None = None  # a .py or .jar, relative to the workspace; None: the example pi.py
+    main_class: str | None = None  # of a .jar
+    arguments: tuple[str, ...] = ()
+    driver_memory: str = "1g"  # heaps
+    executor_memory: str = "1g"
+    executors: int = 2
+    cores: int = 1  # of each executor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """Everything a renderer may know. Defaults deploy one simulated replica of what the workspace has published."""
 
@@ -159,6 +180,7 @@ class Description:
     resources: Resources = SIZES[Size.SMALL]
     autoscaling: Autoscaling | None = None
     images: Mapping[Role, str] = field(default_factory=dict)  # pinned references, by role
+    spark: SparkJob | None = None
 
     def image(self, role: Role) -> str:
         """Return the reference of an image: pinned, or by its tag."""
@@ -190,6 +212,7 @@ class Description:
             resources=_resources(words.take("resources", dict, {}), SIZES[size]),
             autoscaling=_autoscaling(words.take("autoscaling", dict, {})),
             images=_images(words.take("images", dict, {})),
+            spark=_spark(words.take("spark", dict, {})) if "spark" in table else None,
         )
         words.expect_end()
         if found.engine is Engine.TENSORFLOW_SERVING and found.tee is not Tee.SGX:
@@ -272,6 +295,27 @@ def _images(values: dict[str, Any]) -> dict[Role, str]:
     return found
 
 
+def _spark(values: dict[str, Any]) -> SparkJob:
+    words, usual = _Words(values, "[deploy.spark]"), SparkJob()
+    found = SparkJob(
+        name=words.text("name", usual.name, _JOB),
+        keys=words.texts("keys", _MODEL),
+        program=words.optional("program", _PROGRAM),
+        main_class=words.optional("class", _CLASS),
+        arguments=words.texts("arguments", _PATH),
+        driver_memory=words.text("driver_memory", usual.driver_memory, _HEAP),
+        executor_memory=words.text("executor_memory", usual.executor_memory, _HEAP),
+        executors=words.number("executors", usual.executors, 1, 1000),
+        cores=words.number("cores", usual.cores, 1, 256),
+    )
+    words.expect_end()
+    if (found.main_class is not None) is not (found.program or "").endswith(".jar"):
+        raise DeployMalformed("[deploy.spark] class names the main class of a .jar, and a .jar needs one")
+    if found.program is not None and ".." in found.program.split("/"):
+        raise DeployMalformed(f"[deploy.spark] program leads out of the workspace: {found.program[:80]!r}")
+    return found
+
+
 class _Words:
     """A table whose words are taken one by one, so that what is left over is unknown."""
 
@@ -289,6 +333,13 @@ class _Words:
         if not pattern.fullmatch(value):
             raise DeployMalformed(f"{self._where}: {name} cannot be {value[:80]!r}")
         return value
+
+    def texts(self, name: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
+        found = self.take(name, list, [])
+        for value in found:
+            if not isinstance(value, str) or not pattern.fullmatch(value):
+                raise DeployMalformed(f"{self._where}: {name} cannot hold {str(value)[:80]!r}")
+        return tuple(found)
 
     def optional(self, name: str, pattern: re.Pattern[str]) -> str | None:
         return self.text(name, None, pattern) if name in self._values else None

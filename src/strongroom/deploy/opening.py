@@ -1,6 +1,7 @@
 """From a workspace to what is to be deployed: the description, the cloud's profile, and the owner's public files.
 
-World: reads the workspace. A description that names no model means every model that was published from there.
+World: reads the workspace. A description that names no model, and no Spark job, means every model that was published
+from there.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def open_deployment(workspace: Workspace, *, kubernetes: tuple[int, int] | None 
     description = with_pins(Description.parse(workspace.settings.deploy or {}), workspace.folder)
     if kubernetes is not None:
         description = replace(description, kubernetes=kubernetes)
-    if not description.models:
+    if not description.models and description.spark is None:
         description = replace(description, models=published(workspace))
     return Deployment(
         description=description,

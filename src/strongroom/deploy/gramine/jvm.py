@@ -61,6 +61,7 @@ def _jvm(description: Description, python: PythonPlaces, role: Role) -> Program:
         trusted=(
             places.CA,
             *([places.SPARK_PROGRAM] if is_driver else []),
+            *([f"{places.JOB}/"] if is_driver and description.spark and description.spark.program else []),
             "/etc/passwd",
             f"{places.JAVA_HOME}/",
             f"{home}/",

@@ -35,6 +35,7 @@ SPARK_HOME: Final = "/opt/spark"
 FLINK_HOME: Final = "/opt/flink"
 DATA: Final = "data"  # sealed files of an analytics job, bound to data/… as models are to models/…
 SPARK_PROGRAM: Final = f"{APP}/spark-program.argv"  # what the driver runs: words of spark-submit, each ended by NUL
+JOB: Final = f"{APP}/job"  # of a Spark job: its program
 SCRATCH: Final = "/local"  # what a JVM spills: sealed by its own enclave
 
 

@@ -27,7 +27,7 @@ def replica_manifest(
 
 def manifest_of(program: Program, *, isvprodid: int = 1, isvsvn: int = 1) -> str:
     """Return the manifest of any Python program of ours; sealed models are no part of what is measured."""
-    argv = (program.entrypoint, *INTERPRETER_WORDS, *program.argv[1 + len(PYTHON_WORDS) :])
+    argv = (program.entrypoint, *INTERPRETER_WORDS[:-1], *program.argv[len(PYTHON_WORDS) :])  # from the module on
     lines = [
         "# Who a replica on the simulated platform is: every word, variable and file below is measured.",
         f"libos.entrypoint = {text(program.entrypoint)}",

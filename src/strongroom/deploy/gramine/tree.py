@@ -50,12 +50,20 @@ def manifests(
             found[f"gramine/java/{role}"] = java_script(str(role)).encode()
         found[f"gramine{places.WORKER_CONFIG}"] = _worker_config(description).encode()
         found[f"gramine{places.CREDENTIALS}/README"] = _CREDENTIALS.encode()
-        found[f"gramine{places.SPARK_PROGRAM}"] = argv_file.serialise(SPARK_PI)
+        found[f"gramine{places.SPARK_PROGRAM}"] = argv_file.serialise(spark_program(description))
         if description.gramine in BEFORE_RESOLVING:
             found["gramine/app/hosts"] = _hosts(description).encode()
         found |= under("gramine/app", {name: text.encode() for name, text in queue_files(description).items()})
         found |= under("occlum", occlum(description, python))
     return dict(sorted(found.items()))
+
+
+def spark_program(description: Description) -> tuple[str, ...]:
+    """Return what a Spark driver in an enclave runs, as spark-submit's words: the job's .jar, else Spark's example."""
+    job = description.spark
+    if job is None or job.program is None or job.main_class is None:
+        return SPARK_PI
+    return ("--class", job.main_class, f"local://{places.JOB}/{job.program.rpartition('/')[2]}", *job.arguments)
 
 
 def _worker_config(description: Description) -> str:
