@@ -123,7 +123,8 @@ def trust_words(args: argparse.Namespace, made: Made, workspace: Workspace) -> l
     folder = place_of(args.out, made, workspace)
     usual = ["--workspace", str(workspace.folder), "--trust-domain"]
     if made.measurement is not None:
-        return [[str(folder / MEASUREMENT), *usual, "simulated"]]
+        files = [MEASUREMENT, *map(measurement_of, made.more)]
+        return [[str(folder / file), *usual, "simulated"] for file in files]
     return [[str(folder / f"{enclave.name}.sig"), *usual, "intel"] for enclave in made.enclaves]
 
 
@@ -169,12 +170,19 @@ def one(workshop: Workshop, role: Role, source: Source, out: Path | None, worksp
     disk.replace_public(folder / BILL, made.bill)
     if made.measurement is not None:
         disk.replace_public(folder / MEASUREMENT, made.measurement)
+    for name, measurement in made.more.items():
+        disk.replace_public(folder / measurement_of(name), measurement)
     for enclave in made.enclaves:
         for name, content in enclave.files.items():
             disk.replace_public(folder / name, content)
     if out is None:
         made.archive.unlink()
     return made
+
+
+def measurement_of(name: str) -> str:
+    """Return the file with the measurement of a further program of an image."""
+    return f"measurement-{name}.json"
 
 
 def place_of(out: Path | None, made: Made, workspace: Workspace) -> Path:
@@ -195,7 +203,8 @@ def as_json(made: list[Made], pinned: dict[Role, str], changes: list[str]) -> st
          "files": each.looked_at, "models": list(each.models),
          "archive": str(each.archive) if each.archive.exists() else None,
          "enclaves": {enclave.name: enclave.identity.mr_enclave.hex() for enclave in each.enclaves},
-         "measurement": json.loads(each.measurement) if each.measurement else None}
+         "measurement": json.loads(each.measurement) if each.measurement else None,
+         "more": {name: json.loads(measurement) for name, measurement in each.more.items()}}
         for each in made
     ]  # fmt: skip
     return json.dumps({"images": images, "changes": changes}) + "\n"
@@ -210,6 +219,7 @@ def as_text(made: list[Made], pinned: dict[Role, str], args: argparse.Namespace,
             lines.append(f"  pinned as {pinned[each.role]}")
         if each.measurement is not None:
             lines.append(f"  mr_enclave {json.loads(each.measurement)['mr_enclave']}")
+        lines += [f"  {name}: mr_enclave {json.loads(found)['mr_enclave']}" for name, found in each.more.items()]
         lines += [f"  {enclave.name}: mr_enclave {enclave.identity.mr_enclave.hex()}" for enclave in each.enclaves]
         if not args.trust:
             lines += [

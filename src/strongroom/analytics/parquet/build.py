@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import os
 import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from strongroom.errors import BadInput
 from strongroom.pki import disk
 
 SOURCES: Final = Path(__file__).parent / "java"
+PREBUILT: Final = "share/strongroom/java"  # in the folder that Python is installed in: see `prebuild`
 TIMEOUT_S: Final = 300.0
 _COMPILER: Final = "org.codehaus.commons.compiler.samples.CompilerDemo"
 _COMPILER_JARS: Final = ("janino-", "commons-compiler-")
@@ -57,10 +59,14 @@ def kms_jar(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def build(sources: Path, environ: Mapping[str, str] | None = None) -> Path:
-    """Return the jar of all Java files below a folder, compiled now or taken from the cache.
+    """Return the jar of all Java files below a folder: the one that came with the installation, of an image's, or one
+    that is compiled now or was before.
 
     Raises NoSpark, JavaNotBuilt, LoosePermissions for a cache that others can write.
     """
+    prebuilt = Path(sys.prefix) / PREBUILT / f"{sources.parent.name}.jar"
+    if prebuilt.is_file():
+        return prebuilt
     environ = os.environ if environ is None else environ
     jars, files = spark_jars(), sorted(sources.rglob("*.java"))
     cached = _cache(environ) / f"{sources.parent.name}-{_digest(sources, files, jars)[:32]}.jar"

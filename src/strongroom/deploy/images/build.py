@@ -36,6 +36,8 @@ from strongroom.deploy.images.recipe import recipe
 from strongroom.deploy.images.roles import CONTENTS, PROGRAM, QUEUE, has_app, has_program, in_gramine
 from strongroom.deploy.images.signing import SignedEnclave, sign
 from strongroom.deploy.images.tree_view import TreeView
+from strongroom.deploy.spark.parts import app_files as spark_files
+from strongroom.deploy.spark.parts import manifest_names
 from strongroom.deploy.tree import Tree
 from strongroom.errors import BadInput, Refused
 from strongroom.pki import disk
@@ -44,7 +46,8 @@ from strongroom.platforms import simulated
 APP: Final = "gramine/app/"
 MANIFESTS: Final = "gramine/"
 TEMPLATE: Final = ".manifest.template"
-UNFINISHED: Final = (Role.SPARK,)
+MAX_PROGRAM_BYTES: Final = 256 << 20  # a .jar with all that it needs
+JOB_FOLDER: Final = places.JOB.removeprefix(f"{places.APP}/")
 WORLD: Final = "world"  # the simulated platform that goes with a workspace
 _ROOT: Final = "FROM scratch\nADD root.tar /\n"
 _MEASURE: Final = (f"{PROGRAM}/bin/strongroom", "sim", "measure", "--json", "--beside-real-tee",
@@ -63,6 +66,13 @@ class BaseNeeded(BadInput):
 
     code = "SR-IMAGE-BASE-NEEDED"
     fix = "Name one by digest: --base IMAGE@sha256:DIGEST."
+
+
+class JobProgramMissing(BadInput):
+    """The program of a Spark job is neither in the workspace nor beside it."""
+
+    code = "SR-IMAGE-JOB"
+    fix = "Put the file there, or correct [deploy.spark] program in strongroom.toml."
 
 
 class DistributorKeyMissing(BadInput):
@@ -96,6 +106,7 @@ class Made:
     looked_at: int  # files in all layers
     bill: bytes  # of materials: CycloneDX, JSON
     measurement: bytes | None = None  # JSON as `policy trust` reads it; for what a simulated platform launches
+    more: Mapping[str, bytes] = field(default_factory=dict)  # as `measurement`, of further programs, by their name
     models: tuple[str, ...] = ()
     enclaves: tuple[SignedEnclave, ...] = ()
 
@@ -121,8 +132,6 @@ class Workshop:
 
     def make(self, role: Role, source: Source, archive: Path) -> Made:
         """Build one role's image and look through it. Raises SecretInImage and what building raises."""
-        if role in UNFINISHED:
-            self.tell(f"{role}: holds the program and its core; the parts of its own are not there yet")
         context = self.folder / role.value
         self._write(context, role_files(role, source.description, foreign_base=self.base is not None))
         base = self._base(role, source.description)
@@ -139,11 +148,12 @@ class Workshop:
         except Refused:
             archive.unlink()  # nobody shall load it
             raise
-        measurement = self._measure(role, source.description, reference, source.workspace)
+        measured = self._measure(role, source.description, reference, source.workspace)
+        measurement = next(iter(measured.values()), None)
         bill = bom.of_archive(archive, role=role, reference=reference, measurement=measurement)
         return Made(
             role=role, reference=reference, archive=archive, size=archive.stat().st_size, looked_at=looked_at,
-            bill=bill, measurement=measurement, models=tuple(models),
+            bill=bill, measurement=measurement, more=dict(list(measured.items())[1:]), models=tuple(models),
             enclaves=enclaves,
         )  # fmt: skip
 
@@ -178,6 +188,7 @@ class Workshop:
             program.program(self._wheel(), context / "program", self.environ)
         if has_app(role, source.description):
             self._write(context / "app", app(role, source))
+            self._write(context / "app" / JOB_FOLDER, job_program(role, source))
         self._copy_keys(role, source, context / "repositories")
         return []
 
@@ -228,18 +239,22 @@ class Workshop:
                 raise DistributorKeyMissing(f"{name} is not in {source.repository_keys or '--repository-keys'}")
             disk.replace_public(target / name, disk.read_bounded(place, limit=64 * 1024))
 
-    def _measure(self, role: Role, description: Description, reference: str, workspace: Path) -> bytes | None:
-        """Let the program that was just built measure what a replica starts.
+    def _measure(self, role: Role, description: Description, reference: str, workspace: Path) -> dict[str, bytes]:
+        """Let the program that was just built measure what replicas start, by the names of their manifests.
 
         The signer is that of the workspace's simulated platform; without one, of one that ends with the container.
         """
         if description.tee is not Tee.SIMULATED or not has_app(role, description):
-            return None
-        self.tell(f"{role}: measuring the replica")
-        found = json.loads(self.builder.run(reference, (*_MEASURE, launched(role))))
+            return {}
+        self.tell(f"{role}: measuring what it starts")
+        signer = {}
         if (workspace / WORLD).is_dir():
-            found["mr_signer"] = simulated.World.open(workspace / WORLD).mr_signer.hex()
-        return (json.dumps(found) + "\n").encode()
+            signer["mr_signer"] = simulated.World.open(workspace / WORLD).mr_signer.hex()
+        measured = {}
+        for manifest in launched(role, description):
+            found = json.loads(self.builder.run(reference, (*_MEASURE, manifest))) | signer
+            measured[Path(manifest).stem] = (json.dumps(found) + "\n").encode()
+        return measured
 
     def _write(self, folder: Path, tree: Tree) -> None:
         for path, content in tree.items():
@@ -264,13 +279,29 @@ def app(role: Role, source: Source) -> dict[str, bytes]:
         found |= {f"{name}{TEMPLATE}": content for name, content in templates(role, source).items()}
     if role in QUEUE:
         found = {**found, **queue_files(role, source.description)}
+    if role is Role.SPARK:
+        found |= spark_files(source.description)
     found |= {name: text.encode() for name, text in source.public_files.items()}
     return dict(sorted(found.items()))
 
 
-def launched(role: Role) -> str:
-    """Return the manifest that the simulated platform launches in a role's container."""
-    return next((f"{places.APP}/{manifest_name(part)}" for part, each in PARTS.items() if each is role), places.REPLICA)
+def job_program(role: Role, source: Source) -> dict[str, bytes]:
+    """Return the program of a Spark job, by its file name; none where it is an example. Raises JobProgramMissing."""
+    job = source.description.spark
+    if role is not Role.SPARK or job is None or job.program is None:
+        return {}
+    for folder in (source.workspace, source.workspace.parent):
+        if (folder / job.program).is_file():
+            return {Path(job.program).name: disk.read_bounded(folder / job.program, limit=MAX_PROGRAM_BYTES)}
+    raise JobProgramMissing(f"{job.program} is neither in {source.workspace} nor beside it")
+
+
+def launched(role: Role, description: Description) -> tuple[str, ...]:
+    """Return the manifests that the simulated platform launches in a role's containers."""
+    if role is Role.SPARK:
+        return tuple(f"{places.APP}/{name}" for name in manifest_names(description))
+    part = next((part for part, each in PARTS.items() if each is role), None)
+    return (places.REPLICA if part is None else f"{places.APP}/{manifest_name(part)}",)
 
 
 def in_order(roles: Sequence[Role]) -> tuple[Role, ...]:

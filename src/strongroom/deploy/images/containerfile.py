@@ -18,6 +18,7 @@ from strongroom.deploy.gramine import places, ssl_link
 from strongroom.deploy.images.recipe import recipe
 from strongroom.deploy.images.roles import (
     CONTENTS,
+    JARS,
     PROGRAM,
     PYTHON_VERSION,
     USER_ID,
@@ -171,6 +172,8 @@ def _content(role: Role, description: Description) -> Iterator[str]:
         links = {**links, java_home(description): places.JAVA_HOME}
         yield f"RUN {' && '.join(f'ln -s {target} {link}' for target, link in links.items())}"
         yield f"ENV JAVA_HOME={places.JAVA_HOME}"
+    if role is Role.SPARK:  # in the measured folder of the program; nothing is compiled where a job runs
+        yield f"RUN {json.dumps([f'{PROGRAM}/bin/python3', '-I', '-m', 'strongroom.analytics.parquet.prebuild', JARS])}"
     if has_app(role, description):
         yield f"COPY app/ {places.APP}/"
     if role is Role.MODEL_SERVER and description.engine is Engine.TENSORFLOW_SERVING:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 import stat
 import sys
@@ -40,6 +41,7 @@ from strongroom.cli import main
 
 sys.exit(main())
 """
+_NAMES: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", re.MULTILINE)  # of a file of requirements
 _OF_THIS_MACHINE: Final = ("direct_url.json", "uv_cache.json", "uv_build.json", "REQUESTED")
 
 
@@ -82,7 +84,7 @@ def dependencies(role: Role, folder: Path, environ: Mapping[str, str]) -> None:
     else:
         wanted.write_text("".join(f"{line}\n" for line in _installed(role)), encoding="utf-8")
     hashed = ["--require-hashes"] if source is not None else []
-    _install(["--requirements", str(wanted), *hashed], site, environ)
+    _install(["--requirements", str(wanted), *hashed], site, environ, built=_built(role, wanted))
     wanted.unlink()
     _neutral(folder)
     if role is Role.BROKER:
@@ -139,12 +141,24 @@ def _facts(name: str) -> tuple[str, list[str]] | None:
     return found.version, found.requires or []
 
 
-def _install(what: list[str], site: Path, environ: Mapping[str, str]) -> None:
+def _install(
+    what: list[str], site: Path, environ: Mapping[str, str], *, built: tuple[str, ...] = ("--only-binary", ":all:")
+) -> None:  # fmt: skip
     _uv(
-        ["pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--link-mode", "copy", "--python-version",
-         PYTHON_VERSION, "--python-platform", PLATFORM, "--target", str(site), *what],
+        ["pip", "install", "--quiet", "--no-deps", *built, "--link-mode", "copy", "--python-version", PYTHON_VERSION,
+         "--python-platform", PLATFORM, "--target", str(site), *what],
         environ,
     )  # fmt: skip
+
+
+def _built(role: Role, wanted: Path) -> tuple[str, ...]:
+    """Return the options by which a role's packages without wheels are built with locked ones, and no others are."""
+    contents = CONTENTS[role]
+    if not contents.sources:
+        return ("--only-binary", ":all:")
+    names = _NAMES.findall(wanted.read_text(encoding="utf-8"))
+    wheels = [word for name in names if name not in contents.sources for word in ("--only-binary", name)]
+    return (*wheels, "--build-constraints", str(Path(strongroom.__file__).parent / contents.builders))
 
 
 def _install_locked(role: Role, site: Path, environ: Mapping[str, str]) -> None:

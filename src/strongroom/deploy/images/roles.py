@@ -18,6 +18,8 @@ PYTHON_VERSION: Final = "3.11"  # Debian 12's, and python3.11 of Anolis OS 8
 FLINK_LOCK: Final = "streaming/flink/requirements.txt"
 FLINK_BUILDERS: Final = "streaming/flink/builders.txt"
 FLINK_DISTRIBUTION: Final = f"{PROGRAM}/lib/python{PYTHON_VERSION}/site-packages/pyflink"
+SPARK_DISTRIBUTION: Final = f"{PROGRAM}/lib/python{PYTHON_VERSION}/site-packages/pyspark"
+JARS: Final = f"{PROGRAM}/share/strongroom/java"  # of our few Java classes, compiled when the image is built
 _STRONGROOM: Final = (f"{PROGRAM}/bin/python3", "-I", "-m", "strongroom")
 _PYTHON_DEBIAN: Final = ("python3.11-minimal", "libpython3.11-stdlib", "ca-certificates", "libnghttp2-14", "libstdc++6")
 _GRAMINE_DEBIAN: Final = ("gramine", "libsgx-quote-ex", "libsgx-dcap-ql")
@@ -25,6 +27,8 @@ _PYTHON_ANOLIS: Final = ("python3.11", "ca-certificates", "libnghttp2", "libstdc
 _GRAMINE_ANOLIS: Final = ("gramine", "libsgx-quote-ex", "libsgx-dcap-ql")
 _JAVA_DEBIAN: Final = "openjdk-17-jre-headless"
 _JAVA_ANOLIS: Final = "java-17-openjdk-headless"
+_SPARK_DEBIAN: Final = (_JAVA_DEBIAN, "bash", "libgomp1")  # of bin/spark-submit; of XGBoost's threads
+_SPARK_ANOLIS: Final = (_JAVA_ANOLIS, "bash", "libgomp")
 _QUOTE_PROVIDER: Final = {  # the library that fetches collateral for Gramine's quotes
     Flavour.DEFAULT: "libsgx-dcap-default-qpl",
     Flavour.AZURE: "az-dcap-client",
@@ -51,6 +55,7 @@ class Contents:
     ports: tuple[int, ...] = ()
     locked: str = ""  # a lock of its own below the package, in the place of ours
     builders: str = ""  # that lock's packages which build those that come as sources alone
+    sources: tuple[str, ...] = ()  # packages that come as sources alone, built here with `builders`
     links: Mapping[str, str] = field(default_factory=dict)  # what lies where -> where it is looked for
     enclaves: tuple[str, ...] = ()  # names of the Gramine manifests that it starts where the deployment is on SGX
 
@@ -107,7 +112,16 @@ CONTENTS: Final[Mapping[Role, Contents]] = {
         enclaves=("flink-jobmanager", "flink-taskmanager"),
         ports=(6123, 6124, 6125, 8081, places.HEALTH_PORT),
     ),
-    Role.SPARK: Contents(title="Strongroom: Spark", enclaves=("spark-driver", "spark-executor")),
+    Role.SPARK: Contents(
+        title="Strongroom: Spark",
+        extras=("analytics",),
+        without=("onnxruntime", "pysimdjson", "uvloop", "pillow", "duckdb", "duckdb-extension-tpch"),
+        sources=("pyspark",),
+        builders=FLINK_BUILDERS,
+        links={SPARK_DISTRIBUTION: places.SPARK_HOME},
+        enclaves=("spark-driver", "spark-executor"),
+        ports=(7078, 7079),
+    ),
     Role.MODELS: Contents(
         title="Strongroom: sealed models, data only",
         entrypoint=(),
@@ -138,7 +152,7 @@ def in_gramine(role: Role, description: Description) -> bool:
 
 def has_app(role: Role, description: Description) -> bool:
     """Return whether /app (manifests, the owner's public files) is part of the image."""
-    return role in {Role.MODEL_SERVER, *QUEUE} or in_gramine(role, description)
+    return role in {Role.MODEL_SERVER, Role.SPARK, *QUEUE} or in_gramine(role, description)
 
 
 def has_program(role: Role, description: Description) -> bool:
@@ -165,6 +179,7 @@ def system_packages(role: Role, description: Description) -> tuple[str, ...]:
     own = {
         Role.REDIS: {"redis" if is_anolis else "redis-server"},
         Role.FLINK: {_JAVA_ANOLIS if is_anolis else _JAVA_DEBIAN},
+        Role.SPARK: set(_SPARK_ANOLIS if is_anolis else _SPARK_DEBIAN),
     }.get(role, set())
     found = own | set(_PYTHON_ANOLIS if is_anolis else _PYTHON_DEBIAN) if has_program(role, description) else set()
     if in_gramine(role, description):
