@@ -170,6 +170,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("spark cluster up", "spark_cluster_up", "start a Spark cluster here whose processes prove themselves"),
             Verb("spark cluster status", "spark_cluster_status", "show a Spark cluster and who was admitted to it"),
             Verb("spark cluster down", "spark_cluster_down", "end the Spark cluster of spark cluster up"),
+            Verb("spark chart", "spark_chart", "write a Spark job for Kubernetes: Helm chart and plain manifests"),
             Verb("spark jar", "spark_jar", "write the jar by which any Spark reads our encrypted Parquet"),
             Verb("spark agent", "spark_agent", "prove a process of Spark, hold its keys and run it"),
             Verb("spark example", "spark_example", "run the examples of trusted analytics, and check what they print"),

@@ -1,0 +1,124 @@
+"""The job's Helm chart as files, its values for one description, and the same objects as plain manifests.
+
+Templates and schema are package data, written by hand. What the pods run is taken from `words`, with @MARKS@ in the
+place of what values say, so that no word of it is there twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib.resources import files
+from typing import Any, Final
+
+from strongroom.deploy.clouds import Profile
+from strongroom.deploy.description import Description, Role, Tee
+from strongroom.deploy.helm_text import definition, packaged
+from strongroom.deploy.kubernetes import replica
+from strongroom.deploy.kubernetes.model_server import placement, tee_resources
+from strongroom.deploy.secret_scan import refuse_secrets
+from strongroom.deploy.spark.pods import RULES, objects
+from strongroom.deploy.spark.words import DRIVER, EXECUTOR, command, job_of
+from strongroom.deploy.tree import Tree, under
+from strongroom.deploy.yaml_text import to_yaml
+from strongroom.errors import Refused
+
+SIZES: Final[Mapping[str, Mapping[str, str]]] = {
+    DRIVER: {"cpu": "100m", "cpuLimit": "2", "memory": "2Gi", "localDirs": "512Mi"},
+    EXECUTOR: {"cpu": "100m", "cpuLimit": "2", "memoryOverhead": "1g", "localDirs": "512Mi"},
+}
+GROUPS: Final = {
+    "ServiceAccount": "accounts", "Role": "accounts", "RoleBinding": "accounts", "ConfigMap": "driver",
+    "Service": "driver", "Job": "driver", "NetworkPolicy": "network-policies",
+}  # fmt: skip
+_ABOUT: Final = {
+    "accounts": "Names for the pods. The driver may make executors; executors have no token.",
+    "driver": "The driver, its name for executors, and what they are made of.",
+    "network-policies": "Who may connect to whom: nobody else.",
+}
+# In the order in which they are applied: the driver starts at once, so that everything else has to be there.
+_ORDER: Final = ("accounts", "network-policies", "driver")
+
+
+class SparkTee(Refused):
+    """A Spark job was to be deployed into a TEE that cannot run it as it is described."""
+
+    code = "SR-SPARK-CHART-TEE"
+    fix = 'Say tee = "tdx" or tee = "simulated" in [deploy], or a .jar with its class in [deploy.spark].'
+
+
+def chart_files(description: Description) -> Mapping[str, bytes]:
+    """Return the chart: path inside of the chart's folder -> content, sorted by path. Raises NoSparkJob."""
+    found = dict(packaged(files(__package__) / "chart"))
+    found["templates/_rendered.tpl"] = _definitions(description).encode()
+    return dict(sorted(found.items()))
+
+
+def values(description: Description, profile: Profile, *, pvc: str = "") -> dict[str, Any]:
+    """Return the values with which a release of the job's name renders `objects`. Raises NoSparkJob, SparkTee."""
+    job = job_of(description)
+    if description.tee is Tee.SGX and job.program is not None and job.main_class is None:
+        raise SparkTee("the measured launcher of an enclave starts Java, and [deploy.spark] program is Python")
+    place = placement(description, profile)
+    return {
+        "tee": description.tee.value,
+        "image": description.image(Role.SPARK),
+        "pvc": pvc,
+        "driver": {**SIZES[DRIVER]},
+        "executor": {"instances": job.executors, "cores": job.cores, **SIZES[EXECUTOR]},
+        "attestation": {
+            "broker": description.broker or "",
+            "brokerRelease": description.name,
+            "simulatedWorld": f"{description.name}-simulated-world",
+        },
+        "networkPolicy": {"enabled": True},
+        "teeResources": tee_resources(description, profile),
+        "placement": {
+            "runtimeClassName": place.get("runtimeClassName", ""),
+            "nodeSelector": place.get("nodeSelector", {}),
+            "tolerations": place.get("tolerations", []),
+        },
+    }
+
+
+def render(description: Description, profile: Profile, *, pvc: str = "") -> Tree:
+    """Return `chart/…`, `values.yaml` and `manifests/…`. `pvc`: the claim with the job's data.
+
+    Raises NoSparkJob, SparkTee, SecretInTree.
+    """
+    said = values(description, profile, pvc=pvc)
+    about = f"Values of the job {job_of(description).name}, which is the release's name."
+    tree = {
+        **under("chart", chart_files(description)),
+        **under("manifests", _manifests(description, profile, said)),
+        "values.yaml": to_yaml([said], comment=about).encode(),
+    }
+    refuse_secrets(tree)
+    return dict(sorted(tree.items()))
+
+
+def _manifests(description: Description, profile: Profile, said: Mapping[str, Any]) -> dict[str, bytes]:
+    found = objects(description, profile, said)
+    grouped = {name: [each for each in found if GROUPS[each["kind"]] == name] for name in _ORDER}
+    return {
+        f"{number:02}-{name}.yaml": to_yaml(each, comment=_ABOUT[name]).encode()
+        for number, (name, each) in enumerate(grouped.items())
+        if each
+    }
+
+
+def _definitions(description: Description) -> str:
+    """Return the chart's named templates of what Python decides: commands as JSON lists.
+
+    A job's own words are in them: the image, whose manifests say them, and the chart are of one description.
+    """
+    commands: dict[str, Iterable[str]] = {"world": replica.COPY_WORLD}
+    for tee in Tee:
+        marked = replace(description, tee=tee)
+        for part in (DRIVER,) if tee is Tee.SGX else (DRIVER, EXECUTOR):
+            commands[f"{part}.{tee}"] = command(part, marked)
+    found = ["{{/* What the containers run. Written by Strongroom: change nothing here. */}}"]
+    found.append(definition("spark.rules", json.dumps(RULES)))
+    found += [definition(f"spark.words.{name}", json.dumps(list(words))) for name, words in commands.items()]
+    return "\n".join([*found, ""])

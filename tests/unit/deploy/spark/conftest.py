@@ -1,0 +1,104 @@
+"""A Spark job's chart as files, and helm to render it."""
+
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from strongroom.deploy.clouds import GENERIC
+from strongroom.deploy.description import Description, Role, SparkJob, Tee
+from strongroom.deploy.spark import render
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+HELM = Path(sys.executable).with_name("helm")
+IMAGE = f"registry.test/spark@sha256:{10**60:064x}"
+JOB = SparkJob(name="count", keys=("people", "pay"), program="jobs/count.py", arguments=("/data/people", "out"))
+JAR = SparkJob(name="count", program="jobs/count.jar", main_class="test.Count")
+
+
+@pytest.fixture(scope="session")
+def described():
+    """Makes a description of a job with a pinned image."""
+
+    def make(tee=Tee.SIMULATED, **words):
+        usual = {"spark": JAR if tee is Tee.SGX else JOB, "images": {Role.SPARK: IMAGE}}
+        return Description(tee=tee, **{**usual, **words})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory, described):
+    """Returns the rendered tree of a TEE, in a folder; each once."""
+
+    @cache
+    def write(tee=Tee.SIMULATED, cloud=GENERIC, pvc="people", **words):
+        place = tmp_path_factory.mktemp("spark")
+        for path, content in render(described(tee, **words), cloud, pvc=pvc).items():
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).write_bytes(content)
+        return place
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory):
+    """Runs helm in a home of its own."""
+    home = tmp_path_factory.mktemp("helm")
+
+    def run(*words, check=True):
+        environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+        done = subprocess.run([HELM, *map(str, words)], capture_output=True, text=True, check=False, env=environment)
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def text(helm, folder):
+    """Returns what the chart of a TEE renders with these settings, as text; each form once."""
+
+    @cache
+    def render_with(*words, tee=Tee.SIMULATED, **more):
+        place = folder(tee, **more)
+        return helm("template", "count", place / "chart", "--namespace=strongroom", f"--values={place / 'values.yaml'}",
+                    "--kube-version=1.30", *words).stdout  # fmt: skip
+
+    return render_with
+
+
+@pytest.fixture(scope="session")
+def objects(text):
+    """Returns the same as objects."""
+
+    def load(*words, **more):
+        return [each for each in yaml.load_all(text(*words, **more), LOADER) if each]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def plain(folder):
+    """Returns the plain manifests of a TEE as objects."""
+
+    def load(tee=Tee.SIMULATED, **more):
+        places = sorted((folder(tee, **more) / "manifests").iterdir())
+        return [each for place in places for each in yaml.load_all(place.read_text(), LOADER) if each]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def template():
+    """Returns the executors' pod out of a job's objects."""
+
+    def find(found):
+        (settings,) = [each for each in found if each["kind"] == "ConfigMap"]
+        return yaml.load(settings["data"]["executor.yaml"], LOADER)
+
+    return find
