@@ -23,8 +23,15 @@ def register(spark: SparkSession) -> None:
     from strongroom.analytics.source.sealed import Sealed  # an extra: not before it is used
 
     spark.conf.set("spark.sql.python.filterPushdown.enabled", "true")
+    if _known(spark):  # Spark would warn of a source in the place of another one
+        return
     try:
         spark.dataSource.register(Sealed)
-    except AnalysisException as refused:
+    except AnalysisException as refused:  # a new session beside one that knows it
         if refused.getCondition() != "DATA_SOURCE_ALREADY_EXISTS":
             raise
+
+
+def _known(spark: SparkSession) -> bool:
+    session = spark._jsparkSession  # noqa: SLF001  # Python's side has no word for it
+    return bool(session.sessionState().dataSourceManager().dataSourceExists(FORMAT))
