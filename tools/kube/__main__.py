@@ -1,6 +1,6 @@
 """Run a deployment on a real cluster of one node, and say what held: `make kube`.
 
-    cd tools && python -m kube [--json FILE] [--up] [--keep-logs] [--only-queue [--runner flink]]
+    cd tools && python -m kube [--json FILE] [--up] [--keep-logs] [--only-queue [--runner flink] | --only-spark]
 
 Builds the servers on first use (build.sh). Exit status 0 when everything held, 1 when something did not, 75 when
 this machine cannot run a cluster; the reason is printed.
@@ -22,7 +22,7 @@ from kube import machine
 from kube.cluster import Cluster
 from kube.results import Results, measures, read_calls, table
 from kube.sandbox import SandboxFailed
-from kube.story import tell, tell_of_flink
+from kube.story import tell, tell_of_flink, tell_of_spark
 
 HERE: Final = Path(__file__).resolve().parent
 CANNOT: Final = 75  # EX_TEMPFAIL: not a failure of what is tested
@@ -68,7 +68,12 @@ def main() -> int:
     parser.add_argument("--only-queue", action="store_true", help="install and use the queue's chart, nothing else")
     parser.add_argument("--runner", choices=["process", "flink"], default="process",
                         help="flink, with --only-queue: the queue's workers run on Flink, without any TEE")  # fmt: skip
+    parser.add_argument(
+        "--only-spark", action="store_true", help="install and use the chart of a Spark job, nothing else"
+    )
     args = parser.parse_args()
+    if args.only_spark and args.only_queue:
+        parser.error("--only-spark and --only-queue are two runs")
     if args.runner == "flink" and not args.only_queue:
         parser.error("--runner flink goes with --only-queue")
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -88,6 +93,8 @@ def main() -> int:
             try:
                 if args.runner == "flink":
                     tell_of_flink(cluster, results, say)
+                elif args.only_spark:
+                    tell_of_spark(cluster, results, say)
                 else:
                     tell(cluster, results, say, only_queue=args.only_queue)
             except (SandboxFailed, subprocess.SubprocessError) as problem:

@@ -38,6 +38,7 @@ class Owner:
         self.workspace = self.folder / "workspace"
         self.client = self.folder / "client"
         self.commands: list[str] = []
+        self.tables = ""  # more of strongroom.toml
         self.sources: Path | None = None  # where `strongroom` comes from, if not from this checkout
         self.folder.mkdir(mode=0o700)
         storage = self.folder / "containers"
@@ -119,7 +120,7 @@ class Owner:
         text = f'{self._settings}\n[deploy]\n{"".join(lines)}\n[[deploy.model]]\nname = "{MODEL}"\n'
         if autoscaling:
             text += "\n[deploy.autoscaling]\n" + "".join(f"{name} = {value}\n" for name, value in autoscaling.items())
-        (self.workspace / "strongroom.toml").write_text(text, encoding="utf-8")
+        (self.workspace / "strongroom.toml").write_text(text + self.tables, encoding="utf-8")
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return the decisions of the broker in the cluster, read in its pod."""

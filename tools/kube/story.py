@@ -17,6 +17,7 @@ from kube.results import Results
 from kube.rollout import Rollout
 from kube.sandbox import SandboxFailed
 from kube.scaling import Autoscaling
+from kube.spark import Spark
 
 
 def tell(cluster: Cluster, results: Results, say: Callable[[str], None], *, only_queue: bool = False) -> Journey:
@@ -56,6 +57,21 @@ def tell_of_flink(cluster: Cluster, results: Results, say: Callable[[str], None]
         queue = FlinkQueue(journey, images)
         queue.prepare()
         _even_if(journey, queue.run)
+
+
+def tell_of_spark(cluster: Cluster, results: Results, say: Callable[[str], None]) -> None:
+    """Run a Spark job by its chart, with the deployment's broker and nothing else. Raises SandboxFailed."""
+    journey = Journey(cluster, results, say)
+    with results.phase("workspace, keys, sealed model"):
+        journey.owner.prepare()
+    with Registry(cluster) as registry:
+        images = Images(journey, registry)
+        images.build_first()
+        spark = Spark(journey, images)
+        spark.prepare()
+        journey.deploy()
+        _even_if(journey, spark.run)
+        journey.delete()
 
 
 def _live(journey: Journey, images: Images) -> None:

@@ -94,6 +94,7 @@ _KUBERNETES: Final[Mapping[str, str]] = {
     "spark.port.maxRetries": "0",
     "spark.kubernetes.executor.deleteOnTermination": "true",
     "spark.kubernetes.executor.disableConfigMap": "true",
+    "spark.kubernetes.executor.useDriverPodIP": "false",  # which would be the address that is bound to
     "spark.kubernetes.driver.service.deleteOnTermination": "false",  # in client mode Spark makes none
     "spark.kubernetes.driver.ownPersistentVolumeClaim": "false",
     "spark.kubernetes.driver.reusePersistentVolumeClaim": "false",

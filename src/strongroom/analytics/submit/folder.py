@@ -49,6 +49,8 @@ logger.shuffle.name = org.apache.spark.util.Utils
 logger.shuffle.level = error
 logger.hadoop.name = org.apache.hadoop.util.NativeCodeLoader
 logger.hadoop.level = error
+logger.vertx.name = io.vertx.core.impl.BlockedThreadChecker
+logger.vertx.level = error
 """
 
 
