@@ -26,7 +26,7 @@ from strongroom.errors import Refused
 
 SIZES: Final[Mapping[str, Mapping[str, str]]] = {
     DRIVER: {"cpu": "100m", "cpuLimit": "2", "memory": "2Gi", "localDirs": "512Mi"},
-    EXECUTOR: {"cpu": "100m", "cpuLimit": "2", "memoryOverhead": "1g", "localDirs": "512Mi"},
+    EXECUTOR: {"image": "", "cpu": "100m", "cpuLimit": "2", "memoryOverhead": "1g", "localDirs": "512Mi"},
 }
 GROUPS: Final = {
     "ServiceAccount": "accounts", "Role": "accounts", "RoleBinding": "accounts", "ConfigMap": "driver",

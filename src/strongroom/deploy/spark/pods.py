@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from strongroom.deploy.clouds import Profile
-from strongroom.deploy.description import Description, Role, Tee
+from strongroom.deploy.description import Description, Tee
 from strongroom.deploy.kubernetes import replica
 from strongroom.deploy.kubernetes.model_server import placement, simulated_world, tee_resources
 from strongroom.deploy.kubernetes.naming import Object, head, object_name, selector
@@ -43,16 +43,11 @@ from strongroom.sparkjobs.properties import BLOCK_PORT, DRIVER_PORT
 
 GRACE_S: Final = 60  # for the driver to end its executors
 LOCAL_VOLUME: Final = "spark-local-dir-1"  # Spark keeps to a volume of such a name, and makes none of its own
-# What Spark's scheduler asks for, tried on a cluster. Secrets are not among it.
+# What Spark's scheduler needs, tried on a cluster: with it, `spark submit` asks for nothing but pods.
 RULES: Final[list[Object]] = [
-    {
-        "apiGroups": [""],
-        "resources": ["pods"],
-        "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "watch"],
-    },
-    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "delete", "deletecollection", "get", "list"]},
-    {"apiGroups": [""], "resources": ["services"], "verbs": ["get"]},
-]
+    {"apiGroups": [""], "resources": ["pods"],
+     "verbs": ["create", "delete", "deletecollection", "get", "list", "watch"]},
+]  # fmt: skip
 
 
 def objects(description: Description, profile: Profile, sizes: Mapping[str, Any]) -> tuple[Object, ...]:
@@ -78,7 +73,7 @@ def executor_template(
             "serviceAccount": account,  # the field that Spark looks at
             **placement(description, profile),
             "restartPolicy": "Never",
-            **_world_container(description),
+            **_world_container(EXECUTOR, description, sizes),
             "containers": [_container(EXECUTOR, description, sizes)],
             "volumes": _volumes(EXECUTOR, description, sizes),
         },
@@ -108,7 +103,7 @@ def _rights(job: Description) -> tuple[Object, Object]:
 
 def _settings(description: Description, job: Description, profile: Profile, sizes: Mapping[str, Any]) -> Object:
     template = to_yaml([executor_template(description, job, profile, sizes)])
-    conf = cluster_file(sizes["executor"], name=job.name, namespace=job.namespace, image=description.image(Role.SPARK))
+    conf = cluster_file(sizes["executor"], name=job.name, namespace=job.namespace, image=_image(EXECUTOR, sizes))
     return {
         **head(job, "v1", "ConfigMap", object_name(job, "settings"), component=DRIVER),
         "data": {CLUSTER_FILE: conf, TEMPLATE_FILE: template},
@@ -134,7 +129,7 @@ def _driver(description: Description, job: Description, profile: Profile, sizes:
         **placement(description, profile),
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE_S,
-        **_world_container(description),
+        **_world_container(DRIVER, description, sizes),
         "containers": [_container(DRIVER, description, sizes, tee_resources(description, profile))],
         "volumes": _volumes(DRIVER, description, sizes, settings=object_name(job, "settings")),
     }
@@ -157,7 +152,13 @@ def _container(
         more["resources"] = resources(cpu=own["cpu"], cpu_limit=own["cpuLimit"], memory=own["memory"], more=devices)
     more["terminationMessagePolicy"] = "FallbackToLogsOnError"
     more["volumeMounts"] = _mounts(part, description, sizes)
-    return container(part, description.image(Role.SPARK), command(part, description), **more)
+    return container(part, _image(part, sizes), command(part, description), **more)
+
+
+def _image(part: str, sizes: Mapping[str, Any]) -> str:
+    """Return a part's image: executors may have one of their own, which has to prove itself like any other."""
+    own: str = sizes["executor"]["image"] if part == EXECUTOR else ""
+    return own or str(sizes["image"])
 
 
 def _mounts(part: str, description: Description, sizes: Mapping[str, Any]) -> list[Object]:
@@ -191,14 +192,14 @@ def _volumes(
     return found
 
 
-def _world_container(description: Description) -> Object:
+def _world_container(part: str, description: Description, sizes: Mapping[str, Any]) -> Object:
     """Return what copies the simulated platform's files: they have to belong to whoever uses them."""
     if description.tee is not Tee.SIMULATED:
         return {}
     mounts = [mount("simulated-world", replica.WORLD_SECRET, read_only=True), mount("work", replica.WORK)]
     return {
         "initContainers": [
-            container("simulated-platform", description.image(Role.SPARK), replica.COPY_WORLD,
+            container("simulated-platform", _image(part, sizes), replica.COPY_WORLD,
                       resources=small_resources(), volumeMounts=mounts)
         ]
     }  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from strongroom.deploy.clouds import GENERIC
+from strongroom.deploy.clouds import profile
 from strongroom.deploy.description import Description, Role, SparkJob, Tee
 from strongroom.deploy.spark import render
 
@@ -35,9 +35,9 @@ def folder(tmp_path_factory, described):
     """Returns the rendered tree of a TEE, in a folder; each once."""
 
     @cache
-    def write(tee=Tee.SIMULATED, cloud=GENERIC, pvc="people", **words):
+    def write(tee=Tee.SIMULATED, cloud="generic", pvc="people", **words):
         place = tmp_path_factory.mktemp("spark")
-        for path, content in render(described(tee, **words), cloud, pvc=pvc).items():
+        for path, content in render(described(tee, **words), profile(cloud), pvc=pvc).items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_bytes(content)
         return place
@@ -99,6 +99,6 @@ def template():
 
     def find(found):
         (settings,) = [each for each in found if each["kind"] == "ConfigMap"]
-        return yaml.load(settings["data"]["executor.yaml"], LOADER)
+        return yaml.safe_load(settings["data"]["executor.yaml"])
 
     return find

@@ -28,6 +28,13 @@ labels:
 {{- include (printf "spark.words.%s.%s" .part .root.Values.tee) .root | fromJsonArray | toYaml -}}
 {{- end }}
 
+{{/* Executors may have an image of their own, which has to prove itself like any other. */}}
+{{- define "spark.image" -}}
+{{- $own := "" -}}
+{{- if eq .part "executor" }}{{ $own = .root.Values.executor.image }}{{ end -}}
+{{ $own | default .root.Values.image }}
+{{- end }}
+
 {{/* What the cluster's side says to the driver, which takes these names and no others. */}}
 {{- define "spark.cluster" -}}
 {{- $name := .Release.Name -}}
@@ -37,7 +44,7 @@ spark.executor.cores {{ $own.cores }}
 spark.executor.instances {{ $own.instances }}
 spark.executor.memoryOverhead {{ $own.memoryOverhead }}
 spark.kubernetes.authenticate.executor.serviceAccountName {{ $name }}-executor
-spark.kubernetes.container.image {{ .Values.image }}
+spark.kubernetes.container.image {{ include "spark.image" (dict "root" . "part" "executor") }}
 spark.kubernetes.container.image.pullPolicy IfNotPresent
 spark.kubernetes.executor.limit.cores {{ $own.cpuLimit }}
 spark.kubernetes.executor.podNamePrefix {{ $name }}

@@ -34,11 +34,11 @@ terminationGracePeriodSeconds: 60
 {{- end }}
 {{- if eq $tee "simulated" }}
 initContainers:
-  {{- include "spark.simulated" .root | nindent 2 }}
+  {{- include "spark.simulated" . | nindent 2 }}
 {{- end }}
 containers:
   - name: {{ .part }}
-    image: {{ .root.Values.image | quote }}
+    image: {{ include "spark.image" . | quote }}
     imagePullPolicy: IfNotPresent
     command:
       {{- include "spark.words" . | nindent 6 }}
@@ -153,10 +153,10 @@ emptyDir:
 {{/* The simulated platform's files have to belong to whoever uses them, and to nobody else. */}}
 {{- define "spark.simulated" -}}
 - name: simulated-platform
-  image: {{ .Values.image | quote }}
+  image: {{ include "spark.image" . | quote }}
   imagePullPolicy: IfNotPresent
   command:
-    {{- include "spark.words.world" . | fromJsonArray | toYaml | nindent 4 }}
+    {{- include "spark.words.world" .root | fromJsonArray | toYaml | nindent 4 }}
   resources:
     requests:
       cpu: 20m
