@@ -59,23 +59,42 @@ def leave(number: int, _frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def main() -> int:
-    """Run and report."""
+def arguments() -> argparse.Namespace:
+    """Read the words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the numbers here")
     parser.add_argument("--up", action="store_true", help="start the cluster, print how to reach it, wait for Ctrl-C")
     parser.add_argument("--keep-logs", action="store_true", help="keep the cluster's logs")
-    parser.add_argument("--only-queue", action="store_true", help="install and use the queue's chart, nothing else")
-    parser.add_argument("--runner", choices=["process", "flink"], default="process",
-                        help="flink, with --only-queue: the queue's workers run on Flink, without any TEE")  # fmt: skip
-    parser.add_argument(
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--only-queue", action="store_true", help="install and use the queue's chart, nothing else")
+    only.add_argument(
         "--only-spark", action="store_true", help="install and use the chart of a Spark job, nothing else"
     )
+    parser.add_argument("--runner", choices=["process", "flink"], default="process",
+                        help="flink, with --only-queue: the queue's workers run on Flink, without any TEE")  # fmt: skip
     args = parser.parse_args()
-    if args.only_spark and args.only_queue:
-        parser.error("--only-spark and --only-queue are two runs")
     if args.runner == "flink" and not args.only_queue:
         parser.error("--runner flink goes with --only-queue")
+    return args
+
+
+def run(args: argparse.Namespace, cluster: Cluster, results: Results) -> None:
+    """Do what was asked for, on a cluster that has started; what breaks it off is in the results."""
+    try:
+        if args.runner == "flink":
+            tell_of_flink(cluster, results, say)
+        elif args.only_spark:
+            tell_of_spark(cluster, results, say)
+        else:
+            tell(cluster, results, say, only_queue=args.only_queue)
+    except (SandboxFailed, subprocess.SubprocessError) as problem:
+        say(str(problem))
+        results.check("the run came to its end", False, problem)
+
+
+def main() -> int:
+    """Run and report."""
+    args = arguments()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -90,16 +109,7 @@ def main() -> int:
             if args.up:
                 say(f"KUBECONFIG={cluster.kubeconfig}, on this network: {' '.join(cluster.sandbox.on_network([]))}")
                 signal.pause()
-            try:
-                if args.runner == "flink":
-                    tell_of_flink(cluster, results, say)
-                elif args.only_spark:
-                    tell_of_spark(cluster, results, say)
-                else:
-                    tell(cluster, results, say, only_queue=args.only_queue)
-            except (SandboxFailed, subprocess.SubprocessError) as problem:
-                say(str(problem))
-                results.check("the run came to its end", False, problem)
+            run(args, cluster, results)
             calls = read_calls(cluster.folder / "calls.jsonl")
             began = time.monotonic()
     finally:

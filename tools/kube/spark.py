@@ -134,7 +134,7 @@ class Spark:
             self._helm("install", RELEASE)
             journey.wait("both executors run", lambda: len(self.pods("executor")) == 2, WAIT_S)
             phase.times["executors run"] = time.monotonic() - began
-            journey.wait("the job is at work", lambda: (self.data / "at_work").exists(), WAIT_S)
+            journey.wait("the job is at work", (self.data / "at_work").exists, WAIT_S)
             phase.times["sealed data read and written"] = time.monotonic() - began
             self._look()
             (self.data / "go_on").touch()
@@ -189,7 +189,8 @@ class Spark:
         from strongroom.datasets.wrapping import application_secret
         from strongroom.secret import Secret
 
-        owner, found = self.journey.owner, {}
+        owner = self.journey.owner
+        found: dict[str, bytes] = {}
         sessions = {each["metadata"]["labels"].get("strongroom-session", "") for each in self.pods("executor")}
         for name, file in ((JOB_SECRET, "job.secret"), (DATA_KEY, "people.ring")):
             path = self.folder / file

@@ -22,6 +22,7 @@ options of ours:
   --keys file:FOLDER    key files instead, for tests; or agent:SOCKET
   --secret-file FILE    Spark's secret of the application (0600), for spark:// and k8s://
   --roll-call FILE      a cluster's: ends the job where executors are refused, and says which
+  --cluster-file FILE   on Kubernetes: names, images and numbers that the cluster's side may choose
   --rpc aes|tls         how driver and executors encrypt (default: aes)
   --local-dir DIR       for spilled data: in memory or on an encrypted disk (default: /dev/shm)
   --event-log DIR       keep Spark's event log there, without what can hold data
