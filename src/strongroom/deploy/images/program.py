@@ -86,6 +86,9 @@ def dependencies(role: Role, folder: Path, environ: Mapping[str, str]) -> None:
     hashed = ["--require-hashes"] if source is not None else []
     _install(["--requirements", str(wanted), *hashed], site, environ, built=_built(role, wanted))
     wanted.unlink()
+    for pattern in CONTENTS[role].left_out:
+        for place in sorted(site.glob(pattern)):
+            shutil.rmtree(place)
     _neutral(folder)
     if role is Role.BROKER:
         _check_native(site)

@@ -56,6 +56,7 @@ class Contents:
     locked: str = ""  # a lock of its own below the package, in the place of ours
     builders: str = ""  # that lock's packages which build those that come as sources alone
     sources: tuple[str, ...] = ()  # packages that come as sources alone, built here with `builders`
+    left_out: tuple[str, ...] = ()  # patterns of folders of packages: their own tests, with keys of no use among them
     links: Mapping[str, str] = field(default_factory=dict)  # what lies where -> where it is looked for
     enclaves: tuple[str, ...] = ()  # names of the Gramine manifests that it starts where the deployment is on SGX
 
@@ -118,6 +119,7 @@ CONTENTS: Final[Mapping[Role, Contents]] = {
         without=("onnxruntime", "pysimdjson", "uvloop", "pillow", "duckdb", "duckdb-extension-tpch"),
         sources=("pyspark",),
         builders=FLINK_BUILDERS,
+        left_out=("*/tests", "*/*/tests", "*/*/*/tests", "onnx/backend/test"),
         links={SPARK_DISTRIBUTION: places.SPARK_HOME},
         enclaves=("spark-driver", "spark-executor"),
         ports=(7078, 7079),
