@@ -111,3 +111,16 @@ def test_other_masters_are_refused(master: str) -> None:
     with pytest.raises(BadMaster) as refused:
         MasterKind.of(master)
     assert refused.value.code == "SR-SPARK-MASTER"
+
+
+K8S = ["--master", "k8s://https://h:6443", "--deploy-mode", "client", "--driver-memory", "1g", "--executor-memory",
+       "1g"]  # fmt: skip
+
+
+def test_what_the_clusters_side_says_is_a_file() -> None:
+    assert parse([*K8S, "--cluster-file", "/settings/cluster.conf", "app.py"]).cluster_file == "/settings/cluster.conf"
+
+
+def test_an_09_tls_whose_password_would_stand_in_pods_is_refused() -> None:
+    with pytest.raises(NotInTrustedMode, match="--rpc tls"):
+        parse([*K8S, "--rpc", "tls", "app.py"])

@@ -1,6 +1,7 @@
 """The secured configuration: complete, without secrets, and not to be changed."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -101,3 +102,30 @@ def test_pods_find_sparks_secret_in_files() -> None:
         "spark.authenticate.secret.driver.file": "/run/d",
         "spark.authenticate.secret.executor.file": properties.EXECUTOR_SECRET_FILE,
     }
+
+
+def test_an_09_pods_of_kubernetes_are_told_no_secret_and_need_few_rights() -> None:
+    settings = properties.secured(MasterKind.KUBERNETES, replace(PLACES, application="5e55"))
+    files = properties.secret_files("/dev/shm/a/spark")
+    # Spark puts its secret into the executors' environment unless it is told of files, for both sides.
+    assert set(files) == {"spark.authenticate.secret.driver.file", "spark.authenticate.secret.executor.file"}
+    assert settings["spark.kubernetes.executor.disableConfigMap"] == "true"
+    assert settings["spark.kubernetes.executor.deleteOnTermination"] == "true"
+    assert settings["spark.ssl.rpc.enabled"] == "false"
+    assert settings[properties.APPLICATION] == settings["spark.kubernetes.executor.label.strongroom-session"] == "5e55"
+    assert not [name for name in {**settings, **files} if is_secret_name(name)]
+
+
+def test_executors_of_kubernetes_reach_the_driver_by_its_service() -> None:
+    settings = properties.secured(MasterKind.KUBERNETES, PLACES)
+    assert settings["spark.driver.port"] == str(properties.DRIVER_PORT)
+    assert settings["spark.driver.blockManager.port"] == settings["spark.blockManager.port"]
+    assert settings["spark.driver.bindAddress"] == "0.0.0.0"  # noqa: S104  # a pod's
+    assert settings["spark.kubernetes.executor.useDriverPodIP"] == "false"
+    assert "spark.driver.bindAddress" not in properties.secured(MasterKind.STANDALONE, PLACES)
+
+
+def test_the_token_of_an_application_stays_as_the_agent_derived_it() -> None:
+    session = properties.secured(MasterKind.KUBERNETES, replace(PLACES, application="5e55"))
+    with pytest.raises(SettingLocked):
+        check_settings({properties.APPLICATION: "other"}, properties.kept(session))
