@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+# What runs for seconds is not worth compiling twice: a third of a JVM's processor time until its first job is over.
+LEAN_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 SMALL = {
     "spark.driver.memory": "768m",
+    "spark.driver.extraJavaOptions": LEAN_JAVA,
     "spark.sql.shuffle.partitions": "2",
     "spark.ui.port": "0",
     "spark.python.worker.memory": "1m",  # Python spills at once
@@ -19,6 +22,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+
+
+@pytest.fixture(scope="session")
+def lean_java():
+    """Return the options of a JVM that does little: of a driver as --driver-java-options."""
+    return LEAN_JAVA
 
 
 @pytest.fixture(scope="session")

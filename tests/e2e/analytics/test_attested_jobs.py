@@ -138,7 +138,7 @@ def second(owner, broker, cluster):
 
 
 @pytest.fixture
-def submit(owner, broker, cluster, tmp_path):
+def submit(owner, broker, cluster, tmp_path, lean_java):
     """Start the measured program of a driver, which the owner admits first; lend its process."""
 
     def start(program):
@@ -147,7 +147,7 @@ def submit(owner, broker, cluster, tmp_path):
         argv = [
             *PYTHON, "spark", "submit", "--master", cluster.record.settings.master, "--broker", broker,
             "--broker-ca", str(owner.ca), "--job", "demo", "--key", "people", "--driver-memory", "512m",
-            "--executor-memory", "450m", "--executor-cores", "1", "--no-ui",
+            "--driver-java-options", lean_java, "--executor-memory", "450m", "--executor-cores", "1", "--no-ui",
             "--roll-call", str(cluster.roll_call.path), str(app),
         ]  # fmt: skip
         trusted = [f"file:{Path(strongroom.__file__).parent}/", f"file:{app}"]

@@ -1,6 +1,6 @@
-"""Learning in trusted sessions with real Spark: the examples, and the way of a model from sealed data to a server.
+"""Learning in a trusted session with real Spark: the way of a model from sealed data to a server, and what is refused.
 
-The examples share one driver, the rest the session that all tests of this folder share.
+The examples that learn are run among the others.
 """
 
 import shutil
@@ -15,7 +15,6 @@ pytest.importorskip("keras")
 if shutil.which("java") is None:
     pytest.skip("there is no Java", allow_module_level=True)
 
-from strongroom.analytics.examples import SUBMIT, Asked, find, run
 from strongroom.analytics.learning import keras_onnx, models, needed, pictures
 from strongroom.analytics.learning.collective import OpenCollective
 from strongroom.analytics.learning.keras_training import CannotTrain, evaluate, train
@@ -27,24 +26,7 @@ from strongroom.serving.engines.files import FolderFiles
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*pandas.*:FutureWarning")
 
-OPTIONS = ("--master", "local[2]", "--no-ui", "--no-progress", "--conf", "spark.sql.shuffle.partitions=2",
-           "--driver-memory", "1g")  # fmt: skip
-SIZES = {"lenet": 3_000, "xgboost-regressor": 1_200, "xgboost-classifier": 1_200, "mllib": 1_200,
-         "text-classification": 1_500}  # fmt: skip
 COLUMNS = {"features": "image", "label": "digit", "scale": 1 / 255}
-
-
-@pytest.fixture(scope="module")
-def outcomes():
-    """Run the examples once, with a seed of their own."""
-    chosen = [(find(name), Asked(seed=5, size=size)) for name, size in SIZES.items()]
-    return {outcome.name: outcome for outcome in run(chosen, submit=(*SUBMIT, *OPTIONS), say=[].append)}
-
-
-@pytest.mark.parametrize("name", SIZES)
-def test_the_example_prints_what_it_has_to(outcomes, name):
-    outcome = outcomes[name]
-    assert (outcome.status, outcome.missing) == (0, ()), outcome.output[-3000:]
 
 
 @pytest.fixture(scope="module")

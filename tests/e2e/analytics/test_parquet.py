@@ -262,8 +262,9 @@ def test_a_session_without_our_jar_is_said(context):
 PLAIN = """
 import sys
 from pyspark.sql import SparkSession
-jar, path = sys.argv[1:]
+jar, path, java = sys.argv[1:]
 spark = (SparkSession.builder.master("local[1]").config("spark.jars", jar).config("spark.ui.enabled", "false")
+    .config("spark.driver.extraJavaOptions", java)
     .config("spark.hadoop.parquet.crypto.factory.class",
             "org.apache.parquet.crypto.keytools.PropertiesDrivenCryptoFactory")
     .config("spark.hadoop.parquet.encryption.kms.client.class", "strongroom.parquet.StrongroomKmsClient")
@@ -274,14 +275,14 @@ print([tuple(row) for row in spark.read.parquet(path).orderBy("id").collect()])
 """
 
 
-def test_plain_spark_with_the_exported_jar_reads_and_writes(context, people, keys, tmp_path):
+def test_plain_spark_with_the_exported_jar_reads_and_writes(context, people, keys, tmp_path, lean_java):
     context.write(people, "AES_GCM_V1", "people").column_key("pay", "salary").parquet(str(tmp_path / "people"))
     jar = shutil.copy(kms_jar(), tmp_path / "client.jar")
     environ = {**os.environ, "STRONGROOM_AGENT": context.socket, "PYSPARK_PYTHON": sys.executable}
     environ = {name: value for name, value in environ.items() if not name.startswith("SPARK_")}
     done = subprocess.run(
-        [sys.executable, "-c", PLAIN, jar, str(tmp_path / "people")], env=environ, capture_output=True, text=True,
-        cwd=tmp_path, check=False,
+        [sys.executable, "-c", PLAIN, jar, str(tmp_path / "people"), lean_java], env=environ, capture_output=True,
+        text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert done.stdout.strip() == str(ROWS), done.stderr[-2000:]
     from strongroom.analytics.parquet.arrow import read_file

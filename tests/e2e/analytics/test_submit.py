@@ -224,9 +224,10 @@ signal.pause()
 """
 
 
-def test_an_09_a_program_cannot_unlock_its_session_and_sigterm_leaves_no_file(tmp_path):
+def test_an_09_a_program_cannot_unlock_its_session_and_sigterm_leaves_no_file(tmp_path, lean_java):
     (tmp_path / "app.py").write_text(PROGRAM)
-    words = [*SUBMIT, "--master", "local[1]", "--driver-memory", "512m", "--no-ui", str(tmp_path / "app.py"), "wait"]
+    words = [*SUBMIT, "--master", "local[1]", "--driver-memory", "512m", "--driver-java-options", lean_java,
+             "--no-ui", str(tmp_path / "app.py"), "wait"]  # fmt: skip
     with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as job:
@@ -253,7 +254,7 @@ print("groups", sorted(groups.items()), shown == word, flush=True)
 """
 
 
-def test_an_09_nothing_readable_travels_between_driver_jvm_python_and_executors(tmp_path):
+def test_an_09_nothing_readable_travels_between_driver_jvm_python_and_executors(tmp_path, lean_java):
     try:
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         tap.bind(("lo", 0))
@@ -262,6 +263,7 @@ def test_an_09_nothing_readable_travels_between_driver_jvm_python_and_executors(
     (tmp_path / "app.py").write_text(CLUSTER)
     codes = ",".join(str(ord(letter)) for letter in CANARY)
     words = [*SUBMIT, "--master", "local-cluster[2,1,512]", "--driver-memory", "512m", "--executor-memory", "512m",
+             "--driver-java-options", lean_java, "--conf", f"spark.executor.extraJavaOptions={lean_java}",
              "--no-ui", str(tmp_path / "app.py"), codes]  # fmt: skip
     with Capturing(tap) as caught:
         job = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=500)
