@@ -1,9 +1,9 @@
 """Look into a half-hourly series: what is missing, its days and hours, what is unusual.
 
-usage: exploration.py FILE.csv   (columns timestamp and value)
+usage: exploration.py DATA [--format csv|sealed]   (columns timestamp and value, with a header)
 """
 
-import sys
+import argparse
 
 from pyspark.sql import SparkSession, Window
 from pyspark.sql.functions import abs as absolute
@@ -12,9 +12,15 @@ from pyspark.sql.functions import avg, col, count, dayofweek, hour, lag, stddev,
 HALF_HOUR_S = 1800
 UNUSUAL = 3.0  # standard deviations from what is usual at this hour of this day of the week
 
+parser = argparse.ArgumentParser(description="Look into a half-hourly series.")
+parser.add_argument("data")
+parser.add_argument("--format", default="csv")
+args = parser.parse_args()
+
 spark = SparkSession.builder.appName("Data exploration").getOrCreate()
+rows = spark.read.format(args.format).schema("timestamp string, value long").options(header=True)
 series = (
-    spark.read.csv(sys.argv[1], header=True, schema="timestamp string, value long")
+    rows.load(args.data)
     .withColumn("time", to_timestamp("timestamp"))
     .withColumn("hour", hour("time"))
     .withColumn("weekday", dayofweek("time"))

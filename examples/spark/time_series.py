@@ -1,9 +1,11 @@
 """Prepare a half-hourly series for learning: read, spread over two partitions, add when people are awake.
 
-usage: time_series.py FILE.csv   (columns timestamp and value, such as the taxi rides of New York)
+usage: time_series.py DATA [--format csv|sealed]
+
+DATA has columns timestamp and value, such as the taxi rides of New York, and a header.
 """
 
-import sys
+import argparse
 from collections.abc import Iterator
 
 import pandas as pd
@@ -29,8 +31,14 @@ def collected(rows: DataFrame) -> list[pd.DataFrame]:
     return [part.drop(columns="partition").reset_index(drop=True) for _, part in frame.groupby("partition")]
 
 
+parser = argparse.ArgumentParser(description="Prepare a half-hourly series for learning.")
+parser.add_argument("data")
+parser.add_argument("--format", default="csv")
+args = parser.parse_args()
+
 spark = SparkSession.builder.appName("Time series").getOrCreate()
-series = spark.read.csv(sys.argv[1], header=True, schema="timestamp string, value long")
+rows = spark.read.format(args.format).schema("timestamp string, value long").options(header=True)
+series = rows.load(args.data)
 print("INFO data collected:", collected(series.coalesce(1)))
 features = series.repartition(2).mapInPandas(
     with_features, "timestamp string, value long, datetime timestamp, hours int, awake int"

@@ -6,6 +6,7 @@ The programs themselves are plain Spark, in `examples/spark` of a clone; nothing
 from strongroom.analytics.examples.asked import Asked
 from strongroom.analytics.examples.catalogue import EXAMPLES, find
 from strongroom.analytics.examples.entry import Example
-from strongroom.analytics.examples.runner import SUBMIT, Outcome, run
+from strongroom.analytics.examples.runner import SUBMIT, Outcome, in_memory, run
+from strongroom.analytics.examples.sealed import Encryption, fresh_keys
 
-__all__ = ["EXAMPLES", "SUBMIT", "Asked", "Example", "Outcome", "find", "run"]
+__all__ = ["EXAMPLES", "SUBMIT", "Asked", "Encryption", "Example", "Outcome", "find", "fresh_keys", "in_memory", "run"]

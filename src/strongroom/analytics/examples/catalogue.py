@@ -12,7 +12,7 @@ from typing import Final
 from strongroom.analytics.examples import checks, data
 from strongroom.analytics.examples.asked import Asked
 from strongroom.analytics.examples.checks import Check
-from strongroom.analytics.examples.entry import Example, Prepare, Prepared
+from strongroom.analytics.examples.entry import Example, Form, Prepare, Prepared, Sealing
 from strongroom.analytics.examples.learning_entries import LEARNING
 from strongroom.errors import BadInput
 
@@ -77,24 +77,27 @@ EXAMPLES: Final = (
     Example(
         name="wordcount", summary="count the words of a text", program="wordcount.py",
         prepare=_words, size=0, unit="generated lines (0: helloworld.py)", data="a text file",
+        sealing=Sealing(),
     ),
     Example(
         name="sql", summary="columns, filters, groups, views and schemas", program="sql_basics.py",
         prepare=_people, size=0, unit="generated people behind Justin", data="a folder with people.json, people.txt",
+        sealing=Sealing(parts=("people.json", "people.txt")),
     ),
     Example(
         name="tpch", summary="22 queries derived from TPC-H", program="tpch.py",
         prepare=_tables, size=0.01, unit="scale", data="a folder with customer.parquet to supplier.parquet",
+        sealing=Sealing(parts=tuple(f"{table}.parquet" for table in data.TABLES), form=Form.PARQUET),
     ),
     Example(
         name="time-series", summary="prepare a half-hourly series for learning", program="time_series.py",
         prepare=_half_hours(checks.time_series), size=10_320, unit="half hours",
-        data="a CSV file with timestamp and value, such as nyc_taxi.csv",
+        data="a CSV file with timestamp and value, such as nyc_taxi.csv", sealing=Sealing(),
     ),
     Example(
         name="exploration", summary="look into a half-hourly series", program="exploration.py",
         prepare=_half_hours(checks.exploration), size=10_320, unit="half hours",
-        data="a CSV file with timestamp and value, such as nyc_taxi.csv",
+        data="a CSV file with timestamp and value, such as nyc_taxi.csv", sealing=Sealing(),
     ),
     *LEARNING,
 )  # fmt: skip

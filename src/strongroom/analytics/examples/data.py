@@ -22,7 +22,7 @@ MOST_SCALE: Final = 100.0
 MAX_TEXT_BYTES: Final = 64 * 1024 * 1024
 HALF_HOURS_A_DAY: Final = 48
 ODD_EVERY_DAYS: Final = 43  # five unusual days in the guide's length
-_TABLES: Final = ("customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier")
+TABLES: Final = ("customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier")
 _NAMES: Final = ("Aino", "Bela", "Chidi", "Dana", "Edda", "Farid", "Gita", "Hugo", "Ines", "Jomo")
 _WORDS: Final = ("alpha", "beta", "gamma", "delta,", "(epsilon)", "zeta:", "eta: 1", "Theta", "print(iota);", "kappa")
 
@@ -95,7 +95,7 @@ def tables(asked: Asked, folder: Path) -> Path:
     """Return a folder with the eight tables of TPC-H as Parquet, at scale `size`. Raises ExampleData, BadSize."""
     if asked.data is not None:
         given = _given(asked.data, file=False)
-        missing = [table for table in _TABLES if not (given / f"{table}.parquet").exists()]
+        missing = [table for table in TABLES if not (given / f"{table}.parquet").exists()]
         if missing:
             raise ExampleData(f"{given} has no {missing[0]}.parquet")
         return given
@@ -107,7 +107,7 @@ def tables(asked: Asked, folder: Path) -> Path:
     with duckdb.connect(config={"allow_unsigned_extensions": "true"}) as database:
         database.execute(f"load '{generator}'")
         database.execute(f"call dbgen(sf = {asked.size!r})")
-        for table in _TABLES:
+        for table in TABLES:
             database.execute(f"copy {table} to '{folder / table}.parquet' (format parquet)")
     return folder
 

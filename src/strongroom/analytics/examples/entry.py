@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from strongroom.analytics.examples.asked import Asked
@@ -22,6 +23,21 @@ class Prepared:
     source: str = ""
 
 
+class Form(StrEnum):
+    """How data is encrypted."""
+
+    SEALED = "sealed"  # the one sealed-file format; the program is told --format sealed
+    PARQUET = "parquet"  # Parquet's own encryption; the program is told nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealing:
+    """How what a program's first argument names becomes data sets: as one, or each of `parts` below it by itself."""
+
+    parts: tuple[str, ...] = ()
+    form: Form = Form.SEALED
+
+
 Prepare = Callable[[Asked, Path, Path], Prepared]  # what was asked, a folder to write to, the folder of the programs
 
 
@@ -30,7 +46,7 @@ class Example:
     """One example. `size` is what is run unless another size is asked for, in `unit`; None where there is none.
 
     `main_class` is set for programs of the JVM, whose `program` is a folder of Java sources; `spark` is false for plain
-    Python.
+    Python. `sealing` is None where there are no data to encrypt.
     """
 
     name: str
@@ -42,3 +58,4 @@ class Example:
     data: str = "none"
     spark: bool = True
     main_class: str | None = None
+    sealing: Sealing | None = None

@@ -13,7 +13,7 @@ from strongroom.analytics.examples import learning_checks as checks
 from strongroom.analytics.examples.asked import Asked
 from strongroom.analytics.examples.checks import Check
 from strongroom.analytics.examples.data import ExampleData
-from strongroom.analytics.examples.entry import Example, Prepare, Prepared
+from strongroom.analytics.examples.entry import Example, Prepare, Prepared, Sealing
 
 FETCHED: Final = Path(__file__).parents[4] / ".data"  # of a clone; tools/fetch_data.py fills it
 DIABETES_COLUMNS: Final = (*(f"f{number}" for number in range(1, 9)), "label", "rawPrediction", "probability",
@@ -59,26 +59,26 @@ LEARNING: Final = (
     Example(
         name="lenet", summary="LeNet on pictures of digits, two epochs", program="lenet.py",
         prepare=_from_corpus("pictures", "mnist", checks.lenet), size=0, unit="pictures to learn from (0: all)",
-        data="a folder with MNIST's four files",
+        data="a folder with MNIST's four files", sealing=Sealing(parts=("train", "test")),
     ),
     Example(
         name="xgboost-regressor", summary="prices of houses with XGBoost", program="xgboost_regressor.py",
         prepare=_from_table("houses", checks.measured(("features", "label", "prediction"), "r2 of .* rows:", 0.6)),
-        size=5_000, unit="rows", data="a CSV file with numbers and label",
+        size=5_000, unit="rows", data="a CSV file with numbers and label", sealing=Sealing(),
     ),
     Example(
         name="xgboost-classifier", summary="who has diabetes, with XGBoost", program="xgboost_classifier.py",
         prepare=_from_table("diabetes", checks.measured(DIABETES_COLUMNS, "of .* right, area under ROC", 0.75)),
-        size=5_000, unit="rows", data="a CSV file with f1 to f8 and label",
+        size=5_000, unit="rows", data="a CSV file with f1 to f8 and label", sealing=Sealing(),
     ),
     Example(
         name="mllib", summary="group houses and fit a line, with MLlib", program="mllib.py",
         prepare=_from_table("houses", checks.measured(("group", "avg(label)"), "r2 of .* rows:", 0.4)),
-        size=5_000, unit="rows", data="a CSV file with numbers and label",
+        size=5_000, unit="rows", data="a CSV file with numbers and label", sealing=Sealing(),
     ),
     Example(
         name="text-classification", summary="tell spam from other mails", program="text_classification.py",
         prepare=_from_corpus("mails", "spam-assassin", checks.mails), size=0, unit="mails (0: all)",
-        data="a folder with SpamAssassin's mails",
+        data="a folder with SpamAssassin's mails", sealing=Sealing(),
     ),
 )  # fmt: skip

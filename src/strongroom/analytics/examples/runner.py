@@ -22,11 +22,12 @@ from strongroom.analytics.examples import together
 from strongroom.analytics.examples.asked import Asked
 from strongroom.analytics.examples.data import ExampleData
 from strongroom.analytics.examples.entry import Example, Prepared
+from strongroom.analytics.examples.sealed import Encryption, NotEncrypted, seal
 from strongroom.analytics.parquet.build import build
 
 SUBMIT: Final = (sys.executable, "-m", "strongroom", "spark", "submit")
 END_S: Final = 30.0  # a driver removes its session's folder in this time
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a private folder is made in it
+MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a private folder is made in it
 _PLACES: Final = (Path(__file__).with_name("programs"), Path(__file__).parents[4] / "examples" / "spark")
 
 
@@ -77,13 +78,17 @@ def run(
     *,
     submit: Sequence[str] = SUBMIT,
     say: Callable[[str], object] = sys.stdout.write,
+    encryption: Encryption | None = None,
 ) -> list[Outcome]:
     """Run examples in this order as far as they share no driver; `submit` is the command that takes a program.
 
-    Raises ExampleData, BadSize, UnknownExample before anything is run, and NoSpark, JavaNotBuilt.
+    With `encryption`, what they work on is sealed first. Raises ExampleData, BadSize, UnknownExample, NotEncrypted
+    before anything is run, and NoSpark, JavaNotBuilt.
     """
+    if encryption is not None:
+        submit = (*submit, *encryption.words)
     with _folder() as folder:
-        jobs = [_job(number, example, asked, folder) for number, (example, asked) in enumerate(chosen)]
+        jobs = [_job(number, example, asked, folder, encryption) for number, (example, asked) in enumerate(chosen)]
         done: list[Outcome] = []
         for shared, group in groupby(jobs, key=lambda job: job.example.spark and job.example.main_class is None):
             several = list(group)
@@ -94,12 +99,16 @@ def run(
         return done
 
 
-def _job(number: int, example: Example, asked: Asked, folder: Path) -> Job:
+def _job(number: int, example: Example, asked: Asked, folder: Path, encryption: Encryption | None) -> Job:
+    if encryption is not None and example.sealing is None:
+        raise NotEncrypted(f"{example.name} works on no data that could be encrypted")
     own = folder / str(number)
     own.mkdir()
     place = programs()
-    program = place / example.program
-    return Job(example, asked, example.prepare(asked, own, place), program)
+    prepared = example.prepare(asked, own, place)
+    if encryption is not None and example.sealing is not None:
+        prepared = seal(prepared, example.sealing, folder / f"{number}-sealed", encryption, own=own)
+    return Job(example, asked, prepared, place / example.program)
 
 
 def _alone(job: Job, submit: Sequence[str], say: Callable[[str], object]) -> Outcome:
@@ -170,8 +179,12 @@ def _passed_on(child: subprocess.Popen[str], say: Callable[[str], object]) -> It
         yield line
 
 
+def in_memory() -> Path | None:
+    """Return a folder whose files stay in memory, where there is one."""
+    return MEMORY if MEMORY.is_dir() else None
+
+
 @contextmanager
 def _folder() -> Iterator[Path]:
-    memory = _MEMORY if _MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="strongroom-example-", dir=memory) as folder:
+    with tempfile.TemporaryDirectory(prefix="strongroom-example-", dir=in_memory()) as folder:
         yield Path(folder)

@@ -138,7 +138,7 @@ def test_the_list_names_every_example(capsys):
     for name in ("helloworld", "pi-jvm", "tpch", "lenet", "time-series"):
         assert f"{name} " in listed
     assert main(["spark", "example", "--list", "--json"]) == 0
-    assert {"name", "size", "unit", "data", "summary"} == set(json.loads(capsys.readouterr().out)[0])
+    assert {"name", "size", "unit", "data", "summary", "encrypted"} == set(json.loads(capsys.readouterr().out)[0])
 
 
 @pytest.mark.parametrize("words", [
