@@ -17,6 +17,7 @@ from strongroom.sparkjobs.redaction import REDACTION
 
 LOOPBACK: Final = "127.0.0.1"
 TLS_PROTOCOL: Final = "TLSv1.3"
+WORKER_DAEMON: Final = "strongroom.analytics.submit.worker_daemon"
 GUARD_CLASS: Final = "strongroom.submit.Guard"
 FOLDER: Final = "spark.strongroom.folder"  # where the JVM finds the session's files
 AGENT_SOCKET: Final = "spark.hadoop.strongroom.agent"  # what the Parquet key client reads
@@ -83,7 +84,7 @@ _OPEN: Final = frozenset({
     "spark.ui.enabled", "spark.sql.warehouse.dir", "spark.driver.host", "spark.driver.bindAddress",
     "spark.kubernetes.executor.deleteOnTermination", "spark.driver.port", "spark.driver.blockManager.port",
     "spark.blockManager.port", "spark.port.maxRetries", "spark.kubernetes.driver.requestTimeout",
-    "spark.kubernetes.driver.connectionTimeout", *_ADDED_TO,
+    "spark.kubernetes.driver.connectionTimeout", "spark.python.daemon.module", *_ADDED_TO,
 })  # fmt: skip
 # Nothing that a pod's object would show, and nothing that the driver's account needs more rights for.
 _KUBERNETES: Final[Mapping[str, str]] = {
@@ -122,6 +123,7 @@ def secured(kind: MasterKind, places: Places, *, rpc: Rpc = Rpc.AES, ui: bool = 
     if kind is MasterKind.LOCAL:
         settings |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
         settings["spark.python.unix.domain.socket.dir"] = places.temporary
+        settings["spark.python.daemon.module"] = WORKER_DAEMON  # its words are on this terminal
     if places.agent is not None:
         settings |= {**_PARQUET, AGENT_SOCKET: places.agent}
         if kind is MasterKind.LOCAL:

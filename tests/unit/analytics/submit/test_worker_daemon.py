@@ -1,0 +1,64 @@
+"""PySpark's daemon of workers: silent where nobody listens any more, and in nothing else."""
+
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from strongroom.analytics.submit.worker_daemon import quieted
+from strongroom.sparkjobs.properties import WORKER_DAEMON
+
+OTHER_PYTHON = struct.pack(">ii", 0, 3) + b"2.7"  # which a worker complains of to the JVM
+
+
+@pytest.mark.parametrize("problem", [BrokenPipeError, ConnectionResetError, ValueError], ids=lambda each: each.__name__)
+def test_only_who_has_hung_up_is_not_spoken_of(problem):
+    def fail():
+        raise problem
+
+    said = []
+    tell = quieted(said.append)
+    tell("before")
+    try:
+        fail()
+    except problem:
+        tell("failed")
+    tell("after")
+    assert said == (["before", "failed", "after"] if problem is ValueError else ["before", "after"])
+
+
+def complaints(module, folder):
+    """Return what a daemon says of a JVM that asks for a worker, gives it work, and hangs up."""
+    environ = {**os.environ, "PYTHON_UNIX_DOMAIN_ENABLED": "true", "PYTHON_WORKER_FACTORY_SOCK_DIR": str(folder)}
+    words = [sys.executable, "-m", module, "pyspark.worker"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, env=environ, stdin=pipe, stdout=pipe, stderr=pipe) as daemon:
+        (length,) = struct.unpack(">i", daemon.stdout.read(4))
+        with socket.socket(socket.AF_UNIX) as jvm:
+            jvm.connect(daemon.stdout.read(length).decode())
+            (worker,) = struct.unpack(">i", jvm.recv(4, socket.MSG_WAITALL))
+            handle = os.pidfd_open(worker)
+            signal.pidfd_send_signal(handle, signal.SIGSTOP)  # so that it does not answer before nobody listens
+            jvm.sendall(OTHER_PYTHON)
+        signal.pidfd_send_signal(handle, signal.SIGCONT)
+        ended(handle)
+        return daemon.communicate(timeout=60)[1].decode()
+
+
+def ended(handle):
+    """Wait until a process has ended."""
+    try:
+        assert select.select([handle], [], [], 60)[0]
+    finally:
+        os.close(handle)
+
+
+def test_a_jvm_that_has_hung_up_is_no_trace_on_the_terminal(tmp_path):
+    pytest.importorskip("pyspark")
+    assert "BrokenPipeError" in complaints("pyspark.daemon", tmp_path)
+    assert "BrokenPipeError" not in complaints(WORKER_DAEMON, tmp_path)
