@@ -14,6 +14,7 @@ from strongroom.deploy.spark.words import DRIVER, EXECUTOR, driver_words, execut
 from strongroom.gramine.manifests import Program
 
 PARTS: Final = (DRIVER, EXECUTOR)
+_JAVA: Final = tuple(f"{JAVA_HOME}/{folder}/" for folder in ("bin", "conf", "lib"))  # all that a JVM reads there
 _ENVIRONMENT: Final = {
     "HOME": "/nonexistent", "JAVA_HOME": JAVA_HOME, "LANG": "C.UTF-8", "PATH": f"{JAVA_HOME}/bin:/usr/bin:/bin",
     "SPARK_HOME": SPARK_DISTRIBUTION, "TMPDIR": "/tmp",  # noqa: S108  # memory of the pod
@@ -34,7 +35,7 @@ def program(part: str, description: Description, python: PythonPlaces = PYTHON) 
         title=f"Spark: {part}",
         argv=(python.interpreter, *PYTHON_WORDS[:-1], *words),
         env=_ENVIRONMENT,
-        trusted=(CA, *own, f"{JAVA_HOME}/", *python_files(python)),
+        trusted=(CA, *own, *_JAVA, *python_files(python)),
         children=True,
     )
 

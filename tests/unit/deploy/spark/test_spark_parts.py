@@ -44,7 +44,14 @@ def test_the_measured_executor_takes_its_words(described):
 def test_a_parts_manifest_names_all_that_it_starts(described, part):
     found = manifest.parse(app_files(described())[f"spark-{part}.manifest"].decode())
     trusted = {each.path for each in found.trusted_files}
-    assert trusted >= {"/app/ca_cert.pem", "/opt/java/", "/opt/strongroom/", "/usr/lib/python3.11/"}
+    assert trusted >= {
+        "/app/ca_cert.pem",
+        "/opt/java/bin/",
+        "/opt/java/conf/",
+        "/opt/java/lib/",
+        "/opt/strongroom/",
+        "/usr/lib/python3.11/",
+    }
     assert ("/app/job/" in trusted) is (part == "driver")
     assert not [value for value in found.env.values() if value.passthrough]
     wanted = ("strongroom", *driver_words(described())) if part == "driver" else executor_words(described())
