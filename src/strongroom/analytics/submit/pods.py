@@ -6,9 +6,11 @@ it says: it is for people and for ending a job early (see agent.roll_call).
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
+import socket
 import ssl
 import sys
 import threading
@@ -92,7 +94,8 @@ class PodWatch:
         self._over.set()
         with self._lock:
             if self._connection is not None and self._connection.sock is not None:
-                self._connection.sock.close()
+                with contextlib.suppress(OSError):
+                    self._connection.sock.shutdown(socket.SHUT_RDWR)  # wakes who reads, which closing would not
         self._thread.join(_ATTEMPT_S)
 
     def hear(self, found: Ended) -> None:

@@ -43,7 +43,7 @@ def account(tmp_path):
 
 
 @contextlib.contextmanager
-def api_server(account, lines):
+def api_server(account, lines, *, ends=True):
     asked, watched = [], threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -54,7 +54,7 @@ def api_server(account, lines):
             for line in lines:
                 self.wfile.write(line + b"\n")
             watched.set()
-            if len(asked) == 1:
+            if ends and len(asked) == 1:
                 return
             self.connection.settimeout(30)
             with contextlib.suppress(OSError):  # a watch stays open; it ends when the client goes
@@ -97,6 +97,17 @@ def test_an_07_a_refused_executor_is_noted_by_the_name_of_its_pod(account, tmp_p
     assert {name: each.status for name, each in watch.ended.items()} == {
         "job-exec-1": 3, "job-exec-2": 137, "job-exec-3": 0,
     }  # fmt: skip
+
+
+def test_a_watch_that_says_nothing_ends_with_the_driver(account, tmp_path, monkeypatch):
+    monkeypatch.setattr(pods, "_ATTEMPT_S", 20.0)
+    with api_server(account, [event(status=None)], ends=False) as (master, _, watched):
+        watch = PodWatch(master, "jobs", "5e55", RollCall(tmp_path / "pods.jsonl"), account)
+        watch.start()
+        assert watched.wait(30)
+        watch.stop()
+        assert not watch._thread.is_alive()
+    assert watch.ended == {}
 
 
 def test_outside_of_a_cluster_spark_alone_looks_after_its_pods(tmp_path, monkeypatch):
