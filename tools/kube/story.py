@@ -66,9 +66,9 @@ def tell_of_spark(cluster: Cluster, results: Results, say: Callable[[str], None]
         journey.owner.prepare()
     with Registry(cluster) as registry:
         images = Images(journey, registry)
-        images.build_first()
         spark = Spark(journey, images)
         spark.prepare()
+        images.build_first()
         journey.deploy()
         _even_if(journey, spark.run)
         journey.delete()
