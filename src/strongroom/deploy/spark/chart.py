@@ -113,7 +113,10 @@ def _definitions(description: Description) -> str:
 
     A job's own words are in them: the image, whose manifests say them, and the chart are of one description.
     """
-    commands: dict[str, Iterable[str]] = {"world": replica.COPY_WORLD}
+    commands: dict[str, Iterable[str]] = {
+        "world": replica.COPY_WORLD,
+        "preflight": (*replica.STRONGROOM, "platform"),
+    }
     for tee in Tee:
         marked = replace(description, tee=tee)
         for part in (DRIVER,) if tee is Tee.SGX else (DRIVER, EXECUTOR):

@@ -64,7 +64,8 @@ def text(helm, folder):
     """Returns what the chart of a TEE renders with these settings, as text; each form once."""
 
     @cache
-    def render_with(*words, tee=Tee.SIMULATED, **more):
+    def render_with(*words, tee=Tee.SIMULATED, hooks=False, **more):
+        words += () if hooks else ("--no-hooks",)
         place = folder(tee, **more)
         return helm("template", "count", place / "chart", "--namespace=strongroom", f"--values={place / 'values.yaml'}",
                     "--kube-version=1.30", *words).stdout  # fmt: skip

@@ -84,7 +84,7 @@ def test_kubernetes_own_schemas_take_every_object(objects, template, form, kuber
 def test_linters_of_charts_and_yaml_are_pleased(helm, folder, text, tmp_path, tee):
     place = folder(tee)
     helm("lint", "--strict", place / "chart", f"--values={place / 'values.yaml'}")
-    (tmp_path / "out.yaml").write_text(text(tee=tee))
+    (tmp_path / "out.yaml").write_text(text(tee=tee, hooks=True))
     for path in (place / "manifests").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     rules = "{extends: default, rules: {line-length: disable, comments-indentation: disable}}"
@@ -219,6 +219,17 @@ def test_in_an_enclave_the_whole_job_runs_and_makes_no_pods(objects):
         "sgx.intel.com/provision": "1",
     }  # fmt: skip
     assert spec["automountServiceAccountToken"] is False
+
+
+def test_c8_a_preflight_job_looks_at_the_node_before_anything_is_installed(objects):
+    found = objects(tee=Tee.SGX, hooks=True)
+    (job,) = [each for each in found if each["metadata"]["name"] == "count-preflight"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["spec"]["template"]["spec"]["containers"][0]["command"][-1] == "platform"
+    assert [f"{each.rule.id} {each.object}" for each in lint(found)] == []
+    for version in ("1.25", "1.37"):
+        validate(job, version, strict=True)
+    assert len([each for each in objects(hooks=True) if each["kind"] == "Job"]) == 1
 
 
 def test_a_trust_domain_has_its_runtime_class_and_its_words_in_the_pod(objects, template):

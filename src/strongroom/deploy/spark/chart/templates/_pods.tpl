@@ -4,29 +4,9 @@
 {{- $tee := .root.Values.tee -}}
 serviceAccountName: {{ .root.Release.Name }}-{{ .part }}
 automountServiceAccountToken: {{ and (eq .part "driver") (ne $tee "sgx") }}
-enableServiceLinks: false
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  fsGroup: 10001
-  seccompProfile:
-    type: RuntimeDefault
+{{ include "spark.place" .root }}
 {{- if eq .part "executor" }}
 serviceAccount: {{ .root.Release.Name }}-executor
-{{- end }}
-{{- if ne $tee "simulated" }}
-{{- with .root.Values.placement.runtimeClassName }}
-runtimeClassName: {{ . | quote }}
-{{- end }}
-{{- with .root.Values.placement.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.placement.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
 {{- end }}
 restartPolicy: Never
 {{- if eq .part "driver" }}
@@ -60,6 +40,31 @@ containers:
     {{- include "spark.restricted" . | nindent 4 }}
 volumes:
   {{- include "spark.volumes" . | trim | nindent 2 }}
+{{- end }}
+
+{{/* Who a pod is, and where it may stand. */}}
+{{- define "spark.place" -}}
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile:
+    type: RuntimeDefault
+{{- if ne .Values.tee "simulated" }}
+{{- with .Values.placement.runtimeClassName }}
+runtimeClassName: {{ . | quote }}
+{{- end }}
+{{- with .Values.placement.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.placement.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "spark.restricted" -}}
