@@ -18,6 +18,7 @@ from strongroom.analytics.agent.admission import Asked, obtain_job_secret, obtai
 from strongroom.analytics.agent.events import Events
 from strongroom.analytics.agent.server import listening
 from strongroom.analytics.agent.tokens import TOKENS_VARIABLE, token_file
+from strongroom.analytics.keys.broker import BrokerKeys
 from strongroom.analytics.keys.opening import AGENT_VARIABLE
 from strongroom.analytics.keys.service import KeyService
 from strongroom.datasets.wrapping import application_secret
@@ -89,7 +90,7 @@ def attested(
     try:
         job_secret = wanted.result() if wanted is not None else None
         seconds = time.monotonic() - began
-        told.admitted(asked, platform, seconds)
+        told.admitted(asked, platform, seconds, lease_s=keys.lease_s if isinstance(keys, BrokerKeys) else 0.0)
         with serving(
             keys, job_secret=job_secret, application=application or asked.job, memory=memory, events=told,
             seconds=seconds,

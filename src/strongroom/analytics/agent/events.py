@@ -15,24 +15,30 @@ __all__ = ["EVENTS_VARIABLE", "Events"]
 
 
 class Events:
-    """Appends to a file; None: to the one that the environment names, if it names one."""
+    """Appends to a file; None: to the one that the environment names, if it names one.
 
-    def __init__(self, path: Path | None) -> None:
+    `role`: what this process is, as a roll call names it ("executor 3"); `application`: of which of Spark's.
+    """
+
+    def __init__(self, path: Path | None, *, role: str = "", application: str = "") -> None:
         self._path = path
+        self._who = {"role": role, "application": application} if role else {}
 
-    def admitted(self, asked: Asked, platform: Platform, seconds: float) -> None:
-        """Say that this process was given what it asked for."""
+    def admitted(self, asked: Asked, platform: Platform, seconds: float, *, lease_s: float = 0.0) -> None:
+        """Say that this process was given what it asked for. `lease_s`: for how long, 0 without an end."""
         record(
             EventKind.ADMITTED,
             {"platform": platform.name, "measurement": measurement_of(platform), "broker": asked.broker,
-             "keys": list(asked.keys), "job": asked.job, "seconds": round(seconds, 4)},
+             "keys": list(asked.keys), "job": asked.job, "seconds": round(seconds, 4), "lease_s": lease_s, **self._who},
             to=self._path,
         )  # fmt: skip
 
     def refused(self, problem: StrongroomError, executor: str) -> None:
         """Say that a process stopped before it had anything."""
         record(
-            EventKind.REFUSED, {"code": problem.code, "sentence": problem.sentence, "executor": executor}, to=self._path
+            EventKind.REFUSED,
+            {"code": problem.code, "sentence": problem.sentence, "executor": executor, **self._who},
+            to=self._path,
         )
 
     def used(self, use: Use, times: int) -> None:

@@ -86,7 +86,8 @@ def _run(args: argparse.Namespace, words: tuple[str, ...]) -> int:
         deployment=args.deployment, wait_s=args.wait,
     )  # fmt: skip
     application = application_of(words, args.job)
-    with attested(asked, os.environ, application=application, memory=args.memory, events=Events(args.events)) as held:
+    events = _events(args, words)
+    with attested(asked, os.environ, application=application, memory=args.memory, events=events) as held:
         for name in _DIRS:
             (held.folder / name).mkdir(mode=0o700)
         launch = check(words, _settings(args, held.folder))
@@ -119,14 +120,24 @@ def _settings(args: argparse.Namespace, folder: Path) -> Settings:
     )  # fmt: skip
 
 
+def _named(words: Sequence[str]) -> tuple[str, str]:
+    """Return the executor's id and its application's."""
+    return said(words, "--executor-id") or "?", said(words, "--app-id") or "?"
+
+
+def _events(args: argparse.Namespace, words: Sequence[str]) -> Events:
+    name, application = _named(words)
+    return Events(args.events, role=f"executor {name}", application=application)
+
+
 def _note(
     args: argparse.Namespace, words: Sequence[str], problem: StrongroomError | None, seconds: float = 0.0
 ) -> None:
     if problem is not None:
-        Events(args.events).refused(problem, said(words, "--executor-id") or "?")
+        _events(args, words).refused(problem, said(words, "--executor-id") or "?")
     if args.roll_call is None:
         return
-    name, application = said(words, "--executor-id") or "?", said(words, "--app-id") or "?"
+    name, application = _named(words)
     host = said(words, "--hostname") or socket.gethostname()
     code, sentence = ("", "") if problem is None else (problem.code, problem.sentence)
     try:

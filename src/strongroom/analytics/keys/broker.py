@@ -84,6 +84,11 @@ class BrokerKeys:
         self._held: Final = {name: self._first(name) for name in sorted({check_key_name(each) for each in names})}
         self._renewal = _Renewal([self._lease(held) for held in self._held.values() if held.seconds is not None])
 
+    @property
+    def lease_s(self) -> float:
+        """How long these keys may be used before this process has to prove itself anew, in seconds; 0 without end."""
+        return min((held.seconds for held in self._held.values() if held.seconds is not None), default=0.0)
+
     def names(self) -> tuple[str, ...]:
         """Return the names of the primary keys that may be used at the moment, sorted."""
         with self._lock:

@@ -21,6 +21,7 @@ from strongroom.pki import disk
 SUFFIX: Final = ".key"
 MAX_KEYS: Final = 1024
 BANNER: Final = "primary keys come from files in %s: TEST ONLY, whoever reads that folder can read the data"
+TOLD_VARIABLE: Final = "STRONGROOM_KEY_FILES_TOLD"  # folders of which this process tree has been told
 _log: Final = logging.getLogger(__name__)
 
 
@@ -32,7 +33,7 @@ class NoKeyFiles(BadInput):
 
 
 class FileKeyService(RingKeys):
-    """A KeyService over a folder of key files, read once, when it is made; says so in the log.
+    """A KeyService over a folder of key files, read once, when it is made; says so in the log, once a process tree.
 
     Raises NoKeyFiles, LoosePermissions, BadKeyName, BadKeyRing, BadPrimaryKey.
     """
@@ -40,11 +41,19 @@ class FileKeyService(RingKeys):
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder: Final = Path(folder)
         super().__init__(_rings(self.folder))
-        _log.warning(BANNER, self.folder)
+        _tell(os.path.abspath(self.folder))  # noqa: PTH100  # links are as good a name
 
     def __reduce__(self) -> tuple[type[FileKeyService], tuple[str]]:
         """Travel as the folder's name: keys do not travel."""
         return FileKeyService, (os.fspath(self.folder),)
+
+
+def _tell(folder: str) -> None:
+    """Say what keys in files are good for, unless a process above has; those below are told by the environment."""
+    told = os.environ.get(TOLD_VARIABLE, "").split(os.pathsep)
+    if folder not in told:
+        os.environ[TOLD_VARIABLE] = os.pathsep.join(filter(None, (*told, folder)))
+        _log.warning(BANNER, folder)
 
 
 def read_ring(folder: Path, name: str) -> KeyRing:

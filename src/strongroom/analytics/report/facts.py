@@ -38,6 +38,8 @@ class Arrival:
     host: str
     role: str
     admitted: bool
+    application: str = ""
+    called: bool = False  # from a roll call, which says less than an event of the same
     platform: str = ""
     program: str = ""  # its measurement, where the event has it
     broker: str = ""
@@ -103,12 +105,12 @@ class Facts:
     @property
     def admitted(self) -> list[Arrival]:
         """Who was given keys, in order of time."""
-        return sorted((each for each in self.arrivals if each.admitted), key=lambda each: each.time)
+        return self._arrived(admitted=True)
 
     @property
     def refused(self) -> list[Arrival]:
         """Who was given nothing, and what else was refused, in order of time."""
-        return sorted((each for each in self.arrivals if not each.admitted), key=lambda each: each.time)
+        return self._arrived(admitted=False)
 
     def add(self, lines: Iterable[Line]) -> None:
         """Take events in; lines of other kinds are passed over."""
@@ -117,22 +119,29 @@ class Facts:
             if known is not None:
                 known(self, line)
             elif "event" not in line and type(line.get("admitted")) is bool:  # a line of a roll call
-                self._arrival(line, admitted=line["admitted"], role=f"{text(line, 'role')} {text(line, 'name')}")
+                self._arrival(line, line["admitted"], f"{text(line, 'role')} {text(line, 'name')}", called=True)
+
+    def _arrived(self, *, admitted: bool) -> list[Arrival]:
+        """Return who came, in order of time; who has an event of its own is not listed by the roll call again."""
+        found = sorted((each for each in self.arrivals if each.admitted is admitted), key=lambda each: each.time)
+        told = {(each.application, each.role) for each in found if not each.called}
+        return [each for each in found if not each.called or (each.application, each.role) not in told]
 
     def _admitted(self, line: Line) -> None:
-        self._arrival(line, admitted=True, role=text(line, "role") or f"process {number(line, 'pid')}")
+        self._arrival(line, True, text(line, "role") or f"process {number(line, 'pid')}")
 
     def _refused(self, line: Line) -> None:
-        self._arrival(line, admitted=False, role=text(line, "executor"))
+        self._arrival(line, False, text(line, "role") or text(line, "executor"))
 
-    def _arrival(self, line: Line, *, admitted: bool, role: str) -> None:
+    def _arrival(self, line: Line, admitted: bool, role: str, *, called: bool = False) -> None:
         if self._full(self.arrivals):
             return
         self.arrivals.append(
             Arrival(
                 time=text(line, "time", 40), host=text(line, "host"), role=role, admitted=admitted,
-                platform=text(line, "platform"), program=text(line, "measurement"), broker=text(line, "broker"),
-                keys=texts(line, "keys"), seconds=seconds(line, "seconds"), lease_s=seconds(line, "lease_s"),
+                application=text(line, "application"), called=called, platform=text(line, "platform"),
+                program=text(line, "measurement"), broker=text(line, "broker"), keys=texts(line, "keys"),
+                seconds=seconds(line, "seconds"), lease_s=seconds(line, "lease_s"),
                 code=text(line, "code", 64), sentence=text(line, "sentence"),
             )
         )  # fmt: skip

@@ -69,7 +69,8 @@ def test_a_word_that_is_refused_ends_it_before_the_broker_is_asked(word, code, t
     assert code in capsys.readouterr().err
     noted = json.loads((tmp_path / "roll").read_text())
     assert (noted["name"], noted["admitted"], noted["code"]) == ("0", False, code)
-    assert json.loads((tmp_path / "events").read_text())["event"] == "refused"
+    event = json.loads((tmp_path / "events").read_text())
+    assert (event["event"], event["role"], event["application"]) == ("refused", "executor 0", noted["application"])
 
 
 def test_an_08_without_a_platform_nothing_starts(tmp_path, capsys, monkeypatch):

@@ -64,6 +64,7 @@ def keys(network):
 def test_a_key_is_asked_for_by_its_secrets_name(network, keys):
     assert network.asked[0] == ("secret/data-people", None)
     assert keys.names() == ("people",)
+    assert keys.lease_s == LEASE_S
 
 
 def test_a_lease_is_renewed_before_its_end(network, keys):

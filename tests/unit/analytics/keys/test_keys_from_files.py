@@ -2,11 +2,13 @@
 
 import logging
 import pickle
+import subprocess
+import sys
 
 import pytest
 
 from strongroom.analytics.keys.agent import AgentKeys
-from strongroom.analytics.keys.files import FileKeyService, NoKeyFiles, read_ring, write_ring
+from strongroom.analytics.keys.files import TOLD_VARIABLE, FileKeyService, NoKeyFiles, read_ring, write_ring
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, BadKeysReference, default_keys, open_keys
 from strongroom.analytics.keys.owner import Change, change_file
 from strongroom.analytics.keys.service import KeyNotGranted
@@ -30,6 +32,18 @@ def test_a3_keys_in_files_are_256_bits_and_say_that_they_are_for_tests(folder, c
         assert len(raw) == 32
         assert raw.hex() not in caplog.text
     assert keys.names() == ("people",)
+
+
+def test_each_folder_of_keys_is_spoken_of_once_in_a_tree_of_processes(folder, tmp_path, caplog, monkeypatch):
+    monkeypatch.setenv(TOLD_VARIABLE, "")
+    caplog.set_level(logging.WARNING)
+    write_ring(tmp_path / "others", KeyRing.fresh("pay"))
+    for each in (folder, tmp_path / "others", folder):
+        FileKeyService(each)
+    assert [record.args for record in caplog.records] == [(str(folder),), (str(tmp_path / "others"),)]
+    below = "import sys; from strongroom.analytics.keys.files import FileKeyService; FileKeyService(sys.argv[1])"
+    said = subprocess.run([sys.executable, "-c", below, folder], capture_output=True, text=True, check=True)
+    assert said.stderr == ""
 
 
 def test_a16_a_thousand_keys_are_a_thousand_random_ones():

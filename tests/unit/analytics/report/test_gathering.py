@@ -72,6 +72,25 @@ def test_events_of_several_processes_come_together(tmp_path, manifest):
     assert "2026-01-01 00:00:00 UTC" in shown
 
 
+def test_an_executor_that_both_its_agent_and_the_roll_call_tell_of_is_listed_once_with_its_lease(tmp_path):
+    who = {"role": "executor 0", "application": "app-1"}
+    refused = {"role": "executor 1", "application": "app-1", "executor": "1", "code": "SR-X"}
+    write(tmp_path, {"event": "admitted", **who, "keys": ["people"], "lease_s": 600.0})
+    write(tmp_path, {"event": "refused", **refused})
+    called = {"time": "2026-01-02T00:00:00+00:00", "host": "10.0.0.1", "role": "executor", "application": "app-1",
+              "code": "", "sentence": "", "seconds": 0.1}  # fmt: skip
+    write(tmp_path, {**called, "name": "0", "admitted": True}, name="roll-call.jsonl")
+    write(tmp_path, {**called, "name": "1", "admitted": False}, name="roll-call.jsonl")
+    write(tmp_path, {**called, "name": "0", "admitted": True, "application": "app-2"}, name="roll-call.jsonl")
+    report = gather(tmp_path)
+    told = report.facts
+    admitted = {(each.role, each.application, each.lease_s) for each in told.admitted}
+    assert admitted == {("executor 0", "app-1", 600.0), ("executor 0", "app-2", 0.0)}
+    assert len(told.admitted) == 2
+    assert [(each.role, each.code) for each in told.refused] == [("executor 1", "SR-X")]
+    assert " 600 s " in words.text(report)
+
+
 def test_lines_that_are_none_are_counted_and_said(tmp_path):
     good = {"event": "ended", "status": 0}
     write(tmp_path, b"{\n", good, b"[1]\n", b"\xff\n", b'{"event":"ended","event":"ended"}\n', b"x" * 200_000 + b"\n",
