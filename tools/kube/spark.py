@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import time
 from typing import Any, Final
@@ -24,6 +25,7 @@ CLAIM: Final = "people-data"
 DATA_KEY: Final = "secret/data-people"
 JOB_SECRET: Final = f"secret/spark-{RELEASE}"
 CITIES: Final = ("Delft", "Gouda", "Leiden")
+IMAGE: Final = "spark.kubernetes.container.image"
 ROWS: Final = 30_000
 WAIT_S: Final = 600.0  # a job's JVMs on a busy machine
 USER: Final = 10001
@@ -210,7 +212,7 @@ class Spark:
     def _wrong_executors(self, name: str, prose: str, lines: str, wanted: str) -> None:
         """Run the job as an operator would who changes which image the executors are made from."""
         journey = self.journey
-        objects = self._rendered_with(self._image(name, lines))
+        objects = with_image(self._helm("template", RELEASE), self._image(name, lines))
         before = {each["seq"] for each in self._releases()}
         for file in ("at_work", "go_on"):
             (self.data / file).unlink(missing_ok=True)
@@ -230,13 +232,6 @@ class Spark:
         journey.results.check(f"{prose}: nothing was worked on", not (self.data / "at_work").exists())
         journey.cluster.kubectl("delete", IN_NAMESPACE, "--filename=-", stdin=objects)
         self._wait_for_nobody()
-
-    def _rendered_with(self, image: str) -> str:
-        """Return the chart's objects, where the driver is told to make executors from another image."""
-        text = self._helm("template", RELEASE)
-        line = "spark.kubernetes.container.image "
-        at = text.index(line)
-        return f"{text[:at]}{line}{image}{text[text.index(chr(10), at) :]}"
 
     def _image(self, name: str, lines: str) -> str:
         """Build and push an image of executors that has something else in it."""
@@ -286,3 +281,11 @@ class Spark:
         journey.results.check("nothing of the job is left", not left, [each["metadata"]["name"] for each in left])
         for each in (f"pvc/{CLAIM}", f"pv/{CLAIM}"):
             journey.cluster.kubectl("delete", each, IN_NAMESPACE, "--wait=false")
+
+
+def with_image(objects: str, image: str) -> str:
+    """Return a job's objects, where the driver is told to make executors from another image. Pure."""
+    found = re.findall(rf"^ *{re.escape(IMAGE)} .*$", objects, re.MULTILINE)
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} lines name the executors' image")
+    return objects.replace(found[0], f"{found[0].partition(IMAGE)[0]}{IMAGE} {image}")
