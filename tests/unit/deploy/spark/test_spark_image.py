@@ -1,14 +1,17 @@
 """The image of a Spark job: what goes into it, and what is measured of it."""
 
+import argparse
 import sys
+import types
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from strongroom.cli import deploy_build
 from strongroom.deploy.clouds import GENERIC
 from strongroom.deploy.description import Flavour, Role, SparkJob, Tee
-from strongroom.deploy.images.build import JobProgramMissing, Source, app, job_program, launched
+from strongroom.deploy.images.build import JobProgramMissing, Made, Source, app, job_program, launched
 from strongroom.deploy.images.containerfile import role_files
 from strongroom.deploy.images.program import _built
 from strongroom.deploy.images.roles import system_packages
@@ -93,3 +96,12 @@ def test_spark_alone_is_built_from_its_sources_and_with_locked_packages(tmp_path
                                                (Flavour.ANOLISOS, "java-17-openjdk-headless")])  # fmt: skip
 def test_java_comes_from_the_distribution(described, flavour, java):
     assert java in system_packages(Role.SPARK, described(flavour=flavour))
+
+
+def test_what_is_released_is_released_to_driver_and_executors(tmp_path):
+    made = Made(role=Role.SPARK, reference="spark", archive=tmp_path / "x", size=1, looked_at=1, bill=b"",
+                measurement=b"{}", more={"spark-executor": b"{}"})  # fmt: skip
+    args = argparse.Namespace(out=tmp_path)
+    words = deploy_build.trust_words(args, made, types.SimpleNamespace(folder=tmp_path / "workspace"))
+    assert [Path(each[0]).name for each in words] == ["measurement.json", "measurement-spark-executor.json"]
+    assert all(each[-2:] == ["--trust-domain", "simulated"] for each in words)
