@@ -83,6 +83,7 @@ PURE_MODULES_ABOVE = (
     "bundles/manifest.py",
     *(f"streaming/flink/{name}.py" for name in ("page/rules", "settings")),
     "deploy/cluster_serving/parts.py",
+    *(f"deploy/spark/{name}.py" for name in ("parts", "pods", "policies", "words")),
     *(f"deploy/images/{name}.py" for name in ("containerfile", "expansion", "pins", "recipe", "roles", "signing")),
     *(f"deploy/{name}.py" for name in ("description", "readme", "rendering", "secret_scan", "tree", "yaml_text")),
     *(
