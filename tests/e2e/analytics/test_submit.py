@@ -220,22 +220,29 @@ except Exception as problem:
 spark = SparkSession.builder.config("spark.network.crypto.enabled", "true").getOrCreate()
 print("sum", spark.range(10).count(), sys.argv[1:], flush=True)
 print("folder", spark.conf.get("spark.strongroom.folder"), flush=True)
-signal.pause()
+meeting = sys.argv[2]
+def wait(_):
+    open(meeting, "w").close()
+    signal.pause()
+spark.sparkContext.parallelize([0], 1).map(wait).count()
 """
 
 
 def test_an_09_a_program_cannot_unlock_its_session_and_sigterm_leaves_no_file(tmp_path, lean_java):
     (tmp_path / "app.py").write_text(PROGRAM)
+    meeting = tmp_path / "meeting"
+    os.mkfifo(meeting)
     words = [*SUBMIT, "--master", "local[1]", "--driver-memory", "512m", "--driver-java-options", lean_java,
-             "--no-ui", str(tmp_path / "app.py"), "wait"]  # fmt: skip
+             "--no-ui", str(tmp_path / "app.py"), "wait", str(meeting)]  # fmt: skip
     with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as job:
         assert job.stdout is not None
         said = [job.stdout.readline().split() for _ in range(3)]
+        meeting.read_bytes()  # the driver waits for a task, which waits for ever
         job.send_signal(signal.SIGTERM)
         _, complaint = job.communicate(timeout=300)
-    assert said[:2] == [["locked", "True"], ["sum", "10", "['wait']"]], complaint
+    assert said[:2] == [["locked", "True"], ["sum", "10", "['wait',", f"'{meeting}']"]], complaint
     folder = Path(said[2][1])
     assert folder.parent == Path("/dev/shm")
     assert not folder.exists()

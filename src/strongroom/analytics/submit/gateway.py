@@ -103,6 +103,11 @@ def launch(folder: SessionFolder, environ: Mapping[str, str]) -> ClientServer:
     return gateway
 
 
+def let_go(gateway: ClientServer) -> None:
+    """Let this thread's next call take another connection: the last one may wait for an answer that never comes."""
+    gateway._gateway_client.thread_connection.connection = None  # noqa: SLF001  # py4j has no word for it
+
+
 def end(gateway: ClientServer) -> None:
     """End the JVM and wait for it."""
     process: subprocess.Popen[bytes] = gateway.proc

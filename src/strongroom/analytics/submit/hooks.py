@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import resource
+import sys
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from strongroom.analytics import source
 from strongroom.analytics.learning import collective
@@ -38,6 +40,13 @@ class Started:
             self.gateway = gateway.launch(self.folder, os.environ)
         return self.gateway
 
+    def interrupted(self, number: int, frame: FrameType | None) -> NoReturn:
+        """End this process as a signal's handler, also where it waits for the JVM: for executors that never come."""
+        del frame
+        if self.gateway is not None:
+            gateway.let_go(self.gateway)
+        sys.exit(128 + number)
+
     def end(self) -> None:
         """Stop Spark where the program has not, and end the JVM."""
         if self.gateway is None:
@@ -52,15 +61,13 @@ class Started:
         gateway.end(found)
 
 
-def install(folder: SessionFolder) -> Started:
+def install(started: Started) -> None:
     """Let PySpark take its JVM from this session; call before a program runs."""
     import pyspark.core.context
 
-    started = Started(folder)
     pyspark.core.context.launch_gateway = started.launch  # type: ignore[attr-defined]  # see the module
     collective.guard()
     _know_sealed_data()
-    return started
 
 
 def uninstall() -> None:

@@ -13,8 +13,6 @@ import runpy
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from strongroom.analytics.submit import hooks
 from strongroom.analytics.submit.folder import SessionFolder
@@ -27,9 +25,10 @@ def main(words: list[str]) -> None:
     """Run it; what it raises is Python's to print, and its exit status is the process's."""
     folder, program, arguments = SessionFolder(Path(words[0])), words[1], words[2:]
     hooks.no_dumps()
-    signal.signal(signal.SIGTERM, _end)
+    started = hooks.Started(folder)
+    signal.signal(signal.SIGTERM, started.interrupted)
     if hooks.has_pyspark():
-        started = hooks.install(folder)
+        hooks.install(started)
         atexit.register(started.end)  # not earlier: to print what Java raised, Python asks Java for its words
         hooks.quiet_pandas()
         if os.environ.pop(PROGRESS_VARIABLE, ""):
@@ -43,11 +42,6 @@ def _run(program: str, arguments: list[str]) -> None:
     sys.argv = [program, *arguments]
     sys.path[0] = os.fspath(Path(program).resolve().parent)  # as `python app.py` has it
     runpy.run_path(program, run_name="__main__")
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    del frame
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

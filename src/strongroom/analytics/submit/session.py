@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
 
 from strongroom.analytics.agent.agent import serving
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, open_keys
@@ -139,11 +139,12 @@ class TrustedSession:
         self._stack.enter_context(_environment(prepared.environ))
         hooks.no_dumps()
         hooks.quiet_pandas()
-        started = hooks.install(self.folder)
+        started = hooks.Started(self.folder)
+        hooks.install(started)
         self._stack.callback(hooks.uninstall)
         self._stack.callback(started.end)
         atexit.register(self.stop)
-        self._stack.enter_context(_ended_by_sigterm())
+        self._stack.enter_context(_ended_by_sigterm(started))
         return SparkSession.builder.getOrCreate()
 
 
@@ -171,23 +172,19 @@ class _environment:  # noqa: N801  # a context manager
 class _ended_by_sigterm:  # noqa: N801  # a context manager
     """Makes SIGTERM an ordinary end of the process, so that the session's files go; leaves others' handlers alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, started: hooks.Started) -> None:
+        self._end = started.interrupted
         self._ours = False
 
     def __enter__(self) -> None:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _end)
+            signal.signal(signal.SIGTERM, self._end)
             self._ours = True
 
     def __exit__(self, *_: object) -> None:
-        if self._ours and signal.getsignal(signal.SIGTERM) is _end:
+        if self._ours and signal.getsignal(signal.SIGTERM) is self._end:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    del frame
-    sys.exit(128 + number)
 
 
 def _check_none_runs() -> None:
