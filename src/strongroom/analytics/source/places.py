@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_SAME: Final = {"s3a": "s3", "s3n": "s3", "webhdfs": "hdfs"}
+_SAME: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}  # Hadoop's name -> Arrow's
+_HADOOP: Final = frozenset({"hdfs", "viewfs"})
+_REMOTE: Final = _HADOOP | {"s3", "gs", "abfs", "abfss"}
+_HADOOP_FIX: Final = "Set JAVA_HOME, HADOOP_HOME and CLASSPATH (hadoop classpath --glob) for every process of the job."
 
 
 def folder_of(path: str) -> Folder:
@@ -42,7 +45,12 @@ def folder_of(path: str) -> Folder:
         if parts.netloc not in ("", "localhost"):
             raise BadDataPlace("file: names files of this machine alone")
         return LocalFolder(unquote(parts.path))
-    return ArrowFolder(_SAME.get(parts.scheme, parts.scheme) + path[match.end(1) :])
+    scheme = _SAME.get(parts.scheme, parts.scheme)
+    if scheme not in _REMOTE:
+        raise BadDataPlace(f"data sets are not read from {parts.scheme[:20]}:")
+    if not parts.netloc and scheme not in _HADOOP:  # hdfs:/x is on Hadoop's own default
+        raise BadDataPlace(f"an address of {scheme}: names no bucket or container")
+    return ArrowFolder(scheme + path[match.end(1) :])
 
 
 class ArrowFolder:
@@ -55,7 +63,9 @@ class ArrowFolder:
         try:
             self._system, base = fs.FileSystem.from_uri(address)
         except (OSError, ValueError, NotImplementedError) as problem:
-            raise BadDataPlace(f"{urlsplit(address).scheme}: cannot be reached: {_first_line(problem)}") from None
+            scheme = urlsplit(address).scheme
+            sentence = f"{scheme}: cannot be reached: {_first_line(problem)}"
+            raise BadDataPlace(sentence, fix=_HADOOP_FIX if scheme in _HADOOP else None) from None
         self._base: Final = base.rstrip("/")
 
     def __reduce__(self) -> tuple[type[Self], tuple[str]]:
