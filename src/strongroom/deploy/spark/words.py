@@ -64,10 +64,10 @@ def driver_words(description: Description) -> tuple[str, ...]:
     """Return the words of `strongroom` in the driver's pod. Raises NoSparkJob."""
     job = job_of(description)
     return (
-        "spark", "submit", "--master", MASTER, "--deploy-mode", "client", "--name", job.name, "--no-progress",
-        "--driver-memory", job.driver_memory, "--executor-memory", job.executor_memory,
-        *_asked(description, job, " "), "--cluster-file", f"{SETTINGS}/{CLUSTER_FILE}",
-        *(("--class", job.main_class) if job.main_class else ()), program_path(job), *job.arguments,
+        "spark", "submit", f"--master={MASTER}", "--deploy-mode=client", f"--name={job.name}", "--no-progress",
+        f"--driver-memory={job.driver_memory}", f"--executor-memory={job.executor_memory}", *_asked(description, job),
+        f"--cluster-file={SETTINGS}/{CLUSTER_FILE}", *((f"--class={job.main_class}",) if job.main_class else ()),
+        program_path(job), *job.arguments,
     )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def executor_words(description: Description) -> tuple[str, ...]:
     """Return the words of the executor's measured program, its module first. Raises NoSparkJob."""
     job = job_of(description)
     return (
-        _EXECUTOR_MODULE, *_asked(description, job, "="), f"--java={JAVA_HOME}/bin/java",
+        _EXECUTOR_MODULE, *_asked(description, job), f"--java={JAVA_HOME}/bin/java",
         f"--home={SPARK_DISTRIBUTION}", f"--jar={JARS}/parquet.jar", f"--max-heap-mib={mebibytes(job.executor_memory)}",
         f"--memory={MEMORY}", f"--words-from={WORDS}",
     )  # fmt: skip
@@ -142,9 +142,7 @@ def mebibytes(heap: str) -> int:
     return int(heap[:-1]) * (1024 if heap.endswith("g") else 1)
 
 
-def _asked(description: Description, job: SparkJob, equals: str) -> tuple[str, ...]:
-    pairs = (("--broker", broker_address(description)), ("--broker-ca", CA), ("--job", job.name),
-             *(("--key", key) for key in job.keys))  # fmt: skip
-    if equals == " ":
-        return tuple(word for pair in pairs for word in pair)
-    return tuple(f"{option}{equals}{value}" for option, value in pairs)
+def _asked(description: Description, job: SparkJob) -> tuple[str, ...]:
+    """Return the words by which both ask the broker."""
+    return (f"--broker={broker_address(description)}", f"--broker-ca={CA}", f"--job={job.name}",
+            *(f"--key={key}" for key in job.keys))  # fmt: skip

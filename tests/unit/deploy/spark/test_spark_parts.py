@@ -28,8 +28,8 @@ def test_spark_submit_takes_the_drivers_words(described):
 
 def test_the_program_of_nobody_is_an_example_and_that_of_a_jar_has_its_class(described):
     assert parse(driver_words(described(spark=SparkJob()))[2:]).program.endswith("/analytics/examples/programs/pi.py")
-    *_, option, name, program = driver_words(described(spark=SparkJob(program="x/a.jar", main_class="a.B")))
-    assert (option, name, program) == ("--class", "a.B", "/app/job/a.jar")
+    *_, name, program = driver_words(described(spark=SparkJob(program="x/a.jar", main_class="a.B")))
+    assert (name, program) == ("--class=a.B", "/app/job/a.jar")
 
 
 def test_the_measured_executor_takes_its_words(described):
