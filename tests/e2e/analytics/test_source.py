@@ -22,8 +22,8 @@ def keys(primary_keys):
 
 @pytest.fixture
 def people(spark):
-    """Return 2000 rows in four partitions."""
-    return spark.range(0, 2000, 1, 4).selectExpr(
+    """Return 2000 rows in two partitions."""
+    return spark.range(0, 2000, 1, 2).selectExpr(
         "id", "concat('person ', id) name", "cast(id / 7 as decimal(10, 2)) pay", "date_add('2000-01-01', int(id)) born"
     )
 
@@ -37,10 +37,20 @@ def test_a_frame_comes_back_and_its_filters_run_in_the_workers(spark, people, ke
     assert found.dtypes == people.dtypes
     assert found.exceptAll(people.union(people)).isEmpty()
     assert found.count() == 4000
-    few = spark.read.format("sealed").options(columns="pay,id", **keys).load(place).filter("id between 10 and 12")
+    few = spark.read.format("sealed").options(columns="pay,id", pushdown=True, **keys).load(place)
+    few = few.filter("id between 10 and 12")
     assert sorted(row.id for row in few.collect()) == [10, 10, 11, 11, 12, 12]
     assert " Filter (" not in few._jdf.queryExecution().executedPlan().toString()
-    assert not list((tmp_path / "data").glob("_temporary*"))
+    assert not list((tmp_path / "data").glob("_strongroom-*"))
+
+
+def test_a_filter_of_one_query_is_none_of_the_next(spark, people, keys, tmp_path):
+    people.write.format("sealed").options(kind="csv", key="people", **keys).mode("append").save(str(tmp_path / "data"))
+    found = spark.read.format("sealed").options(**keys).load(str(tmp_path / "data"))
+    few = found.filter("id between 10 and 12")
+    assert few.count() == 3
+    assert found.count() == 2000
+    assert few.union(found.filter("id > 1990")).count() == 3 + 9
 
 
 def test_a_changed_block_fails_the_job_which_names_the_file_and_no_value(spark, people, keys, tmp_path):

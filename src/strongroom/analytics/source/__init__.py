@@ -17,7 +17,7 @@ FORMAT = "sealed"
 
 
 def register(spark: SparkSession) -> None:
-    """Make format "sealed" known to a session, which then hands it filters; a session made from another knows it."""
+    """Make format "sealed" known to a session, whose readers may be given filters; sessions made from it know it."""
     from pyspark.errors import AnalysisException
 
     from strongroom.analytics.source.sealed import Sealed  # an extra: not before it is used

@@ -58,6 +58,7 @@ class Options:
     min_generation: int = 0
     partitioning: Partitioning = Partitioning.FILES
     on_denied: OnDenied = OnDenied.ERROR
+    pushdown: bool = False
     header: bool = False
     delimiter: str = ","
     null_value: str = ""
@@ -90,6 +91,7 @@ class Options:
             min_generation=_number("min_generation", take("min_generation", "0"), 0, 2**63 - 1),
             partitioning=_choice("partitioning", take("partitioning", "files"), Partitioning),
             on_denied=_choice("on_denied", take("on_denied", "error"), OnDenied),
+            pushdown=_flag("pushdown", take("pushdown", "false")),
             header=_flag("header", take("header", "false")),
             delimiter=delimiter,
             null_value=take("nullvalue", ""),

@@ -68,12 +68,6 @@ class SealedRowReader(DataSourceReader):
         self.schema: Final = schema
         self.filters: tuple[Pushed, ...] = ()
 
-    def pushFilters(self, filters: list[Filter]) -> Iterator[Filter]:  # noqa: N802 - Spark's name
-        """Take over what Arrow evaluates exactly as Spark; return the others."""
-        taken, left = pushed(filters, self.schema)
-        self.filters = tuple(taken)
-        yield from left
-
     def partitions(self) -> list[InputPartition]:
         """Check the data set as a whole, and share its files. Raises as `plan.planned`."""
         with planned(self.options) as found:
@@ -110,6 +104,20 @@ class SealedRowReader(DataSourceReader):
             files = Files(self.options, described.name, found.data_key, described.pins, keys)
             for group in files.row_groups(entry, self.filters):
                 yield Piece(entry, (group,))
+
+
+class FilteringReader(SealedRowReader):
+    """Reads only the rows that a query's filters leave, where option `pushdown` asks for it.
+
+    Spark 4.1 to 4.3 keeps a reader that took filters with the DataFrame, and gives it to the DataFrame's other queries
+    and to the other uses of it in the same query too, which then miss rows. So nobody gets this reader unasked.
+    """
+
+    def pushFilters(self, filters: list[Filter]) -> Iterator[Filter]:  # noqa: N802 - Spark's name
+        """Take over what Arrow evaluates exactly as Spark; return the others."""
+        taken, left = pushed(filters, self.schema)
+        self.filters = tuple(taken)
+        yield from left
 
 
 def data_schema(options: Options) -> str:

@@ -7,7 +7,7 @@ from pyspark.sql.types import StructType
 
 from strongroom.analytics.source import FORMAT
 from strongroom.analytics.source.options import Options
-from strongroom.analytics.source.reader import SealedRowReader, data_schema
+from strongroom.analytics.source.reader import FilteringReader, SealedRowReader, data_schema
 from strongroom.analytics.source.writer import SealedRowWriter
 
 
@@ -25,7 +25,8 @@ class Sealed(DataSource):
 
     def reader(self, schema: StructType) -> DataSourceReader:
         """Return what reads. Raises BadSourceOption."""
-        return SealedRowReader(Options.parse(self.options), schema)
+        options = Options.parse(self.options)
+        return (FilteringReader if options.pushdown else SealedRowReader)(options, schema)
 
     def writer(self, schema: StructType, overwrite: bool) -> DataSourceWriter:
         """Return what writes. Raises BadSourceOption, and as `plan` where there is a data set already."""

@@ -27,7 +27,7 @@ def spark_like(tmp_path, keys):
     from strongroom.analytics.keys.opening import open_keys
     from strongroom.analytics.sealing.write import DatasetWriter
     from strongroom.analytics.source.options import Options
-    from strongroom.analytics.source.reader import SealedRowReader, data_schema
+    from strongroom.analytics.source.reader import FilteringReader, data_schema
     from strongroom.analytics.source.writer import SealedRowWriter
 
     class Sparkish:
@@ -55,7 +55,7 @@ def spark_like(tmp_path, keys):
             return data_schema(self.options(**options))
 
         def reader(self, schema, *filters, **options):
-            reader = SealedRowReader(self.options(**options), from_arrow_schema(schema))
+            reader = FilteringReader(self.options(**options), from_arrow_schema(schema))
             self.left = list(reader.pushFilters(list(filters)))
             return reader
 
