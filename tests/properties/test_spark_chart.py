@@ -17,7 +17,7 @@ EXECUTOR = SCHEMA["properties"]["executor"]["properties"]
 
 def text(form):
     """Returns texts of one of the schema's forms."""
-    return st.from_regex(FORMS[form]["pattern"].replace("$", r"\Z"))
+    return st.from_regex(FORMS[form]["pattern"].removesuffix("$"), fullmatch=True)
 
 
 def number(name):
@@ -29,7 +29,7 @@ SIZES = st.fixed_dictionaries(
     {"instances": number("instances"), "cores": number("cores"), "cpu": text("cpu"), "cpuLimit": text("cpu"),
      "memoryOverhead": text("sparkSize")}
 )  # fmt: skip
-NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?\Z")
+NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 
 
 @given(sizes=SIZES, name=NAMES, namespace=NAMES, image=text("image"))
@@ -41,7 +41,7 @@ def test_the_driver_takes_every_file_that_the_chart_can_say(sizes, name, namespa
     assert found["spark.driver.host"] == f"{name}-driver.{namespace}.svc"
 
 
-@given(name=st.from_regex(r"spark\.[a-zA-Z.]{1,40}\Z"), value=st.sampled_from(["true", "1", "/x", "a"]))
+@given(name=st.from_regex(r"spark\.[a-zA-Z.]{1,40}", fullmatch=True), value=st.sampled_from(["true", "1", "/x", "a"]))
 def test_a_setting_more_is_one_of_the_short_list_or_refused(name, value):
     usual = {"instances": 1, "cores": 1, "cpu": "1", "cpuLimit": "1", "memoryOverhead": "1g"}
     text = cluster_file(usual, name="a", namespace="b", image="c")
