@@ -16,10 +16,11 @@ from typing import Final, Self
 
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.parquet.folder import ParquetFolder
-from strongroom.analytics.sealing.commit import commit, following, fresh_staging, there, unlisted
-from strongroom.analytics.sealing.read import check_listing
+from strongroom.analytics.sealing.commit import commit, following, fresh_staging, unlisted
+from strongroom.analytics.sealing.read import NoDataSet as NoManifest
+from strongroom.analytics.sealing.read import check_whole
 from strongroom.datasets import manifest as manifests
-from strongroom.datasets.manifest import DataFilesChanged, FileEntry, Kind, Manifest, Pins, parse_manifest
+from strongroom.datasets.manifest import DataFilesChanged, FileEntry, Kind, Manifest, Pins
 from strongroom.datasets.names import KeyId
 from strongroom.datasets.paths import check_data_path
 from strongroom.errors import BadInput, Refused
@@ -82,14 +83,15 @@ def open_pinned(folder: ParquetFolder, keys: KeyService, wanted: Wanted = ANYTHI
 
     Raises NoDataSet, OtherDataSet, BadDataManifest, DataManifestForged, DataSetOld, DataFilesChanged, KeyNotGranted.
     """
-    found = _checked_manifest(folder, keys)  # 1. The manifest opens under a key that we were given.
-    if found is None:
-        raise NoDataSet(f"{folder.address()} has no {manifests.FILE_NAME}")
-    _check_wanted(found.manifest, wanted)  # 2. It is the data set that was asked for, and not an old copy.
-    check_listing(folder, found.manifest)  # 3. The folder has these files and no others.
+    # 1. It is the data set that was asked for, and not an old copy, and the folder has its files and no others.
+    try:
+        found = Pinned(*check_whole(folder, keys, lambda manifest: _check_wanted(manifest, wanted)))
+    except NoManifest:
+        raise NoDataSet(f"{folder.address()} has no {manifests.FILE_NAME}") from None
+    # 2. Each file has the bytes that were committed.
     paths = found.paths
     for path, digest in zip(paths, folder.digests(paths), strict=True):
-        found.manifest.check_pin(path, digest)  # 4. Each has the bytes that were committed.
+        found.manifest.check_pin(path, digest)
     return found
 
 
@@ -105,16 +107,13 @@ class PinnedWriter:
     ) -> None:
         self.staging: Final = fresh_staging()
         self._folder, self._keys, self._key = folder, keys, key
-        self._before: Final = _checked_manifest(folder, keys)
+        wanted = Wanted(key=key, name=name)
+        self._before: Final = _present(folder, keys, wanted if append else None)
         self._plain: Final = unlisted(folder) if self._before is None else frozenset()
         self._append: Final = append and self._before is not None
         self._name: Final = name or dataset_name(folder.address())
         if append and self._plain:
             raise DataFilesChanged(f"{folder.address()} has files that no manifest names: nothing is appended to them")
-        if self._before is not None:
-            check_listing(folder, self._before.manifest)
-            if append:
-                _check_wanted(self._before.manifest, Wanted(key=key, name=name))
 
     def commit(self, *, now: datetime, schema: str = "") -> Manifest:
         """Make the files the data set's next generation. Raises as `sealing.commit` does; nothing has changed then."""
@@ -151,14 +150,15 @@ class PinnedWriter:
         return schema if not self._append or self._before is None or self._before.schema == schema else ""
 
 
-def _checked_manifest(folder: ParquetFolder, keys: KeyService) -> Pinned | None:
-    data = there(folder)
-    if data is None:
+def _present(folder: ParquetFolder, keys: KeyService, wanted: Wanted | None) -> Pinned | None:
+    def check(manifest: Manifest) -> None:
+        if wanted is not None:
+            _check_wanted(manifest, wanted)
+
+    try:
+        return Pinned(*check_whole(folder, keys, check))
+    except NoManifest:
         return None
-    manifest = parse_manifest(data)
-    data_key = keys.unwrap(manifest.key_id, manifest.wrapped_data_key)
-    manifest.check(data_key)
-    return Pinned(manifest, data_key)
 
 
 def _check_wanted(manifest: Manifest, wanted: Wanted) -> None:

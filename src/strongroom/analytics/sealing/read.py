@@ -32,6 +32,7 @@ from strongroom.sealing.layout import NODE_BYTES
 from strongroom.secret import Secret
 
 PIECE_BYTES: Final = 1024 * 1024
+LOOKS: Final = 3  # as often as others commit just then
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 
@@ -51,14 +52,9 @@ class OpenDataset:
 
     def __init__(self, place: str | os.PathLike[str] | Folder, keys: KeyService, *, min_generation: int = 0) -> None:
         self.folder: Final = as_folder(place)
-        # 1. The manifest has its form, and its data key opens under a primary key that we were given.
-        self.manifest: Final = read_manifest(self.folder)
-        self.data_key: Final = keys.unwrap(self.manifest.key_id, self.manifest.wrapped_data_key)
-        # 2. Who had the data key wrote it, and it is not older than asked for.
-        self.manifest.check(self.data_key)
-        self.manifest.check_generation(min_generation)
-        # 3. These files and no others are there.
-        check_listing(self.folder, self.manifest)
+        found = check_whole(self.folder, keys, lambda manifest: manifest.check_generation(min_generation))
+        self.manifest: Final = found[0]
+        self.data_key: Final = found[1]
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
@@ -88,6 +84,29 @@ class OpenDataset:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def check_whole(place: Place, keys: KeyService, check: Callable[[Manifest], object]) -> tuple[Manifest, Secret]:
+    """Return a data set's manifest and data key; `check`: what else it has to be. Raises as OpenDataset, and `check`.
+
+    Whoever looks while somebody commits finds the files of two generations, and looks again.
+    """
+    for left in reversed(range(LOOKS)):
+        # 1. The manifest has its form, and its data key opens under a primary key that we were given.
+        manifest = read_manifest(place)
+        data_key = keys.unwrap(manifest.key_id, manifest.wrapped_data_key)
+        # 2. Who had the data key wrote it, and it is what was asked for, and not older.
+        manifest.check(data_key)
+        check(manifest)
+        # 3. These files and no others are there.
+        try:
+            check_listing(place, manifest)
+        except DataFilesChanged:
+            if not left or read_manifest(place).mac == manifest.mac:
+                raise
+        else:
+            break
+    return manifest, data_key
 
 
 def read_manifest(place: str | Path | Place) -> Manifest:

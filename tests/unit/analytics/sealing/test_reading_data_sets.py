@@ -210,6 +210,30 @@ def test_a_file_that_is_none_of_its_cannot_be_opened(seal, keys, place):
         dataset.open("../people.csv")
 
 
+class Busy(LocalFolder):
+    """A folder in which somebody commits whenever somebody else has just read the manifest."""
+
+    def __init__(self, path, commits):
+        super().__init__(path)
+        self.commits = commits
+
+    def sizes(self):
+        if self.commits:
+            self.commits.pop()()
+        return super().sizes()
+
+
+def test_who_reads_while_somebody_commits_sees_one_generation_or_the_next(seal, keys, place):
+    seal({"a.csv": b"1\n"})
+    commits = [lambda path=path: seal({path: b"2\n"}, mode=Mode.OVERWRITE) for path in ("c.csv", "b.csv")]
+    with OpenDataset(Busy(place, commits), keys) as found:
+        assert (found.manifest.generation, [each.path for each in found.files]) == (3, ["c.csv"])
+    commits = [lambda path=path: seal({path: b"2\n"}, mode=Mode.OVERWRITE) for path in "ihgfed"]
+    with pytest.raises(DataFilesChanged):  # not for ever
+        OpenDataset(Busy(place, commits), keys)
+    assert len(commits) == 3
+
+
 def test_notes_of_spark_are_no_data(seal, read, place):
     seal()
     (place / "_SUCCESS").write_bytes(b"")
