@@ -99,8 +99,10 @@ def _chosen(args: argparse.Namespace) -> list[Example]:
     if bool(args.names) == args.all:
         raise Misuse("name one or more examples, or give --all", fix="See the names with --list.")
     chosen = list(EXAMPLES) if args.all else [find(name) for name in args.names]
-    if args.all and args.encrypted:
-        chosen = [each for each in chosen if each.sealing is not None]
+    plain = [each.name for each in chosen if each.sealing is None] if args.encrypted else []
+    if plain and not args.all:
+        raise Misuse(f"{plain[0]} works on no data that could be encrypted", fix="Leave --encrypted or its name out.")
+    chosen = [each for each in chosen if each.name not in plain]
     if len(chosen) > 1 and (args.size is not None or args.data is not None):
         raise Misuse("--size and --data are of one example", fix="Run that example alone.")
     return chosen

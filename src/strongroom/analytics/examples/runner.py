@@ -22,7 +22,7 @@ from strongroom.analytics.examples import together
 from strongroom.analytics.examples.asked import Asked
 from strongroom.analytics.examples.data import ExampleData
 from strongroom.analytics.examples.entry import Example, Prepared
-from strongroom.analytics.examples.sealed import Encryption, NotEncrypted, seal
+from strongroom.analytics.examples.sealed import Encryption, seal
 from strongroom.analytics.parquet.build import build
 
 SUBMIT: Final = (sys.executable, "-m", "strongroom", "spark", "submit")
@@ -82,8 +82,8 @@ def run(
 ) -> list[Outcome]:
     """Run examples in this order as far as they share no driver; `submit` is the command that takes a program.
 
-    With `encryption`, what they work on is sealed first. Raises ExampleData, BadSize, UnknownExample, NotEncrypted
-    before anything is run, and NoSpark, JavaNotBuilt.
+    With `encryption`, what they work on is sealed first, where they work on data. Raises ExampleData, BadSize,
+    UnknownExample before anything is run, and NoSpark, JavaNotBuilt.
     """
     if encryption is not None:
         submit = (*submit, *encryption.words)
@@ -100,8 +100,6 @@ def run(
 
 
 def _job(number: int, example: Example, asked: Asked, folder: Path, encryption: Encryption | None) -> Job:
-    if encryption is not None and example.sealing is None:
-        raise NotEncrypted(f"{example.name} works on no data that could be encrypted")
     own = folder / str(number)
     own.mkdir()
     place = programs()

@@ -22,18 +22,10 @@ from strongroom.analytics.sealing.write import DatasetWriter
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.paths import is_note
-from strongroom.errors import BadInput
 
 KEY: Final = "example"
 ROWS_AT_ONCE: Final = 1_000_000  # of a Parquet file, which may be larger than memory
 _KINDS: Final = {".csv": Kind.CSV, ".json": Kind.JSON, ".parquet": Kind.PARQUET}
-
-
-class NotEncrypted(BadInput):
-    """An example has no data that could be encrypted."""
-
-    code = "SR-EXAMPLE-PLAIN"
-    fix = "Leave --encrypted out for this example; strongroom spark example --list shows which take it."
 
 
 @dataclass(frozen=True, slots=True)

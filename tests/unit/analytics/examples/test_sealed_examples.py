@@ -9,7 +9,7 @@ import pytest
 
 from strongroom.analytics.examples import EXAMPLES, Asked, find, fresh_keys, run
 from strongroom.analytics.examples.entry import Form, Prepared, Sealing
-from strongroom.analytics.examples.sealed import NotEncrypted, seal
+from strongroom.analytics.examples.sealed import seal
 from strongroom.analytics.keys.files import FileKeyService
 from strongroom.analytics.sealing.read import OpenDataset
 from strongroom.cli import main
@@ -96,10 +96,9 @@ def test_the_submitted_program_gets_sealed_data_and_the_keys(monkeypatch, tmp_pa
     assert listed == "['_strongroom.json', 'half_hours.csv']"
 
 
-def test_an_example_without_data_cannot_be_encrypted(encryption):
-    with pytest.raises(NotEncrypted) as refused:
-        run([(find("helloworld"), Asked())], submit=PLAIN, say=[].append, encryption=encryption)
-    assert refused.value.code == "SR-EXAMPLE-PLAIN"
+def test_an_example_without_data_is_run_as_it_is(encryption):
+    (outcome,) = run([(find("helloworld"), Asked())], submit=PLAIN, say=[].append, encryption=encryption)
+    assert outcome.as_expected
 
 
 def test_every_example_with_data_of_its_own_can_be_encrypted():
@@ -128,10 +127,12 @@ def test_keys_that_are_named_are_used_and_the_owners_with_a_broker(monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    "words", [["--insecure"], ["--key", "people"], ["--keys", "file:keys"]], ids=["insecure", "no source", "no name"]
+    "words",
+    [["sql", "--insecure"], ["sql", "--key", "people"], ["sql", "--keys", "file:keys"], ["helloworld"]],
+    ids=["insecure", "no source", "no name", "no data"],
 )
 def test_words_that_do_not_fit_encryption_are_misuse(words, capsys):
-    assert main(["spark", "example", "sql", "--encrypted", *words]) == 1
+    assert main(["spark", "example", *words, "--encrypted"]) == 1
     assert "SR-MISUSE" in capsys.readouterr().err
 
 
