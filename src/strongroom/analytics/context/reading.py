@@ -82,8 +82,12 @@ class Reader:
         return self._pinned(path)
 
     def _sealed(self, path: str, kind: Kind) -> DataFrame:
-        options = self._options | {"kind": str(kind)} | sealed_options(self._context, self._key)
-        return self._spark_reader(options).format("sealed").load(path)
+        from strongroom.analytics.source.numbers import with_decimals  # an extra: not before it is used
+
+        exact = self._schema is not None or any(name.lower() == "pushdown" for name in self._options)
+        faster = {} if exact else {"decimals": "numbers"}
+        options = faster | self._options | {"kind": str(kind)} | sealed_options(self._context, self._key)
+        return with_decimals(self._spark_reader(options).format("sealed").load(path))
 
     def _pinned(self, path: str) -> DataFrame:
         wanted = Wanted(self._key, self._options.get("name", ""), _generation(self._options))

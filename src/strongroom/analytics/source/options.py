@@ -35,6 +35,13 @@ class OnDenied(StrEnum):
     NULL = "null"
 
 
+class Decimals(StrEnum):
+    """How decimals of up to 18 digits come to Spark."""
+
+    EXACT = "exact"
+    NUMBERS = "numbers"  # BIGINT of the last digit, see numbers.py
+
+
 class Compression(StrEnum):
     """How Parquet inside of a sealed file is compressed."""
 
@@ -58,6 +65,7 @@ class Options:
     min_generation: int = 0
     partitioning: Partitioning = Partitioning.FILES
     on_denied: OnDenied = OnDenied.ERROR
+    decimals: Decimals = Decimals.EXACT
     pushdown: bool = False
     header: bool = False
     delimiter: str = ","
@@ -91,6 +99,7 @@ class Options:
             min_generation=_number("min_generation", take("min_generation", "0"), 0, 2**63 - 1),
             partitioning=_choice("partitioning", take("partitioning", "files"), Partitioning),
             on_denied=_choice("on_denied", take("on_denied", "error"), OnDenied),
+            decimals=_choice("decimals", take("decimals", "exact"), Decimals),
             pushdown=_flag("pushdown", take("pushdown", "false")),
             header=_flag("header", take("header", "false")),
             delimiter=delimiter,

@@ -5,9 +5,11 @@ Names and wrapped keys travel to the workers; a data key never does.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from strongroom.analytics.keys.opening import default_keys, open_keys
 from strongroom.analytics.keys.service import KeyService
@@ -20,6 +22,7 @@ from strongroom.analytics.source.places import folder_of
 @contextmanager
 def keys_of(options: Options) -> Iterator[KeyService]:
     """Give the keys that an option refers to, or this process's agent's. Raises BadKeysReference, KeyNotGranted."""
+    _spare_modules()
     keys = open_keys(options.keys) if options.keys else default_keys(os.environ)
     try:
         yield keys
@@ -38,6 +41,13 @@ def planned(options: Options) -> Iterator[OpenDataset]:
         OpenDataset(folder_of(options.path), keys, min_generation=options.min_generation) as found,
     ):
         yield found
+
+
+@cache
+def _spare_modules() -> None:
+    """Let Spark's worker, which collects garbage after every task, leave alone what was imported: 0.05 s each time."""
+    if os.environ.get("SPARK_PYTHON_RUNTIME") == "PYTHON_WORKER":
+        gc.freeze()
 
 
 def tell_read(found: OpenDataset) -> None:

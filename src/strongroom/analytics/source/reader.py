@@ -19,7 +19,8 @@ from strongroom.analytics.source.columns import arrow_schema
 from strongroom.analytics.source.ddl import columns_of
 from strongroom.analytics.source.faults import BadSourceOption
 from strongroom.analytics.source.filters import Pushed, pushed
-from strongroom.analytics.source.options import Options, Partitioning
+from strongroom.analytics.source.numbers import as_numbers, decimals_of, in_files, numbered
+from strongroom.analytics.source.options import Decimals, Options, Partitioning
 from strongroom.analytics.source.plan import keys_of, planned, tell_read
 from strongroom.analytics.source.rows import Files, Wanted
 from strongroom.analytics.source.schema import chosen_schema, full_schema, kind_of
@@ -65,7 +66,8 @@ class SealedRowReader(DataSourceReader):
         if options.columns and list(options.columns) != schema.names:
             raise BadSourceOption("give columns, or a schema of these columns, not both")
         self.options: Final = options
-        self.schema: Final = schema
+        self.decimals: Final = decimals_of(schema) if options.decimals is Decimals.NUMBERS else {}
+        self.schema: Final = in_files(schema, self.decimals)
         self.filters: tuple[Pushed, ...] = ()
 
     def partitions(self) -> list[InputPartition]:
@@ -87,7 +89,8 @@ class SealedRowReader(DataSourceReader):
             data_key = keys.unwrap(described.key_id, described.wrapped)
             files = Files(self.options, described.name, data_key, described.pins, keys)
             for piece in partition.pieces:
-                yield from files.rows(piece.entry, wanted, piece.groups)
+                for batch in files.rows(piece.entry, wanted, piece.groups):
+                    yield numbered(batch, self.decimals)
 
     def _described(self, found: OpenDataset) -> Described:
         manifest, kind = found.manifest, kind_of(found.manifest, self.options)
@@ -115,7 +118,9 @@ class FilteringReader(SealedRowReader):
 
     def pushFilters(self, filters: list[Filter]) -> Iterator[Filter]:  # noqa: N802 - Spark's name
         """Take over what Arrow evaluates exactly as Spark; return the others."""
-        taken, left = pushed(filters, self.schema)
+        numbers = self.decimals  # Spark compares them as such
+        compared = StructType([field for field in self.schema.fields if field.name not in numbers])
+        taken, left = pushed(filters, compared)
         self.filters = tuple(taken)
         yield from left
 
@@ -123,4 +128,5 @@ class FilteringReader(SealedRowReader):
 def data_schema(options: Options) -> str:
     """Return the columns that will be read, as DDL. Raises as `plan.planned`, BadSourceOption, BadRows."""
     with planned(options) as found:
-        return chosen_schema(full_schema(found, options), options)
+        columns = chosen_schema(full_schema(found, options), options)
+    return as_numbers(columns) if options.decimals is Decimals.NUMBERS else columns
