@@ -85,7 +85,10 @@ def write_file(
 ) -> None:  # fmt: skip
     """Write one encrypted file, over what is there. Raises BadCryptoMode, KeyNotGranted."""
     covered = _all_columns(table, key, columns)
-    pq.write_table(table, path, encryption_properties=encryption(keys, key, mode=mode, columns=covered))
+    pq.write_table(
+        table, path, encryption_properties=encryption(keys, key, mode=mode, columns=covered),
+        store_decimal_as_integer=True,  # as Spark does: read four times as fast
+    )  # fmt: skip
 
 
 def _all_columns(
