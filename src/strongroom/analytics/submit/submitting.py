@@ -114,7 +114,7 @@ def _keys(
     if job.insecure and (above or job.keys or job.key_source or job.broker):
         raise InsecureWithKeys("an insecure session gets no keys")
     if job.broker is not None:
-        with attested(_asked(job), environ, application=application, events=Events(events)) as held:
+        with attested(_asked(job), environ, application=application, events=Events(events, role="driver")) as held:
             yield dict(held.variables)
     elif job.key_source is not None:
         with _opened(job, open_keys(job.key_source), events) as held:
