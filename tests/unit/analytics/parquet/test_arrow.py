@@ -1,12 +1,14 @@
 """Encrypted Parquet by pyarrow alone."""
 
+from decimal import Decimal
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from strongroom.analytics.keys.rings import RingKeys
 from strongroom.analytics.keys.service import KeyNotGranted
-from strongroom.analytics.parquet.arrow import read_dataset, read_file, write_dataset, write_file
+from strongroom.analytics.parquet.arrow import decryption, read_dataset, read_file, write_dataset, write_file
 from strongroom.analytics.parquet.pinned import Wanted
 from strongroom.analytics.parquet.refusals import ParquetNotOpened
 from strongroom.datasets.manifest import DataFilesChanged
@@ -40,6 +42,17 @@ def test_an_10_a_column_without_its_key_is_an_error_and_no_nulls(tmp_path, keys,
             read_file(path, some, columns)
     assert read_file(path, keys).equals(table)
     assert b"Ada" not in path.read_bytes()  # what no key was named for is under the file's
+
+
+def test_decimals_are_stored_as_spark_stores_them(tmp_path, keys):
+    path = tmp_path / "pay.parquet"
+    exact = {digits: pa.array([Decimal("-0.01"), None], pa.decimal128(digits, 2)) for digits in (9, 18, 38)}
+    table = pa.table({f"d{digits}": values for digits, values in exact.items()})
+    write_file(table, path, keys, "people")
+    assert read_file(path, keys).equals(table)
+    with pq.ParquetFile(path, decryption_properties=decryption(keys)) as opened:
+        stored = [opened.schema.column(at).physical_type for at in range(3)]
+    assert stored == ["INT32", "INT64", "FIXED_LEN_BYTE_ARRAY"]
 
 
 def test_another_key_of_the_same_name_is_refused(tmp_path, keys, table):
