@@ -33,7 +33,7 @@ def test_what_it_prints_goes_into_a_private_log_as_well(tmp_path, capfdbinary):
     log = tmp_path / "bigdl-ppml-submit.log"
     log.write_text("older")
     log.chmod(0o644)
-    code = "import sys; print('out'); sys.stdout.flush(); print('err', file=sys.stderr)"
+    code = "import os; os.write(1, b'out\\n'); os.write(2, b'err\\n')"  # each at once, however Python buffers
     assert supervising.run(python(code), os.environ, log=log) == 0
     assert set(log.read_bytes().split()) == {b"out", b"err"}
     assert log.stat().st_mode & 0o777 == 0o600
