@@ -1,6 +1,8 @@
 # Two targets are all a newcomer needs: `make demo` and `make test`. Both install what they need first.
 PY := .venv/bin/python
-PYTEST := $(PY) -m pytest -n 2 --dist worksteal
+# More processes than cores: a good part of a test's time is waiting for what it has started.
+PYTEST := $(PY) -m pytest -n 3 --dist worksteal
+END_TO_END := $(PY) -m pytest -n 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak spark docs clean
@@ -36,7 +38,7 @@ demo: setup
 test: setup-all lint
 	$(PY) -m pytest tests/contracts/test_root_keys.py # by itself: its token does not stand TensorFlow's OpenSSL beside it
 	$(PYTEST) tests/unit tests/properties tests/contracts --ignore=tests/contracts/test_root_keys.py
-	$(PYTEST) tests/e2e
+	$(END_TO_END) tests/e2e
 
 lint: setup-all
 	@.venv/bin/ruff check src tests bench tools
