@@ -102,6 +102,7 @@ def commit(
         except BaseException:
             if there(place) != after.to_bytes():  # else it counts, whatever went wrong behind it
                 place.remove(*sorted(fresh))
+                _check_unchanged(place, before)  # who was faster has cleared away what this one needs
             raise
         # 5. Nobody needs the rest any more.
         place.remove(*sorted((old - new) | others | (left - new)), *filter(None, sorted({staging, note.staging})))

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
@@ -158,6 +159,41 @@ def test_of_two_commits_at_once_one_is_refused(seal, keys, place, read):
     assert refused.value.code == "SR-DATA-RACE"
     assert read() == {**OLD, **NEW}
     assert not [name for name in names(place) if "slow" in name]
+
+
+class Unlocked(LocalFolder):
+    """A folder that nobody can hold, in which another one commits in the midst of a commit."""
+
+    def __init__(self, path, step, other):
+        super().__init__(path)
+        self.step, self.other = step, other
+
+    def exclusive(self):
+        return nullcontext()
+
+    def meanwhile(self, step):
+        if step == self.step:
+            self.step = ""
+            self.other()
+
+    def take(self, below, paths):
+        self.meanwhile("before it moves")
+        super().take(below, paths)
+
+    def sync(self, paths):
+        self.meanwhile("when it has moved")
+        super().sync(paths)
+
+
+@pytest.mark.parametrize("step", ["before it moves", "when it has moved"])
+@pytest.mark.parametrize("mode", [Mode.APPEND, Mode.OVERWRITE])
+def test_where_nobody_can_hold_a_folder_the_slower_commit_gives_up(seal, place, read, step, mode):
+    seal(OLD)
+    folder = Unlocked(place, step, lambda: seal(NEW, mode=Mode.APPEND))
+    with pytest.raises(CommittedMeanwhile):
+        seal({"slow.csv": b"9\n"}, mode=mode, folder=folder)
+    assert read() == {**OLD, **NEW}
+    assert names(place) == ["_strongroom.json", "a.csv", "b.csv", "day=2/c.csv"]
 
 
 @pytest.mark.parametrize("path", ["", "../a", "/a", "_a", ".a", "a//b", "a\\b", "a\0", "a/../b"])
