@@ -23,9 +23,10 @@ import pytest
 
 import strongroom
 from strongroom.analytics.agent.agent import SECRET_FILE_VARIABLE
-from strongroom.analytics.cluster import processes, programs
+from strongroom.analytics.cluster import programs
 from strongroom.analytics.cluster.cluster import Cluster
 from strongroom.cli import main
+from strongroom.serving.operations import detached
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="PySpark is not installed"),
@@ -291,4 +292,4 @@ def test_an_07_executors_whose_program_was_changed_get_nothing_and_the_job_ends_
 def test_up_again_changes_nothing_and_a_clusters_processes_are_the_same(cluster, second):
     assert cluster.runs
     assert second.runs
-    assert all(map(processes.alive, cluster.record.processes))
+    assert all(map(detached.alive, cluster.record.processes))
