@@ -4,8 +4,6 @@ The examples that learn are run among the others.
 """
 
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from strongroom.analytics.learning import keras_onnx, models, needed, pictures
 from strongroom.analytics.learning.collective import OpenCollective
 from strongroom.analytics.learning.keras_training import CannotTrain, evaluate, train
 from strongroom.analytics.sealing.write import DatasetWriter
+from strongroom.cli import main
 from strongroom.datasets.manifest import Kind
 from strongroom.serving import engines
 from strongroom.serving.engines.base import EngineOptions
@@ -61,8 +60,15 @@ def small():
     return model
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def test_a_model_that_learned_from_sealed_data_is_published_and_says_the_same_where_it_is_served(
-    trusted_session, sealed_pictures, keys, small, tmp_path
+    trusted_session, sealed_pictures, keys, small, here
 ):
     # 1. The job reads sealed pictures, and averages over two tasks.
     rows = trusted_session.spark.read.format("sealed").load(str(sealed_pictures))
@@ -70,14 +76,17 @@ def test_a_model_that_learned_from_sealed_data_is_published_and_says_the_same_wh
     assert (epoch.number, epoch.tasks, epoch.score.count) == (1, 2, 1_200)
     assert evaluate(small, rows, **COLUMNS).accuracy > 0.6
     # 2. The model leaves it sealed, under another owner's key.
-    models.save(tmp_path / "out", keys, {"model.onnx": keras_onnx.to_onnx(small)}, name="digits", key="other")
+    models.save(here / "out", keys, {"model.onnx": keras_onnx.to_onnx(small)}, name="digits", key="other")
     # 3. That owner opens and publishes it.
-    strongroom(tmp_path, "init", "owner")
-    strongroom(tmp_path, "data", "open", "out", "--out", "plain", "--keys", f"file:{keys.folder}")
-    strongroom(tmp_path, "model", "publish", "plain/1", "--name", "digits", "--version", "1", "--workspace", "owner")
-    assert (tmp_path / "models" / "digits" / "1" / "bundle.json").is_file()
+    for words in (
+        "init owner",
+        f"data open out --out plain --keys file:{keys.folder}",
+        "model publish plain/1 --name digits --version 1 --workspace owner",
+    ):
+        assert main(words.split()) == 0, words
+    assert (here / "models" / "digits" / "1" / "bundle.json").is_file()
     # 4. The engine of the model server says what Keras says.
-    engine = engines.load("onnx", FolderFiles(tmp_path / "plain" / "1"), EngineOptions())
+    engine = engines.load("onnx", FolderFiles(here / "plain" / "1"), EngineOptions())
     image = pictures.digits("test").images[:3, ..., None].astype(np.float32) / 255
     answer = engine.run("serving_default", {"input": image}, ["output"])
     assert np.allclose(answer["output"], small(image).numpy(), atol=1e-5)
@@ -115,10 +124,3 @@ def test_an_09_xgboost_with_several_workers_is_refused_in_a_trusted_session(trus
     rows = trusted_session.spark.createDataFrame([(Vectors.dense(1.0), 2.0)], ["features", "label"])
     with pytest.raises(OpenCollective):
         SparkXGBRegressor(num_workers=2).fit(rows)
-
-
-def strongroom(folder, *words):
-    done = subprocess.run(
-        [sys.executable, "-m", "strongroom", *words], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
