@@ -5,6 +5,7 @@ World: the folder. NAME.key holds a ring (datasets.key_ring), readable by its ow
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -21,7 +22,8 @@ from strongroom.pki import disk
 SUFFIX: Final = ".key"
 MAX_KEYS: Final = 1024
 BANNER: Final = "primary keys come from files in %s: TEST ONLY, whoever reads that folder can read the data"
-TOLD_VARIABLE: Final = "STRONGROOM_KEY_FILES_TOLD"  # folders of which this process tree has been told
+TOLD_VARIABLE: Final = "STRONGROOM_KEY_FILES_TOLD"  # digests of the folders that this process tree was told of
+MAX_TOLD: Final = 64
 _log: Final = logging.getLogger(__name__)
 
 
@@ -50,9 +52,9 @@ class FileKeyService(RingKeys):
 
 def _tell(folder: str) -> None:
     """Say what keys in files are good for, unless a process above has; those below are told by the environment."""
-    told = os.environ.get(TOLD_VARIABLE, "").split(os.pathsep)
-    if folder not in told:
-        os.environ[TOLD_VARIABLE] = os.pathsep.join(filter(None, (*told, folder)))
+    told, name = os.environ.get(TOLD_VARIABLE, "").split(), hashlib.sha256(folder.encode()).hexdigest()[:16]
+    if name not in told:
+        os.environ[TOLD_VARIABLE] = " ".join((*told, name)[-MAX_TOLD:])
         _log.warning(BANNER, folder)
 
 
