@@ -52,7 +52,7 @@ class FileKeyService(RingKeys):
 
 def _tell(folder: str) -> None:
     """Say what keys in files are good for, unless a process above has; those below are told by the environment."""
-    told, name = os.environ.get(TOLD_VARIABLE, "").split(), hashlib.sha256(folder.encode()).hexdigest()[:16]
+    told, name = os.environ.get(TOLD_VARIABLE, "").split(), hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     if name not in told:
         os.environ[TOLD_VARIABLE] = " ".join((*told, name)[-MAX_TOLD:])
         _log.warning(BANNER, folder)
