@@ -16,7 +16,8 @@ from strongroom.analytics.keys.opening import open_keys
 from strongroom.analytics.parquet.arrow import read_dataset, write_dataset
 from strongroom.analytics.parquet.pinned import NoDataSet as NoManifest
 from strongroom.analytics.sealing import pending
-from strongroom.analytics.sealing.read import NoDataSet, OpenDataset
+from strongroom.analytics.sealing.read import NoDataSet, OpenDataset, read_manifest
+from strongroom.analytics.sealing.rekey import rewrap
 from strongroom.analytics.sealing.write import DatasetWriter, Mode
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.manifest import FILE_NAME, Kind
@@ -203,6 +204,25 @@ def test_commits_that_are_cut_off_one_after_the_other_lose_nothing(kind, commits
             rows = found
         kind.write(folder, LATER, "append")
         assert kind.rows(folder) == after(rows, LATER, "append")
+
+
+def test_a_rewrapping_that_is_cut_off_before_any_step_leaves_the_data_under_one_key_or_the_next(tmp_path):
+    ring = KeyRing.fresh("people")
+    write_ring(tmp_path / "keys", ring)
+    Sealed(f"file:{tmp_path / 'keys'}").write(tmp_path / "base", OLD, "new")
+    write_ring(tmp_path / "keys", ring.rotated())
+    kind, versions = Sealed(f"file:{tmp_path / 'keys'}"), []
+    for step in range(200):
+        folder = shutil.copytree(tmp_path / "base", tmp_path / str(step))
+        with suppress(Killed), killed_before(step):
+            rewrap(folder, kind.keys, "people")
+            break
+        assert kind.rows(folder) == OLD
+        versions.append(read_manifest(folder).key_id.version)
+        assert rewrap(folder, kind.keys, "people").key_id.version == 2
+        assert kind.rows(folder) == OLD
+    assert versions == sorted(versions)
+    assert set(versions) == {1, 2}
 
 
 def test_nothing_counts_before_it_is_durable_and_nothing_goes_before_the_next_generation_is(kind, tmp_path):
