@@ -43,7 +43,7 @@ def test_the_intruder_with_another_word_changes_one_word_of_the_executors(tmp_pa
 def test_the_unattested_executor_starts_what_sparks_own_image_starts():
     written = script(spark.UNATTESTED)
     compile(written, "written", "exec")
-    program = re.search(r"\.write\((.*)\)$", written, re.DOTALL)[1]
+    program = re.search(r"\.write\((.*?)\);", written, re.DOTALL)[1]
     assert "executor_pod import command" in program
     assert "agent" not in program
 
