@@ -1,7 +1,7 @@
 """The examples in a trusted session, with real Spark: each prints what it has to, with seeds and sizes of its own.
 
 All Python programs share one driver, as `strongroom spark example A B C` runs them: a JVM is what costs here. Sizes are
-small; `make spark` runs every example at full size.
+small, and some work on encrypted data; `make spark` runs every example at full size.
 """
 
 import csv
@@ -18,7 +18,7 @@ pytest.importorskip("pyspark")
 if shutil.which("java") is None:
     pytest.skip("there is no Java", allow_module_level=True)
 
-from strongroom.analytics.examples import SUBMIT, Asked, data, find, run
+from strongroom.analytics.examples import SUBMIT, Asked, data, find, fresh_keys, in_memory, run
 
 OPTIONS = ("--master", "local[2]", "--no-ui", "--no-progress", "--conf", "spark.sql.shuffle.partitions=2",
            "--driver-memory", "1g")  # fmt: skip
@@ -28,6 +28,7 @@ SIZES = {"pi": 20_000, "wordcount": 0, "wordcount-generated": 300, "sql": 25, "t
          "tpch": SCALE}  # fmt: skip
 LEARNING = {"lenet": 3_000, "xgboost-regressor": 1_200, "xgboost-classifier": 1_200, "mllib": 1_200,
             "text-classification": 1_500}  # fmt: skip
+ENCRYPTED = {"sql", "time-series", "tpch", "xgboost-classifier"}  # before they run, as with --encrypted
 # What learns needs its libraries as well.
 NAMES = [*SIZES, *(LEARNING if importlib.util.find_spec("keras") and importlib.util.find_spec("xgboost") else ())]
 
@@ -55,9 +56,13 @@ def outcomes(tables, answers, lean_java):
         "wordcount-generated": dataclasses.replace(find("wordcount"), name="wordcount-generated"),
         "tpch": dataclasses.replace(find("tpch"), prepare=with_answers),
     }
-    chosen = [(changed.get(name) or find(name), Asked(seed=11, size=(SIZES | LEARNING)[name])) for name in NAMES]
+    examples = [changed.get(name) or find(name) for name in NAMES]
+    examples = [each if each.name in ENCRYPTED else dataclasses.replace(each, sealing=None) for each in examples]
+    chosen = [(each, Asked(seed=11, size=(SIZES | LEARNING)[each.name])) for each in examples]
     submit = (*SUBMIT, *OPTIONS, "--driver-java-options", lean_java)
-    return {outcome.name: outcome for outcome in run(chosen, submit=submit, say=[].append)}
+    with fresh_keys(in_memory()) as encryption:
+        found = run(chosen, submit=submit, say=[].append, encryption=encryption)
+    return {outcome.name: outcome for outcome in found}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -77,7 +77,7 @@ def tpch(output: str, asked: Asked) -> list[str]:
 def time_series(output: str, asked: Asked) -> list[str]:
     """Both frames with their columns, the first time, all rows twice, and the end."""
     rows = r"\d+" if asked.data is not None else str(asked.whole())
-    first = r".*" if asked.data is not None else rf"0 +{FIRST_TIME} +\d+"
+    first = r".*" if asked.data is not None else rf"0 +{FIRST_TIME} +\d+\]?"  # the only row, too
     return _absent(output, (
         r"INFO data collected: \[ +timestamp +value *",
         first,

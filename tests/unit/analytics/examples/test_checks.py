@@ -64,6 +64,17 @@ def test_each_part_of_the_time_series_is_needed(gone):
     assert checks.time_series(SERIES.replace(gone, "?"), Asked(size=10_320)) != []
 
 
+def test_one_half_hour_is_a_series_too():
+    said = (
+        "INFO data collected: [             timestamp  value\n0  2014-07-01 00:00:00   7521]\n"
+        "INFO data2 collected: [             timestamp  value   datetime  hours  awake\n"
+        "0  2014-07-01 00:00:00   7521 2014-07-01      0      1]\n"
+        "rows: 1 rows with features: 1\nStopping orca context\n"
+    )
+    assert checks.time_series(said, Asked(size=1)) == []
+    assert checks.time_series(said, Asked(size=2)) != []
+
+
 def test_words_are_held_against_the_text_itself():
     check = checks.words({'print("Hello': 1, "print(sys.path);": 1, "a:": 2})
     assert check('a:: 2\nprint("Hello: 1\nprint(sys.path);: 1\n', Asked()) == []
