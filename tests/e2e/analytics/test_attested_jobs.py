@@ -188,7 +188,7 @@ def injected(executor_words):
     words = executor_words.rstrip(b"\0").decode().split("\0")
     kept = [word for word in words if "secret" not in word]
     kept[kept.index("--executor-id") + 1] = "99"
-    kept[1:1] = ["-Dspark.rpc.lookupTimeout=10s", "-Dspark.rpc.askTimeout=10s"]
+    kept[1:1] = ["-Dspark.rpc.lookupTimeout=10s", "-Dspark.rpc.askTimeout=10s", "-XX:TieredStopAtLevel=1"]
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     return subprocess.run(kept, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
