@@ -117,7 +117,7 @@ def check(arrivals: Iterable[Arrival], *, limit: int = 1) -> None:
     refused = [each for each in arrivals if not each.admitted]
     if len(refused) >= limit:
         named = list(dict.fromkeys(f"{each.role} {each.name} on {each.host} ({each.code})" for each in refused))
-        raise ExecutorsRefused(f"refused: {', '.join(named[:8])}{' and others' if len(named) > 8 else ''}")
+        raise ExecutorsRefused(f"{', '.join(named[:8])}{' and others' if len(named) > 8 else ''}")
 
 
 class Watch:
