@@ -13,8 +13,8 @@ CPU-seconds of the whole process tree from opening the copy (listing, manifest a
 the answer. A copy's ratio is the geometric mean over the scans of its median ÷ plain's; plain ÷ plain is what ratios
 are worth here. All answers have to agree.
 
-STRONGROOM_BENCH_SCALE is the scale (default 0.1), STRONGROOM_BENCH_ROUNDS the rounds (default 7) after those in which
-the JVM warms up: its compiler is done with these scans after five.
+STRONGROOM_BENCH_SCALE is the scale (default 0.1), STRONGROOM_BENCH_ROUNDS the rounds (default 7) after five
+in which the JVM warms up: at first its compiler costs more than the scans do.
 """
 
 from __future__ import annotations
