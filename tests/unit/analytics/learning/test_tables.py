@@ -38,5 +38,6 @@ def test_diabetes_can_be_told_in_most_cases_and_both_answers_occur():
     found = tables.diabetes(3000, seed=5)
     rows = np.column_stack([found[name] for name in tables.DIABETES_COLUMNS])
     assert 0.2 < found["label"].mean() < 0.6
-    model = HistGradientBoostingClassifier(random_state=0, max_depth=3, max_iter=40).fit(rows[:2400], found["label"][:2400])
+    model = HistGradientBoostingClassifier(random_state=0, max_depth=3, max_iter=40)
+    model.fit(rows[:2400], found["label"][:2400])
     assert model.score(rows[2400:], found["label"][2400:]) > 0.75
