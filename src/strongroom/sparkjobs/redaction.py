@@ -22,6 +22,19 @@ _REFERENCE: Final = re.compile(
 )
 
 
+# TLS of one part of Spark (spark.ssl.ui.enabled) stands above TLS of all; ports are anybody's.
+_TLS: Final = re.compile(r"spark\.ssl\.(?!([A-Za-z]+\.)?port$)")
+_JAVA_OPTIONS: Final = frozenset({"spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"})
+# Debuggers, agents, JMX and dumps read a JVM's memory; the rest brings such words from files, or prints what TLS hides.
+_READS_MEMORY: Final = re.compile(
+    r"-agent(lib|path):|-javaagent:|-Xrun|-X?debug|-Dcom\.sun\.management|-Djavax\.net\.debug|@"
+    r"|-XX:(\+|)(HeapDump|CreateCoredump|ShowMessageBox|StartAttachListener|FlightRecorder|StartFlightRecording|UsePerfData)"
+    r"|-XX:(-DisableAttachMechanism|Flags=|VMOptionsFile=|OnError=|OnOutOfMemoryError=|HeapDump)|-Dspark\.|-Djava\.io\.tmpdir",
+    re.IGNORECASE,
+)
+_SERVER: Final = "sparkconnect"  # Spark Connect's plugin lets whoever reaches its port run what they like, in clear
+
+
 class SecretInSettings(Refused):
     """A setting holds a secret, where processes lists, pages and logs would show it."""
 
@@ -51,6 +64,18 @@ def check_settings(settings: Mapping[str, str], locked: Mapping[str, str]) -> No
             raise SecretInSettings(f"the setting {name[:100]} would show a secret to every user of this machine")
         if name in locked and not _same(value, locked[name]):
             raise SettingLocked(f"{name[:100]} is {locked[name]} in a trusted session and stays so")
+        if name not in locked:
+            _check_others(name, value)
+
+
+def _check_others(name: str, value: str) -> None:
+    """Hold settings that no session makes against what they would undo. Raises SettingLocked."""
+    if _TLS.match(name):
+        raise SettingLocked(f"{name[:100]} would change TLS, which a trusted session sets up for all of Spark")
+    if name in _JAVA_OPTIONS and any(_READS_MEMORY.match(word) for word in re.split(r"[\s\"']+", value)):
+        raise SettingLocked(f"{name[:100]} has an option that shows a JVM's memory to others or changes its settings")
+    if name == "spark.plugins" and _SERVER in value.lower():
+        raise SettingLocked("spark.plugins would open a server of Spark Connect, in clear and for everybody")
 
 
 def _same(value: str, kept: str) -> bool:

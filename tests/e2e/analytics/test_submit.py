@@ -213,7 +213,8 @@ PROGRAM = """
 import signal, sys
 from pyspark.sql import SparkSession
 try:
-    SparkSession.builder.config("spark.network.crypto.enabled", "false").getOrCreate()
+    builder = SparkSession.builder.config("spark.extraListeners", "org.apache.spark.scheduler.StatsReportListener")
+    builder.config("spark.network.crypto.enabled", "false").getOrCreate()
     print("open", flush=True)
 except Exception as problem:
     print("locked", "SR-SPARK-SETTING" in str(problem), flush=True)

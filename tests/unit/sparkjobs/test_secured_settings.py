@@ -65,6 +65,32 @@ def test_an_09_what_protects_a_session_is_not_changed(change: dict[str, str]) ->
     assert refused.value.code == "SR-SPARK-SETTING"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("spark.ssl.ui.enabled", "false"), ("spark.ssl.rpc.enabledAlgorithms", "TLS_NULL"),
+        ("spark.ssl.ui.keyStore", "/other"),
+        ("spark.driver.extraJavaOptions", "-Xss2m -agentlib:jdwp=transport=dt_socket,server=y,address=*:5005"),
+        ("spark.driver.extraJavaOptions", "-XX:+HeapDumpOnOutOfMemoryError"),
+        ("spark.driver.extraJavaOptions", "-XX:-DisableAttachMechanism"),
+        ("spark.driver.extraJavaOptions", "'-Dcom.sun.management.jmxremote.port=9999'"),
+        ("spark.driver.extraJavaOptions", "-Dspark.strongroom.folder=/other"), ("spark.driver.extraJavaOptions", "@f"),
+        ("spark.executor.extraJavaOptions", "-javaagent:/x.jar"),
+        ("spark.plugins", "a.B,org.apache.spark.sql.connect.SparkConnectPlugin"),
+    ],
+)  # fmt: skip
+def test_what_would_stand_above_a_sessions_settings_is_refused(name: str, value: str) -> None:
+    kept = properties.kept(properties.secured(MasterKind.LOCAL, PLACES))
+    with pytest.raises(SettingLocked):
+        check_settings({name: value}, kept)
+
+
+def test_harmless_words_for_java_and_ports_are_taken() -> None:
+    kept = properties.kept(properties.secured(MasterKind.LOCAL, PLACES))
+    words = "-XX:+UseSerialGC -XX:-HeapDumpOnOutOfMemoryError -Duser.timezone=UTC -Dmail=a@b"
+    check_settings({"spark.driver.extraJavaOptions": words, "spark.ssl.ui.port": "0", "spark.plugins": "a.B"}, kept)
+
+
 def test_the_same_value_again_is_no_change() -> None:
     kept = properties.kept(properties.secured(MasterKind.LOCAL, PLACES))
     check_settings({"spark.authenticate": "TRUE", "spark.sql.shuffle.partitions": "4"}, kept)

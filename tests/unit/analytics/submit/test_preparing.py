@@ -72,7 +72,8 @@ def test_a_secret_that_others_can_read_is_refused(folder, secret_file):
 
 def test_sparks_own_ways_through_the_environment_are_closed(folder):
     environ = {"_SPARK_AUTH_SECRET": SECRET, "JAVA_TOOL_OPTIONS": "-agentlib:jdwp", "PYSPARK_SUBMIT_ARGS": "x",
-               "HOME": "/h", "STRONGROOM_AGENT": "/stale"}  # fmt: skip
+               "SPARK_EXECUTOR_DIRS": "/tmp", "CONTAINER_ID": "1", "LOCAL_DIRS": "/tmp", "HOME": "/h",
+               "STRONGROOM_AGENT": "/stale"}  # fmt: skip
     found = prepare(folder, Wanted(), environ).environ
     assert found["HOME"] == "/h"
     assert not set(environ) - {"HOME"} & set(found)

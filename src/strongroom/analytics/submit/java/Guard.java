@@ -21,5 +21,15 @@ public final class Guard extends SparkListener {
                         + ", which is " + wanted + " in a trusted session and stays so");
             }
         }
+        // TLS of a part (spark.ssl.ui.…) would stand above the one of all.
+        scala.Tuple2[] all = conf.getAll();
+        for (int each = 0; each < all.length; each++) {
+            String name = (String) all[each]._1();
+            boolean ours = kept.containsKey(name) || name.endsWith("Password") || name.endsWith(".port");
+            if (!kept.isEmpty() && name.startsWith("spark.ssl.") && !ours) {
+                throw new SecurityException("SR-SPARK-SETTING: the program set " + name
+                        + ", and TLS of a trusted session stays as it is");
+            }
+        }
     }
 }
