@@ -85,6 +85,8 @@ class _CsvRows:
         columns = []
         for array, field in zip(batch.columns, self._schema, strict=True):
             column = array.cast(field.type)
+            if column.null_count and len(self._schema) == 1 and not self._null:  # an empty line, which is no row
+                raise RowsNotWritten(f"CSV cannot hold a null in its only column {field.name} without a nullValue")
             columns.append(column.cast(pa.string()).fill_null(self._null) if self._null else column)
         schema = pa.schema([(field.name, pa.string()) for field in self._schema]) if self._null else self._schema
         self._file.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))

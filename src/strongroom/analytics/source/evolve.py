@@ -20,6 +20,8 @@ def appended_schema(before: str, added: str, kind: Kind) -> str:
     for name in old.keys() & new.keys():
         if _nullable(old[name]) != _nullable(new[name]):
             raise BadSourceOption(f"column {name} is of another type than in the data set")
+    if len({name.lower() for name in (*old, *new)}) < len(old.keys() | new.keys()):
+        raise BadSourceOption("columns whose names differ in case alone would be two for Strongroom and one for Spark")
     if kind not in _NAMED and (list(old) != list(new)):
         raise BadSourceOption(f"{kind} is appended to with the same columns in the same order")
     merged = {name: _weaker(old.get(name), new.get(name)) for name in (*old, *new)}

@@ -25,7 +25,10 @@ class ParquetRows:
         self._noted: Final = DenialNoted(keys) if keys is not None else None
         self._null_if_denied: Final = null_if_denied
         with _Refusals("it cannot be read as Parquet", self._noted):
-            self._file: Final = pq.ParquetFile(stream, decryption_properties=self._decryption(), pre_buffer=False)
+            self._file: Final = pq.ParquetFile(
+                stream, decryption_properties=self._decryption(), pre_buffer=False,
+                coerce_int96_timestamp_unit="us",  # nanoseconds end in the year 2262
+            )  # fmt: skip
 
     @property
     def schema(self) -> pa.Schema:
@@ -47,9 +50,20 @@ class ParquetRows:
             there = self._granted(there, groups[0])
         for group in groups:
             with _Refusals(f"row group {group} cannot be read", self._noted):
-                yield from self._file.iter_batches(
+                for batch in self._file.iter_batches(
                     batch_size=BATCH_ROWS, row_groups=[group], columns=there, use_threads=False
-                )
+                ):
+                    yield self._with_instants(batch)
+
+    def _with_instants(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch whose INT96 columns, which Spark writes, are instants whatever the session's zone."""
+        leaves = [self._file.schema.column(at) for at in range(len(self._file.schema))]
+        for name in (leaf.path for leaf in leaves if leaf.physical_type == "INT96"):
+            at = batch.schema.get_field_index(name)
+            if at >= 0:
+                kind = pa.timestamp("us", "UTC")
+                batch = batch.set_column(at, pa.field(name, kind), batch.column(at).cast(kind))
+        return batch
 
     def _granted(self, columns: Sequence[str], group: int) -> list[str]:
         """Return the columns whose keys we were given. Raises ColumnDenied for another one, unless nulls are wanted."""

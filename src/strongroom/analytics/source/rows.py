@@ -18,6 +18,7 @@ from strongroom.analytics.source.faults import BadSourceOption, in_file
 from strongroom.analytics.source.filters import Pushed, matching
 from strongroom.analytics.source.options import OnDenied, Options
 from strongroom.analytics.source.parquet_file import ParquetRows
+from strongroom.analytics.source.partitions import with_values
 from strongroom.analytics.source.places import folder_of
 from strongroom.datasets.manifest import FileEntry, Kind, Pins
 from strongroom.errors import StrongroomError
@@ -53,7 +54,8 @@ class Files:
                 return
             stream.seek(0)
             for batch in self._read(stream, wanted, groups):
-                found = matching(arrange(batch, wanted.target, zone=wanted.options.time_zone), wanted.filters)
+                whole = with_values(batch, entry.path, wanted.target) if "=" in entry.path else batch
+                found = matching(arrange(whole, wanted.target, zone=wanted.options.time_zone), wanted.filters)
                 if found.num_rows:
                     yield found
 

@@ -18,6 +18,7 @@ from strongroom.analytics.source import decode
 from strongroom.analytics.source.ddl import choose, quoted
 from strongroom.analytics.source.faults import BadSourceOption
 from strongroom.analytics.source.options import Options
+from strongroom.analytics.source.partitions import fields_of
 from strongroom.analytics.source.plan import keys_of
 from strongroom.analytics.source.rows import Files
 from strongroom.datasets.manifest import FileEntry, Kind, Manifest
@@ -42,6 +43,8 @@ def full_schema(found: OpenDataset, options: Options) -> str:
                 break
     if not columns:
         raise BadSourceOption(f"data set {found.manifest.name} has no rows that say a schema; give one (schema)")
+    for field in fields_of(entry.path for entry in found.files):
+        columns.setdefault(field.name, field)
     return to_ddl(StructType(list(columns.values())))
 
 
