@@ -16,7 +16,8 @@ from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.arrow import read_dataset, write_dataset
 from strongroom.analytics.parquet.build import kms_jar
 from strongroom.analytics.parquet.jvm import FolderNotReached, JvmFolder, KmsJarMissing
-from strongroom.analytics.parquet.pinned import NoDataSet, OtherDataSet
+from strongroom.analytics.parquet.pinned import NoDataSet
+from strongroom.analytics.sealing.read import OtherDataSet
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.manifest import FILE_NAME, DataFilesChanged, DataSetOld
 from strongroom.datasets.names import BadCryptoMode

@@ -22,7 +22,7 @@ def test_decimals_come_back_as_they_were(trusted_session, tmp_path):
     with StrongroomContext(trusted_session.spark) as context:
         written = trusted_session.spark.sql(ROWS).coalesce(1)
         context.write(written, "sealed", "people").parquet(str(tmp_path / "data"))
-        found = context.read("sealed", "people").parquet(str(tmp_path / "data"))
+        found = context.read("sealed", "people").option("partitioning", "files").parquet(str(tmp_path / "data"))
         compared = context.read("sealed", "people").option("pushdown", True).parquet(str(tmp_path / "data"))
         assert found.dtypes == compared.dtypes == written.dtypes
         assert "MakeDecimal" in found._jdf.queryExecution().analyzed().toString()

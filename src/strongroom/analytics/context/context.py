@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from strongroom.analytics.context.in_memory import copies_of
 from strongroom.analytics.context.modes import mode_for
 from strongroom.analytics.context.reading import Reader
 from strongroom.analytics.context.writing import Writer
@@ -48,6 +49,7 @@ class StrongroomContext:
             self._stack.close()
             raise
         self._keys: KeyService | None = None
+        self.copies: Final = copies_of(spark)
 
     def read(self, crypto_mode: CryptoMode | str = CryptoMode.SEALED, primary_key_name: str = "") -> Reader:
         """Return a reader. A key that is named has to be the data's. Raises BadCryptoMode, BadKeyName."""
@@ -81,6 +83,10 @@ class StrongroomContext:
             self._keys = open_keys(f"{_AGENT}{self.socket}") if self.socket else default_keys(os.environ)
             self._stack.callback(self._keys.close)
         return self._keys
+
+    def drop_copies(self) -> None:
+        """Free the memory of sealed Parquet that was opened in this session; DataFrames over it can be used no more."""
+        self.copies.drop()
 
     def close(self) -> None:
         """Let go of the keys; the session stays."""

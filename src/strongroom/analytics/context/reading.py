@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from strongroom.analytics.context.in_memory import open_data_set
 from strongroom.analytics.context.modes import mode_for
 from strongroom.analytics.parquet.jvm import JvmFolder, reading_options
 from strongroom.analytics.parquet.pinned import Wanted, open_pinned
 from strongroom.analytics.report import events
+from strongroom.analytics.sealing.read import check_named
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.names import CryptoMode
 from strongroom.errors import BadInput
@@ -66,9 +68,13 @@ class Reader:
         return self._read(path, Kind.TEXT)
 
     def parquet(self, path: str) -> DataFrame:
-        """Read Parquet files: their own encryption in the JVM, or sealed ones in Python.
+        """Read Parquet files: their own encryption in the JVM, sealed ones in memory, or in Python's workers.
 
-        Raises BadCryptoMode, and for Parquet's own encryption what open_pinned raises, before anything is read.
+        In memory they are opened here and now, whole, where the driver runs the tasks, no schema and no other options
+        than name and min_generation were given, and the session's memory has room: see `in_memory`.
+
+        Raises BadCryptoMode, and for Parquet's own encryption what open_pinned raises, before anything is read; for
+        files that are opened in memory the same, and what is wrong with any of their bytes.
         """
         return self._read(path, Kind.PARQUET)
 
@@ -84,10 +90,27 @@ class Reader:
     def _sealed(self, path: str, kind: Kind) -> DataFrame:
         from strongroom.analytics.source.numbers import with_decimals  # an extra: not before it is used
 
+        copied = self._in_memory(path) if kind is Kind.PARQUET else None
+        if copied is not None:
+            return copied
         exact = self._schema is not None or any(name.lower() == "pushdown" for name in self._options)
         faster = {} if exact else {"decimals": "numbers"}
         options = faster | self._options | {"kind": str(kind)} | sealed_options(self._context, self._key)
         return with_decimals(self._spark_reader(options).format("sealed").load(path))
+
+    def _in_memory(self, path: str) -> DataFrame | None:
+        """Read sealed Parquet from a copy in memory; None where it is to be read as format sealed reads it."""
+        copies = self._context.copies
+        if copies.folder is None or self._schema is not None or self._options.keys() - set(_OURS):
+            return None
+        with open_data_set(path, self._context.keys, min_generation=_generation(self._options)) as found:
+            check_named(found.manifest, key=self._key, name=self._options.get("name", ""))
+            copy = copies.of(found)
+            if copy is None:
+                return None
+            events.data_set_read(found.manifest, str(found.folder))
+        reader = self._context.spark.read.options(**_LITERAL_PATHS, datetimeRebaseMode="CORRECTED")
+        return reader.schema(copy.schema).parquet(*copy.paths)
 
     def _pinned(self, path: str) -> DataFrame:
         wanted = Wanted(self._key, self._options.get("name", ""), _generation(self._options))

@@ -18,12 +18,12 @@ from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.parquet.folder import ParquetFolder
 from strongroom.analytics.sealing.commit import commit, following, fresh_staging, unlisted
 from strongroom.analytics.sealing.read import NoDataSet as NoManifest
-from strongroom.analytics.sealing.read import check_whole
+from strongroom.analytics.sealing.read import OtherDataSet, check_named, check_whole
 from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import DataFilesChanged, FileEntry, Kind, Manifest, Pins
 from strongroom.datasets.names import KeyId
 from strongroom.datasets.paths import check_data_path
-from strongroom.errors import BadInput, Refused
+from strongroom.errors import BadInput
 from strongroom.secret import Secret
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -34,13 +34,6 @@ class NoDataSet(BadInput):
 
     code = "SR-DATA-NO-MANIFEST"
     fix = "Write it with StrongroomContext or strongroom data seal; read plain files with plain_text."
-
-
-class OtherDataSet(Refused):
-    """A folder holds another data set than the one asked for: other name, kind, way of encryption or primary key."""
-
-    code = "SR-DATA-OTHER"
-    fix = "Check path, name, key and mode; strongroom data inspect shows what the folder says it is."
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +157,7 @@ def _present(folder: ParquetFolder, keys: KeyService, wanted: Wanted | None) -> 
 def _check_wanted(manifest: Manifest, wanted: Wanted) -> None:
     if manifest.kind is not Kind.PARQUET or manifest.pins is not Pins.SHA256:
         raise OtherDataSet(f"data set {manifest.name} is {manifest.kind} under the mode sealed, not encrypted Parquet")
-    if wanted.key and manifest.key_id.name != wanted.key:
-        raise OtherDataSet(f"data set {manifest.name} is under primary key {manifest.key_id.name}, not {wanted.key}")
-    if wanted.name and manifest.name != wanted.name:
-        raise OtherDataSet(f"the folder holds data set {manifest.name}, asked for is {wanted.name}")
+    check_named(manifest, key=wanted.key, name=wanted.name)
     manifest.check_generation(wanted.min_generation)
 
 

@@ -18,7 +18,7 @@ from strongroom.analytics.sealing.folder import Folder, LocalFolder, Place, Stor
 from strongroom.analytics.sealing.pending import read_pending
 from strongroom.datasets import manifest as manifests
 from strongroom.datasets.manifest import DataFilesChanged, FileEntry, Manifest, Pins, parse_manifest
-from strongroom.errors import BadInput, StrongroomError
+from strongroom.errors import BadInput, Refused, StrongroomError
 from strongroom.sealing import (
     NotASealedFile,
     SealedReader,
@@ -41,6 +41,13 @@ class NoDataSet(BadInput):
 
     code = "SR-DATA-SET"
     fix = "Name the folder that has _strongroom.json; strongroom data seal makes one."
+
+
+class OtherDataSet(Refused):
+    """A folder holds another data set than the one asked for: other name, kind, way of encryption or primary key."""
+
+    code = "SR-DATA-OTHER"
+    fix = "Check path, name, key and mode; strongroom data inspect shows what the folder says it is."
 
 
 class OpenDataset:
@@ -107,6 +114,14 @@ def check_whole(place: Place, keys: KeyService, check: Callable[[Manifest], obje
         else:
             break
     return manifest, data_key
+
+
+def check_named(manifest: Manifest, *, key: str, name: str) -> None:
+    """Raise OtherDataSet unless a data set is under the primary key, and has the name, that was asked for, if any."""
+    if key and manifest.key_id.name != key:
+        raise OtherDataSet(f"data set {manifest.name} is under primary key {manifest.key_id.name}, not {key}")
+    if name and manifest.name != name:
+        raise OtherDataSet(f"the folder holds data set {manifest.name}, asked for is {name}")
 
 
 def read_manifest(place: str | Path | Place) -> Manifest:

@@ -8,38 +8,40 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 
 from strongroom.analytics.keys.opening import default_keys, open_keys
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.report import events
-from strongroom.analytics.sealing.read import OpenDataset
+from strongroom.analytics.sealing.read import OpenDataset, check_named
+from strongroom.analytics.source.faults import with_remedy
 from strongroom.analytics.source.options import Options
 from strongroom.analytics.source.places import folder_of
 
 
 @contextmanager
 def keys_of(options: Options) -> Iterator[KeyService]:
-    """Give the keys that an option refers to, or this process's agent's. Raises BadKeysReference, KeyNotGranted."""
+    """Give the keys that an option refers to, or this process's agent's. Raises BadKeysReference, KeyNotGranted.
+
+    What goes wrong while they are used, which is whatever can go wrong, is raised with what to do.
+    """
     _spare_modules()
-    keys = open_keys(options.keys) if options.keys else default_keys(os.environ)
-    try:
+    with with_remedy(), closing(open_keys(options.keys) if options.keys else default_keys(os.environ)) as keys:
         yield keys
-    finally:
-        keys.close()
 
 
 @contextmanager
 def planned(options: Options) -> Iterator[OpenDataset]:
     """Give a data set that was checked as a whole: all but the content of its files, which whoever opens them checks.
 
-    Raises as OpenDataset, BadDataPlace and `keys_of` do.
+    Raises OtherDataSet, and as OpenDataset, BadDataPlace and `keys_of` do.
     """
     with (
         keys_of(options) as keys,
         OpenDataset(folder_of(options.path), keys, min_generation=options.min_generation) as found,
     ):
+        check_named(found.manifest, key=options.key, name=options.name)
         yield found
 
 

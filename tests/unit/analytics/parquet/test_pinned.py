@@ -10,13 +10,13 @@ from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.folder import LocalFolder
 from strongroom.analytics.parquet.pinned import (
     NoDataSet,
-    OtherDataSet,
     PinnedWriter,
     Wanted,
     dataset_name,
     open_pinned,
 )
 from strongroom.analytics.sealing.commit import CommittedMeanwhile, DataSetThere
+from strongroom.analytics.sealing.read import OtherDataSet
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.manifest import FILE_NAME, DataFilesChanged, DataManifestForged, DataSetOld, Pins
 from strongroom.datasets.paths import BadDataPath
