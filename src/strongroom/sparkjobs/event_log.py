@@ -22,10 +22,10 @@ _KNOWN: Final = frozenset({
 _TEXTS: Final = frozenset({
     "physicalPlanDescription", "simpleString", "Description", "Message", "Full Stack Trace", "description", "details",
     "errorMessage", "Loss Reason", "Removed Reason", "Failure Reason", "spark.job.description", "spark.jobGroup.id",
-    "Kill Reason", "Kill Reason String",
+    "Kill Reason", "Kill Reason String", "jobGroupId",
 })  # fmt: skip
 # Names of cached RDDs are their plans, with the constants in them; local properties are what a program sets.
-_OBJECTS: Final = frozenset({"metadata", "Accumulator Updates", "RDD Info", "Properties", "modifiedConfigs"})
+_OBJECTS: Final = frozenset({"metadata", "Accumulator Updates", "RDD Info", "Properties", "modifiedConfigs", "jobTags"})
 _AMOUNTS: Final = frozenset({"Value", "Update"})
 REMOVED: Final = "(removed)"
 
@@ -57,9 +57,20 @@ def _field(name: str, value: Any) -> Any:  # noqa: ANN401  # a JSON tree
         return REMOVED if value else value
     if name in _OBJECTS:
         return type(value)() if isinstance(value, dict | list) else None
+    if name == "Accumulables" and isinstance(value, list):
+        return [_clean(each if _is_sparks(each) else _emptied(each)) for each in value]
     if name in _AMOUNTS and not _is_amount(value):
         return 0
     return _clean(value)
+
+
+def _is_sparks(each: object) -> bool:
+    """Whether an accumulator counts what Spark does, and is none of the program's."""
+    return isinstance(each, dict) and (each.get("Internal") is True or each.get("Metadata") == "sql")
+
+
+def _emptied(each: object) -> object:
+    return {**each, "Name": REMOVED, "Value": 0, "Update": 0} if isinstance(each, dict) else None
 
 
 def _is_amount(value: object) -> bool:

@@ -38,10 +38,20 @@ def test_a_row_that_an_exception_quotes_goes() -> None:
 
 
 def test_accumulators_of_programs_go_and_counts_stay() -> None:
-    amounts = [{"Name": "n", "Value": 5, "Update": "7"}, {"Name": "mine", "Value": CANARY, "Update": [CANARY]}]
+    amounts = [
+        {"Name": "n", "Value": 5, "Update": "7", "Internal": True},
+        {"Name": "rows", "Value": "9", "Internal": False, "Metadata": "sql"},
+        {"Name": "mine", "Value": CANARY, "Update": [CANARY], "Internal": True},
+        {"Name": f"sum of {CANARY}", "Value": "424242", "Update": 424242, "Internal": False},
+    ]
     event = cleaned({"Event": "SparkListenerTaskEnd", "Task Info": {"Accumulables": amounts}})
     assert event["Task Info"] == {
-        "Accumulables": [{"Name": "n", "Value": 5, "Update": "7"}, {"Name": "mine", "Value": 0, "Update": 0}]
+        "Accumulables": [
+            {"Name": "n", "Value": 5, "Update": "7", "Internal": True},
+            {"Name": "rows", "Value": "9", "Internal": False, "Metadata": "sql"},
+            {"Name": "mine", "Value": 0, "Update": 0, "Internal": True},
+            {"Name": "(removed)", "Value": 0, "Update": 0, "Internal": False},
+        ]
     }
 
 
@@ -57,3 +67,9 @@ def test_unknown_events_and_lines_that_are_none_are_left_out() -> None:
 def test_any_bytes_are_an_event_or_nothing(line: bytes) -> None:
     found = redacted(line)
     assert found is None or json.loads(found)["Event"]
+
+
+def test_names_of_groups_and_tags_of_jobs_go() -> None:
+    start = "org.apache.spark.sql.execution.ui.SparkListenerSQLExecutionStart"
+    event = cleaned({"Event": start, "jobGroupId": CANARY, "jobTags": [CANARY]})
+    assert event == {"Event": start, "jobGroupId": "(removed)", "jobTags": []}
