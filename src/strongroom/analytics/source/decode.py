@@ -26,6 +26,9 @@ MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 MAX_HEADER_BYTES: Final = 1024 * 1024
 TEXT_COLUMN: Final = "value"
 _LONG: Final = f"a row has more than {BLOCK_BYTES} bytes"
+_NAMED: Final = (
+    "Set the option header to true if the first line names the columns; if not, give the schema that fits the file."
+)
 _CSV_COLUMN: Final = re.compile(r"In CSV column #(\d{1,6})")
 _JSON_COLUMN: Final = re.compile(r"Column\(/([^)\s]{1,200})\)")
 
@@ -57,7 +60,8 @@ def read_csv(
             found = _marked_as_null(batch, options.null_value) if marked else batch
             yield found.rename_columns(target.names) if target is not None and spelled else found
     except (pa.ArrowException, UnicodeDecodeError) as problem:
-        raise BadRows(_csv_fault(str(problem))) from None
+        fault = _csv_fault(str(problem))
+        raise BadRows(fault, fix=None if options.header else _NAMED) from None
 
 
 def _spelled(stream: RawIOBase, options: Options, target: pa.Schema) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from strongroom.errors import BadInput, Refused, StrongroomError
 
 
@@ -43,3 +46,15 @@ class ColumnDenied(Refused):
 def in_file(problem: StrongroomError, data_set: str, path: str = "") -> StrongroomError:
     """Return the same error, saying in which data set, and in which file of it."""
     return type(problem)(": ".join(filter(None, (f"data set {data_set}", path, problem.sentence))), fix=problem.fix)
+
+
+@contextmanager
+def with_remedy() -> Iterator[None]:
+    """Give an error what to do as a note: Spark passes on the traceback alone, which then ends with it."""
+    try:
+        yield
+    except StrongroomError as problem:
+        note = f"what to do: {problem.fix} [{problem.code}]"
+        if note not in getattr(problem, "__notes__", ()):
+            problem.add_note(note)
+        raise

@@ -185,6 +185,16 @@ def test_rows_that_do_not_fit_are_refused_by_file_and_column_and_never_shown(spa
     assert refused.value.code == "SR-DATA-ROWS"
     assert f"data set d: day=1/f.{kind}: " in str(refused.value)
     assert "SECRET" not in str(refused.value)
+    assert refused.value.__notes__ == [f"what to do: {refused.value.fix} [SR-DATA-ROWS]"]
+
+
+def test_a_line_of_names_that_is_read_as_values_is_said_to_be_one(spark_like):
+    spark_like.seal(b"name,age\nAndy,30\n", "p.csv", Kind.CSV)
+    schema = pa.schema([("name", pa.string()), ("age", pa.int64())])
+    with pytest.raises(BadRows, match="column 2") as refused:
+        spark_like.rows(schema)
+    assert "Set the option header to true" in refused.value.fix
+    assert spark_like.rows(schema, header="true") == [{"name": "Andy", "age": 30}]
 
 
 def test_files_that_the_owner_sealed_say_their_columns(spark_like):
