@@ -9,10 +9,15 @@ from strongroom.analytics.source import FORMAT
 from strongroom.analytics.source.options import Options
 from strongroom.analytics.source.reader import FilteringReader, SealedRowReader, data_schema
 from strongroom.analytics.source.writer import SealedRowWriter
+from strongroom.analytics.submit.notices import quiet_planner
 
 
 class Sealed(DataSource):
     """Format "sealed": data sets that strongroom data seal, this format or pyarrow's helpers wrote."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        super().__init__(options)
+        quiet_planner()
 
     @classmethod
     def name(cls) -> str:

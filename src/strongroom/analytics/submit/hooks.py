@@ -11,7 +11,6 @@ import importlib.util
 import os
 import resource
 import sys
-import warnings
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 _PLAIN_INIT: Final = "_strongroom_plain_init"
 _PLAIN_BEGIN: Final = "_strongroom_plain_begin"
-_PANDAS_NOTICE: Final = r".*(pandas|Pandas).*"
 
 
 class Started:
@@ -126,11 +124,6 @@ def no_dumps() -> None:
     """Let no crash of this process or of those below write memory to a disk."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-
-
-def quiet_pandas() -> None:
-    """Hide what PySpark says about pandas 3 at each start; it is about PySpark's own code."""
-    warnings.filterwarnings("ignore", message=_PANDAS_NOTICE, category=FutureWarning, module=r"pyspark\..*")
 
 
 def has_pyspark() -> bool:

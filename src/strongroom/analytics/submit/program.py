@@ -16,6 +16,7 @@ from pathlib import Path
 
 from strongroom.analytics.submit import hooks
 from strongroom.analytics.submit.folder import SessionFolder
+from strongroom.analytics.submit.notices import quiet_pandas
 from strongroom.analytics.submit.progress_line import Progress
 
 PROGRESS_VARIABLE = "STRONGROOM_SPARK_PROGRESS"
@@ -30,7 +31,7 @@ def main(words: list[str]) -> None:
     if hooks.has_pyspark():
         hooks.install(started)
         atexit.register(started.end)  # not earlier: to print what Java raised, Python asks Java for its words
-        hooks.quiet_pandas()
+        quiet_pandas()
         if os.environ.pop(PROGRESS_VARIABLE, ""):
             progress = Progress()
             atexit.register(progress.stop)

@@ -25,6 +25,7 @@ from strongroom.analytics.keys.opening import AGENT_VARIABLE, open_keys
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.submit import hooks
 from strongroom.analytics.submit.folder import SessionFolder
+from strongroom.analytics.submit.notices import quiet_pandas
 from strongroom.analytics.submit.preparing import Prepared, Wanted, ca_file, prepare, warn_insecure
 from strongroom.errors import BadInput
 from strongroom.sparkjobs.properties import Rpc
@@ -138,7 +139,7 @@ class TrustedSession:
 
         self._stack.enter_context(_environment(prepared.environ))
         hooks.no_dumps()
-        hooks.quiet_pandas()
+        quiet_pandas()
         started = hooks.Started(self.folder)
         hooks.install(started)
         self._stack.callback(hooks.uninstall)

@@ -7,10 +7,12 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
+import types
 
 import pytest
 
-from strongroom.analytics.submit.worker_daemon import quieted
+from strongroom.analytics.submit.notices import quiet_planner, quieted
 from strongroom.sparkjobs.properties import WORKER_DAEMON
 
 OTHER_PYTHON = struct.pack(">ii", 0, 3) + b"2.7"  # which a worker complains of to the JVM
@@ -58,7 +60,17 @@ def ended(handle):
         os.close(handle)
 
 
-def test_a_jvm_that_has_hung_up_is_no_trace_on_the_terminal(tmp_path):
+def test_a_jvm_that_has_hung_up_is_no_trace_on_the_terminal():
     pytest.importorskip("pyspark")
-    assert "BrokenPipeError" in complaints("pyspark.daemon", tmp_path)
-    assert "BrokenPipeError" not in complaints(WORKER_DAEMON, tmp_path)
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path of a parallel run is too long for a socket's name
+        assert "BrokenPipeError" in complaints("pyspark.daemon", folder)
+        assert "BrokenPipeError" not in complaints(WORKER_DAEMON, folder)
+
+
+@pytest.mark.parametrize("name", ["pyspark.daemon", "program"])
+def test_only_spark_s_own_daemon_is_quieted_where_a_query_is_planned(monkeypatch, name):
+    main = types.ModuleType("__main__")
+    main.__spec__ = types.SimpleNamespace(name=name)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    quiet_planner()
+    assert hasattr(main, "traceback") is (name == "pyspark.daemon")
