@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 REPOSITORY = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```sh$", re.MULTILINE)
 SAYS = {
+    "analytics.md": "| 29|    1|",
     "queue.md": "daisy",
     "queue-sealed.md": "sample/flower.jpg: predict [1000]",
 }  # what a page's commands have to find, besides ending well

@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     if checked is not None:
         records, links, sets = checked["records"], checked["links"], checked["data_sets"]
         sys.stdout.write(f"lineage holds: {records} records, {links} inputs compared, {sets} data sets whole\n")
+    if args.html is not None:
+        sys.stdout.write(f"the page is in {args.html}\n")
     return 0
 
 
