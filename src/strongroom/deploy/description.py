@@ -26,9 +26,7 @@ _BROKER: Final = re.compile(r"(https://)?([^:/]{1,253}):([0-9]{1,5})")
 _LAST_PORT: Final = 65535
 _IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,200}(@sha256:[0-9a-f]{64})?")
 _PATH: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f$]{1,1024}")  # $ would be a variable in Compose
-_JOB: Final = re.compile(
-    r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?"
-)  # names of pods have 63 letters
+_JOB: Final = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")  # names of pods have 63 letters
 _PROGRAM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,200}\.(py|jar)")
 _CLASS: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,200}")
 _HEAP: Final = re.compile(r"[1-9][0-9]{0,5}[mg]")
