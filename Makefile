@@ -2,7 +2,6 @@
 PY := .venv/bin/python
 # More processes than cores: a good part of a test's time is waiting for what it has started.
 PYTEST := $(PY) -m pytest -n 3 --dist worksteal
-END_TO_END := $(PY) -m pytest -n 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak spark docs clean
@@ -38,7 +37,7 @@ demo: setup
 test: setup-all lint
 	$(PY) -m pytest tests/contracts/test_root_keys.py # by itself: its token does not stand TensorFlow's OpenSSL beside it
 	$(PYTEST) tests/unit tests/properties tests/contracts --ignore=tests/contracts/test_root_keys.py
-	$(END_TO_END) tests/e2e
+	$(PYTEST) tests/e2e
 
 lint: setup-all
 	@.venv/bin/ruff check src tests bench tools

@@ -23,7 +23,7 @@ if shutil.which("java") is None:
 from strongroom.analytics.examples import SUBMIT, Asked, data, find, fresh_keys, in_memory, run
 
 OPTIONS = ("--master", "local[2]", "--no-ui", "--no-progress", "--conf", "spark.sql.shuffle.partitions=2",
-           "--driver-memory", "1g")  # fmt: skip
+           "--driver-memory", "2g")  # fmt: skip
 SCALE = 0.01
 QUERIES = 22
 SIZES = {"pi": 20_000, "wordcount": 0, "wordcount-generated": 300, "sql": 25, "time-series": 480, "exploration": 480,
