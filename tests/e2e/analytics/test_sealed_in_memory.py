@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.cli import main
+
 pytest.importorskip("pyspark", reason="needs pip install 'strongroom[analytics]'")
 
 COLUMNS = """id, cast(id % 3 = 0 as boolean) b, cast(id as tinyint) t, cast(id as int) i, cast(id as float) f,
@@ -117,12 +119,17 @@ def test_an_old_generation_and_another_key_are_refused_in_memory_and_in_the_work
         context.read().option("min_generation", 2).parquet(str(place))
 
 
-def test_what_spark_would_read_otherwise_goes_the_way_of_format_sealed(context, rows, place, tmp_path):
+def test_what_spark_would_read_otherwise_goes_the_way_of_format_sealed(context, place, primary_keys, tmp_path):
     nested = context.spark.sql("select 1 id, array(1, 2) many, named_struct('a', 1) one")
     context.write(nested, "sealed", "people").parquet(str(tmp_path / "nested"))
     found = context.read().parquet(str(tmp_path / "nested"))
     assert "FileScan parquet" not in plan(found)
     assert told(found) == told(nested)
+    parts = context.spark.sql("select 1 id, 'a' s, date'2024-01-02' day union all select 2, 'b', date'2024-01-03'")
+    parts.write.partitionBy("day").parquet(str(tmp_path / "parts"))
+    words = ["data", "seal", str(tmp_path / "parts"), "--out", str(tmp_path / "sealed"), "--key", "people"]
+    assert main([*words, "--keys", f"file:{primary_keys}", "--schema", "id int, s string, day date"]) == 0
+    assert told(context.read().parquet(str(tmp_path / "sealed"))) == told(parts)
     for reader in (context.read().schema("id bigint"), context.read().option("columns", "id")):
         assert "FileScan parquet" not in plan(reader.parquet(str(place)))
     assert "FileScan parquet" in plan(context.read().parquet(str(place)))

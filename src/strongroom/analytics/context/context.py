@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from strongroom.analytics.context.in_memory import copies_of
+from strongroom.analytics.context.in_memory import copies_of, one_process
 from strongroom.analytics.context.modes import mode_for
 from strongroom.analytics.context.reading import Reader
 from strongroom.analytics.context.writing import Writer
@@ -116,9 +116,7 @@ class StrongroomContext:
 def _session_agent(spark: SparkSession) -> str:
     from strongroom.sparkjobs.properties import AGENT_SOCKET
 
-    master = spark.sparkContext.master or ""
-    one_process = master == "local" or master.startswith("local[")
-    return (spark.sparkContext.getConf().get(AGENT_SOCKET) or "") if one_process else ""
+    return (spark.sparkContext.getConf().get(AGENT_SOCKET) or "") if one_process(spark) else ""
 
 
 def _name(name: str) -> str:

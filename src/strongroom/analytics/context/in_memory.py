@@ -13,7 +13,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -67,7 +67,7 @@ class OpenedCopies:
 
     def drop(self) -> None:
         """Remove all copies; what was read from them cannot be asked again."""
-        if self.folder is not None and self._known:
+        if self.folder is not None and self.folder.exists():
             shutil.rmtree(self.folder)
         self._known.clear()
 
@@ -76,12 +76,16 @@ def copies_of(spark: SparkSession) -> OpenedCopies:
     """Return where a session's copies go: nowhere unless its driver runs the tasks and it is one of ours."""
     from strongroom.sparkjobs.properties import FOLDER as SESSION
 
-    master = spark.sparkContext.master or ""
     session = spark.sparkContext.getConf().get(SESSION)
-    one_process = master == "local" or master.startswith("local[")
-    if not session or not one_process or not is_in_memory(Path(session)):
+    if not session or not one_process(spark) or not is_in_memory(Path(session)):
         return OpenedCopies(None)
     return _of_session(Path(session))
+
+
+def one_process(spark: SparkSession) -> bool:
+    """Whether a session's driver runs the tasks itself."""
+    master = spark.sparkContext.master or ""
+    return master == "local" or master.startswith("local[")
 
 
 @cache
@@ -104,15 +108,17 @@ def _fits(folder: Path, sizes: Iterable[int]) -> bool:
 
 def _opened(folder: Path, found: OpenDataset) -> Copy | None:
     """Decrypt all files into a folder of their own; None where Spark would read them otherwise than we do."""
-    if not found.schema or not found.files:
+    wanted = _columns(found.schema) if found.schema else {}
+    paths = [entry.path for entry in found.files]
+    if not paths or not _plain(wanted) or any("=" in path for path in paths):  # columns in the names of folders
         return None
     folder.mkdir(mode=disk.SECRET_FOLDER_MODE, exist_ok=True)
     place = folder / secrets.token_hex(8)
     place.mkdir(mode=disk.SECRET_FOLDER_MODE)
     try:
-        paths = [_copy(found, entry.path, place / f"{number:06}.parquet") for number, entry in enumerate(found.files)]
-        if _all_alike(paths, found.schema):
-            return Copy(tuple(map(str, paths)), found.schema)
+        copies = [_copy(found, path, place / f"{number:06}.parquet") for number, path in enumerate(paths)]
+        if _all_alike(copies, wanted):
+            return Copy(tuple(map(str, copies)), found.schema)
     except BaseException:
         shutil.rmtree(place)
         raise
@@ -128,26 +134,30 @@ def _copy(found: OpenDataset, path: str, to: Path) -> Path:
     return to
 
 
-def _all_alike(paths: Sequence[Path], ddl: str) -> bool:
-    """Whether each column of each file has the schema's type, one that Spark and pyarrow read alike."""
+def _plain(wanted: Mapping[str, str]) -> bool:
+    """Whether a schema has columns, all of types that Spark and pyarrow read alike, whose names differ in any case."""
+    names = {name.lower() for name in wanted}
+    return 0 < len(wanted) == len(names) and all(kind.partition("(")[0] in _PLAIN_TYPES for kind in wanted.values())
+
+
+def _all_alike(paths: Sequence[Path], wanted: Mapping[str, str]) -> bool:
+    """Whether each column of each file has the schema's type."""
     import pyarrow.parquet as pq
 
-    wanted = dict(_columns(ddl))
     for path in paths:
         for column in pq.read_schema(path):
             kind = wanted.get(column.name)
             if kind is not None and _type(column.type) != kind:
                 return False
-    names = [name.lower() for name in wanted]
-    return len(set(names)) == len(names) and all(kind.partition("(")[0] in _PLAIN_TYPES for kind in wanted.values())
+    return True
 
 
-def _columns(ddl: str) -> list[tuple[str, str]]:
+def _columns(ddl: str) -> dict[str, str]:
     from pyspark.sql.types import StructType
 
     schema = StructType.fromDDL(ddl)
     fields = schema.fields if isinstance(schema, StructType) else []
-    return [(each.name, each.dataType.simpleString()) for each in fields]
+    return {each.name: each.dataType.simpleString() for each in fields}
 
 
 def _type(kind: pa.DataType) -> str:
