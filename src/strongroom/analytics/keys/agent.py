@@ -10,6 +10,7 @@ import base64
 import binascii
 import os
 import socket
+import struct
 import threading
 from typing import Final
 
@@ -24,6 +25,7 @@ from strongroom.secret import Secret
 
 TIMEOUT_S: Final = 30.0  # the agent may have to ask the broker first
 MAX_SOCKET_PATH_BYTES: Final = 107
+PEER: Final = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 _READ_BYTES: Final = 64 * 1024
 _KNOWN: Final[dict[str, type[StrongroomError]]] = {
     each.code: each for each in (KeyNotGranted, UnknownKeyVersion, WrappedKeyRefused, BadDataKey, BadKeyName)
@@ -44,8 +46,18 @@ class AgentRefused(Refused):
     fix = "See the agent's log; the owner sees the broker's reason with strongroom ledger show."
 
 
+class AgentOfAnother(Refused):
+    """What answers at the socket is another user's program: it would be told data keys, or give out its own."""
+
+    code = "SR-AGENT-OF-ANOTHER"
+    fix = "Start the job anew: its agent has ended, and somebody else took the place of its socket."
+
+
 class AgentKeys:
-    """A KeyService that asks the agent behind a socket. Raises AgentNotReached, AgentRefused, BadAgentFrame besides."""
+    """A KeyService that asks the agent behind a socket.
+
+    Raises AgentNotReached, AgentOfAnother, AgentRefused, BadAgentFrame besides.
+    """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout_s: float = TIMEOUT_S) -> None:
         self.path: Final = os.fspath(path)
@@ -136,12 +148,21 @@ class AgentKeys:
             raise AgentNotReached(f"a socket's path has {MAX_SOCKET_PATH_BYTES} bytes at most: {self.path[:120]}")
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.settimeout(self._timeout_s)
+            # Blocking, or many who connect at once would be told EAGAIN (unix(7)) where they only have to queue.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self._timeout_s))
             connection.connect(self.path)
+            connection.settimeout(self._timeout_s)
+            self._check_peer(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _check_peer(self, connection: socket.socket) -> None:
+        """Refuse another user's program, before it hears a word: a path outlives the agent that listened there."""
+        _, uid, _ = PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
+        if uid != os.getuid():
+            raise AgentOfAnother(f"a program of user {uid} answers at {self.path}")
 
     def _hang_up(self) -> None:
         if self._socket is not None:
@@ -151,3 +172,9 @@ class AgentKeys:
     def _lost(self, problem: OSError) -> AgentNotReached:
         why = (problem.strerror or str(problem) or type(problem).__name__).lower()
         return AgentNotReached(f"no agent answers at {self.path}: {why}")
+
+
+def _timeval(seconds: float) -> bytes:
+    """Return a time as setsockopt wants it: whole seconds and microseconds, both long; none at all means for ever."""
+    whole, part = divmod(max(round(seconds * 1e6), 1), 1_000_000)
+    return struct.pack("@ll", whole, part)
