@@ -2,12 +2,15 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.sparkjobs.event_log import MAX_LINE_BYTES, redacted
+from strongroom.sparkjobs.registration import Registration
 
 CANARY = "canary-5bd1"
+SQL_START = "org.apache.spark.sql.execution.ui.SparkListenerSQLExecutionStart"
 
 
 def cleaned(event: dict[str, object]) -> dict[str, object]:
@@ -21,38 +24,141 @@ def cleaned(event: dict[str, object]) -> dict[str, object]:
 def test_plans_and_their_literals_go() -> None:
     plan = {"nodeName": "Filter", "simpleString": f"name = {CANARY}", "children": [], "metadata": {"f": CANARY}}
     event = cleaned({
-        "Event": "org.apache.spark.sql.execution.ui.SparkListenerSQLExecutionStart", "description": CANARY,
-        "details": CANARY, "physicalPlanDescription": CANARY, "sparkPlanInfo": plan, "time": 5,
+        "Event": SQL_START, "description": CANARY, "details": CANARY, "physicalPlanDescription": CANARY,
+        "sparkPlanInfo": plan, "time": 5, "queryId": "01a201ed-33a6-7a93-b216-aa99eb6e24ba",
     })  # fmt: skip
-    assert event["time"] == 5
+    assert (event["time"], event["queryId"]) == (5, "01a201ed-33a6-7a93-b216-aa99eb6e24ba")
     assert event["sparkPlanInfo"] == {"nodeName": "Filter", "simpleString": "(removed)", "children": [], "metadata": {}}
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("WholeStageCodegen (3)", "WholeStageCodegen (3)"),
+        (f"Scan In-memory table {CANARY}", "Scan In-memory table"),
+        (f"Scan JDBCRelation((select '{CANARY}'))", "Scan"),
+        (f"BatchScan {CANARY}", "BatchScan"),
+        ("Scan parquet ", "Scan parquet"),
+        (f"Scan csv {CANARY}.t", "Scan csv"),
+        (f"Scan csv{CANARY}", "Scan"),
+        ("Execute InsertIntoHadoopFsRelationCommand", "Execute InsertIntoHadoopFsRelationCommand"),
+        (f"Execute {CANARY}", "Execute"),
+        (f"'{CANARY}'", "(removed)"),
+    ],
+)
+def test_a_step_of_a_plan_keeps_its_kind_and_loses_the_program_s_name_for_it(said: str, kept: str) -> None:
+    event = cleaned({"Event": SQL_START, "sparkPlanInfo": {"nodeName": "Exchange", "children": [{"nodeName": said}]}})
+    assert event["sparkPlanInfo"] == {"nodeName": "Exchange", "children": [{"nodeName": kept}]}
+
+
+def test_metrics_of_spark_s_keep_their_names_and_those_of_sources_lose_them() -> None:
+    metrics = [{"name": "number of output rows", "accumulatorId": 3, "metricType": "sum"},
+               {"name": f"rows of {CANARY}", "accumulatorId": 4, "metricType": f"v2Custom_{CANARY}"}]  # fmt: skip
+    event = cleaned({"Event": SQL_START, "sparkPlanInfo": {"nodeName": "Filter", "metrics": metrics}})
+    assert event["sparkPlanInfo"] == {
+        "nodeName": "Filter",
+        "metrics": [metrics[0], {"name": "(removed)", "accumulatorId": 4, "metricType": "(removed)"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("collect at /home/ada/app.py:12", "collect at app.py:12"),
+        ("$anonfun$withThreadLocalCaptured$1 at CompletableFuture.java:1768",
+         "$anonfun$withThreadLocalCaptured$1 at CompletableFuture.java:1768"),
+        (CANARY, "(removed)"),
+        (f"rows of {CANARY} at app.py:12", "(removed)"),
+        (f"collect at {CANARY}", "(removed)"),
+        (f"collect at /{CANARY}/app.py:12", "collect at app.py:12"),
+        (f"collect at /a/app.py:12\n{CANARY}", "(removed)"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_stage_is_named_by_its_place_in_the_code_and_by_nothing_that_a_program_says(said: str, kept: str) -> None:
+    stage = {"Stage ID": 3, "Stage Name": said, "Details": CANARY, "RDD Info": [{"Name": CANARY}]}
+    for event in ("SparkListenerStageSubmitted", "SparkListenerStageCompleted"):
+        found = cleaned({"Event": event, "Stage Info": stage, "Properties": {"callSite.long": CANARY}})
+        assert found["Stage Info"] == {"Stage ID": 3, "Stage Name": kept, "Details": "(removed)", "RDD Info": []}
+    found = cleaned({"Event": "SparkListenerJobStart", "Stage Infos": [stage], "Stage IDs": [3, 4]})
+    assert found["Stage Infos"] == [{"Stage ID": 3, "Stage Name": kept, "Details": "(removed)", "RDD Info": []}]
+    assert found["Stage IDs"] == [3, 4]
 
 
 def test_a_row_that_an_exception_quotes_goes() -> None:
     reason = {"Reason": "ExceptionFailure", "Class Name": "x.Y", "Description": CANARY, "Full Stack Trace": CANARY,
-              "Stack Trace": [{"Line Number": 3}], "Accumulator Updates": [{"Value": CANARY}]}  # fmt: skip
+              "Stack Trace": [{"Line Number": 3, "Method Name": CANARY}],
+              "Accumulator Updates": [{"Value": CANARY}]}  # fmt: skip
     event = cleaned({"Event": "SparkListenerTaskEnd", "Task End Reason": reason})
     assert event["Task End Reason"] == {**reason, "Description": "(removed)", "Full Stack Trace": "(removed)",
-                                        "Accumulator Updates": []}  # fmt: skip
-    cleaned({"Event": "SparkListenerJobEnd", "Job Result": {"Result": "JobFailed", "Exception": {"Message": CANARY}}})
+                                        "Stack Trace": [], "Accumulator Updates": []}  # fmt: skip
+    failure = {"Message": CANARY, "Stack Trace": [{"Declaring Class": CANARY}]}
+    event = cleaned({"Event": "SparkListenerJobEnd", "Job Result": {"Result": "JobFailed", "Exception": failure}})
+    assert event["Job Result"] == {"Result": "JobFailed", "Exception": {"Message": "(removed)", "Stack Trace": []}}
 
 
-def test_accumulators_of_programs_go_and_counts_stay() -> None:
+def test_accumulators_of_programs_go_and_amounts_of_plans_stay() -> None:
     amounts = [
-        {"Name": "n", "Value": 5, "Update": "7", "Internal": True},
-        {"Name": "rows", "Value": "9", "Internal": False, "Metadata": "sql"},
-        {"Name": "mine", "Value": CANARY, "Update": [CANARY], "Internal": True},
-        {"Name": f"sum of {CANARY}", "Value": "424242", "Update": 424242, "Internal": False},
+        {"ID": 1, "Name": "internal.metrics.peak", "Value": 5, "Update": "7", "Internal": True},
+        {"ID": 2, "Name": "rows", "Value": "9", "Update": 4, "Internal": True, "Metadata": "sql"},
+        {"ID": 3, "Name": CANARY, "Value": CANARY, "Update": [CANARY], "Internal": True, "Metadata": "sql"},
+        {"ID": 4, "Name": f"internal.metrics.{CANARY}", "Value": 424242, "Internal": True},
+        {"ID": 5, "Name": f"sum of {CANARY}", "Value": "424242", "Update": 424242, "Internal": False},
     ]
     event = cleaned({"Event": "SparkListenerTaskEnd", "Task Info": {"Accumulables": amounts}})
     assert event["Task Info"] == {
         "Accumulables": [
-            {"Name": "n", "Value": 5, "Update": "7", "Internal": True},
-            {"Name": "rows", "Value": "9", "Internal": False, "Metadata": "sql"},
-            {"Name": "mine", "Value": 0, "Update": 0, "Internal": True},
-            {"Name": "(removed)", "Value": 0, "Update": 0, "Internal": False},
+            {"ID": 2, "Update": 4, "Value": "9", "Internal": True, "Metadata": "sql"},
+            {"ID": 3, "Update": [], "Value": "(removed)", "Internal": True, "Metadata": "sql"},
         ]
     }
+
+
+def test_settings_that_a_program_makes_go_with_their_names() -> None:
+    event = cleaned({
+        "Event": "SparkListenerEnvironmentUpdate",
+        "JVM Information": {"Java Version": "17.0.15 (Debian)", "Java Home": f"/{CANARY}"},
+        "Spark Properties": {"spark.master": "local[2]", "spark.authenticate": "true", "spark.app.name": "sums",
+                             f"spark.{CANARY}": "1", "spark.my": CANARY, "spark.executorEnv.A": CANARY,
+                             "spark.driver.extraJavaOptions": f"-Da={CANARY}", "spark.driver.host": f"{CANARY} a"},
+        "Hadoop Properties": {"a": CANARY}, "System Properties": {"sun.java.command": CANARY},
+        "Metrics Properties": {CANARY: "1"}, "Classpath Entries": {f"/{CANARY}.jar": "System Classpath"},
+    })  # fmt: skip
+    assert event["Spark Properties"] == {
+        "spark.master": "local[2]", "spark.authenticate": "true", "spark.app.name": "sums",
+    }  # fmt: skip
+    assert event["JVM Information"] == {"Java Version": "17.0.15 (Debian)", "Java Home": "(removed)"}
+
+
+def test_an_executor_keeps_what_it_says_of_itself_and_nothing_that_a_program_adds() -> None:
+    measurement = f"MRENCLAVE {'ab' * 32}"
+    told = Registration(time="2026-11-22T06:00:00.000+00:00", platform="simulated", measurement=measurement,
+                        broker="https://localhost:9443", keys=("people",), seconds=0.2, lease_s=600.0)  # fmt: skip
+    info = {"Host": "127.0.0.2", "Total Cores": 1, "Log Urls": {"stdout": f"http://{CANARY}"},
+            "Attributes": {"STRONGROOM": told.to_attribute(), "OTHER": CANARY}, "Resources": {CANARY: {}}}  # fmt: skip
+    event = cleaned({"Event": "SparkListenerExecutorAdded", "Executor ID": "0", "Executor Info": info})
+    assert event["Executor Info"] == {"Host": "127.0.0.2", "Total Cores": 1, "Log Urls": {}, "Resources": {},
+                                      "Attributes": {"STRONGROOM": told.to_attribute()}}  # fmt: skip
+    info["Attributes"] = {"STRONGROOM": CANARY}
+    event = cleaned({"Event": "SparkListenerExecutorAdded", "Executor Info": info})
+    assert event["Executor Info"]["Attributes"] == {}  # type: ignore[index]  # an object, as above
+
+
+def test_resources_keep_spark_s_own_names() -> None:
+    asked = {"Resource Name": "cores", "Amount": 1, "Discovery Script": CANARY, "Vendor": CANARY}
+    event = cleaned({"Event": "SparkListenerResourceProfileAdded", "Resource Profile Id": 0,
+                     "Executor Resource Requests": {"cores": asked, CANARY: {**asked, "Resource Name": CANARY}},
+                     "Task Resource Requests": {CANARY: {"Resource Name": CANARY, "Amount": 1.0}}})  # fmt: skip
+    assert event["Executor Resource Requests"] == {"cores": {**asked, "Discovery Script": "(removed)",
+                                                             "Vendor": "(removed)"}}  # fmt: skip
+    assert event["Task Resource Requests"] == {}
+
+
+def test_a_text_under_a_field_that_nobody_knows_goes() -> None:
+    event = cleaned({"Event": "SparkListenerApplicationStart", "App Name": "sums", "New in Spark 5": CANARY,
+                     "More": [CANARY, {"a": CANARY}, [CANARY, 3]], "User": f"{CANARY} x"})  # fmt: skip
+    assert event == {"Event": "SparkListenerApplicationStart", "App Name": "sums", "New in Spark 5": "(removed)",
+                     "More": [{"a": "(removed)"}, [3]], "User": "(removed)"}  # fmt: skip
 
 
 def test_unknown_events_and_lines_that_are_none_are_left_out() -> None:
@@ -70,6 +176,5 @@ def test_any_bytes_are_an_event_or_nothing(line: bytes) -> None:
 
 
 def test_names_of_groups_and_tags_of_jobs_go() -> None:
-    start = "org.apache.spark.sql.execution.ui.SparkListenerSQLExecutionStart"
-    event = cleaned({"Event": start, "jobGroupId": CANARY, "jobTags": [CANARY]})
-    assert event == {"Event": start, "jobGroupId": "(removed)", "jobTags": []}
+    event = cleaned({"Event": SQL_START, "jobGroupId": CANARY, "jobTags": [CANARY]})
+    assert event == {"Event": SQL_START, "jobGroupId": "(removed)", "jobTags": []}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from strongroom.analytics.agent.admission import Asked
@@ -10,6 +12,7 @@ from strongroom.analytics.report.events import EVENTS_VARIABLE, EventKind, recor
 from strongroom.analytics.report.measured import measurement_of
 from strongroom.errors import StrongroomError
 from strongroom.platforms import Platform
+from strongroom.sparkjobs.registration import Registration
 
 __all__ = ["EVENTS_VARIABLE", "Events"]
 
@@ -23,15 +26,16 @@ class Events:
     def __init__(self, path: Path | None, *, role: str = "", application: str = "") -> None:
         self._path = path
         self._who = {"role": role, "application": application} if role else {}
+        self.admission: Registration | None = None  # what an executor tells its driver of it
 
     def admitted(self, asked: Asked, platform: Platform, seconds: float, *, lease_s: float = 0.0) -> None:
         """Say that this process was given what it asked for. `lease_s`: for how long, 0 without an end."""
-        record(
-            EventKind.ADMITTED,
-            {"platform": platform.name, "measurement": measurement_of(platform), "broker": asked.broker,
-             "keys": list(asked.keys), "job": asked.job, "seconds": round(seconds, 4), "lease_s": lease_s, **self._who},
-            to=self._path,
+        self.admission = Registration(
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"), platform=platform.name,
+            measurement=measurement_of(platform), broker=asked.broker, keys=asked.keys, seconds=round(seconds, 4),
+            lease_s=lease_s,
         )  # fmt: skip
+        record(EventKind.ADMITTED, {**asdict(self.admission), "job": asked.job, **self._who}, to=self._path)
 
     def refused(self, problem: StrongroomError, executor: str) -> None:
         """Say that a process stopped before it had anything."""

@@ -28,6 +28,7 @@ from strongroom.launcher.launch import Launch, check, read_words
 from strongroom.launcher.reading import read_source
 from strongroom.launcher.roles import Role, Settings
 from strongroom.launcher.values import path_below
+from strongroom.sparkjobs.registration import VARIABLE, Registration
 
 APPLICATION: Final = "-Dspark.authenticate.application="
 # The driver says where its own files are; here they are elsewhere, and this program's own words say where.
@@ -94,13 +95,17 @@ def _run(args: argparse.Namespace, words: tuple[str, ...]) -> int:
         for notice in launch.notices:
             sys.stderr.write(f"executor: {notice}\n")
         _note(args, words, None, held.seconds)
-        return child.run(_with_jars(launch.argv, args.jar), _environment(launch, held, args))
+        return child.run(_with_jars(launch.argv, args.jar), _environment(launch, held, args, events.admission))
 
 
-def _environment(launch: Launch, held: Held, args: argparse.Namespace) -> dict[str, str]:
+def _environment(
+    launch: Launch, held: Held, args: argparse.Namespace, admission: Registration | None
+) -> dict[str, str]:  # fmt: skip
+    """Return what Java is started with: paths, and what it says of itself to the driver as it registers."""
     found: Mapping[str, str] = held.variables
     events = {} if args.events is None else {EVENTS_VARIABLE: str(args.events.absolute())}
-    return {**launch.environment, **found, **events}
+    told = {} if admission is None else {VARIABLE: admission.to_attribute()}
+    return {**launch.environment, **found, **events, **told}
 
 
 def _with_jars(argv: Sequence[str], jars: Sequence[str]) -> list[str]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal, get_args
 
 from strongroom.analytics.report.events import EventKind
 from strongroom.analytics.report.reading import Line, number, seconds, text, texts
+from strongroom.analytics.report.spark_log import Application, Executor
 
 MAX_ROWS: Final = 10_000  # of each table: what is more is counted
 MAX_PROGRAMS: Final = 8
@@ -30,6 +31,13 @@ class Job:
     status: int | None = None
 
 
+# Who tells of an arrival: its own event, what an executor said as it registered with the driver, a roll call. What
+# stands first says most, and where several tell of the same process, it counts.
+Source = Literal["event", "registration", "roll call"]
+_SOURCES: Final = get_args(Source)
+DRIVER: Final = "driver"  # what Spark calls the executor that the driver's own process is
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """A process that asked for keys: admitted after it had proved itself, or refused."""
@@ -39,7 +47,7 @@ class Arrival:
     role: str
     admitted: bool
     application: str = ""
-    called: bool = False  # from a roll call, which says less than an event of the same
+    source: Source = "event"
     platform: str = ""
     program: str = ""  # its measurement, where the event has it
     broker: str = ""
@@ -119,13 +127,38 @@ class Facts:
             if known is not None:
                 known(self, line)
             elif "event" not in line and type(line.get("admitted")) is bool:  # a line of a roll call
-                self._arrival(line, line["admitted"], f"{text(line, 'role')} {text(line, 'name')}", called=True)
+                role = f"{text(line, 'role')} {text(line, 'name')}"
+                self._arrival(line, line["admitted"], role, source="roll call")
+
+    def registered(self, application: Application) -> None:
+        """Take in what the executors of an application said of themselves to their driver."""
+        for each in application.executors.values():
+            told = each.registration
+            if told is not None and not self._full(self.arrivals):
+                self.arrivals.append(
+                    Arrival(
+                        time=told.time, host=each.host, role=_role(each.name), admitted=True,
+                        application=application.number, source="registration", platform=told.platform,
+                        program=told.measurement, broker=told.broker, keys=told.keys, seconds=told.seconds,
+                        lease_s=told.lease_s,
+                    )
+                )  # fmt: skip
+
+    def unnamed(self, application: Application) -> list[Executor]:
+        """Return the executors that worked, and of which nothing says that they proved what they are."""
+        named = {each.role for each in self.admitted if each.application == application.number}
+        return [
+            each for each in application.executors.values() if each.name != DRIVER and _role(each.name) not in named
+        ]
 
     def _arrived(self, *, admitted: bool) -> list[Arrival]:
-        """Return who came, in order of time; who has an event of its own is not listed by the roll call again."""
+        """Return who came, in order of time; of each process what says most."""
         found = sorted((each for each in self.arrivals if each.admitted is admitted), key=lambda each: each.time)
-        told = {(each.application, each.role) for each in found if not each.called}
-        return [each for each in found if not each.called or (each.application, each.role) not in told]
+        best: dict[tuple[str, str], int] = {}
+        for each in found:
+            rank, who = _SOURCES.index(each.source), (each.application, each.role)
+            best[who] = min(rank, best.get(who, rank))
+        return [each for each in found if _SOURCES.index(each.source) == best[each.application, each.role]]
 
     def _admitted(self, line: Line) -> None:
         self._arrival(line, True, text(line, "role") or f"process {number(line, 'pid')}")
@@ -133,13 +166,13 @@ class Facts:
     def _refused(self, line: Line) -> None:
         self._arrival(line, False, text(line, "role") or text(line, "executor"))
 
-    def _arrival(self, line: Line, admitted: bool, role: str, *, called: bool = False) -> None:
+    def _arrival(self, line: Line, admitted: bool, role: str, *, source: Source = "event") -> None:
         if self._full(self.arrivals):
             return
         self.arrivals.append(
             Arrival(
                 time=text(line, "time", 40), host=text(line, "host"), role=role, admitted=admitted,
-                application=text(line, "application"), called=called, platform=text(line, "platform"),
+                application=text(line, "application"), source=source, platform=text(line, "platform"),
                 program=text(line, "measurement"), broker=text(line, "broker"), keys=texts(line, "keys"),
                 seconds=seconds(line, "seconds"), lease_s=seconds(line, "lease_s"),
                 code=text(line, "code", 64), sentence=text(line, "sentence"),
@@ -186,6 +219,10 @@ class Facts:
         full = len(table) >= MAX_ROWS
         self.left_out += full
         return full
+
+
+def _role(executor: str) -> str:
+    return f"executor {executor}"
 
 
 _ADD: Final[dict[str, Callable[[Facts, Line], None]]] = {

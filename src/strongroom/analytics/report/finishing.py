@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from strongroom.analytics.keys.service import KeyService
-from strongroom.analytics.report import lineage, page, spark_log, words
+from strongroom.analytics.report import lineage, page, spark_log, stage_words, words
 from strongroom.analytics.report.gather import JobReport, gather, opened, spark_logs
 from strongroom.analytics.report.reading import BadReportInput, Bounded
 from strongroom.errors import StrongroomError
@@ -80,7 +80,9 @@ def to_json(report: JobReport) -> dict[str, Any]:
     told = report.facts
     return {
         "name": report.name, "job": asdict(told.job), "admitted": [asdict(each) for each in told.admitted],
-        "refused": [asdict(each) for each in told.refused], "keys": [asdict(each) for each in told.uses],
+        "refused": [asdict(each) for each in told.refused],
+        "unnamed": [{"application": each.number, **asdict(executor)} for each, executor in report.unnamed],
+        "keys": [asdict(each) for each in told.uses],
         "read": [asdict(each) for each in told.read], "written": [asdict(each) for each in told.written],
         "applications": [_application(each) for each in report.applications], "unreadable": report.unreadable,
     }  # fmt: skip
@@ -90,5 +92,7 @@ def _application(found: spark_log.Application) -> dict[str, Any]:
     return {
         "id": found.number, "name": found.name, "spark": found.spark, "seconds": found.seconds, "jobs": found.jobs,
         "jobs_failed": found.jobs_failed, "executors": [asdict(each) for each in found.executors.values()],
-        "stages": [asdict(each) | {"seconds": each.seconds} for each in found.ran],
+        "stages": [
+            asdict(each) | {"seconds": each.seconds, "what": stage_words.described(each.name)} for each in found.ran
+        ],
     }  # fmt: skip

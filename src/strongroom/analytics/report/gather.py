@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 from strongroom.analytics.report import events, spark_log
 from strongroom.analytics.report.facts import Facts
 from strongroom.analytics.report.reading import BadReportInput, Lines
-from strongroom.analytics.report.spark_log import Application
+from strongroom.analytics.report.spark_log import Application, Executor
 
 MAX_FILES: Final = 10_000
 MAX_LEVELS: Final = 2
@@ -43,6 +43,11 @@ class JobReport:
         names = [self.facts.job.application, *(each.name for each in self.applications), self.facts.job.program]
         return next((each for each in names if each), "a job")
 
+    @property
+    def unnamed(self) -> list[tuple[Application, Executor]]:
+        """The executors of which nothing says that they proved what they are."""
+        return [(each, executor) for each in self.applications for executor in self.facts.unnamed(each)]
+
 
 def gather(folder: Path) -> JobReport:
     """Read what is in a folder. Raises BadReportInput where nothing in it is of a job."""
@@ -53,6 +58,7 @@ def gather(folder: Path) -> JobReport:
             lines = Lines(source, max_bytes=spark_log.MAX_LINE_BYTES)
             application.add(lines)
         report.applications.append(application)
+        report.facts.registered(application)
         report.unreadable += lines.unreadable
         report.sources += 1
     for path in _files(folder):

@@ -31,7 +31,7 @@ dt { font-weight: 600 } dd { margin: 0; overflow-wrap: anywhere }
 footer { margin-top: 2rem; border-top: 1px solid var(--line); padding-top: .5rem; font-size: .9rem }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem } }
 """
-_BAD: Final = frozenset({"failed", "refused"})
+_BAD: Final = frozenset({"failed", "refused", wording.NOT_TOLD})
 
 
 def html(report: JobReport) -> str:

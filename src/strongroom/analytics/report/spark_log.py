@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from strongroom.analytics.report.reading import Line, inner, number, text
+from strongroom.sparkjobs.registration import ATTRIBUTE, Registration
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024  # a stage of many tasks has a long line
 MAX_STAGES: Final = 10_000
@@ -20,13 +21,14 @@ FIRST_EVENT: Final = "SparkListenerLogStart"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executor:
-    """One executor; times in milliseconds since 1970, 0 unknown."""
+    """One executor; times in milliseconds since 1970, 0 unknown. `registration`: what it said of itself."""
 
     name: str
     host: str
     cores: int
     added_ms: int
     removed_ms: int = 0
+    registration: Registration | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +110,9 @@ class Application:
             self.left_out += 1
             return
         self.executors[name] = Executor(
-            name=name, host=text(told, "Host"), cores=number(told, "Total Cores"), added_ms=number(line, "Timestamp")
-        )
+            name=name, host=text(told, "Host"), cores=number(told, "Total Cores"), added_ms=number(line, "Timestamp"),
+            registration=Registration.parse(inner(told, "Attributes").get(ATTRIBUTE)),
+        )  # fmt: skip
 
     def _executor_gone(self, line: Line) -> None:
         name = text(line, "Executor ID")

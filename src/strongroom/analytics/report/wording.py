@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from strongroom.analytics.report.facts import Arrival, DataSet, Job
+from strongroom.analytics.report.facts import DRIVER, Arrival, DataSet, Job
 from strongroom.analytics.report.gather import JobReport
-from strongroom.analytics.report.spark_log import Application, Stage
+from strongroom.analytics.report.spark_log import Application, Executor, Stage
+from strongroom.analytics.report.stage_words import described
 
 NOT_KNOWN: Final = "-"
+NOT_TOLD: Final = "not told"  # by whom it is expected of
+_LAST_MS: Final = 253402300799000  # the year 9999
 SHOWN_ROWS: Final = 200
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -50,7 +53,7 @@ def tables(report: JobReport) -> list[Table]:
     return [
         _table("Who proved what it is", "Processes that were given keys, each after its own attestation.",
                ("when", "where", "process", "platform", "measurement", "keys", "lease", "took"),
-               [_admitted(each) for each in told.admitted], numeric={6, 7},
+               [*map(_admitted, told.admitted), *(_unnamed(each) for _, each in report.unnamed)], numeric={6, 7},
                empty="No process asked a broker for keys."),
         _table("Refused", "Nothing was released to these; the owner's ledger says why (strongroom ledger show).",
                ("when", "where", "process", "code", "what"), [_refused(each) for each in told.refused],
@@ -65,13 +68,18 @@ def tables(report: JobReport) -> list[Table]:
         _table("Data written", "Data sets, each with one commit.", _DATA, [_data(each) for each in told.written],
                numeric={1, 3, 4}, empty="No sealed data was written."),
         *(_stages(each) for each in report.applications),
-        *(_executors(each) for each in report.applications),
+        *(_executors(each, report) for each in report.applications),
     ]  # fmt: skip
 
 
 def notices(report: JobReport) -> list[str]:
     """Return what a reader has to know about the report itself."""
     found = ["Written from events that the job's own processes noted. The record that counts is the owner's ledger."]
+    unnamed = len(report.unnamed)
+    if unnamed:
+        found.append(
+            f"{unnamed} of the executors did not say as what they were admitted: nothing here shows what they ran."
+        )
     if report.unreadable:
         found.append(f"{report.unreadable} lines could not be read: a process was cut off, or somebody changed them.")
     if report.without_lineage:
@@ -125,6 +133,11 @@ def _admitted(each: Arrival) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _unnamed(each: Executor) -> tuple[str, ...]:
+    when = datetime.fromtimestamp(each.added_ms / 1000, UTC).isoformat() if each.added_ms < _LAST_MS else ""
+    return (moment(when), each.host, f"executor {each.name}", NOT_TOLD, NOT_TOLD, NOT_TOLD, NOT_KNOWN, NOT_KNOWN)
+
+
 def _refused(each: Arrival) -> tuple[str, ...]:
     return moment(each.time), each.host, each.role or NOT_KNOWN, each.code or NOT_KNOWN, each.sentence or NOT_KNOWN
 
@@ -152,14 +165,21 @@ def _stages(each: Application) -> Table:
 def _stage(stage: Stage) -> tuple[str, ...]:
     tasks = f"{stage.done}/{stage.tasks}" + (f", {stage.failed} failed" if stage.failed else "")
     return (
-        f"{stage.number}" if not stage.attempt else f"{stage.number}.{stage.attempt}", stage.name or NOT_KNOWN, tasks,
+        f"{stage.number}" if not stage.attempt else f"{stage.number}.{stage.attempt}",
+        described(stage.name) or NOT_KNOWN, tasks,
         f"{stage.seconds:.1f} s" if stage.completed_ms else NOT_KNOWN, f"{stage.cpu_ns / 1e9:.1f} s", size(stage.read),
         size(stage.shuffled), size(stage.spilled),
         "failed" if stage.broken else "done" if stage.completed_ms else "not finished",
     )  # fmt: skip
 
 
-def _executors(each: Application) -> Table:
-    rows = [(one.name, one.host, f"{one.cores}", "left" if one.removed_ms else "stayed")
-            for one in each.executors.values()]  # fmt: skip
-    return _table("Executors", f"Of {each.number}.", ("executor", "host", "cores", "until the end"), rows, numeric={2})
+def _executors(each: Application, report: JobReport) -> Table:
+    proved = {(known.application, known.role): moment(known.time) for known in report.facts.admitted}
+    rows = [(one.name, one.host, f"{one.cores}", _proof(one, proved.get((each.number, f"executor {one.name}"))),
+             "left" if one.removed_ms else "stayed") for one in each.executors.values()]  # fmt: skip
+    return _table("Executors", f"Of {each.number}.", ("executor", "host", "cores", "admitted", "until the end"), rows,
+                  numeric={2})  # fmt: skip
+
+
+def _proof(executor: Executor, when: str | None) -> str:
+    return "is the driver" if executor.name == DRIVER else when or NOT_TOLD

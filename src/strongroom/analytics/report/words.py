@@ -27,7 +27,8 @@ def summary(report: JobReport) -> str:
     told = report.facts
     read = ", ".join(f"{each.name} (generation {each.generation})" for each in told.read[:5])
     wrote = ", ".join(f"{each.name} (generation {each.generation})" for each in told.written[:5])
-    lines = [f"{report.name}: {len(told.admitted)} processes proved themselves, {len(told.refused)} refused"]
+    unnamed = f", {len(report.unnamed)} executors did not say what they are" if report.unnamed else ""
+    lines = [f"{report.name}: {len(told.admitted)} processes proved themselves, {len(told.refused)} refused{unnamed}"]
     lines += [f"  read {read}"] if read else []
     lines += [f"  wrote {wrote}"] if wrote else []
     return "".join(f"{line}\n" for line in lines)

@@ -7,11 +7,16 @@ import json
 import pytest
 
 from strongroom.analytics.agent import executor
+from strongroom.analytics.agent.admission import Asked
+from strongroom.analytics.agent.agent import Held
 from strongroom.analytics.agent.executor import application_of, own_words
 from strongroom.launcher.launch import check
 from strongroom.launcher.roles import Role, Settings
+from strongroom.platforms import PlatformAbsent
+from strongroom.sparkjobs.registration import VARIABLE, Registration
 
 HOME = "/opt/spark"
+SECRET = "canary-of-a-secret"
 WORDS = (
     "-cp", "/somewhere/gateway.jar:/opt/spark/conf/:/opt/spark/jars/*", "-Xmx512M",
     "-Dspark.authenticate=true", "-Dspark.authenticate.application=app-7", "-Dspark.driver.port=39201",
@@ -71,6 +76,35 @@ def test_a_word_that_is_refused_ends_it_before_the_broker_is_asked(word, code, t
     assert (noted["name"], noted["admitted"], noted["code"]) == ("0", False, code)
     event = json.loads((tmp_path / "events").read_text())
     assert (event["event"], event["role"], event["application"]) == ("refused", "executor 0", noted["application"])
+
+
+class Simulated:
+    """A platform that has a name, and no quote for the report."""
+
+    name = "simulated"
+
+    def quote(self, report_data):
+        raise PlatformAbsent("none here")
+
+
+def test_an_executor_registers_with_what_it_was_admitted_as_and_with_no_secret(tmp_path):
+    args = executor._parser().parse_args(arguments(tmp_path, WORDS))
+    events = executor._events(args, WORDS)
+    launch = check(own_words(WORDS, HOME), settings())
+    assert VARIABLE not in executor._environment(launch, held(tmp_path), args, None)
+    asked = Asked(broker="https://localhost:1", ca=tmp_path, keys=("people",), job="demo")
+    events.admitted(asked, Simulated(), 0.25, lease_s=600.0)
+    found = executor._environment(launch, held(tmp_path), args, events.admission)
+    told = Registration.parse(found[VARIABLE])
+    assert (told.platform, told.measurement, told.keys, told.lease_s) == ("simulated", "", ("people",), 600.0)
+    event = json.loads((tmp_path / "events").read_text())
+    assert (event["role"], event["keys"], event["measurement"]) == ("executor 0", ["people"], "")
+    assert SECRET not in json.dumps(found)
+
+
+def held(tmp_path):
+    (tmp_path / "spark").write_text(SECRET)
+    return Held(folder=tmp_path, socket=tmp_path / "agent.sock", secret_file=tmp_path / "spark")
 
 
 def test_an_08_without_a_platform_nothing_starts(tmp_path, capsys, monkeypatch):

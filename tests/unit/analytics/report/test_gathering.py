@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import stat
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from strongroom.analytics.report.finishing import JSON, LINEAGE, PAGE, TEXT, fin
 from strongroom.analytics.report.gather import gather, spark_logs
 from strongroom.analytics.report.reading import BadReportInput
 from strongroom.cli import main
+from strongroom.sparkjobs.registration import Registration
+
+MEASURED = f"MRENCLAVE {'ab' * 32}"
 
 
 def write(folder, *lines, name="events.jsonl"):
@@ -89,6 +93,55 @@ def test_an_executor_that_both_its_agent_and_the_roll_call_tell_of_is_listed_onc
     assert len(told.admitted) == 2
     assert [(each.role, each.code) for each in told.refused] == [("executor 1", "SR-X")]
     assert " 600 s " in words.text(report)
+
+
+def joined(executor, host, attributes):
+    info = {"Host": host, "Total Cores": 1, "Attributes": attributes}
+    return {"Event": "SparkListenerExecutorAdded", "Timestamp": 1763791200000, "Executor ID": executor,
+            "Executor Info": info}  # fmt: skip
+
+
+def test_executors_on_every_host_are_listed_with_what_they_said_and_none_is_left_out(tmp_path):
+    told = Registration(time="2026-11-22T06:00:00.000+00:00", platform="simulated", measurement=MEASURED,
+                        broker="https://b:1", keys=("people",), seconds=0.5, lease_s=600.0)  # fmt: skip
+    (tmp_path / "spark").mkdir()
+    write(
+        tmp_path / "spark",
+        {"Event": "SparkListenerLogStart", "Spark Version": "4.3.0"},
+        {"Event": "SparkListenerApplicationStart", "App ID": "app-1", "App Name": "sums", "Timestamp": 1},
+        joined("0", "127.0.0.1", {"STRONGROOM": told.to_attribute()}),
+        joined("1", "127.0.0.2", {"STRONGROOM": told.to_attribute()}),
+        joined("2", "127.0.0.3", {}),
+        joined("3", "127.0.0.4", {"STRONGROOM": "anything else"}),
+        joined("driver", "127.0.0.1", {}),
+        name="app-1",
+    )
+    called = {"time": "2026-11-22T06:00:01+00:00", "host": "127.0.0.2", "role": "executor", "application": "app-1",
+              "code": "", "sentence": "", "seconds": 0.1, "name": "1", "admitted": True}  # fmt: skip
+    write(tmp_path, called, {**called, "name": "7"}, name="roll-call.jsonl")
+    own = {"role": "executor 0", "application": "app-1", "measurement": MEASURED}
+    events.record("admitted", own, to=tmp_path / "events.jsonl")
+    report = gather(tmp_path)
+    assert [(each.role, each.source, each.host, each.program) for each in report.facts.admitted] == [
+        ("executor 1", "registration", "127.0.0.2", MEASURED),
+        ("executor 7", "roll call", "127.0.0.2", ""),
+        ("executor 0", "event", socket.gethostname(), MEASURED),
+    ]
+    assert [(each.number, executor.name, executor.host) for each, executor in report.unnamed] == [
+        ("app-1", "2", "127.0.0.3"), ("app-1", "3", "127.0.0.4"),
+    ]  # fmt: skip
+    shown = words.text(report)
+    assert "2 of the executors did not say as what they were admitted" in shown
+    for name, host in (("2", "127.0.0.3"), ("3", "127.0.0.4")):
+        assert re.search(rf"2025-11-22 06:00:00 UTC +{host} +executor {name} +not told +not told", shown), shown
+        assert re.search(rf"{name} +{host} +1 +not told +stayed", shown)
+    assert re.search(r"driver +127\.0\.0\.1 +1 +is the driver +stayed", shown)
+    assert '<td class="bad">not told</td>' in page.html(report)
+    assert "2 executors did not say what they are" in words.summary(report)
+    finish(tmp_path)
+    told = json.loads((tmp_path / JSON).read_text())
+    assert [each["name"] for each in told["unnamed"]] == ["2", "3"]
+    assert told["applications"][0]["executors"][0]["registration"]["measurement"] == MEASURED
 
 
 def test_lines_that_are_none_are_counted_and_said(tmp_path):
