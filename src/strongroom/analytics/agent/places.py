@@ -1,10 +1,12 @@
 """Folders in memory, for what must never reach a disk: sockets of agents, Spark's secret of one application.
 
-World: folders.
+World: folders. Each is locked while its process lives: one that was killed leaves what the next one takes away.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -16,6 +18,7 @@ from typing import Final
 from strongroom.analytics.submit.storage import is_in_memory
 from strongroom.errors import Refused
 
+PREFIX: Final = "strongroom-agent-"
 CANDIDATES: Final = ("/dev/shm", "/run/strongroom", "/run")  # noqa: S108  # tmpfs wherever Linux has them
 
 
@@ -38,8 +41,31 @@ def memory_folder(named: Path | None = None, candidates: Sequence[str] = CANDIDA
 @contextmanager
 def private_folder(named: Path | None = None) -> Iterator[Path]:
     """Lend a fresh folder in memory, 0700, which is gone afterwards. Raises NoMemoryFolder."""
-    folder = Path(tempfile.mkdtemp(prefix="strongroom-", dir=memory_folder(named)))
+    place = memory_folder(named)
+    sweep(place)
+    made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))
     try:
-        yield folder
+        with _locked(made):
+            folder = made = made.rename(place / made.name[1:])  # under this name it is locked from the beginning
+            yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def sweep(place: Path) -> None:
+    """Remove what agents of this user left there that were killed: nobody holds their folders' locks any more."""
+    for path in place.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), _locked(path):  # in use, somebody else's, or just being removed
+            if path.stat().st_uid == os.getuid():
+                shutil.rmtree(path)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which goes with the process. Raises BlockingIOError where somebody else has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)

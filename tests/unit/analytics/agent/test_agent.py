@@ -6,8 +6,10 @@ import contextlib
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,37 @@ def test_what_is_handed_down_are_paths_in_memory_that_go_with_the_agent(keys, me
             assert asking.names() == ("cities", "people")
         assert set(held.variables) == {"STRONGROOM_AGENT", SECRET_FILE_VARIABLE, TOKENS_VARIABLE}
     assert not held.folder.exists()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from strongroom.analytics.agent.agent import serving
+from strongroom.analytics.keys.rings import RingKeys
+from strongroom.secret import Secret
+with serving(RingKeys([]), job_secret=Secret(bytes(range(32))), application="app-1", memory=Path(sys.argv[1])) as held:
+    print(held.folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_agent_left_goes_with_the_next_ones_start_and_a_living_ones_stays(keys, memory):
+    started = [subprocess.Popen([sys.executable, "-c", KILLED, str(memory)], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True) for _ in range(2)]  # fmt: skip
+    with started[0] as killed, started[1] as living:
+        left, stays = (Path(each.stdout.readline().strip()) for each in started)
+        killed.kill()
+        killed.wait()
+        assert {each.name for each in left.iterdir()} == {"agent.sock", "spark", "tokens"}
+        others = memory / f"{places.PREFIX}others"
+        others.symlink_to(memory.parent)
+        with serving(keys, memory=memory) as held:
+            assert not left.exists()
+            assert (stays / "spark").exists()
+            assert held.folder.exists()
+        living.stdin.close()
+        assert living.wait() == 0
+    assert list(memory.iterdir()) == [others]
 
 
 def test_an_09_what_is_handed_down_holds_no_secret(keys, memory):
