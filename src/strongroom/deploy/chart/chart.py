@@ -6,7 +6,6 @@ they are decided, with marks (@HOST@) in the place of what values say, so that n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.resources import files
@@ -14,9 +13,9 @@ from typing import Any, Final
 
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import SIZES, Description, Engine, Model, Role, Size, Tee
-from strongroom.deploy.helm_text import definition, packaged
+from strongroom.deploy.helm_text import chart, word_lists
 from strongroom.deploy.kubernetes import broker, front, replica
-from strongroom.deploy.kubernetes.model_server import aesmd_folder, placement, tee_resources
+from strongroom.deploy.kubernetes.model_server import aesmd_folder, placement_values, tee_resources
 from strongroom.deploy.kubernetes.pods import larger
 
 _MARKED: Final = Description(name="@NAME@", namespace="@NAMESPACE@", host="@HOST@", broker="@BROKER@")
@@ -25,8 +24,7 @@ _MODEL: Final = Model(name="@MODEL@", path="")
 
 def chart_files() -> Mapping[str, bytes]:
     """Return the chart: path inside of the chart's folder -> content, sorted by path."""
-    found = dict(packaged(files(__package__) / "strongroom"))
-    found["templates/_rendered.tpl"] = _definitions().encode()
+    found = chart(files(__package__) / "strongroom", _definitions())
     for name, engine in (("nginx.conf", Engine.STRONGROOM), ("nginx-grpc-alone.conf", Engine.TENSORFLOW_SERVING)):
         found[f"files/{name}"] = front.nginx_conf(replace(_MARKED, engine=engine)).encode()
     return dict(sorted(found.items()))
@@ -37,7 +35,6 @@ def values(description: Description, profile: Profile, public_files: Mapping[str
 
     The release's name is the description's name, the release's namespace its namespace.
     """
-    place = placement(description, profile)
     scaling = description.autoscaling
     return {
         "tee": description.tee.value,
@@ -60,11 +57,7 @@ def values(description: Description, profile: Profile, public_files: Mapping[str
             "memory": description.resources.memory,
         },
         "teeResources": tee_resources(description, profile),
-        "placement": {
-            "runtimeClassName": place.get("runtimeClassName", ""),
-            "nodeSelector": place.get("nodeSelector", {}),
-            "tolerations": place.get("tolerations", []),
-        },
+        "placement": placement_values(description, profile),
         "aesmdFolder": aesmd_folder(description, profile) or "",
         "autoscaling": {
             "enabled": scaling is not None,
@@ -77,7 +70,7 @@ def values(description: Description, profile: Profile, public_files: Mapping[str
     }
 
 
-def _definitions() -> str:
+def _definitions() -> Mapping[str, str]:
     """Return the chart's named templates of what Python decides: commands as JSON lists, times in seconds."""
     trust_domain = replace(_MARKED, tee=Tee.TDX)
     commands: Mapping[str, Iterable[str]] = {
@@ -96,7 +89,5 @@ def _definitions() -> str:
         "nginxLeave": front.LEAVE,
     }
     seconds = {"grace": replica.GRACE_S, "leave": replica.LEAVE_S, "frontGrace": front.GRACE_S}
-    found = ["{{/* What the containers run. Written by Strongroom: change nothing here. */}}"]
-    found += [definition(f"strongroom.words.{name}", json.dumps(list(words))) for name, words in commands.items()]
-    found += [definition(f"strongroom.seconds.{name}", str(number)) for name, number in seconds.items()]
-    return "\n".join([*found, ""])
+    times = {f"strongroom.seconds.{name}": str(number) for name, number in seconds.items()}
+    return {**word_lists("strongroom.words", commands), **times}

@@ -6,7 +6,6 @@ place of what values say, so that no word of it is there twice.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.resources import files
@@ -16,7 +15,7 @@ from strongroom.deploy.clouds import Profile
 from strongroom.deploy.cluster_serving.parts import PartOf, command, flink_command, flink_words
 from strongroom.deploy.description import Description, Role, Tee
 from strongroom.deploy.gramine.queue import frontend_config, worker_config
-from strongroom.deploy.helm_text import definition, packaged
+from strongroom.deploy.helm_text import chart, word_lists
 from strongroom.deploy.kubernetes import replica
 from strongroom.deploy.kubernetes.model_server import placement
 from strongroom.deploy.secret_scan import refuse_secrets
@@ -38,9 +37,7 @@ class QueueTee(Refused):
 
 def chart_files(description: Description) -> Mapping[str, bytes]:
     """Return the chart: path inside of the chart's folder -> content, sorted by path."""
-    found = dict(packaged(files(__package__) / "chart"))
-    found["templates/_rendered.tpl"] = _definitions(description).encode()
-    return dict(sorted(found.items()))
+    return chart(files(__package__) / "chart", _definitions(description))
 
 
 def values(
@@ -98,7 +95,7 @@ def render(
     return tree
 
 
-def _definitions(description: Description) -> str:
+def _definitions(description: Description) -> Mapping[str, str]:
     """Return the chart's named templates of what Python decides: commands as JSON lists, configurations as text."""
     marked = replace(_MARKED, models=description.models)
     commands: dict[str, Iterable[str]] = {
@@ -110,7 +107,5 @@ def _definitions(description: Description) -> str:
     commands |= {f"{part}.{mode}": flink_command(part, marked, mode) for part in _FLINK for mode in ("sgx", "nonsgx")}
     commands["flink-master.nonsgx"] = (*replica.STRONGROOM, *flink_words("master", marked))
     texts = {"worker": worker_config(marked, clear=True), "frontend": frontend_config()}
-    found = ["{{/* What the containers run. Written by Strongroom: change nothing here. */}}"]
-    found += [definition(f"queue.words.{name}", json.dumps(list(words))) for name, words in commands.items()]
-    found += [definition(f"queue.text.{name}", text.rstrip("\n")) for name, text in texts.items()]
-    return "\n".join([*found, ""])
+    configurations = {f"queue.text.{name}": text.rstrip("\n") for name, text in texts.items()}
+    return {**word_lists("queue.words", commands), **configurations}

@@ -77,6 +77,12 @@ def placement(description: Description, profile: Profile) -> Object:
     return found
 
 
+def placement_values(description: Description, profile: Profile) -> Object:
+    """Return the same as a chart's values, which spell out what is not set."""
+    empty: Object = {"runtimeClassName": "", "nodeSelector": {}, "tolerations": []}
+    return {**empty, **placement(description, profile)}
+
+
 def _services(description: Description) -> tuple[Object, Object]:
     ports = [service_port("grpc", GRPC_PORT)]
     if has_rest(description):

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from strongroom.deploy.clouds import Profile
 from strongroom.deploy.description import Description, Role, Tee
-from strongroom.deploy.helm_text import definition, packaged
+from strongroom.deploy.helm_text import chart, word_lists
 from strongroom.deploy.kubernetes import replica
-from strongroom.deploy.kubernetes.model_server import placement, tee_resources
+from strongroom.deploy.kubernetes.model_server import placement_values, tee_resources
 from strongroom.deploy.secret_scan import refuse_secrets
 from strongroom.deploy.spark.pods import RULES, objects
 from strongroom.deploy.spark.words import DRIVER, EXECUTOR, command, job_of
@@ -50,9 +50,7 @@ class SparkTee(Refused):
 
 def chart_files(description: Description) -> Mapping[str, bytes]:
     """Return the chart: path inside of the chart's folder -> content, sorted by path. Raises NoSparkJob."""
-    found = dict(packaged(files(__package__) / "chart"))
-    found["templates/_rendered.tpl"] = _definitions(description).encode()
-    return dict(sorted(found.items()))
+    return chart(files(__package__) / "chart", _definitions(description))
 
 
 def values(description: Description, profile: Profile, *, pvc: str = "") -> dict[str, Any]:
@@ -60,7 +58,6 @@ def values(description: Description, profile: Profile, *, pvc: str = "") -> dict
     job = job_of(description)
     if description.tee is Tee.SGX and job.program is not None and job.main_class is None:
         raise SparkTee("the measured launcher of an enclave starts Java, and [deploy.spark] program is Python")
-    place = placement(description, profile)
     return {
         "tee": description.tee.value,
         "image": description.image(Role.SPARK),
@@ -74,11 +71,7 @@ def values(description: Description, profile: Profile, *, pvc: str = "") -> dict
         },
         "networkPolicy": {"enabled": True},
         "teeResources": tee_resources(description, profile),
-        "placement": {
-            "runtimeClassName": place.get("runtimeClassName", ""),
-            "nodeSelector": place.get("nodeSelector", {}),
-            "tolerations": place.get("tolerations", []),
-        },
+        "placement": placement_values(description, profile),
     }
 
 
@@ -108,7 +101,7 @@ def _manifests(description: Description, profile: Profile, said: Mapping[str, An
     }
 
 
-def _definitions(description: Description) -> str:
+def _definitions(description: Description) -> Mapping[str, str]:
     """Return the chart's named templates of what Python decides: commands as JSON lists.
 
     A job's own words are in them: the image, whose manifests say them, and the chart are of one description.
@@ -121,7 +114,4 @@ def _definitions(description: Description) -> str:
         marked = replace(description, tee=tee)
         for part in (DRIVER,) if tee is Tee.SGX else (DRIVER, EXECUTOR):
             commands[f"{part}.{tee}"] = command(part, marked)
-    found = ["{{/* What the containers run. Written by Strongroom: change nothing here. */}}"]
-    found.append(definition("spark.rules", json.dumps(RULES)))
-    found += [definition(f"spark.words.{name}", json.dumps(list(words))) for name, words in commands.items()]
-    return "\n".join([*found, ""])
+    return {"spark.rules": json.dumps(RULES), **word_lists("spark.words", commands)}
