@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def pytest_collection_finish():
 
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+HELM = Path(sys.executable).with_name("helm")
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +108,20 @@ def own_redis(tmp_path_factory):
     yield start
     for server in started:
         tools.end_redis(server)
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory):
+    """Runs helm in a home of its own."""
+    home = tmp_path_factory.mktemp("helm")
+
+    def run(*words, check=True):
+        environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+        done = subprocess.run([HELM, *map(str, words)], capture_output=True, text=True, check=False, env=environment)
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,14 @@
-"""The queue's chart as files, and helm to render it."""
+"""The queue's chart as files, and what helm renders of it."""
 
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
-import yaml
 
 from strongroom.deploy.clouds import GENERIC
 from strongroom.deploy.cluster_serving.chart import render
 from strongroom.deploy.description import Description, Model, Role, Tee
+from strongroom.deploy.writing import write
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-HELM = Path(sys.executable).with_name("helm")
 IMAGES = {
     role: f"registry.test/{role}@sha256:{number:064x}"
     for number, role in enumerate(
@@ -36,28 +31,12 @@ def described():
 def tree(tmp_path_factory, described):
     """Returns a folder with the rendered tree of a TEE."""
 
-    def write(tee=Tee.SIMULATED, runner="process"):
+    def rendered(tee=Tee.SIMULATED, runner="process"):
         folder = tmp_path_factory.mktemp("queue")
-        for path, content in render(described(tee), GENERIC, runner=runner).items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(content)
+        write(render(described(tee), GENERIC, runner=runner), folder)
         return folder
 
-    return write
-
-
-@pytest.fixture(scope="session")
-def helm(tmp_path_factory):
-    """Runs helm in a home of its own."""
-    home = tmp_path_factory.mktemp("helm")
-
-    def run(*words, check=True):
-        environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
-        done = subprocess.run([HELM, *map(str, words)], capture_output=True, text=True, check=False, env=environment)
-        assert not check or done.returncode == 0, done.stderr
-        return done
-
-    return run
+    return rendered
 
 
 @pytest.fixture(scope="session")
@@ -77,13 +56,3 @@ def text(helm, folder):
                     f"--kube-version={kubernetes}", *more, *words).stdout  # fmt: skip
 
     return render_with
-
-
-@pytest.fixture(scope="session")
-def objects(text):
-    """Returns the same as objects."""
-
-    def load(*words, **more):
-        return [each for each in yaml.load_all(text(*words, **more), LOADER) if each]
-
-    return load

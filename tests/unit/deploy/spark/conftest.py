@@ -1,9 +1,6 @@
-"""A Spark job's chart as files, and helm to render it."""
+"""A Spark job's chart as files, and what helm renders of it."""
 
-import subprocess
-import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
 import yaml
@@ -11,9 +8,8 @@ import yaml
 from strongroom.deploy.clouds import profile
 from strongroom.deploy.description import Description, Role, SparkJob, Tee
 from strongroom.deploy.spark import render
+from strongroom.deploy.writing import write
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-HELM = Path(sys.executable).with_name("helm")
 IMAGE = f"registry.test/spark@sha256:{10**60:064x}"
 JOB = SparkJob(name="count", keys=("people", "pay"), program="jobs/count.py", arguments=("/data/people", "out"))
 JAR = SparkJob(name="count", program="jobs/count.jar", main_class="test.Count")
@@ -35,28 +31,12 @@ def folder(tmp_path_factory, described):
     """Returns the rendered tree of a TEE, in a folder; each once."""
 
     @cache
-    def write(tee=Tee.SIMULATED, cloud="generic", pvc="people", **words):
+    def rendered(tee=Tee.SIMULATED, cloud="generic", pvc="people", **words):
         place = tmp_path_factory.mktemp("spark")
-        for path, content in render(described(tee, **words), profile(cloud), pvc=pvc).items():
-            (place / path).parent.mkdir(parents=True, exist_ok=True)
-            (place / path).write_bytes(content)
+        write(render(described(tee, **words), profile(cloud), pvc=pvc), place)
         return place
 
-    return write
-
-
-@pytest.fixture(scope="session")
-def helm(tmp_path_factory):
-    """Runs helm in a home of its own."""
-    home = tmp_path_factory.mktemp("helm")
-
-    def run(*words, check=True):
-        environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
-        done = subprocess.run([HELM, *map(str, words)], capture_output=True, text=True, check=False, env=environment)
-        assert not check or done.returncode == 0, done.stderr
-        return done
-
-    return run
+    return rendered
 
 
 @pytest.fixture(scope="session")
@@ -74,22 +54,12 @@ def text(helm, folder):
 
 
 @pytest.fixture(scope="session")
-def objects(text):
-    """Returns the same as objects."""
-
-    def load(*words, **more):
-        return [each for each in yaml.load_all(text(*words, **more), LOADER) if each]
-
-    return load
-
-
-@pytest.fixture(scope="session")
-def plain(folder):
+def plain(folder, loaded):
     """Returns the plain manifests of a TEE as objects."""
 
     def load(tee=Tee.SIMULATED, **more):
         places = sorted((folder(tee, **more) / "manifests").iterdir())
-        return [each for place in places for each in yaml.load_all(place.read_text(), LOADER) if each]
+        return [each for place in places for each in loaded(place.read_text())]
 
     return load
 
