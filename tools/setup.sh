@@ -1,12 +1,20 @@
 #!/bin/sh
 # Make the environment that everything else runs in: .venv, exactly as uv.lock says. A second run returns at once.
 # `setup.sh` installs what the demo and a replica need; `setup.sh all` adds every engine and what builds the fast codec.
+# Any other word is refused.
 # Needs python3 >= 3.11; fetches uv into .tools/ when it is not on the PATH; uses apt only as root and only for what is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 stop() { say "$*"; exit 1; }
+
+kind=${1:-demo}
+case $#,$kind in
+    0,demo | 1,demo | 1,all) ;;
+    1,*) stop "there is no environment '$kind'. Run: tools/setup.sh, or tools/setup.sh all" ;;
+    *) stop "one word at most. Run: tools/setup.sh, or tools/setup.sh all" ;;
+esac
 
 apt_install() {
     missing="$*"
@@ -36,7 +44,6 @@ if [ -f .venv/bin/strongroom ] && ! head -n 2 .venv/bin/strongroom | grep -qF "$
 fi
 
 stamp=.venv/strongroom-setup
-kind=${1:-demo}
 case $(cat "$stamp" 2>/dev/null) in *" all") kind=all ;; esac # what was installed once stays
 wanted="$(cat uv.lock pyproject.toml tests/original/uv.lock tools/setup.sh tools/data.lock hatch_build.py src/strongroom/serving/http2/codec/*.[ch] src/strongroom/tfserving/*.[ch] 2>/dev/null | cksum) $kind"
 [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
