@@ -18,7 +18,6 @@ from strongroom.sparkjobs.redaction import REDACTION
 LOOPBACK: Final = "127.0.0.1"
 TLS_PROTOCOL: Final = "TLSv1.3"
 WORKER_DAEMON: Final = "strongroom.analytics.submit.worker_daemon"
-GUARD_CLASS: Final = "strongroom.submit.Guard"
 FOLDER: Final = "spark.strongroom.folder"  # where the JVM finds the session's files
 AGENT_SOCKET: Final = "spark.hadoop.strongroom.agent"  # what the Parquet key client reads
 AGENT_ENVIRONMENT: Final = "STRONGROOM_AGENT"
@@ -52,6 +51,7 @@ class Places:
     jars: tuple[str, ...]  # ours: the driver's gateway and guard, Parquet's key client
     event_log: str
     temporary: str
+    guard: str = ""  # the jar whose agent has every context ask for its settings
     agent: str | None = None  # the key agent's socket
     application: str = ""  # on Kubernetes: what sets this application apart, which all may know
 
@@ -78,7 +78,6 @@ _PARQUET: Final[Mapping[str, str]] = {
 _ADDED_TO: Final[Mapping[str, str]] = {
     "spark.driver.extraClassPath": CLASS_PATH_SEPARATOR,
     "spark.executor.extraClassPath": CLASS_PATH_SEPARATOR,
-    "spark.extraListeners": ",",
 }
 _OPEN: Final = frozenset({
     "spark.ui.enabled", "spark.sql.warehouse.dir", "spark.driver.host", "spark.driver.bindAddress",
@@ -119,7 +118,6 @@ def secured(kind: MasterKind, places: Places, *, rpc: Rpc = Rpc.AES, ui: bool = 
     """Return the whole secured configuration of a driver, but for `private`: names of files, no secrets."""
     settings = {**_ALWAYS, **_RPC[rpc]} | _files(places) | _driver(kind, places)
     settings["spark.ui.enabled"] = str(ui).lower()
-    settings["spark.extraListeners"] = GUARD_CLASS
     if kind is MasterKind.LOCAL:
         settings |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
         settings["spark.python.unix.domain.socket.dir"] = places.temporary
@@ -179,11 +177,23 @@ def _files(places: Places) -> dict[str, str]:
     }
 
 
+def _driver_words(places: Places) -> list[str]:
+    guard = [f"-javaagent:{places.guard}={places.folder}"] if places.guard else []
+    crash = ["-XX:-CreateCoredumpOnCrash", f"-XX:ErrorFile={places.temporary}/java_error.log"]  # it has bits of memory
+    return [f"-Djava.io.tmpdir={places.temporary}", *crash, *guard]
+
+
+def _quoted(word: str) -> str:
+    """Return a word as Spark's launcher takes it out of a line of options, which it splits at spaces."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if escaped != word or any(each.isspace() or each == "'" for each in word) else word
+
+
 def _driver(kind: MasterKind, places: Places) -> dict[str, str]:
     settings = {
         "spark.sql.warehouse.dir": f"file://{places.temporary}/warehouse",
         "spark.driver.extraClassPath": CLASS_PATH_SEPARATOR.join(places.jars),
-        "spark.driver.defaultJavaOptions": f"{NO_DUMPS} -Djava.io.tmpdir={places.temporary}",
+        "spark.driver.defaultJavaOptions": " ".join((NO_DUMPS, *map(_quoted, _driver_words(places)))),
         "spark.executor.defaultJavaOptions": NO_DUMPS,
     }
     if kind is MasterKind.KUBERNETES:

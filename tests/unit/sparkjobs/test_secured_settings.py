@@ -28,6 +28,21 @@ def test_an_09_authentication_encryption_and_tls_are_on_for_every_master(kind: M
     assert settings["spark.python.unix.domain.socket.enabled"] == "true"
 
 
+def test_a_driver_that_crashes_writes_no_memory_to_a_disk() -> None:
+    words = properties.secured(MasterKind.LOCAL, PLACES)["spark.driver.defaultJavaOptions"].split()
+    assert {"-XX:-CreateCoredumpOnCrash", "-XX:ErrorFile=/dev/shm/s/t/java_error.log"} <= set(words)
+    with pytest.raises(SettingLocked):
+        check_settings({"spark.driver.extraJavaOptions": "-XX:ErrorFile=/disk/x"}, {})
+
+
+def test_the_drivers_java_has_the_guard_and_words_with_spaces_stay_whole() -> None:
+    places = replace(PLACES, guard="/my home/java/submit.jar", temporary='/t"\\')
+    words = properties.secured(MasterKind.LOCAL, places)["spark.driver.defaultJavaOptions"]
+    assert words.endswith(r'"-javaagent:/my home/java/submit.jar=/dev/shm/s"')
+    assert r'"-Djava.io.tmpdir=/t\"\\"' in words
+    assert "-javaagent" not in properties.secured(MasterKind.LOCAL, PLACES)["spark.driver.defaultJavaOptions"]
+
+
 def test_rpc_by_tls_takes_the_place_of_aes() -> None:
     settings = properties.secured(MasterKind.LOCAL, PLACES, rpc=Rpc.TLS)
     assert settings["spark.ssl.rpc.enabled"] == "true"
@@ -117,10 +132,9 @@ def test_names_of_files_with_secrets_are_taken(name: str) -> None:
 
 def test_lists_are_added_to_and_open_settings_are_the_users() -> None:
     session = properties.secured(MasterKind.LOCAL, PLACES)
-    both = properties.merged({"spark.extraListeners": "a.B", "spark.ui.enabled": "false"}, session)
-    assert both["spark.extraListeners"] == f"{properties.GUARD_CLASS},a.B"
+    both = properties.merged({"spark.driver.extraClassPath": "a.jar", "spark.ui.enabled": "false"}, session)
     assert both["spark.ui.enabled"] == "false"
-    assert both["spark.driver.extraClassPath"] == "/a.jar:/b.jar"
+    assert both["spark.driver.extraClassPath"] == "/a.jar:/b.jar:a.jar"
 
 
 def test_pods_find_sparks_secret_in_files() -> None:

@@ -22,6 +22,7 @@ from strongroom.errors import BadInput
 from strongroom.pki import disk
 
 SOURCES: Final = Path(__file__).parent / "java"
+MANIFEST: Final = "MANIFEST.MF"  # beside the sources of a jar that needs one
 PREBUILT: Final = "share/strongroom/java"  # in the folder that Python is installed in: see `prebuild`
 TIMEOUT_S: Final = 300.0
 _COMPILER: Final = "org.codehaus.commons.compiler.samples.CompilerDemo"
@@ -68,10 +69,10 @@ def build(sources: Path, environ: Mapping[str, str] | None = None) -> Path:
     if prebuilt.is_file():
         return prebuilt
     environ = os.environ if environ is None else environ
-    jars, files = spark_jars(), sorted(sources.rglob("*.java"))
-    cached = _cache(environ) / f"{sources.parent.name}-{_digest(sources, files, jars)[:32]}.jar"
+    jars, files, manifest = spark_jars(), sorted(sources.rglob("*.java")), sorted(sources.glob(MANIFEST))
+    cached = _cache(environ) / f"{sources.parent.name}-{_digest(sources, [*files, *manifest], jars)[:32]}.jar"
     if not cached.is_file():
-        disk.replace_private(cached, _jar(files, jars, environ))
+        disk.replace_private(cached, _jar(files, manifest, jars, environ))
     return cached
 
 
@@ -99,13 +100,15 @@ def _feed(digest: hashlib._Hash, *parts: bytes) -> None:
         digest.update(len(part).to_bytes(8, "big") + part)
 
 
-def _jar(files: list[Path], jars: Path, environ: Mapping[str, str]) -> bytes:
+def _jar(files: list[Path], manifest: list[Path], jars: Path, environ: Mapping[str, str]) -> bytes:
     with tempfile.TemporaryDirectory(prefix="strongroom-java-") as folder:
         _compile(files, Path(folder), jars, environ)
         out = BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as jar:
-            for path in sorted(Path(folder).rglob("*.class")):
-                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _DATE)
+            entries = [(f"META-INF/{path.name}", path) for path in manifest]
+            entries += [(path.relative_to(folder).as_posix(), path) for path in sorted(Path(folder).rglob("*.class"))]
+            for name, path in entries:
+                entry = zipfile.ZipInfo(name, _DATE)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 jar.writestr(entry, path.read_bytes())
         return out.getvalue()

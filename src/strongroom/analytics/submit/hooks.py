@@ -1,8 +1,8 @@
 """What an unmodified Spark program meets in place of PySpark's gateway in clear, whenever it first asks for Spark.
 
-World: this process's PySpark. Changed is where a program's first SparkContext gets its JVM, that no context begins with
-settings other than the session's, that sessions know format "sealed", and that XGBoost keeps to one worker, whose
-network has no TLS.
+World: this process's PySpark. Changed is where a program's first SparkContext gets its JVM, that sessions know format
+"sealed", and that XGBoost keeps to one worker, whose network has no TLS. The JVM itself holds every context to the
+session's settings (java/Agent.java).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from py4j.clientserver import ClientServer  # type: ignore[import-untyped]  # py4j has no types
 
 _PLAIN_INIT: Final = "_strongroom_plain_init"
-_PLAIN_BEGIN: Final = "_strongroom_plain_begin"
 
 
 class Started:
@@ -68,19 +67,14 @@ def install(started: Started) -> None:
     pyspark.core.context.launch_gateway = started.launch  # type: ignore[attr-defined]  # see the module
     collective.guard()
     _know_sealed_data()
-    _keep_settings()
 
 
 def uninstall() -> None:
     """Give PySpark its own launch back."""
     import pyspark.core.context
     import pyspark.java_gateway
-    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-    if _PLAIN_BEGIN in SparkContext.__dict__:
-        SparkContext._initialize_context = getattr(SparkContext, _PLAIN_BEGIN)  # type: ignore[method-assign]  # noqa: SLF001  # as it was
-        delattr(SparkContext, _PLAIN_BEGIN)
     if _PLAIN_INIT in SparkSession.__dict__:
         SparkSession.__init__ = getattr(SparkSession, _PLAIN_INIT)  # type: ignore[method-assign]  # as it was
         delattr(SparkSession, _PLAIN_INIT)
@@ -101,23 +95,6 @@ def _know_sealed_data() -> None:
 
     setattr(SparkSession, _PLAIN_INIT, plain)
     SparkSession.__init__ = ready  # type: ignore[method-assign]  # see above
-
-
-def _keep_settings() -> None:
-    """Hold a context's settings against the session's before it begins: a program can unset spark.extraListeners."""
-    from pyspark import SparkContext
-
-    if _PLAIN_BEGIN in SparkContext.__dict__:
-        return
-    plain = SparkContext._initialize_context  # noqa: SLF001  # PySpark makes the JVM's context there, and nowhere else
-
-    def begin(self: SparkContext, conf: Any) -> Any:  # noqa: ANN401  # the JVM's SparkConf and context
-        jvm: Any = self._jvm
-        jvm.strongroom.submit.Guard(conf)
-        return plain(self, conf)
-
-    setattr(SparkContext, _PLAIN_BEGIN, plain)
-    SparkContext._initialize_context = begin  # type: ignore[assignment,method-assign]  # noqa: SLF001  # see above
 
 
 def no_dumps() -> None:

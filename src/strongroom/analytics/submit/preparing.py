@@ -107,13 +107,14 @@ def prepare(folder: SessionFolder, wanted: Wanted, environ: Mapping[str, str]) -
 
 
 def _session_settings(folder: SessionFolder, wanted: Wanted, kind: MasterKind) -> dict[str, str]:
-    jars = [os.fspath(build(JAVA_SOURCES))]
+    own = os.fspath(build(JAVA_SOURCES))
+    jars = [own]
     if wanted.agent is not None:
         jars.append(os.fspath(kms_jar()))
     places = Places(
         folder=os.fspath(folder.path), key_store=os.fspath(folder.path / KEY_STORE),
         trust_store=os.fspath(folder.path / TRUST_STORE), jars=tuple(jars), event_log=os.fspath(folder.events),
-        temporary=os.fspath(folder.temporary), agent=wanted.agent, application=wanted.application,
+        temporary=os.fspath(folder.temporary), guard=own, agent=wanted.agent, application=wanted.application,
     )  # fmt: skip
     return properties.secured(kind, places, rpc=wanted.rpc, ui=wanted.ui)
 

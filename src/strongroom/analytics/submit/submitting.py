@@ -18,13 +18,14 @@ from typing import Final
 from strongroom.analytics.agent.admission import Asked
 from strongroom.analytics.agent.agent import Held, attested, serving
 from strongroom.analytics.agent.events import Events
+from strongroom.analytics.agent.roll_call import ExecutorsRefused
 from strongroom.analytics.keys.agent import AgentKeys
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, open_keys
 from strongroom.analytics.keys.service import KeyNotGranted, KeyService
 from strongroom.analytics.report import events as told
 from strongroom.analytics.report.finishing import finish
 from strongroom.analytics.report.words import summary
-from strongroom.analytics.submit import gateway, supervising
+from strongroom.analytics.submit import gateway, hooks, supervising
 from strongroom.analytics.submit.folder import SessionFolder
 from strongroom.analytics.submit.named_keys import NamedKeys
 from strongroom.analytics.submit.pods import PodWatch, pods_noted
@@ -68,6 +69,7 @@ def submit(job: Submission, environ: Mapping[str, str]) -> int:
         raise NoProgram(f"{job.program} is no file")
     if job.insecure:
         warn_insecure()
+    hooks.no_dumps()  # this process holds keys, and those below it data
     with _session_folder(job) as folder:
         events = folder.path / EVENTS_FILE
         named = environ.get(told.EVENTS_VARIABLE)
@@ -76,7 +78,12 @@ def submit(job: Submission, environ: Mapping[str, str]) -> int:
         application = secrets.token_hex(8) if job.kind is MasterKind.KUBERNETES and job.broker is not None else ""
         with _keys(job, environ, events, application) as held:
             prepared = prepare(folder, _wanted(job, held, application), {**environ, **held})
-            status = _run(job, prepared, events)
+            try:
+                status = _run(job, prepared, events)
+            except ExecutorsRefused as problem:  # whom, the report says
+                told.record(told.EventKind.ENDED, {"status": problem.exit_status}, to=events)
+                _leave(job, folder, events, held.get(AGENT_VARIABLE))
+                raise
             _leave(job, folder, events, held.get(AGENT_VARIABLE))
     return status
 
@@ -162,7 +169,7 @@ def _run(job: Submission, prepared: Prepared, events: Path) -> int:
     namespace, session = settings.get(NAMESPACE, "default"), settings.get(APPLICATION, "")
     with pods_noted(job.master, namespace, session, prepared.folder.path) as pods:
         roll_call = job.roll_call or (os.fspath(pods.roll_call.path) if pods is not None else None)
-        with watched(roll_call) as driver:
+        with watched(roll_call, events) as driver:
             status = supervising.run(_command(job, prepared), environ, log=log, started=driver.started)
     if status and pods is not None:
         _say_ended(pods)

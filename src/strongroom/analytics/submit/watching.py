@@ -43,13 +43,22 @@ class Driver:
 
 
 @contextmanager
-def watched(roll_call: str | None) -> Iterator[Driver]:
-    """Lend what the driver's process is given to; raise ExecutorsRefused at the end if the job ended for that."""
+def watched(roll_call: str | None, events: Path | None = None) -> Iterator[Driver]:
+    """Lend what the driver's process is given to; raise ExecutorsRefused at the end if the job ended for that.
+
+    `events`: where to note for the job's report who came meanwhile.
+    """
     driver = Driver()
     if roll_call is None:
         yield driver
         return
-    with Watch(RollCall(Path(roll_call)), driver.end) as watch:
-        yield driver
+    watch = Watch(RollCall(Path(roll_call)), driver.end)
+    try:
+        with watch:
+            yield driver
+    finally:
+        if events is not None:
+            for arrival in watch.arrivals:
+                RollCall(events).note(arrival)
     if watch.refusal is not None:
         raise watch.refusal
