@@ -88,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stderr.writelines(f"{_sentence(each)}\n" for each in outcomes)
     failed = [each for each in outcomes if not each.as_expected]
+    if not args.json and len(outcomes) > 1:  # of one alone they stand right above
+        sys.stderr.writelines(_last_words(each) for each in failed)
     if failed:
         raise ExampleFailed("; ".join(_sentence(each) for each in failed))
     return 0
@@ -175,9 +177,17 @@ def _sentence(outcome: Outcome) -> str:
     return f"{outcome.name}: {'; '.join(outcome.missing) or 'as expected'}{source}"
 
 
+def _last_words(outcome: Outcome) -> str:
+    if not outcome.errors:
+        return f"{outcome.name} said nothing on standard error\n"
+    lines = "".join(f"  {line}\n" for line in outcome.errors.splitlines())
+    return f"the last that {outcome.name} said on standard error:\n{lines}"
+
+
 def _as_json(outcome: Outcome) -> dict[str, object]:
     return {"name": outcome.name, "status": outcome.status, "as_expected": outcome.as_expected,
-            "missing": list(outcome.missing), "source": outcome.source, "output": outcome.output}  # fmt: skip
+            "missing": list(outcome.missing), "source": outcome.source, "output": outcome.output,
+            "errors": outcome.errors}  # fmt: skip
 
 
 def _passed_on(line: str) -> None:

@@ -86,10 +86,15 @@ def run_all(tables, answers, lean_java):
     return {outcome.name: outcome for outcome in found}
 
 
+def told(outcome):
+    """Return what is needed to see why an example failed."""
+    return f"{outcome.output[-3000:]}\n---- standard error ----\n{outcome.errors}"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_prints_what_it_has_to(outcomes, name):
     outcome = outcomes[name]
-    assert (outcome.status, outcome.missing) == (0, ()), outcome.output[-3000:]
+    assert (outcome.status, outcome.missing) == (0, ()), told(outcome)
 
 
 @pytest.mark.skipif("lenet" not in NAMES, reason="there is nothing to learn with")
@@ -146,4 +151,4 @@ def near(ours, theirs):
 def test_pi_runs_on_the_jvm_by_its_class(lean_java):
     submit = (*SUBMIT, *OPTIONS, "--driver-java-options", lean_java)
     (outcome,) = run([(find("pi-jvm"), Asked(seed=7, size=50_000))], submit=submit, say=[].append)
-    assert (outcome.status, outcome.missing) == (0, ()), outcome.output[-3000:]
+    assert (outcome.status, outcome.missing) == (0, ()), told(outcome)

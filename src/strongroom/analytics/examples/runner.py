@@ -22,6 +22,7 @@ from strongroom.analytics.examples import together
 from strongroom.analytics.examples.asked import Asked
 from strongroom.analytics.examples.data import ExampleData
 from strongroom.analytics.examples.entry import Example, Prepared
+from strongroom.analytics.examples.said import Said
 from strongroom.analytics.examples.sealed import Encryption, seal
 from strongroom.analytics.parquet.build import build
 
@@ -35,7 +36,8 @@ _PLACES: Final = (Path(__file__).with_name("programs"), Path(__file__).parents[4
 class Outcome:
     """What an example printed, how its process ended, and what it should have printed but did not.
 
-    `source` names the real data it worked on, or their stand-in; empty where there is no choice.
+    `source` names the real data it worked on, or their stand-in; empty where there is no choice. `errors`: the last
+    lines on standard error while it ran.
     """
 
     name: str
@@ -43,11 +45,20 @@ class Outcome:
     status: int
     missing: tuple[str, ...]
     source: str = ""
+    errors: str = ""
 
     @property
     def as_expected(self) -> bool:
         """Whether it ended well and said all it has to."""
         return self.status == 0 and not self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """Who hears what a program prints, line by line, and what it says on standard error, as it comes."""
+
+    say: Callable[[str], object]
+    complain: Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +70,10 @@ class Job:
     prepared: Prepared
     program: Path
 
-    def judged(self, output: str, status: int) -> Outcome:
+    def judged(self, output: str, status: int, errors: str) -> Outcome:
         """Return the outcome of what was printed."""
         missing = tuple(self.prepared.check(output, self.asked)) if status == 0 else ()
-        return Outcome(self.example.name, output, status, missing, self.prepared.source)
+        return Outcome(self.example.name, output, status, missing, self.prepared.source, errors)
 
 
 def programs() -> Path:
@@ -78,24 +89,27 @@ def run(
     *,
     submit: Sequence[str] = SUBMIT,
     say: Callable[[str], object] = sys.stdout.write,
+    complain: Callable[[str], object] | None = None,
     encryption: Encryption | None = None,
 ) -> list[Outcome]:
     """Run examples in this order as far as they share no driver; `submit` is the command that takes a program.
 
-    With `encryption`, what they work on is sealed first, where they work on data. Raises ExampleData, BadSize,
-    UnknownExample before anything is run, and NoSpark, JavaNotBuilt.
+    `complain` is given what they say on standard error, which goes to ours if it is None. With `encryption`, what they
+    work on is sealed first, where they work on data. Raises ExampleData, BadSize, UnknownExample before anything is
+    run, and NoSpark, JavaNotBuilt.
     """
     if encryption is not None:
         submit = (*submit, *encryption.words)
     with _folder() as folder:
+        talk = Talk(say, complain or _complained)
         jobs = [_job(number, example, asked, folder, encryption) for number, (example, asked) in enumerate(chosen)]
         done: list[Outcome] = []
         for shared, group in groupby(jobs, key=lambda job: job.example.spark and job.example.main_class is None):
             several = list(group)
             if shared and len(several) > 1:
-                done += _together(several, submit, folder, say)
+                done += _together(several, submit, folder, talk)
             else:
-                done += [_alone(job, submit, say) for job in several]
+                done += [_alone(job, submit, talk) for job in several]
         return done
 
 
@@ -109,7 +123,7 @@ def _job(number: int, example: Example, asked: Asked, folder: Path, encryption: 
     return Job(example, asked, prepared, place / example.program)
 
 
-def _alone(job: Job, submit: Sequence[str], say: Callable[[str], object]) -> Outcome:
+def _alone(job: Job, submit: Sequence[str], talk: Talk) -> Outcome:
     arguments = job.prepared.arguments
     if not job.example.spark:
         words = [sys.executable, str(job.program), *arguments]
@@ -117,22 +131,32 @@ def _alone(job: Job, submit: Sequence[str], say: Callable[[str], object]) -> Out
         words = [*submit, "--class", job.example.main_class, str(build(job.program)), *arguments]
     else:
         words = [*submit, str(job.program), *arguments]
-    with _started(words) as child:
-        lines = list(_passed_on(child, say))
-    return job.judged("".join(lines), child.returncode)
+    lines, errors, status = _heard(words, talk)
+    return job.judged("".join(lines), status, errors[-1])
 
 
-def _together(jobs: list[Job], submit: Sequence[str], folder: Path, say: Callable[[str], object]) -> list[Outcome]:
+def _together(jobs: list[Job], submit: Sequence[str], folder: Path, talk: Talk) -> list[Outcome]:
     plan = folder / "plan.json"
     steps = [{"name": job.example.name, "program": str(job.program), "arguments": job.prepared.arguments}
              for job in jobs]  # fmt: skip
     plan.write_text(json.dumps(steps), encoding="utf-8")
-    with _started([*submit, together.__file__, str(plan)]) as child:
-        printed = list(_passed_on(child, say))
+    printed, errors, status = _heard([*submit, together.__file__, str(plan)], talk)
     outputs = _split(printed)
-    ended = child.returncode or 1  # for those that were not reached
-    return [job.judged(*outputs[number]) if number < len(outputs) else Outcome(job.example.name, "", ended, ())
-            for number, job in enumerate(jobs)]  # fmt: skip
+    ended = status or 1  # for those that were not reached
+    last = errors[-1]  # of the driver itself, if it did not come to its end
+    return [
+        job.judged(*outputs[number], errors[number] if number < len(errors) else last) if number < len(outputs)
+        else Outcome(job.example.name, "", ended, (), errors=last)
+        for number, job in enumerate(jobs)
+    ]  # fmt: skip
+
+
+def _heard(words: Sequence[str], talk: Talk) -> tuple[list[str], list[str], int]:
+    """Run a command; return the lines that it printed, its last errors as Said has them, its status."""
+    said = Said(talk.complain)
+    with _started(words, said) as child:
+        lines = list(_passed_on(child, talk.say))
+    return lines, said.ended(), child.returncode
 
 
 def _split(lines: list[str]) -> list[tuple[str, int]]:
@@ -151,10 +175,14 @@ def _split(lines: list[str]) -> list[tuple[str, int]]:
 
 
 @contextmanager
-def _started(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    child = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
-    )
+def _started(words: Sequence[str], said: Said) -> Iterator[subprocess.Popen[str]]:
+    try:
+        child = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said.end_of_child, text=True,
+            encoding="utf-8", errors="replace",
+        )  # fmt: skip
+    finally:
+        said.started()
     try:
         yield child
         child.wait()
@@ -168,6 +196,11 @@ def _started(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
                 child.wait()
         if child.stdout is not None:
             child.stdout.close()
+
+
+def _complained(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _passed_on(child: subprocess.Popen[str], say: Callable[[str], object]) -> Iterator[str]:

@@ -3,7 +3,8 @@
 usage: together.py PLAN   (a JSON list of {"name", "program", "arguments"})
 
 Every program is run as the main module, as if it had been submitted alone. A line before and behind each says whose
-output it is; a program that fails does not keep the next from running. World: the driver's process.
+output it is, on standard error as well; a program that fails does not keep the next from running. World: the driver's
+process.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def main(plan: Path) -> int:
 
 
 def _run(name: str, program: str, arguments: list[str]) -> int:
-    print(f"{BEGIN}{name}", flush=True)  # the driver's output
+    _mark(f"{BEGIN}{name}")
     before = sys.argv
     sys.argv = [program, *arguments]
     status = 0
@@ -34,14 +35,21 @@ def _run(name: str, program: str, arguments: list[str]) -> int:
         runpy.run_path(program, run_name="__main__")
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if end.code is not None and not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)  # as Python does for a program alone
     except Exception:  # noqa: BLE001  # it is told, and the next program runs
         traceback.print_exc()
         status = 1
     finally:
         sys.argv = before
         _stop()
-    print(f"{END}{status}", flush=True)
+    _mark(f"{END}{status}")
     return status
+
+
+def _mark(line: str) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        print(line, file=stream, flush=True)
 
 
 def _stop() -> None:

@@ -1,13 +1,19 @@
 """Running examples: what each printed is its own, one that fails does not keep others from running, nothing is left."""
 
+import dataclasses
+import fcntl
 import json
 import os
+import pty
+import struct
 import sys
+import termios
 
 import pytest
 
 from strongroom.analytics.examples import Asked, Example, run, runner
 from strongroom.analytics.examples.entry import Prepared
+from strongroom.analytics.examples.said import MAX_CHARS, MAX_LINES
 from strongroom.cli import main
 
 PLAIN = (sys.executable,)  # runs the program as it is: these programs need no Spark
@@ -65,23 +71,96 @@ def test_several_programs_share_a_driver_and_each_is_judged_by_its_own_output(ex
     assert third.missing == ("three is missing",)
 
 
-@pytest.mark.parametrize("end", ["raise ValueError('no')", "import sys; sys.exit('why')"])
-def test_one_that_fails_does_not_keep_the_next_from_running(example, end, capfd):
-    first, second = run([example("bad", end), example("good", "print('x')", wanted="x")], submit=PLAIN, say=[].append)
+@pytest.mark.parametrize(
+    ("end", "why"), [("raise ValueError('no')", "ValueError: no\n"), ("import sys; sys.exit('why')", "why\n")]
+)
+def test_one_that_fails_says_why_and_does_not_keep_the_next_from_running(example, end, why):
+    shown = []
+    chosen = [
+        example("warned", "import sys; print('mind', file=sys.stderr)"),
+        example("bad", end),
+        example("good", "print('x')", wanted="x"),
+    ]
+    warned, first, second = run(chosen, submit=PLAIN, say=[].append, complain=shown.append)
     assert first.status == 1
+    assert first.errors.endswith(why)
+    assert (warned.errors, second.errors) == ("mind\n", "")
     assert second.as_expected
+    assert "".join(shown).startswith("mind\n")
+    assert "".join(shown).endswith(why)
+    assert "====" not in "".join(shown)
+
+
+def test_last_errors_are_bounded_and_shown_without_what_a_terminal_would_obey(example):
+    code = """
+import sys
+for number in range(500):
+    print(number, file=sys.stderr)
+sys.stderr.write("\\x1b[31mred\\x1b[0m\\n10 %\\r20 %\\n" + "y" * 9000 + "\\nbell\\x07\\n\\nno end")
+raise SystemExit(4)
+"""
+    shown = []
+    (outcome,) = run([example("one", code)], submit=PLAIN, say=[].append, complain=shown.append)
+    lines = outcome.errors.splitlines()
+    assert (len(lines), lines[-5:]) == (MAX_LINES, ["red", "20 %", "y" * (MAX_CHARS - 1) + "…", "bell?", "no end"])
+    assert "".join(shown).startswith("0\n1\n2\n")
+    assert "".join(shown).rstrip("\n").endswith("bell\x07\n\nno end")
+
+
+def test_what_is_said_is_passed_on_before_its_line_is_over(example):
+    """As a progress bar needs it: the program waits until it was heard."""
+    code = """
+import sys
+sys.stderr.write("half a line")
+sys.stderr.flush()
+sys.stdin = open(sys.argv[1])
+print(sys.stdin.read())
+"""
+    made, asked = example("one", code)
+    heard, places = [], []
+
+    def prepare(asked, folder, place):
+        places.append(folder / "go")
+        os.mkfifo(places[0])
+        return Prepared((str(folder / "go"),), lambda output, asked: [] if output == "on\n\n" else [output])
+
+    def complain(text):
+        if not heard:
+            heard.append(text)
+            places[0].write_text("on\n")
+
+    (outcome,) = run(
+        [(dataclasses.replace(made, prepare=prepare), asked)], submit=PLAIN, say=[].append, complain=complain
+    )
+    assert outcome.as_expected, outcome
+    assert heard == ["half a line"]
+
+
+def test_where_there_is_a_terminal_a_program_has_one_too(example, monkeypatch):
+    ours, theirs = pty.openpty()
+    try:
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 111, 0, 0))
+        with os.fdopen(os.dup(theirs), "w") as terminal:
+            monkeypatch.setattr(sys, "stderr", terminal)
+            code = "import os, sys; sys.exit(f'{sys.stderr.isatty()} {os.get_terminal_size(2).columns}')"
+            (outcome,) = run([example("one", code)], submit=PLAIN, say=[].append, complain=[].append)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (outcome.status, outcome.errors) == (1, "True 111\n")
 
 
 def test_where_the_driver_dies_the_rest_counts_as_failed(example):
     chosen = [
         example("good", "print('x', flush=True)", wanted="x"),
-        example("bad", "import os; print('y', flush=True); os._exit(9)", wanted="y"),
+        example("bad", "import os; print('y', flush=True); os.write(2, b'last words'); os._exit(9)", wanted="y"),
         example("never", "print('z')", wanted="z"),
     ]
     good, bad, never = run(chosen, submit=PLAIN, say=[].append)
     assert good.as_expected
     assert (bad.output, bad.as_expected) == ("y\n", False)
     assert (never.output, never.as_expected) == ("", False)
+    assert (good.errors, bad.errors, never.errors) == ("", "last words\n", "last words\n")
 
 
 def test_a_program_without_spark_does_not_go_through_submit(example):
@@ -130,6 +209,20 @@ def test_json_has_the_output_and_nothing_else_is_printed(capfd):
     out, err = capfd.readouterr()
     assert [(each["name"], each["as_expected"]) for each in json.loads(out)] == [("helloworld", True), ("numpy", True)]
     assert err == ""
+
+
+def test_of_several_that_were_run_those_that_failed_have_their_last_words_at_the_end(example, capfd, monkeypatch):
+    from strongroom.analytics import examples
+
+    bad = example("bad", "import sys; sys.exit('the disk is full')", spark=False)[0]
+    quiet = example("quiet", "raise SystemExit(5)", spark=False)[0]
+    monkeypatch.setattr(examples, "find", {"bad": bad, "quiet": quiet}.get)
+    assert main(["spark", "example", "bad", "quiet"]) == 2
+    said = capfd.readouterr().err
+    assert "the last that bad said on standard error:\n  the disk is full\n" in said
+    assert "quiet said nothing on standard error\n" in said
+    assert main(["spark", "example", "bad", "quiet", "--json"]) == 2
+    assert [each["errors"] for each in json.loads(capfd.readouterr().out)] == ["the disk is full\n", ""]
 
 
 def test_the_list_names_every_example(capsys):
