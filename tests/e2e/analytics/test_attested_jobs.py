@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,14 +80,17 @@ def owner(tmp_path_factory):
     ):
         assert main(words) == 0, words
 
+    measured = {}
+
     def trust(program, name):
         measurement = folder / f"{name}.json"
         with measurement.open("w") as file, contextlib.redirect_stdout(file):
             assert main(["sim", "measure", str(program), "--json", *world]) == 0
+        measured[name] = f"MRENCLAVE {json.loads(measurement.read_text())['mr_enclave']}"
         assert main(["policy", "trust", str(measurement), *RELEASES, "--name", name, *workspace]) == 0
 
     ca = folder / "workspace/ca/ca_cert.pem"
-    return SimpleNamespace(folder=folder, workspace=workspace, world=world, trust=trust, ca=ca)
+    return SimpleNamespace(folder=folder, workspace=workspace, world=world, trust=trust, ca=ca, measured=measured)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +153,7 @@ def submit(owner, broker, cluster, tmp_path, lean_java):
             *PYTHON, "spark", "submit", "--master", cluster.record.settings.master, "--broker", broker,
             "--broker-ca", str(owner.ca), "--job", "demo", "--key", "people", "--driver-memory", "512m",
             "--driver-java-options", lean_java, "--executor-memory", "450m", "--executor-cores", "1", "--no-ui",
-            "--roll-call", str(cluster.roll_call.path), str(app),
+            "--roll-call", str(cluster.roll_call.path), "--report", str(tmp_path / "job"), str(app),
         ]  # fmt: skip
         trusted = [f"file:{Path(strongroom.__file__).parent}/", f"file:{app}"]
         manifest = tmp_path / "driver.toml"
@@ -193,7 +197,9 @@ def injected(executor_words):
     return subprocess.run(kept, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
-def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(submit, cluster, second, tmp_path):
+def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(
+    submit, owner, cluster, second, tmp_path
+):  # fmt: skip
     for name in ("at_work", "go_on"):
         os.mkfifo(tmp_path / name)
     program = PROGRAM.replace('"at_work"', repr(str(tmp_path / "at_work"))).replace(
@@ -237,6 +243,7 @@ def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(sub
     assert "KEYS [(('people',), True, False)]" in text
     arrived = [(each.role, each.admitted, each.host) for each in (*cluster.arrivals(), *second.arrivals())]
     assert arrived == [("executor", True, "127.0.0.1"), ("executor", True, "127.0.0.2")]
+    check_report(tmp_path / "job", owner, cluster, second)
     events = [json.loads(line) for line in (cluster.folder / "events.jsonl").read_text().splitlines()]
     assert {each["event"] for each in events} >= {"admitted", "key"}
     assert {each["key_id"] for each in events if each["event"] == "key"} == {"people.1"}
@@ -260,6 +267,22 @@ def unblock_at_end(driver, fifo):
         os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
 
 
+def check_report(folder, owner, *clusters):
+    """The job's report lists driver and executors of both hosts, each with the measurement that its owner admitted."""
+    told = json.loads((folder / "report.json").read_text())
+    executors = [each for each in told["admitted"] if each["role"].startswith("executor")]
+    wanted = {each.record.settings.host: owner.measured[f"{each.folder.name}-executor"] for each in clusters}
+    assert {each["host"]: each["program"] for each in executors} == wanted
+    for each in executors:
+        assert (each["source"], each["platform"], each["keys"]) == ("registration", "simulated", ["people"])
+        assert datetime.fromisoformat(told["job"]["started"]) < datetime.fromisoformat(each["time"])
+        assert each["lease_s"] > 0
+    (driver,) = (each for each in told["admitted"] if each["role"] == "driver")
+    assert driver["program"] == owner.measured[folder.parent.name]
+    assert (told["unnamed"], told["refused"], told["job"]["status"]) == ([], [], 0)
+    assert [each["host"] for each in told["applications"][0]["executors"]].count("127.0.0.2") == 1
+
+
 def check_page(cluster):
     """The Master's page is there over TLS alone, under the certificate that the cluster shows."""
     settings = cluster.record.settings
@@ -269,7 +292,9 @@ def check_page(cluster):
         assert b"Spark Master" in page.read()
 
 
-def test_an_07_executors_whose_program_was_changed_get_nothing_and_the_job_ends_saying_which(submit, cluster, second):
+def test_an_07_executors_whose_program_was_changed_get_nothing_and_the_job_ends_saying_which(
+    submit, cluster, second, tmp_path
+):  # fmt: skip
     found = [each.program("executor") for each in (cluster, second)]
     before = [program.read_text() for program in found]
     try:
@@ -286,6 +311,11 @@ def test_an_07_executors_whose_program_was_changed_get_nothing_and_the_job_ends_
             program.write_text(words)
     assert re.search(r"refused: executor \d+ on 127\.0\.0\.1 \(SR-AGENT-REFUSAL\)", text), text
     assert "SR-SPARK-EXECUTORS" in text
+    told = json.loads((tmp_path / "job" / "report.json").read_text())
+    assert told["job"]["status"] == 3
+    refused = {(each["host"], each["code"]) for each in told["refused"]}
+    assert ("127.0.0.1", "SR-AGENT-REFUSAL") in refused
+    assert {each["role"] for each in told["admitted"]} == {"driver"}
     assert main(["spark", "cluster", "status", "--dir", str(cluster.folder)]) == 3
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -86,11 +87,14 @@ class RollCall:
         seconds: float = 0.0,
     ) -> None:  # fmt: skip
         """Note who came; with a code, that it was refused. Raises OSError."""
-        arrival = Arrival(
+        self.note(Arrival(
             time=datetime.now(UTC).isoformat(timespec="milliseconds"), host=host[:_MAX_TEXT], role=role,
             name=name[:_MAX_TEXT], application=application[:_MAX_TEXT], admitted=not code, code=code,
             sentence=sentence[:_MAX_TEXT], seconds=round(seconds, 4),
-        )  # fmt: skip
+        ))  # fmt: skip
+
+    def note(self, arrival: Arrival) -> None:
+        """Note an arrival as another roll call has it. Raises OSError."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.write(descriptor, json.dumps(asdict(arrival)).encode() + b"\n")  # one write, so that lines do not mix
@@ -133,6 +137,7 @@ class Watch:
         self.arrivals: list[Arrival] = []
         self.refusal: ExecutorsRefused | None = None
         self._since = roll_call.path.stat().st_size if roll_call.path.exists() else 0
+        self._is_read = True
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="roll call", daemon=True)
 
@@ -143,11 +148,21 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        if self._is_read:
+            self._read()  # who came since the last look
+
+    def _read(self) -> None:
+        try:
+            came, self._since = self._roll_call.read(self._since)
+        except (OSError, BadRollCall) as problem:  # it protects nothing: the job goes on, and its user knows
+            sys.stderr.write(f"roll call: {problem}\n")
+            self._is_read = False
+        else:
+            self.arrivals += came
 
     def _look(self) -> None:
-        while not self._over.wait(_LOOK_S):
-            came, self._since = self._roll_call.read(self._since)
-            self.arrivals += came
+        while self._is_read and not self._over.wait(_LOOK_S):
+            self._read()
             try:
                 check(self.arrivals, limit=self._limit)
             except ExecutorsRefused as problem:

@@ -35,6 +35,7 @@ class Job:
 # stands first says most, and where several tell of the same process, it counts.
 Source = Literal["event", "registration", "roll call"]
 _SOURCES: Final = get_args(Source)
+_STANDALONE: Final = "app-"  # what a Master's names of applications begin with
 DRIVER: Final = "driver"  # what Spark calls the executor that the driver's own process is
 
 
@@ -91,6 +92,7 @@ class Facts:
     job: Job = field(default_factory=Job)
     arrivals: list[Arrival] = field(default_factory=list)
     left_out: int = 0
+    _applications: set[str] = field(default_factory=set)
     _read: dict[DataSet, None] = field(default_factory=dict)
     _written: dict[DataSet, None] = field(default_factory=dict)
     _uses: dict[tuple[str, str, bool], KeyUse] = field(default_factory=dict)
@@ -132,6 +134,7 @@ class Facts:
 
     def registered(self, application: Application) -> None:
         """Take in what the executors of an application said of themselves to their driver."""
+        self._applications.add(application.number)
         for each in application.executors.values():
             told = each.registration
             if told is not None and not self._full(self.arrivals):
@@ -153,12 +156,19 @@ class Facts:
 
     def _arrived(self, *, admitted: bool) -> list[Arrival]:
         """Return who came, in order of time; of each process what says most."""
-        found = sorted((each for each in self.arrivals if each.admitted is admitted), key=lambda each: each.time)
+        mine = [each for each in self.arrivals if each.admitted is admitted and not self._is_of_another_job(each)]
+        found = sorted(mine, key=lambda each: each.time)
         best: dict[tuple[str, str], int] = {}
         for each in found:
             rank, who = _SOURCES.index(each.source), (each.application, each.role)
             best[who] = min(rank, best.get(who, rank))
         return [each for each in found if _SOURCES.index(each.source) == best[each.application, each.role]]
+
+    def _is_of_another_job(self, each: Arrival) -> bool:
+        """A cluster's roll call has all of its jobs; Kubernetes' names this job by its session."""
+        return bool(self._applications) and each.source == "roll call" and (
+            each.application.startswith(_STANDALONE) and each.application not in self._applications
+        )  # fmt: skip
 
     def _admitted(self, line: Line) -> None:
         self._arrival(line, True, text(line, "role") or f"process {number(line, 'pid')}")

@@ -118,7 +118,10 @@ def test_executors_on_every_host_are_listed_with_what_they_said_and_none_is_left
     )
     called = {"time": "2026-11-22T06:00:01+00:00", "host": "127.0.0.2", "role": "executor", "application": "app-1",
               "code": "", "sentence": "", "seconds": 0.1, "name": "1", "admitted": True}  # fmt: skip
-    write(tmp_path, called, {**called, "name": "7"}, name="roll-call.jsonl")
+    others = {"name": "8", "application": "app-2"}
+    refused = {"name": "9", "admitted": False, "code": "SR-AGENT-REFUSAL"}
+    write(tmp_path, called, {**called, "name": "7"}, {**called, **others}, {**called, **others, **refused},
+          {**called, **refused}, {**called, **refused, "application": "session-1"}, name="roll-call.jsonl")  # fmt: skip
     own = {"role": "executor 0", "application": "app-1", "measurement": MEASURED}
     events.record("admitted", own, to=tmp_path / "events.jsonl")
     report = gather(tmp_path)
@@ -127,6 +130,9 @@ def test_executors_on_every_host_are_listed_with_what_they_said_and_none_is_left
         ("executor 7", "roll call", "127.0.0.2", ""),
         ("executor 0", "event", socket.gethostname(), MEASURED),
     ]
+    assert [(each.application, each.role) for each in report.facts.refused] == [
+        ("app-1", "executor 9"), ("session-1", "executor 9"),
+    ]  # fmt: skip
     assert [(each.number, executor.name, executor.host) for each, executor in report.unnamed] == [
         ("app-1", "2", "127.0.0.3"), ("app-1", "3", "127.0.0.4"),
     ]  # fmt: skip

@@ -47,3 +47,23 @@ def test_a_driver_that_starts_after_the_refusal_is_ended_as_well():
 def test_without_a_roll_call_nobody_watches():
     with watched(None) as driver:
         assert driver is not None
+
+
+def test_who_came_while_a_job_ran_is_noted_for_its_report(tmp_path):
+    roll_call, events = RollCall(tmp_path / "roll"), tmp_path / "events.jsonl"
+    roll_call.add("executor", "0", "app-1", "host-a")
+    with watched(str(roll_call.path), events):
+        roll_call.add("executor", "1", "app-2", "host-b", seconds=0.5)
+        roll_call.add("executor", "2", "app-2", "host-c", **REFUSED)
+    noted, _ = RollCall(events).read()
+    assert noted == roll_call.read()[0][1:]
+    assert [(each.name, each.host, each.admitted) for each in noted] == [
+        ("1", "host-b", True), ("2", "host-c", False),
+    ]  # fmt: skip
+
+
+def test_a_roll_call_that_is_none_at_the_end_of_a_job_is_said_and_the_job_is_over(tmp_path, capsys):
+    path = tmp_path / "roll"
+    with watched(str(path), tmp_path / "events.jsonl"):
+        path.write_text("nothing of ours\n")
+    assert "roll call: " in capsys.readouterr().err
