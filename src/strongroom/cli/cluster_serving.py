@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from strongroom.cli.frame import Misuse, Parser, dispatch, guarded
+from strongroom.cli.option_types import whole_number
 
 CONFIG: Final = Path("config.yaml")
 TEMPLATE: Final = """\
@@ -98,7 +99,7 @@ def _cli(words: Sequence[str]) -> int:
 def _arguments(name: str, words: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog=f"cluster-serving-{name}")
     parser.add_argument("-c", "--config_path", type=Path, default=CONFIG, metavar="FILE", help="(default: config.yaml)")
-    parser.add_argument("-o", "--omp", type=int, choices=range(1, 1025), metavar="N", help="threads of an engine (OMP)")
+    parser.add_argument("-o", "--omp", type=whole_number(1, 1024), metavar="N", help="threads of an engine (OMP)")
     return parser.parse_args(words)
 
 

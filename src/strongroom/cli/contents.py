@@ -157,14 +157,9 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("data open", "data_open", "open a sealed data set into a folder of plain files"),
             Verb("data inspect", "data_inspect", "say what a sealed data set is, or check all of it"),
             Verb("data rekey", "data_rekey", "bring a data set under another key, or seal it anew"),
-            Verb(
-                "spark submit", "spark_submit", "run a Spark program with everything encrypted, keys for attested parts"
-            ),
-            Verb(
-                "spark preflight",
-                "spark_preflight",
-                "say what this machine lacks for trusted Spark, each with a remedy",
-            ),
+            Verb("spark preflight", "spark_preflight", "say what this machine lacks for trusted Spark, with remedies"),
+            Verb("spark example", "spark_example", "run the examples of trusted analytics, and check what they print"),
+            Verb("spark submit", "spark_submit", "run a Spark program, all of it encrypted, keys for attested parts"),
             Verb("spark report", "spark_report", "tell what a job did, and check what its outputs came from"),
             Verb("spark history", "spark_history", "show jobs that are over in Spark's history server, over TLS"),
             Verb("spark cluster up", "spark_cluster_up", "start a Spark cluster here whose processes prove themselves"),
@@ -173,7 +168,6 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("spark chart", "spark_chart", "write a Spark job for Kubernetes: Helm chart and plain manifests"),
             Verb("spark jar", "spark_jar", "write the jar by which any Spark reads our encrypted Parquet"),
             Verb("spark agent", "spark_agent", "prove a process of Spark, hold its keys and run it"),
-            Verb("spark example", "spark_example", "run the examples of trusted analytics, and check what they print"),
         ),
     ),
     (

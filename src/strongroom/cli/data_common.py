@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from strongroom.datasets.manifest import Manifest
 
 PROGRESS_FROM_BYTES: Final = 64 * 1024 * 1024
+MAX_GENERATION: Final = 2**63 - 1  # that a manifest may have
 
 
 def keys_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from strongroom.cli.data_common import facts, headline, keys_arguments, keys_of, progress_bar
+from strongroom.cli.data_common import MAX_GENERATION, facts, headline, keys_arguments, keys_of, progress_bar
+from strongroom.cli.frame import Misuse
+from strongroom.cli.option_types import whole_number
 
 if TYPE_CHECKING:
     from strongroom.datasets.manifest import Manifest
@@ -24,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("folder", metavar="DIR", type=Path, help="the data set's folder")
     parser.add_argument("--verify", action="store_true", help="check everything, with the keys")
-    parser.add_argument("--min-generation", type=int, default=0, metavar="N",
+    parser.add_argument("--min-generation", type=whole_number(0, MAX_GENERATION), metavar="N",
                         help="with --verify: refuse a copy older than that")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     keys_arguments(parser)
@@ -34,11 +36,13 @@ def run(args: argparse.Namespace) -> int:
     """Print what the manifest says, and whether it holds."""
     from strongroom.analytics.sealing.read import OpenDataset, read_manifest
 
+    if args.min_generation is not None and not args.verify:
+        raise Misuse("--min-generation is for --verify", fix="Add --verify: without keys anybody could have set it.")
     manifest, schema = read_manifest(args.folder), None
     if args.verify:
         with (
             keys_of(args, manifest.key_id.name) as keys,
-            OpenDataset(args.folder, keys, min_generation=args.min_generation) as dataset,
+            OpenDataset(args.folder, keys, min_generation=args.min_generation or 0) as dataset,
             progress_bar("verifying", quiet=args.json) as progress,
         ):
             dataset.verify(progress)

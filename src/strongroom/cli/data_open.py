@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strongroom.cli.data_common import headline, key_of_dataset, keys_arguments, keys_of, progress_bar
+from strongroom.cli.data_common import MAX_GENERATION, headline, key_of_dataset, keys_arguments, keys_of, progress_bar
+from strongroom.cli.option_types import whole_number
 
 if TYPE_CHECKING:
     from strongroom.analytics.sealing.read import OpenDataset, Progress
@@ -22,7 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("folder", metavar="DIR", type=Path, help="the data set's folder")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new folder for the plain files")
-    parser.add_argument("--min-generation", type=int, default=0, metavar="N", help="refuse a copy older than that")
+    parser.add_argument("--min-generation", type=whole_number(0, MAX_GENERATION), default=0, metavar="N",
+                        help="refuse a copy older than that")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     keys_arguments(parser)
 

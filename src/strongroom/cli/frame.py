@@ -101,7 +101,8 @@ def dispatch(words: list[str]) -> int:
     if group and len(words) == 2 and words[1] in {"-h", "--help"}:
         name = f"strongroom {words[0]} COMMAND"
         sys.stdout.write(f"usage: {name} [options]     {name} --help says more\n\n")
-        sys.stdout.writelines(f"{table_line(each)}\n" for each in group)
+        longest = max(len(each.words) for each in group)
+        sys.stdout.writelines(f"{each.words:<{longest}}  {each.summary}\n" for each in group)
         return 0
     verb, rest = find_verb(words)
     module = cast("VerbModule", importlib.import_module(f"strongroom.cli.{verb.module}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,15 +25,21 @@ def moment(text: str) -> datetime:
 
 def port(text: str) -> int:
     """Return a port to listen on; 0 asks for a free one."""
-    return _number(text, "a port, 0 to 65535")
+    return _number(text, 0, 65535, "a port, 0 to 65535")
 
 
 def u16(text: str) -> int:
     """Return a product id or a security version."""
-    return _number(text, "a number from 0 to 65535")
+    return whole_number(0, 65535)(text)
 
 
-def _number(text: str, wanted: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text[:6]) > 65535:
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Return what reads a whole number between these two."""
+    return lambda text: _number(text, least, most, f"a number from {least} to {most}")
+
+
+def _number(text: str, least: int, most: int, wanted: str) -> int:
+    digits = text[: len(str(most)) + 1]  # one more than any that is taken
+    if not text.isascii() or not text.isdecimal() or not least <= int(digits) <= most:
         raise argparse.ArgumentTypeError(f"{text[:32]!r} is not {wanted}")
-    return int(text[:6])
+    return int(digits)

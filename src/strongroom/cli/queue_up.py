@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strongroom.cli.frame import Misuse
-from strongroom.cli.option_types import port
+from strongroom.cli.option_types import port, whole_number
 from strongroom.errors import BadInput
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, metavar="DIR", help="the folder with the model (modelPath)")
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="config.yaml")
     folder_argument(parser)
-    parser.add_argument("--workers", type=int, choices=range(257), default=1, metavar="N",
+    parser.add_argument("--workers", type=whole_number(0, 256), default=1, metavar="N",
                         help="(default: 1; 0: they come from elsewhere, as attested ones do)")  # fmt: skip
     parser.add_argument("--redis-port", type=port, default=0, metavar="PORT", help="(default: a free one, then kept)")
     parser.add_argument("--http-port", type=port, default=0, metavar="PORT", help="(default: a free one, then kept)")

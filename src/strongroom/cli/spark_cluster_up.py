@@ -17,14 +17,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strongroom.cli.option_types import port
+from strongroom.analytics.cluster.settings import LOOPBACK, MAX_WORKERS, Settings
+from strongroom.cli.option_types import port, whole_number
 
 if TYPE_CHECKING:
     from strongroom.analytics.cluster.cluster import Cluster
-    from strongroom.analytics.cluster.settings import Settings
 
 FOLDER = Path("spark-cluster")
-LOOPBACK = "127.0.0.1"
 
 
 def host_address(text: str) -> str:
@@ -60,10 +59,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="a primary key that executors ask for; may be given again")  # fmt: skip
     parser.add_argument("--tenant", metavar="NAME", default="default", help="(default: default)")
     parser.add_argument("--deployment", metavar="NAME", default="", help="ask in this deployment of the policy alone")
-    parser.add_argument("--workers", type=int, choices=range(1, 65), default=2, metavar="N", help="(default: 2)")
-    parser.add_argument("--cores", type=int, choices=range(1, 257), default=1, metavar="N",
+    parser.add_argument("--workers", type=whole_number(1, MAX_WORKERS), default=2, metavar="N", help="(default: 2)")
+    parser.add_argument("--cores", type=whole_number(1, 256), default=1, metavar="N",
                         help="of each Worker (default: 1)")  # fmt: skip
-    parser.add_argument("--memory-mib", type=int, default=1024, metavar="MIB",
+    parser.add_argument("--memory-mib", type=whole_number(256, 1 << 24), default=1024, metavar="MIB",
                         help="of each Worker, and the largest heap of an executor (default: 1024)")  # fmt: skip
     parser.add_argument("--host", type=host_address, default=LOOPBACK, metavar="ADDRESS",
                         help="where the cluster's other machines reach this one (default: 127.0.0.1)")  # fmt: skip
@@ -100,7 +99,6 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> Settings:
     """Return what the programs follow from. Raises JavaNotFound and what a missing extra raises."""
     import strongroom
-    from strongroom.analytics.cluster.settings import Settings
     from strongroom.analytics.parquet.build import spark_jars
     from strongroom.datasets.names import check_key_name
 

@@ -14,13 +14,15 @@ import sys
 import threading
 from pathlib import Path
 
+from strongroom.cli.option_types import port
+
 DEFAULT_PORT = 18480
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a job's folder")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT,
+    parser.add_argument("--port", type=port, default=DEFAULT_PORT,
                         help=f"port on loopback; 0: any free one (default: {DEFAULT_PORT})")  # fmt: skip
     parser.add_argument("--ca-out", metavar="FILE", type=Path, help="write the certificate to trust here")
 

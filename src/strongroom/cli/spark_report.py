@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from strongroom.cli.data_common import keys_arguments, keys_of
+from strongroom.cli.frame import Misuse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.analytics.report.gather import gather
     from strongroom.pki import disk
 
+    if args.others and not args.check:
+        raise Misuse("--with is for --check", fix="Name the data sets whose lineage is to be checked with --check.")
     report = gather(args.folder)
     checked = _checked(args) if args.check else None
     if args.html is not None:

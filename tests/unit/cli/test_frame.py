@@ -38,6 +38,15 @@ def test_help_for_a_group_of_commands_lists_them(capsys):
     assert [line.split()[1] for line in table] == ["fetch", "show", "doctor"]
 
 
+@pytest.mark.parametrize("group", sorted({words.split()[0] for words in verbs() if " " in words}))
+def test_what_the_commands_of_a_group_do_stands_in_one_column(group, capsys):
+    assert main([group, "--help"]) == 0
+    _, _, *table = capsys.readouterr().out.splitlines()
+    listed = [verb for words, verb in verbs().items() if words.startswith(f"{group} ")]
+    assert [line.split("  ")[0] for line in table] == [verb.words for verb in listed]
+    assert len({line.index(verb.summary) for line, verb in zip(table, listed, strict=True)}) == 1
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -51,6 +60,14 @@ def test_help_for_a_group_of_commands_lists_them(capsys):
         (["polciy", "lint"], "Did you mean 'policy'?"),
         (["broker", "serve", "--port", "70000"], "'70000' is not a port, 0 to 65535"),
         (["broker", "serve", "--port", "http"], "'http' is not a port"),
+        (["spark", "cluster", "up", "--workers", "0"], "'0' is not a number from 1 to 64"),
+        (["spark", "cluster", "up", "--cores", "257"], "'257' is not a number from 1 to 256"),
+        (["spark", "cluster", "up", "--memory-mib", "-1"], "'-1' is not a number from 256 to 16777216"),
+        (["spark", "history", "job", "--port", "65536"], "'65536' is not a port, 0 to 65535"),
+        (["queue", "up", "--workers", "257"], "'257' is not a number from 0 to 256"),
+        (["data", "inspect", "people", "--min-generation", "2"], "--min-generation is for --verify"),
+        (["data", "inspect", "people", "--min-generation", "x"], "'x' is not a number from 0 to"),
+        (["spark", "report", "job", "--with", "other"], "--with is for --check"),
         (["broker", "serve", "--deadline", "soon"], "'soon' is not a number of seconds"),
         (["policy", "trust", "--mrenclave", "00" * 32], "is not 64 hex digits, not all zero"),
         (["policy", "trust", "--mrenclave", "ab" * 32, "--release", "model/m"], "--release is 'model/m'"),
