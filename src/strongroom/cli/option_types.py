@@ -39,7 +39,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def _number(text: str, least: int, most: int, wanted: str) -> int:
-    digits = text[: len(str(most)) + 1]  # one more than any that is taken
-    if not text.isascii() or not text.isdecimal() or not least <= int(digits) <= most:
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+    if not is_number or not least <= int(text) <= most:
         raise argparse.ArgumentTypeError(f"{text[:32]!r} is not {wanted}")
-    return int(digits)
+    return int(text)

@@ -15,7 +15,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """End it."""
-    from strongroom.analytics.cluster.cluster import NoSparkCluster, down
+    from strongroom.analytics.cluster.cluster import NoSparkCluster
+    from strongroom.analytics.cluster.running import down
 
     try:
         ran = down(args.dir)

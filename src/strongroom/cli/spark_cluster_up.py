@@ -84,7 +84,8 @@ def folder_argument(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, start, say."""
-    from strongroom.analytics.cluster.cluster import prepare, up
+    from strongroom.analytics.cluster.cluster import prepare
+    from strongroom.analytics.cluster.running import up
     from strongroom.analytics.parquet.build import kms_jar
     from strongroom.pki import disk, keys
 

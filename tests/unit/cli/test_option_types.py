@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from strongroom.cli.option_types import moment, port
+from strongroom.cli.option_types import moment, port, whole_number
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ def test_another_moment_is_refused_with_a_sentence(text):
         moment(text)
 
 
-@pytest.mark.parametrize("text", ["", "-1", "65536", "9" * 5000, "80a", "\u0664"])
+@pytest.mark.parametrize("text", ["", "-1", "65536", "0000065535", "9" * 5000, "80a", "\u0664"])
 def test_another_port_is_refused_with_a_sentence(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is not a port, 0 to 65535"):
         port(text)
@@ -39,3 +39,13 @@ def test_another_port_is_refused_with_a_sentence(text):
 
 def test_ports_are_numbers_from_0_to_65535():
     assert [port(text) for text in ("0", "65535", "08081")] == [0, 65535, 8081]
+
+
+@pytest.mark.parametrize("text", ["", "1", "13", "012", "9" * 5000, "2.0", "\u0664"])
+def test_another_number_is_refused_with_the_bounds(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a number from 2 to 12"):
+        whole_number(2, 12)(text)
+
+
+def test_whole_numbers_lie_between_their_bounds():
+    assert [whole_number(2, 12)(text) for text in ("2", "12", "07")] == [2, 12, 7]

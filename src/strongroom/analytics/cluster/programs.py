@@ -103,17 +103,8 @@ def launch(settings: Settings, role: str, folder: str) -> tuple[str, ...]:
     if not settings.world:
         return words(settings, role)
     beside = ["--beside-real-tee"] if settings.beside_real_tee else []
-    return (
-        settings.python,
-        "-m",
-        "strongroom",
-        "sim",
-        "run",
-        f"{folder}/{PROGRAM}",
-        "--world",
-        settings.world,
-        *beside,
-    )
+    run = ("-m", "strongroom", "sim", "run", f"{folder}/{PROGRAM}")
+    return (settings.python, *run, "--world", settings.world, *beside)
 
 
 def java_script(settings: Settings, cluster: str) -> str:

@@ -7,10 +7,17 @@ import sys
 
 import pytest
 
-from strongroom.analytics.cluster import cluster as clusters
-from strongroom.analytics.cluster import programs
-from strongroom.analytics.cluster.cluster import Cluster, ClusterNotUp, NoSparkCluster, NotACluster, OtherSettings
+from strongroom.analytics.cluster import programs, running
+from strongroom.analytics.cluster.cluster import (
+    Cluster,
+    NoSparkCluster,
+    NoSuchAddress,
+    NotACluster,
+    OtherSettings,
+    prepare,
+)
 from strongroom.analytics.cluster.java import JavaNotFound, find_java
+from strongroom.analytics.cluster.running import ClusterNotUp
 from strongroom.analytics.cluster.settings import Settings
 from strongroom.cli import main
 from strongroom.serving.operations import detached
@@ -19,7 +26,7 @@ SETTINGS = Settings(
     broker="https://broker:8080", job="demo", workers=1, port=0, ui_port=0, python=sys.executable, package="/p",
     java="/java", home="/h",
 )  # fmt: skip
-SAYS = {role: text.decode() for role, text in clusters._SAYS.items()}  # what Spark's daemons say
+SAYS = {role: text.decode() for role, text in running._SAYS.items()}  # what Spark's daemons say
 
 
 def daemon(settings, role, folder):
@@ -32,7 +39,7 @@ def dying(settings, role, folder):
 
 
 def prepared(folder, settings=SETTINGS):
-    return clusters.prepare(folder, settings, b"a certificate", b"a jar")
+    return prepare(folder, settings, b"a certificate", b"a jar")
 
 
 def test_what_is_prepared_is_private_and_keeps_its_ports(tmp_path):
@@ -47,10 +54,10 @@ def test_what_is_prepared_is_private_and_keeps_its_ports(tmp_path):
 
 def test_up_and_down_may_be_done_twice(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(programs, "launch", daemon)
-    cluster = clusters.up(prepared(tmp_path / "c"))
+    cluster = running.up(prepared(tmp_path / "c"))
     try:
         assert cluster.runs
-        assert clusters.up(Cluster.of(tmp_path / "c")).record == cluster.record
+        assert running.up(Cluster.of(tmp_path / "c")).record == cluster.record
         assert main(["spark", "cluster", "status", "--dir", str(tmp_path / "c")]) == 0
         assert "master: runs as process" in capsys.readouterr().out
         cluster.roll_call.add("executor", "3", "app-1", "host-b", code="SR-AGENT-REFUSAL")
@@ -69,7 +76,7 @@ def test_up_and_down_may_be_done_twice(tmp_path, monkeypatch, capsys):
 def test_a_host_that_joins_starts_workers_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(programs, "launch", daemon)
     joining = Settings(**{**vars_of(SETTINGS), "host": "127.0.0.2", "join": "spark://127.0.0.1:7077", "workers": 2})
-    cluster = clusters.up(prepared(tmp_path / "c", joining))
+    cluster = running.up(prepared(tmp_path / "c", joining))
     try:
         assert cluster.runs
         assert [each.role for each in cluster.record.processes] == ["worker-1", "worker-2"]
@@ -81,7 +88,7 @@ def test_a_host_that_joins_starts_workers_alone(tmp_path, monkeypatch, capsys):
 
 
 def test_an_address_of_another_machine_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(clusters.NoSuchAddress) as refusal:
+    with pytest.raises(NoSuchAddress) as refusal:
         prepared(tmp_path / "c", Settings(**{**vars_of(SETTINGS), "host": "192.0.2.1"}))
     assert refusal.value.code == "SR-SPARK-CLUSTER-ADDRESS"
     assert not (tmp_path / "c").exists()
@@ -103,16 +110,16 @@ def vars_of(settings):
 
 def test_a_cluster_with_an_ended_process_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(programs, "launch", daemon)
-    cluster = clusters.up(prepared(tmp_path / "c"))
+    cluster = running.up(prepared(tmp_path / "c"))
     detached.stop(cluster.record.processes[1:])
     assert main(["spark", "cluster", "status", "--dir", str(tmp_path / "c")]) == 4
-    clusters.down(tmp_path / "c")
+    running.down(tmp_path / "c")
 
 
 def test_a_refused_master_is_said_with_its_last_words_and_leaves_nothing_running(tmp_path, monkeypatch):
     monkeypatch.setattr(programs, "launch", dying)
     with pytest.raises(ClusterNotUp) as failure:
-        clusters.up(prepared(tmp_path / "c"))
+        running.up(prepared(tmp_path / "c"))
     assert failure.value.code == "SR-SPARK-CLUSTER"
     assert "SR-AGENT-REFUSAL: not released" in failure.value.sentence
     assert not Cluster.of(tmp_path / "c").alive
@@ -124,7 +131,7 @@ def test_other_folders_are_left_alone(tmp_path):
         prepared(tmp_path)
     assert refusal.value.code == "SR-SPARK-CLUSTER-FOLDER"
     with pytest.raises(NoSparkCluster) as none:
-        clusters.down(tmp_path)
+        running.down(tmp_path)
     assert none.value.code == "SR-SPARK-NO-CLUSTER"
     assert (tmp_path / "mine").read_text() == "something"
 
