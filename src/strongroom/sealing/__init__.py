@@ -1,16 +1,16 @@
 """Sealed files: Gramine's encrypted-file format, the one sealed format of Strongroom.
 
-Law of this room: everything is pure but `files`, the one module that touches disk, processes and entropy. No
-plaintext leaves a node before its tag was verified; no key seals twice; no output has a name before it is whole. It
+Law of this room: everything is pure but `files` and `disk`, which touch disk, processes and entropy. No plaintext
+leaves a node before its tag was verified; no key seals twice; no output has a name before it is whole. It
 knows bytes, paths and 16-byte keys; models, bundles and brokers are above.
 
 `layout` where everything lies · `keys` wrap keys · `paths` path binding · `node0` header and metadata · `nodes` the
-hot loops · `reader` random access · `writer` sealing · `workers` sharing the work · `files` disk.
+hot loops · `reader` random access · `writer` sealing · `workers` sharing the work · `files` whole
+files · `disk` how they get their names.
 """
 
+from strongroom.sealing.disk import BadOutput, NotAFile
 from strongroom.sealing.files import (
-    BadOutput,
-    NotAFile,
     decrypt_file,
     encrypt_file,
     new_wrap_key,

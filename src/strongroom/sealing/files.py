@@ -1,12 +1,10 @@
-"""Sealed files on disk: the one module of the room that touches the world (files, helper processes, entropy).
+"""Sealed files on disk: with `disk`, what touches the world in this room (files, helper processes, entropy).
 
-Output gets its name only when it is whole: it is written to a file without a name (O_TMPFILE; where the file system
-has none, to a temporary name), fsynced, and moved into place. A failed or killed run leaves nothing behind.
+Output gets its name only when it is whole; a failed run leaves nothing behind, and `disk` says what a killed one does.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import stat
@@ -18,152 +16,20 @@ from itertools import product
 from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
-from typing import BinaryIO, Final, Self, cast
+from typing import BinaryIO, Final, cast
 
-from strongroom.errors import BadInput
 from strongroom.sealing import workers as crew
+from strongroom.sealing.disk import NEW_FILE, PLAIN_MODE, SEALED_MODE, Descriptor, InputFile, OutputFile
 from strongroom.sealing.keys import NONCE_BYTES, WRAP_KEY_BYTES, check_wrap_key, wrap_key_of
 from strongroom.sealing.layout import GROUP_PLAIN_BYTES, HEAD_BYTES, NODE_BYTES, group_start
 from strongroom.sealing.node0 import pin_of, seal_metadata
 from strongroom.sealing.paths import AsOpened, stored_form
 from strongroom.sealing.reader import SealedReader, Summary, open_source
-from strongroom.sealing.source import ChangedMeanwhile
 from strongroom.sealing.writer import Spine, copy_sealed, write_node0
 from strongroom.secret import Secret
 
 PARALLEL_BYTES: Final = 256 * 1024 * 1024  # below this, starting helpers costs more than they bring
-SEALED_MODE: Final = 0o644
-PLAIN_MODE: Final = 0o600
-NEW_FILE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 CHUNKS_BEHIND: Final = 4  # 48 MiB: how much of a large file may stay in the page cache
-
-
-class BadOutput(BadInput):
-    """The output of a file command is the input, a symbolic link, a folder or a device."""
-
-    code = "SR-OUTPUT"
-    fix = "Name a file to be made (or an ordinary file to be replaced) in an existing folder."
-
-
-class NotAFile(BadInput):
-    """The input of a file command is a folder, a device or a pipe."""
-
-    code = "SR-NOT-A-FILE"
-    fix = "Name an ordinary file: its size must be known before the first byte is read."
-
-
-class Descriptor:
-    """An open file as `Source` and `Sink`."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd: Final = fd
-        self.stat: Final = os.fstat(fd)
-        self.size: Final = self.stat.st_size  # when it was opened
-
-    def read_into(self, room: memoryview, offset: int) -> int:
-        """Fill `room` with the bytes from `offset` on; return how many there were."""
-        filled = 0
-        while filled < len(room) and (got := os.preadv(self.fd, [room[filled:]], offset + filled)):
-            filled += got
-        return filled
-
-    def write_at(self, data: bytes | bytearray | memoryview, offset: int) -> None:
-        """Write all of `data` at `offset`."""
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self.fd, view, offset)
-            view, offset = view[written:], offset + written
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self.fd)
-
-
-class InputFile(Descriptor):
-    """An ordinary file to read from."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))  # a pipe must not hang us
-        self.path: Final = path
-        if not stat.S_ISREG(self.stat.st_mode):
-            self.close()
-            raise NotAFile(f"{os.fspath(path)} is not an ordinary file")
-
-    def check_unchanged(self) -> None:
-        """Raise `ChangedMeanwhile` if somebody wrote to the file since it was opened."""
-        now = os.fstat(self.fd)
-        if (now.st_size, now.st_mtime_ns) != (self.stat.st_size, self.stat.st_mtime_ns):
-            raise ChangedMeanwhile(f"{os.fspath(self.path)} was written to while it was being read")
-
-
-class OutputFile(Descriptor):
-    """A file that becomes `target` at `commit()` and vanishes without it; a context manager.
-
-    Raises `BadOutput` where `target` is anything but new or an ordinary file, or is `source` (unless `in_place`).
-    """
-
-    def __init__(self, target: Path, source: InputFile, *, mode: int, in_place: bool = False) -> None:
-        check_output(target, source, in_place=in_place)
-        self._target: Final = target.name
-        self._on_its_way, self._named = f".strongroom-{secrets.token_hex(8)}.part", False
-        self._folder: Final = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fd = open_nameless(self._folder, mode)
-            if fd is None:
-                fd = os.open(self._on_its_way, NEW_FILE, mode, dir_fd=self._folder)
-                self._named = True
-        except BaseException:
-            os.close(self._folder)
-            raise
-        super().__init__(fd)
-
-    def commit(self) -> None:
-        """Make the file durable and give it its name, replacing an ordinary file of that name."""
-        os.fsync(self.fd)
-        here = self._folder
-        if not self._named:
-            self._named = True  # said first: an interrupt in between must not leave it behind
-            os.link(f"/proc/self/fd/{self.fd}", self._on_its_way, dst_dir_fd=here, follow_symlinks=True)
-        os.replace(self._on_its_way, self._target, src_dir_fd=here, dst_dir_fd=here)
-        self._named = False
-        os.fsync(here)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(FileNotFoundError):  # first of all: closing may fail where the disk did
-            if self._named:
-                os.unlink(self._on_its_way, dir_fd=self._folder)
-        self.close()
-        os.close(self._folder)
-
-
-def open_nameless(folder: int, mode: int) -> int | None:
-    """Open a file that has no name yet; None where system or file system have no such thing."""
-    if not Path("/proc/self/fd").is_dir():  # the way to give it a name later
-        return None
-    try:
-        return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode, dir_fd=folder)
-    except OSError as problem:
-        if problem.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
-            return None
-        raise
-
-
-def check_output(target: Path, source: InputFile, *, in_place: bool) -> None:
-    """Raise `BadOutput` unless `target` is free or an ordinary file that may be replaced."""
-    if not target.parent.is_dir():
-        raise BadOutput(f"the folder of the output, {target.parent}, does not exist")
-    try:
-        there = target.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(there.st_mode):
-        what = "a symbolic link" if stat.S_ISLNK(there.st_mode) else "not an ordinary file"
-        raise BadOutput(f"the output {target} is {what}")
-    if os.path.samestat(there, source.stat) and not in_place:
-        raise BadOutput(f"the output {target} is the input itself")
 
 
 class Helpers:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from strongroom import sealing
-from strongroom.sealing import files
+from strongroom.sealing import disk
 from strongroom.secret import Secret
 
 GROUP = 96 * 4096
@@ -24,7 +24,7 @@ def names(tmp_path):
 def kind_of_output(request, monkeypatch):
     """Run with O_TMPFILE, and as on a file system that has none."""
     if request.param == "temporary name":
-        monkeypatch.setattr(files, "open_nameless", lambda _folder, _mode: None)
+        monkeypatch.setattr(disk, "open_nameless", lambda _folder, _mode: None)
     return request.param
 
 
@@ -79,9 +79,9 @@ def test_a_full_disk_leaves_nothing(tmp_path, kind_of_output, names):
     (tmp_path / "plain").write_bytes(bytes(1_000_000))
     program = (
         "import resource, sys; from pathlib import Path; from strongroom import sealing\n"
-        "from strongroom.sealing import files; from strongroom.secret import Secret\n"
+        "from strongroom.sealing import disk; from strongroom.secret import Secret\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
-        "if sys.argv[1] == 'temporary name': files.open_nameless = lambda _folder, _mode: None\n"
+        "if sys.argv[1] == 'temporary name': disk.open_nameless = lambda _folder, _mode: None\n"
         "try: sealing.encrypt_file(Path('plain'), Path('out'), Secret(bytes(range(16))), stored_path='x')\n"
         "except OSError as problem: print(problem.strerror)\n"
     )
@@ -219,15 +219,17 @@ def test_a_file_that_is_exchanged_before_it_is_renamed_keeps_its_path(tmp_path, 
 
 def test_an_interrupt_while_the_name_is_given_leaves_nothing(tmp_path, key, names, monkeypatch):
     (tmp_path / "plain").write_bytes(b"abc")
+    (tmp_path / "out").write_bytes(b"old")
 
     def interrupted(*linked, link=os.link, **where):
         link(*linked, **where)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sealing.files.os, "link", interrupted)
+    monkeypatch.setattr(disk.os, "link", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sealing.encrypt_file(tmp_path / "plain", tmp_path / "out", key, stored_path="p")
-    assert names() == ["plain"]
+    assert names() == ["out", "plain"]
+    assert (tmp_path / "out").read_bytes() == b"old"
 
 
 def test_a_file_with_an_unfinished_write_is_not_rewritten(tmp_path, key, other_key, seal):

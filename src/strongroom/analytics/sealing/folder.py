@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,7 +16,7 @@ from typing import Final, Protocol, Self
 from strongroom.datasets.manifest import MAX_FILES, DataFilesChanged
 from strongroom.datasets.paths import MAX_DEPTH, is_note
 from strongroom.pki import disk
-from strongroom.sealing.files import NEW_FILE, SEALED_MODE, Descriptor, InputFile
+from strongroom.sealing.disk import SEALED_MODE, Descriptor, InputFile, open_named
 
 BEHIND_BYTES: Final = 48 * 1024 * 1024
 
@@ -92,9 +91,14 @@ class LocalDraft(Descriptor):
 
     def __init__(self, target: Path) -> None:
         self._target: Final = target
-        self._temporary: Final = target.parent / f".strongroom-{secrets.token_hex(8)}.part"
         self._open, self._behind = True, 0
-        super().__init__(os.open(self._temporary, NEW_FILE, SEALED_MODE))
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd, name = open_named(folder, SEALED_MODE)
+        finally:
+            os.close(folder)
+        self._temporary: Final = target.parent / name
+        super().__init__(fd)
 
     def write_at(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of `data` at `offset`; of a large file, little stays in the page cache (see `leave_behind`)."""
