@@ -20,7 +20,7 @@ def test_a_ring_reads_back():
     assert found.key(KeyId("people", 1)) != found.key(KeyId("people", 2))
 
 
-def test_a16_a_thousand_primary_keys_are_a_thousand():
+def test_a16_a_thousand_primary_keys_are_a_thousand_random_ones():
     raws = set()
     for _ in range(1000):
         ring = KeyRing.fresh("people")
@@ -28,6 +28,9 @@ def test_a16_a_thousand_primary_keys_are_a_thousand():
             raws.add(raw)
     assert len(raws) == 1000
     assert all(len(raw) == 32 for raw in raws)
+    ones = sum(int.from_bytes(raw, "big").bit_count() for raw in raws)
+    assert abs(ones - 128_000) < 2_000  # eight standard deviations of a fair coin
+    assert all(len({raw[at] for raw in raws}) > 200 for at in range(32))  # every byte of a key varies
 
 
 def test_ending_the_overlap_leaves_the_current_version_alone():

@@ -26,22 +26,8 @@ KEPT_CHARS: Final = 20_000
 GROUPS: Final = ("easy-ham-1", "easy-ham-2", "hard-ham-1", "spam-1", "spam-2")
 STAND_IN: Final = "generated mails (a stand-in for SpamAssassin's)"
 _SUBJECT: Final = re.compile(r"^subject:[ \t]*(.{0,400})", re.IGNORECASE | re.MULTILINE)
-_BOTH: Final = (
-    "the",
-    "you",
-    "for",
-    "and",
-    "this",
-    "now",
-    "time",
-    "please",
-    "your",
-    "new",
-    "list",
-    "today",
-    "one",
-    "we",
-)
+_BOTH: Final = ("the", "you", "for", "and", "this", "now", "time", "please", "your", "new", "list", "today", "one",
+                "we")  # fmt: skip
 _SPAM: Final = ("free", "money", "offer", "click", "winner", "guaranteed", "cash", "credit", "unsubscribe", "pills",
                 "investment", "income", "cheap", "urgent")  # fmt: skip
 _HAM: Final = ("meeting", "patch", "kernel", "wrote", "review", "lunch", "release", "bug", "thanks", "attached",

@@ -40,12 +40,14 @@ def write_mails(out: Path, *, fetched: Path | None, size: int | None, seed: int)
 
 def write_houses(out: Path, *, fetched: Path | None, size: int | None, seed: int) -> str:
     """Write OUT/houses.csv; return where it comes from. Nothing is fetched for it."""
-    return _csv(out / "houses.csv", tables.to_csv(tables.housing(size or DEFAULT_ROWS, seed=seed)), fetched)
+    del fetched
+    return _written(out / "houses.csv", tables.housing(size or DEFAULT_ROWS, seed=seed))
 
 
 def write_diabetes(out: Path, *, fetched: Path | None, size: int | None, seed: int) -> str:
     """Write OUT/diabetes.csv; return where it comes from. Nothing is fetched for it."""
-    return _csv(out / "diabetes.csv", tables.to_csv(tables.diabetes(size or DEFAULT_ROWS, seed=seed)), fetched)
+    del fetched
+    return _written(out / "diabetes.csv", tables.diabetes(size or DEFAULT_ROWS, seed=seed))
 
 
 WRITERS: Final[dict[str, Callable[..., str]]] = {
@@ -53,9 +55,9 @@ WRITERS: Final[dict[str, Callable[..., str]]] = {
 }  # fmt: skip
 
 
-def _csv(path: Path, text: str, _fetched: Path | None) -> str:
+def _written(path: Path, columns: dict[str, tables.Numbers]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="ascii")
+    path.write_text(tables.to_csv(columns), encoding="ascii")
     return "generated numbers (a stand-in)"
 
 

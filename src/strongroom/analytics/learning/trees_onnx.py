@@ -1,8 +1,7 @@
 """Write a trained XGBoost model as ONNX, in memory: its trees as one TreeEnsembleRegressor. Pure.
 
 XGBoost goes left where a value is less than the split, compares 32-bit numbers, and sends what is missing where the
-node says; so does the operator (ai.onnx.ml 3, https://onnx.ai/onnx/operators). Input `input` (rows x features), output
-`output`: predictions (rows x 1), or for binary:logistic the probabilities of 0 and 1 (rows x 2).
+node says; so does the operator (https://onnx.ai/onnx/operators). `onnx_file` has the file's input and output.
 """
 
 from __future__ import annotations
@@ -13,10 +12,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from strongroom.analytics.learning import onnx_file
 from strongroom.errors import BadInput
 
-OPSETS: Final = {"": 17, "ai.onnx.ml": 3}
-IR_VERSION: Final = 8  # what belongs to opset 17; newer ones need newer engines
+DOMAIN: Final = "ai.onnx.ml"
+VERSION: Final = 3  # of its operators
 IDENTITY: Final = frozenset({"reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror"})
 LOGISTIC: Final = frozenset({"binary:logistic", "reg:logistic"})
 _LEAF: Final = -1
@@ -31,8 +31,7 @@ class NoOnnxTrees(BadInput):
 
 def to_onnx(booster: Any) -> bytes:  # noqa: ANN401  # XGBoost's Booster
     """Return a booster as an ONNX file. Raises NoOnnxTrees."""
-    import onnx
-    from onnx import TensorProto, helper
+    from onnx import helper
 
     learner = json.loads(booster.save_raw("json"))["learner"]
     objective = learner["objective"]["name"]
@@ -41,23 +40,10 @@ def to_onnx(booster: Any) -> bytes:  # noqa: ANN401  # XGBoost's Booster
     logistic = objective in LOGISTIC
     attributes = _attributes(learner["gradient_booster"]["model"]["trees"])
     attributes["base_values"] = [_base(learner["learner_model_param"]["base_score"], logistic=logistic)]
-    margin = "margin" if logistic else "output"
-    nodes = [helper.make_node("TreeEnsembleRegressor", ["input"], [margin], domain="ai.onnx.ml", **attributes)]
-    if logistic:
-        nodes += [helper.make_node("Sigmoid", ["margin"], ["yes"]), helper.make_node("Sub", ["one", "yes"], ["no"]),
-                  helper.make_node("Concat", ["no", "yes"], ["output"], axis=1)]  # fmt: skip
+    margin = onnx_file.result(logistic=logistic)
+    trees = helper.make_node("TreeEnsembleRegressor", ["input"], [margin], domain=DOMAIN, **attributes)
     columns = int(learner["learner_model_param"]["num_feature"])
-    graph = helper.make_graph(
-        nodes, "trees",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", columns])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 2 if logistic else 1])],
-        [helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])] if logistic else [],
-    )  # fmt: skip
-    opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="strongroom")
-    onnx.checker.check_model(model)
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return onnx_file.to_bytes("trees", [trees], [], columns=columns, logistic=logistic, domains={DOMAIN: VERSION})
 
 
 def _base(text: str, *, logistic: bool) -> float:

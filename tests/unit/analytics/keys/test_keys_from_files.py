@@ -46,18 +46,6 @@ def test_each_folder_of_keys_is_spoken_of_once_in_a_tree_of_processes(folder, tm
     assert said.stderr == ""
 
 
-def test_a16_a_thousand_keys_are_a_thousand_random_ones():
-    raws = set()
-    for _ in range(1000):
-        ring = KeyRing.fresh("k")
-        with ring.key(ring.current_id).reveal() as raw:
-            raws.add(raw)
-    assert len(raws) == 1000
-    ones = sum(int.from_bytes(raw, "big").bit_count() for raw in raws)
-    assert abs(ones - 128_000) < 2_000  # eight standard deviations of a fair coin
-    assert all(len({raw[at] for raw in raws}) > 200 for at in range(32))  # every byte of a key varies
-
-
 def test_files_and_folder_are_the_owners_alone(folder):
     assert (folder / "people.key").stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
