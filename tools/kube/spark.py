@@ -39,6 +39,7 @@ driver_memory = "768m"
 executor_memory = "768m"
 executors = 2
 cores = 1
+report = "/data/report"
 """
 
 
@@ -151,9 +152,24 @@ class Spark:
         journey.results.check("the job succeeded", self._ended() is True, log[-600:])
         journey.results.check("both executors worked", len(hosts) == 2, hosts)
         self._check_sums()
+        self._check_report()
         journey.wait("the executors' pods are gone", lambda: not self.pods("executor"), 120)
         self._helm("uninstall", RELEASE)
         self._wait_for_nobody()
+
+    def _check_report(self) -> None:
+        """Read the job's report: driver and executors, each as what it was admitted."""
+        told = self._report()
+        executors = [each for each in told["admitted"] if each["role"].startswith("executor")]
+        named = {each["host"] for each in executors if each["program"] and each["keys"] == ["people"]}
+        programs = {each["program"] for each in executors}
+        self.journey.results.check("the job's report names both executors with their measurement",
+                                   len(named) == 2 and len(programs) == 1 and not told["unnamed"],
+                                   sorted(named))  # fmt: skip
+
+    def _report(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.data / "report/report.json").read_bytes())
+        return found
 
     def _check_sums(self) -> None:
         """Open what the job wrote, as its owner, and compare with what plain Python counts."""
@@ -234,6 +250,10 @@ class Spark:
         fresh = {each["peer"].rpartition(":")[0] for each in self._releases() if each["seq"] not in before}
         journey.results.check(f"{prose}: no key went to any of them", len(fresh) == 1,
                               f"released to {len(fresh)} pod, which is the driver's")  # fmt: skip
+        told = self._report()
+        journey.results.check(f"{prose}: the report has no executor that was admitted, and how the job ended",
+                              [each["role"] for each in told["admitted"]] == ["driver"] and bool(told["job"]["status"]),
+                              f"status {told['job']['status']}, {len(told['refused'])} refused")  # fmt: skip
         journey.results.check(f"{prose}: nothing was worked on", not (self.data / "at_work").exists())
         journey.cluster.kubectl("delete", IN_NAMESPACE, "--filename=-", stdin=objects)
         self._wait_for_nobody()

@@ -29,6 +29,7 @@ _PATH: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f$]{1,1024}")  # $ would be a var
 _JOB: Final = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")  # names of pods have 63 letters
 _PROGRAM: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,200}\.(py|jar)")
 _CLASS: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]{0,200}")
+_REPORT: Final = re.compile(r"/data(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){1,8}")
 _HEAP: Final = re.compile(r"[1-9][0-9]{0,5}[mg]")
 _VERSION: Final = re.compile(r"1\.[0-9]{1,2}")
 GRAMINE_VERSIONS: Final = ("graphene", "1.0", "1.1", "1.2", "1.3.1", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9")
@@ -152,6 +153,7 @@ class SparkJob:
     executor_memory: str = "1g"
     executors: int = 2
     cores: int = 1  # of each executor
+    report: str | None = None  # a folder of the pods' for the job's report; None: there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +307,7 @@ def _spark(values: dict[str, Any]) -> SparkJob:
         executor_memory=words.text("executor_memory", usual.executor_memory, _HEAP),
         executors=words.number("executors", usual.executors, 1, 1000),
         cores=words.number("cores", usual.cores, 1, 256),
+        report=words.optional("report", _REPORT),
     )
     words.expect_end()
     if (found.main_class is not None) is not (found.program or "").endswith(".jar"):

@@ -58,6 +58,11 @@ def values(description: Description, profile: Profile, *, pvc: str = "") -> dict
     job = job_of(description)
     if description.tee is Tee.SGX and job.program is not None and job.main_class is None:
         raise SparkTee("the measured launcher of an enclave starts Java, and [deploy.spark] program is Python")
+    if description.tee is Tee.SGX and job.report is not None:
+        raise SparkTee(
+            "a driver in an enclave writes no report, and [deploy.spark] report names a place for one",
+            fix='Leave report out of [deploy.spark], or say tee = "tdx" or tee = "simulated" in [deploy].',
+        )
     return {
         "tee": description.tee.value,
         "image": description.image(Role.SPARK),

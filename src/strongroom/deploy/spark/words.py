@@ -67,7 +67,7 @@ def driver_words(description: Description) -> tuple[str, ...]:
         "spark", "submit", f"--master={MASTER}", "--deploy-mode=client", f"--name={job.name}", "--no-progress",
         f"--driver-memory={job.driver_memory}", f"--executor-memory={job.executor_memory}", *_asked(description, job),
         f"--cluster-file={SETTINGS}/{CLUSTER_FILE}", *((f"--class={job.main_class}",) if job.main_class else ()),
-        program_path(job), *job.arguments,
+        *((f"--report={job.report}",) if job.report else ()), program_path(job), *job.arguments,
     )  # fmt: skip
 
 

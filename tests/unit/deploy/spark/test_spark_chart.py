@@ -304,6 +304,9 @@ def test_what_no_tee_can_run_is_said(described):
     with pytest.raises(SparkTee) as refused:
         values(described(Tee.SGX, spark=SparkJob(program="a.py")), GENERIC)
     assert refused.value.code == "SR-SPARK-CHART-TEE"
+    job = SparkJob(program="a.jar", main_class="A", report="/data/report")
+    with pytest.raises(SparkTee, match="writes no report"):
+        values(described(Tee.SGX, spark=job), GENERIC)
     with pytest.raises(NoSparkJob) as missing:
         render(Description(images={Role.SPARK: "x"}), GENERIC)
     assert missing.value.code == "SR-SPARK-CHART-JOB"

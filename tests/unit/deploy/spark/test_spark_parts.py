@@ -32,6 +32,12 @@ def test_the_program_of_nobody_is_an_example_and_that_of_a_jar_has_its_class(des
     assert (name, program) == ("--class=a.B", "/app/job/a.jar")
 
 
+def test_a_job_s_report_goes_where_the_table_says(described):
+    assert parse(driver_words(described())[2:]).report is None
+    job = SparkJob(report="/data/report")
+    assert parse(driver_words(described(spark=job))[2:]).report == "/data/report"
+
+
 def test_the_measured_executor_takes_its_words(described):
     module, *words = executor_words(described())
     args = executor._parser().parse_args(words)
@@ -107,6 +113,10 @@ def test_what_an_executors_words_are_handed_over_by_is_no_part_of_what_is_measur
         ({"driver_memory": "1"}, "driver_memory"),
         ({"executors": 0}, "executors"),
         ({"conf": {}}, "conf"),
+        *(
+            ({"report": place}, "report")
+            for place in ("report", "/etc", "/data", "/data/../etc", "/data/.x", "/data//a")
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
