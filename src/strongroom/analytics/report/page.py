@@ -22,22 +22,27 @@ p { margin: .25rem 0 }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-size: .9rem }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere; min-width: 4rem }
+  min-width: 4rem }
+.long { overflow-wrap: anywhere; min-width: 12rem }
 thead th { background: var(--soft); white-space: nowrap }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 .bad { color: var(--bad); font-weight: 600 }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem }
 dt { font-weight: 600 } dd { margin: 0; overflow-wrap: anywhere }
+.mind { border-left: .25rem solid var(--bad); padding: .25rem .75rem; margin: 1rem 0 }
 footer { margin-top: 2rem; border-top: 1px solid var(--line); padding-top: .5rem; font-size: .9rem }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem } }
 """
+LONG_WORD: Final = 24
 _BAD: Final = frozenset({"failed", "refused", wording.NOT_TOLD})
 
 
 def html(report: JobReport) -> str:
     """Return the page."""
     title = f"Report of {report.name}"
-    known = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>\n" for name, value in wording.facts(report))
+    known = "".join(_fact(name, value, wording.failed(report)) for name, value in wording.facts(report))
+    minded = "".join(f"<p>{escape(each)}</p>\n" for each in wording.warnings(report))
+    mind = f'<section class="mind" aria-label="To be minded">\n{minded}</section>\n' if minded else ""
     body = "".join(_section(number, table) for number, table in enumerate(wording.tables(report), 1))
     said = "".join(f"<p>{escape(each)}</p>\n" for each in wording.notices(report))
     return (
@@ -46,8 +51,13 @@ def html(report: JobReport) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
         f"<title>{escape(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{escape(title)}</h1>\n<dl>\n{known}</dl>\n{body}</main>\n<footer>\n{said}</footer>\n</body>\n</html>\n"
+        f"<h1>{escape(title)}</h1>\n<p>{escape(wording.ABOUT)}</p>\n<dl>\n{known}</dl>\n{mind}{body}</main>\n<footer>\n{said}</footer>\n</body>\n</html>\n"
     )
+
+
+def _fact(name: str, value: str, failed: bool) -> str:
+    kind = ' class="bad"' if failed and name == wording.OUTCOME else ""
+    return f"<dt>{escape(name)}</dt><dd{kind}>{escape(value)}</dd>\n"
 
 
 def _section(number: int, table: Table) -> str:
@@ -71,6 +81,7 @@ def _row(row: tuple[str, ...], table: Table) -> str:
 
 
 def _cell(text: str, numeric: bool, tag: str = "td", more: str = "") -> str:
-    names = [name for name, is_so in (("number", numeric), ("bad", text in _BAD)) if is_so]
+    long = any(len(word) > LONG_WORD for word in text.split())  # others stay whole
+    names = [name for name, is_so in (("number", numeric), ("bad", text in _BAD), ("long", long)) if is_so]
     kind = f' class="{" ".join(names)}"' if names else ""
     return f"<{tag}{kind}{more}>{escape(text)}</{tag}>"

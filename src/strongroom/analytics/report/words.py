@@ -16,6 +16,8 @@ def text(report: JobReport) -> str:
     lines = [f"Report of {report.name}", ""]
     width = max((len(name) for name, _ in wording.facts(report)), default=0)
     lines += [f"{name:<{width}}  {value}" for name, value in wording.facts(report)]
+    minded = wording.warnings(report)
+    lines += ["", *minded] if minded else []
     for table in wording.tables(report):
         lines += ["", table.title, *_table(table)]
     lines += ["", *wording.notices(report)]

@@ -137,6 +137,7 @@ def test_executors_on_every_host_are_listed_with_what_they_said_and_none_is_left
         ("app-1", "2", "127.0.0.3"), ("app-1", "3", "127.0.0.4"),
     ]  # fmt: skip
     shown = words.text(report)
+    assert "How often 2 of the executors used their keys is not in here" in shown
     assert "2 of the executors did not say as what they were admitted" in shown
     for name, host in (("2", "127.0.0.3"), ("3", "127.0.0.4")):
         assert re.search(rf"2025-11-22 06:00:00 UTC +{host} +executor {name} +not told +not told", shown), shown
@@ -148,6 +149,36 @@ def test_executors_on_every_host_are_listed_with_what_they_said_and_none_is_left
     told = json.loads((tmp_path / JSON).read_text())
     assert [each["name"] for each in told["unnamed"]] == ["2", "3"]
     assert told["applications"][0]["executors"][0]["registration"]["measurement"] == MEASURED
+
+
+@pytest.mark.parametrize(
+    ("lines", "outcome", "minded"),
+    [
+        ([{"event": "ended", "status": 0}], "done", ""),
+        ([], "no end was noted: it runs, or was cut off", ""),
+        ([{"event": "ended", "status": 1}], "failed: exit status 1", "errors can quote data"),
+        ([{"event": "ended", "status": 3}], "failed: exit status 3", "errors can quote data"),
+        ([{"event": "refused", "code": "SR-X"}, {"event": "ended", "status": 3}],
+         "failed: processes were refused (exit status 3)", ""),
+        ([{"event": "admitted", "platform": "simulated"}, {"event": "ended", "status": 0}], "done",
+         "The platform is simulated: no hardware has vouched"),
+    ],
+)  # fmt: skip
+def test_a_report_begins_with_how_the_job_ended_and_what_is_to_be_minded(tmp_path, lines, outcome, minded):
+    write(tmp_path, {"event": "started", "time": "2026-11-22T06:00:00+00:00", "program": "a.py"}, *lines)
+    found = gather(tmp_path)
+    before = words.text(found).partition("Who proved what it is")[0]
+    assert re.search(rf"^Outcome +{re.escape(outcome)}$", before, re.MULTILINE)
+    assert minded in before
+    assert bool(minded) == ('class="mind"' in page.html(found))
+    assert ('<dd class="bad">' in page.html(found)) == outcome.startswith("failed")
+
+
+def test_a_long_word_breaks_and_others_stay_whole(tmp_path):
+    write(tmp_path, {"event": "admitted", "platform": "simulated", "measurement": MEASURED, "role": "driver"})
+    markup = page.html(gather(tmp_path))
+    assert f'<td class="long">{MEASURED}</td>' in markup
+    assert "<td>simulated</td>" in markup
 
 
 def test_lines_that_are_none_are_counted_and_said(tmp_path):
