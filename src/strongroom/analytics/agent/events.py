@@ -50,6 +50,6 @@ class Events:
         record(
             EventKind.KEY,
             {"op": use.op, "key_id": use.key_id, "ok": use.ok, "times": times, "process": use.pid,
-             "program": use.program},
+             "program": use.program, **self._who},
             to=self._path,
         )  # fmt: skip

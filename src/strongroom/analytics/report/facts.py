@@ -156,7 +156,11 @@ class Facts:
 
     def _arrived(self, *, admitted: bool) -> list[Arrival]:
         """Return who came, in order of time; of each process what says most."""
-        mine = [each for each in self.arrivals if each.admitted is admitted and not self._is_of_another_job(each)]
+        mine = [
+            each
+            for each in self.arrivals
+            if each.admitted is admitted and not self._is_of_another_job(each.application)
+        ]
         found = sorted(mine, key=lambda each: each.time)
         best: dict[tuple[str, str], int] = {}
         for each in found:
@@ -164,11 +168,10 @@ class Facts:
             best[who] = min(rank, best.get(who, rank))
         return [each for each in found if _SOURCES.index(each.source) == best[each.application, each.role]]
 
-    def _is_of_another_job(self, each: Arrival) -> bool:
-        """A cluster's roll call has all of its jobs; Kubernetes' names this job by its session."""
-        return bool(self._applications) and each.source == "roll call" and (
-            each.application.startswith(_STANDALONE) and each.application not in self._applications
-        )  # fmt: skip
+    def _is_of_another_job(self, application: str) -> bool:
+        """A cluster's roll call and events have all of its jobs; Kubernetes' name this job by its session."""
+        known = self._applications
+        return bool(known) and application.startswith(_STANDALONE) and application not in known
 
     def _admitted(self, line: Line) -> None:
         self._arrival(line, True, text(line, "role") or f"process {number(line, 'pid')}")
@@ -190,6 +193,8 @@ class Facts:
         )  # fmt: skip
 
     def _key(self, line: Line) -> None:
+        if self._is_of_another_job(text(line, "application")):
+            return
         key = (text(line, "key_id"), text(line, "op", 32), line.get("ok") is True)
         if key not in self._uses and self._full(self._uses):
             return

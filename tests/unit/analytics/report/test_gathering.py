@@ -124,7 +124,13 @@ def test_executors_on_every_host_are_listed_with_what_they_said_and_none_is_left
           {**called, **refused}, {**called, **refused, "application": "session-1"}, name="roll-call.jsonl")  # fmt: skip
     own = {"role": "executor 0", "application": "app-1", "measurement": MEASURED}
     events.record("admitted", own, to=tmp_path / "events.jsonl")
+    used = {"key_id": "people.1", "op": "wrap", "ok": True, "times": 2}
+    for application, key_id in (("app-1", "people.1"), ("app-2", "other.1")):  # of a cluster that has run both
+        of = {"role": "executor 0", "application": application}
+        events.record("key", {**used, **of, "key_id": key_id}, to=tmp_path / "cluster.jsonl")
+    events.record("admitted", {"role": "executor 5", "application": "app-2"}, to=tmp_path / "cluster.jsonl")
     report = gather(tmp_path)
+    assert [(each.key_id, each.times) for each in report.facts.uses] == [("people.1", 2)]
     assert [(each.role, each.source, each.host, each.program) for each in report.facts.admitted] == [
         ("executor 1", "registration", "127.0.0.2", MEASURED),
         ("executor 7", "roll call", "127.0.0.2", ""),
