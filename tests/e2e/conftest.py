@@ -1,8 +1,11 @@
-"""Pages of docs/ as a reader follows them: their `sh` blocks are one session, in an empty folder with an empty home.
+"""Owners with a simulated world and a broker of their own, and readers of pages.
 
-The printed port numbers are replaced by free ones; all else is as written. What a page leaves running is ended.
+A reader follows a page of docs/: its `sh` blocks are one session, in an empty folder with an empty home. The printed
+port numbers are replaced by free ones; all else is as written. What a page leaves running is ended.
 """
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -11,15 +14,94 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import strongroom
+from strongroom.cli import main
+
+STRONGROOM = [sys.executable, "-m", "strongroom"]
+# No flags of a user's environment, no folder but the package's, no bytecode from outside of what is measured.
+MEASURED = [sys.executable, "-I", "-B", "-u", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PRINTED = ("4433", "8080", "8081", "8443", "8500", "8501")
 PORT = re.compile(rf"\b({'|'.join(PRINTED)})\b")
 PAGE_DEADLINE_S = 240
 END_DEADLINE_S = 20
+
+
+class Owner:
+    """A workspace, and a simulated world whose quotes its owner can check."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.workspace = ["--workspace", str(folder / "workspace")]
+        self.world = ["--world", str(folder / "world"), "--beside-real-tee"]
+        self.ca = folder / "workspace" / "ca" / "ca_cert.pem"
+        for words in (
+            ["init", self.workspace[1]],
+            ["sim", "init", *self.world],
+            ["sim", "collateral", *self.world, "--out", str(folder / "workspace" / "trust")],
+        ):
+            assert main(words) == 0, words
+
+    def do(self, *words):
+        """Run a command in the workspace."""
+        line = [*map(str, words), *self.workspace]
+        assert main(line) == 0, line
+
+    def measure(self, program, to=None):
+        """Measure a program; return the file that says what was found."""
+        found = to or program.parent / "measurement.json"
+        with found.open("w") as file, contextlib.redirect_stdout(file):
+            assert main(["sim", "measure", str(program), "--json", *self.world]) == 0
+        return found
+
+    def trust(self, program, released, *words, to=None):
+        """Write the rule that releases these secrets to a program."""
+        releases = [word for name in released for word in ("--release", name)]
+        self.do("policy", "trust", self.measure(program, to), *releases, "--trust-domain", "simulated", *words)
+
+    @contextlib.contextmanager
+    def broker(self):
+        """Run a broker that speaks KBS, too; lend its addresses and its log."""
+        words = [*STRONGROOM, "broker", "serve", "--port", "0", "--kbs-port", "0", *self.workspace]
+        log = self.folder / "broker.log"
+        with log.open("w") as file, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=file, text=True) as process:
+            try:
+                lines = [process.stdout.readline(), process.stdout.readline()]
+                ports = {"(kbs)" in line: re.search(r":(\d+)", line)[1] for line in lines}
+                yield SimpleNamespace(
+                    url=f"https://localhost:{ports[True]}", gramine=f"localhost:{ports[False]}", log=log
+                )
+            finally:
+                process.terminate()
+                process.wait(END_DEADLINE_S)
+
+
+def write_manifest(path, words, *trusted, environment=()):
+    """Write the manifest of a program of ours; `environment`: names that it has from here."""
+    files = [*(f"file:{each}" for each in trusted), f"file:{Path(strongroom.__file__).parent}/"]
+    path.write_text(
+        f"libos.entrypoint = {json.dumps(sys.executable)}\nloader.argv = {json.dumps([*MEASURED, *words])}\n"
+        + "".join(f"loader.env.{name} = {json.dumps(os.environ[name])}\n" for name in environment)
+        + f'sgx.trusted_files = {json.dumps(files)}\nsgx.remote_attestation = "dcap"\n'
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def simulated_owner():
+    """Return what makes an Owner in a folder."""
+    return Owner
+
+
+@pytest.fixture(scope="session")
+def measured_program():
+    """Return what writes the manifest of a program of ours."""
+    return write_manifest
 
 
 class Reader:
@@ -80,6 +162,18 @@ def end_group(group):
     except ProcessLookupError:
         return
     pytest.fail("a server of the page did not end on SIGTERM")
+
+
+@pytest.fixture(scope="session")
+def typed():
+    """Return what runs a command in a folder, as a person would type it there; it returns what was said."""
+
+    def run(place, *words, status=0):
+        done = subprocess.run([*STRONGROOM, *words], capture_output=True, text=True, check=False, cwd=place)
+        assert done.returncode == status, done.stderr
+        return done
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Attested replicas behind nginx as on a plain machine: same manifest, shared ports, TLS passed through, one dying."""
 
 import contextlib
-import json
 import shutil
 import signal
 import socket
@@ -10,14 +9,11 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-import strongroom
-from strongroom.cli import main
 from strongroom.client import Client
 from strongroom.deploy.description import Description
 from strongroom.deploy.fronts import Listed, Listening, Replica, nginx_passthrough
@@ -74,50 +70,33 @@ def running(stack, words, folder, log):
 
 
 @pytest.fixture
-def owner(tmp_path):
+def owner(tmp_path, simulated_owner):
     """A workspace with a sealed model, a simulated world, and what clients need: TLS files."""
     source = tmp_path / "plain" / "1"
     source.mkdir(parents=True)
     (source / "model.onnx").write_bytes(twice_the_input())
-    workspace = ["--workspace", str(tmp_path / "workspace")]
-    world = ["--world", str(tmp_path / "world"), "--beside-real-tee"]
-    for words in (
-        ["init", workspace[1]],
-        ["sim", "init", *world],
-        ["sim", "collateral", *world, "--out", str(tmp_path / "workspace" / "trust")],
-        ["certs", "two-way", "--server", HOST, "--client", "client.example", *workspace,
-         "--out", str(tmp_path / "ssl")],
-        ["model", "publish", str(source), "--name", NAME, "--version", "1", "--out", str(tmp_path / "models"),
-         *workspace, "--ssl-config", str(tmp_path / "ssl" / "ssl.cfg")],
-    ):  # fmt: skip
-        assert main(words) == 0, words
-    for file in ("ca/ca_cert.pem", "signing/owner_public.pem"):
-        shutil.copy(tmp_path / "workspace" / file, tmp_path)
-    return tmp_path, workspace, world
+    found = simulated_owner(tmp_path)
+    found.do("certs", "two-way", "--server", HOST, "--client", "client.example", "--out", tmp_path / "ssl")
+    found.do("model", "publish", source, "--name", NAME, "--version", "1", "--out", tmp_path / "models", "--ssl-config",
+             tmp_path / "ssl" / "ssl.cfg")  # fmt: skip
+    shutil.copy(found.ca, tmp_path)
+    shutil.copy(tmp_path / "workspace" / "signing" / "owner_public.pem", tmp_path)
+    return found
 
 
 @pytest.fixture
-def replicas(owner, stack):
+def replicas(owner, measured_program, stack):
     """A broker that trusts one measurement, and two replicas of it that share their ports."""
-    folder, workspace, world = owner
-    ports, (broker,) = free_ports(2), free_ports(1)
-    running(stack, [*STRONGROOM, "broker", "serve", "--port", str(broker), *workspace], folder, "broker.log")
+    folder = owner.folder
+    ports, broker = free_ports(2), stack.enter_context(owner.broker())
     flags = [
         f"--port={ports[0]}", f"--rest_api_port={ports[1]}", f"--model_name={NAME}", f"--model_base_path=models/{NAME}",
-        "--ssl_config_file=models/ssl.cfg", f"--broker=localhost:{broker}", "--broker_ca=ca_cert.pem",
+        "--ssl_config_file=models/ssl.cfg", f"--broker={broker.gramine}", "--broker_ca=ca_cert.pem",
         "--owner_key=owner_public.pem", "--broker_wait_seconds=60",
     ]  # fmt: skip
-    argv = [sys.executable, "-I", "-B", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom", "serve", *flags]
-    trusted = ["file:ca_cert.pem", "file:owner_public.pem", f"file:{Path(strongroom.__file__).parent}/"]
-    (folder / "replica.manifest").write_text(
-        f"libos.entrypoint = {json.dumps(sys.executable)}\nloader.argv = {json.dumps(argv)}\n"
-        f'sgx.trusted_files = {json.dumps(trusted)}\nsgx.remote_attestation = "dcap"\n'
-    )
-    with (folder / "measurement.json").open("w") as file, contextlib.redirect_stdout(file):
-        assert main(["sim", "measure", str(folder / "replica.manifest"), "--json", *world]) == 0
-    assert main(["policy", "trust", "--measurement", str(folder / "measurement.json"), "--release", f"model/{NAME}/1",
-                 "--trust-domain", "simulated", *workspace]) == 0  # fmt: skip
-    run = [*STRONGROOM, "sim", "run", *world, str(folder / "replica.manifest")]
+    program = measured_program(folder / "replica.manifest", ["serve", *flags], "ca_cert.pem", "owner_public.pem")
+    owner.trust(program, [f"model/{NAME}/1"])
+    run = [*STRONGROOM, "sim", "run", *owner.world, str(program)]
     found = [running(stack, run, folder, f"replica{number}.log") for number in (1, 2)]
     for number in (1, 2):
         log = folder / f"replica{number}.log"
@@ -127,7 +106,7 @@ def replicas(owner, stack):
 
 @pytest.mark.parametrize("protocol", ["grpcs", "https"])
 def test_dp_09_evidence_and_answers_survive_the_death_of_a_replica_behind_a_front(owner, replicas, stack, protocol):
-    folder, *_ = owner
+    folder = owner.folder
     (first, _second), ports = replicas
     grpc, rest = free_ports(2)
     at = Listening(grpc=f"127.0.0.1:{grpc}", rest=f"127.0.0.1:{rest}", folder=str(folder), access_log="off")

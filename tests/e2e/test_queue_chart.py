@@ -2,61 +2,41 @@
 
 import base64
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-PROGRAMS = Path(sys.executable).parent
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, typed):
     """A workspace with keys, the two Secrets and the chart."""
     place = tmp_path_factory.mktemp("owner")
-    run(place, "init")
+    typed(place, "init")
     with (place / "strongroom-workspace/strongroom.toml").open("a") as file:
         file.write('\n[deploy]\nnamespace = "serving"\n[[deploy.model]]\nname = "resnet"\n')
-    run(place, "keys", "generate", "--domain", "serving.svc.cluster.local")
-    run(place, "keys", "password")
-    run(place, "queue", "chart", "--out", "queue")
+    typed(place, "keys", "generate", "--domain", "serving.svc.cluster.local")
+    typed(place, "keys", "password")
+    typed(place, "queue", "chart", "--out", "queue")
     return place
 
 
-def run(place, *words, status=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "strongroom", *words], capture_output=True, text=True, check=False, cwd=place
-    )
-    assert done.returncode == status, done.stderr
-    return done.stdout
-
-
-def helm(place, *words):
-    environ = {**os.environ, "HOME": str(place)}
-    done = subprocess.run([PROGRAMS / "helm", *words], capture_output=True, text=True, check=False, cwd=place,
-                          env=environ)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_what_is_rendered_passes_the_lint_of_the_command_line(folder):
-    rendered = helm(folder, "template", "queue", "queue/chart", "--values", "queue/chart/values-small.yaml",
-                    "--values", "queue/values.yaml", "--namespace", "serving")  # fmt: skip
-    (folder / "rendered.yaml").write_text(rendered)
-    said = json.loads(run(folder, "deploy", "lint", "rendered.yaml", "--json", "--accept", "K08"))  # tags, not digests
+def test_what_is_rendered_passes_the_lint_of_the_command_line(folder, helm, typed):
+    chart = folder / "queue" / "chart"
+    rendered = helm("template", "queue", chart, "--values", chart / "values-small.yaml",
+                    "--values", folder / "queue" / "values.yaml", "--namespace", "serving")  # fmt: skip
+    (folder / "rendered.yaml").write_text(rendered.stdout)
+    found = typed(folder, "deploy", "lint", "rendered.yaml", "--json", "--accept", "K08")  # tags, not digests
+    said = json.loads(found.stdout)
     assert not [each for each in said["findings"] if each["level"] == "error"]
 
 
-def test_the_same_workspace_renders_the_same_bytes(folder):
+def test_the_same_workspace_renders_the_same_bytes(folder, typed):
     before = {path: path.read_bytes() for path in (folder / "queue").rglob("*") if path.is_file()}
-    run(folder, "queue", "chart", "--out", "queue")
+    typed(folder, "queue", "chart", "--out", "queue")
     assert before == {path: path.read_bytes() for path in (folder / "queue").rglob("*") if path.is_file()}
-    said = json.loads(run(folder, "queue", "chart", "--out", "other", "--json"))
+    said = json.loads(typed(folder, "queue", "chart", "--out", "other", "--json").stdout)
     assert "chart/templates/taskmanager-statefulset.yaml" in said["files"]
-    run(folder, "queue", "chart", "--out", "another", "--runner", "flink", status=3)
+    typed(folder, "queue", "chart", "--out", "another", "--runner", "flink", status=3)
 
 
 def test_kd_24_no_secret_is_in_anything_that_goes_to_the_cluster(folder):
@@ -72,8 +52,8 @@ def test_kd_24_no_secret_is_in_anything_that_goes_to_the_cluster(folder):
         assert secret not in everything
 
 
-def test_a_folder_with_other_files_is_left_alone(folder):
+def test_a_folder_with_other_files_is_left_alone(folder, typed):
     (folder / "mine").mkdir()
     (folder / "mine/values.yaml").write_text("mine")
-    assert run(folder, "queue", "chart", "--out", "mine", status=3) == ""
+    assert typed(folder, "queue", "chart", "--out", "mine", status=3).stdout == ""
     assert (folder / "mine/values.yaml").read_text() == "mine"

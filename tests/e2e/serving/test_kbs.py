@@ -1,6 +1,5 @@
 """A replica takes each sealed version's own key over KBS; `kbs get`: broker, platform and replica as processes."""
 
-import contextlib
 import json
 import re
 import shutil
@@ -8,13 +7,9 @@ import ssl
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-import strongroom
-from strongroom.cli import main
 
 STRONGROOM = [sys.executable, "-m", "strongroom"]
 LIMIT_S = 60
@@ -22,55 +17,37 @@ MODELS = {"alpha": 2, "beta": 5}
 
 
 @pytest.fixture(scope="module")
-def owner(tmp_path_factory, models):
+def owner(tmp_path_factory, simulated_owner, models):
     """A workspace with two sealed models, each under its own key, and a simulated world."""
     folder = tmp_path_factory.mktemp("owner")
-    workspace = ["--workspace", str(folder / "workspace")]
-    world = ["--world", str(folder / "world"), "--beside-real-tee"]
-    for words in (
-        ["init", workspace[1]],
-        ["sim", "init", *world],
-        ["sim", "collateral", *world, "--out", str(folder / "workspace" / "trust")],
-        ["certs", "one-way", "--server", "localhost", "--out", str(folder / "ssl"), *workspace],
-    ):
-        assert main(words) == 0, words
-    publish = SimpleNamespace(folder=folder, workspace=workspace, world=world)
+    publish = simulated_owner(folder)
+    publish.do("certs", "one-way", "--server", "localhost", "--out", folder / "ssl")
 
     def version(name, number, offset, *words, out="models"):
         source = folder / "plain" / name / str(number)
         source.mkdir(parents=True)
         (source / "model.onnx").write_bytes(models.half_plus(offset))
-        assert main(["model", "publish", str(source), "--name", name, "--version", str(number),
-                     "--out", str(folder / out), *words, *workspace]) == 0  # fmt: skip
+        publish.do("model", "publish", source, "--name", name, "--version", number, "--out", folder / out, *words)
 
     publish.version = version
     version("alpha", 1, MODELS["alpha"], "--ssl-config", str(folder / "ssl" / "ssl.cfg"))
     version("beta", 1, MODELS["beta"])
-    ca = folder / "workspace" / "ca" / "ca_cert.pem"
-    publish.files = SimpleNamespace(context=ssl.create_default_context(cafile=ca), credentials=None)
+    publish.files = SimpleNamespace(context=ssl.create_default_context(cafile=publish.ca), credentials=None)
     return publish
 
 
 @pytest.fixture(scope="module")
 def broker(owner):
-    """A broker process that speaks KBS; its port, and what it logs."""
-    log = owner.folder / "broker.log"
-    words = [*STRONGROOM, "broker", "serve", "--port", "0", "--kbs-port", "0", *owner.workspace]
-    with log.open("w") as file, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=file, text=True) as process:
-        try:
-            lines = [process.stdout.readline(), process.stdout.readline()]
-            port = next(int(found[1]) for line in lines if (found := re.search(r":(\d+) \(kbs\)", line)))
-            yield SimpleNamespace(url=f"https://localhost:{port}", log=log)
-        finally:
-            process.terminate()
-            process.wait(LIMIT_S)
+    """A broker process that speaks KBS; its address, and what it logs."""
+    with owner.broker() as found:
+        yield found
 
 
 @pytest.fixture
-def operator(owner, broker, tmp_path):
+def operator(owner, broker, measured_program, tmp_path):
     """What an operator holds: sealed models, public certificates, manifests; and what the owner does meanwhile."""
     shutil.copytree(owner.folder / "models", tmp_path / "models")
-    shutil.copy(owner.folder / "workspace" / "ca" / "ca_cert.pem", tmp_path)
+    shutil.copy(owner.ca, tmp_path)
     shutil.copy(owner.folder / "workspace" / "signing" / "owner_public.pem", tmp_path)
     listed = "".join(
         f'config {{ name: "{name}" base_path: "{tmp_path}/models/{name}" model_platform: "onnx" }}\n' for name in MODELS
@@ -78,20 +55,10 @@ def operator(owner, broker, tmp_path):
     (tmp_path / "models.config").write_text(f"model_config_list {{ {listed} }}\n")
 
     def manifest(words):
-        argv = [sys.executable, "-I", "-B", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom", *words]
-        trusted = ["file:ca_cert.pem", "file:owner_public.pem", f"file:{Path(strongroom.__file__).parent}/"]
-        path = tmp_path / "program.manifest"
-        path.write_text(
-            f"libos.entrypoint = {json.dumps(sys.executable)}\nloader.argv = {json.dumps(argv)}\n"
-            f'sgx.trusted_files = {json.dumps(trusted)}\nsgx.remote_attestation = "dcap"\n'
-        )
-        return path
+        return measured_program(tmp_path / "program.manifest", words, "ca_cert.pem", "owner_public.pem")
 
     def trust(words, *released):
-        measurement = tmp_path / "measurement.json"
-        with measurement.open("w") as file, contextlib.redirect_stdout(file):
-            assert main(["sim", "measure", str(manifest(words)), "--json", *owner.world]) == 0
-        measured = json.loads(measurement.read_bytes())
+        measured = json.loads(owner.measure(manifest(words)).read_bytes())
         names = ", ".join(f'"{name}"' for name in released)
         text = (
             f'\n[[rule]]\nname = "{released[0]}"\nmrenclave = "{measured["mr_enclave"]}"\n'

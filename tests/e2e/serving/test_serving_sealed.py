@@ -7,11 +7,9 @@ import importlib.util
 import json
 import shutil
 import ssl
-import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
@@ -19,7 +17,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-import strongroom
 from strongroom.attestation import Anchor, parse_quote, verify
 from strongroom.attestation.binding import report_data_for
 from strongroom.cli import main
@@ -31,84 +28,55 @@ NAME = "sealed-model"
 
 
 @pytest.fixture(scope="module")
-def owner(tmp_path_factory, models):
+def owner(tmp_path_factory, simulated_owner, models):
     """A workspace, a sealed version 1, a simulated world whose quotes the owner can check, TLS files for a client."""
     folder = tmp_path_factory.mktemp("owner")
     source = folder / "plain" / "1"
     source.mkdir(parents=True)
     (source / "model.onnx").write_bytes(models.half_plus(2))
-    workspace, world = (
-        ["--workspace", str(folder / "workspace")],
-        ["--world", str(folder / "world"), "--beside-real-tee"],
-    )
-    ssl_folder, out = str(folder / "ssl"), str(folder / "models")
-    for words in (
-        ["init", workspace[1]],
-        ["sim", "init", *world],
-        ["sim", "collateral", *world, "--out", str(folder / "workspace" / "trust")],
-        ["certs", "two-way", "--server", "localhost", "--client", "client.example", "--out", ssl_folder, *workspace],
-        ["model", "publish", str(source), "--name", NAME, "--version", "1", "--out", out, *workspace,
-         "--ssl-config", f"{ssl_folder}/ssl.cfg"],
-    ):  # fmt: skip
-        assert main(words) == 0, words
+    found = simulated_owner(folder)
+    found.do("certs", "two-way", "--server", "localhost", "--client", "client.example", "--out", folder / "ssl")
+    found.do("model", "publish", source, "--name", NAME, "--version", "1", "--out", folder / "models", "--ssl-config",
+             folder / "ssl" / "ssl.cfg")  # fmt: skip
     client = folder / "ssl" / "client"
     ca = client.parent / "ca_cert.pem"
     context = ssl.create_default_context(cafile=ca)
     context.load_cert_chain(client / "cert.pem", client / "key.pem")
     pems = [path.read_bytes() for path in (ca, client / "key.pem", client / "cert.pem")]
-    files = SimpleNamespace(context=context, credentials=grpc.ssl_channel_credentials(*pems))
-    return SimpleNamespace(folder=folder, workspace=workspace, world=world, source=source, files=files)
+    found.files = SimpleNamespace(context=context, credentials=grpc.ssl_channel_credentials(*pems))
+    found.source = source
+    return found
 
 
 @pytest.fixture(scope="module")
 def broker(owner):
-    """A broker process; its port."""
-    log = (owner.folder / "broker.log").open("w")
-    with log, subprocess.Popen(
-        [*STRONGROOM, "broker", "serve", "--port", "0", *owner.workspace], stdout=subprocess.PIPE, stderr=log, text=True
-    ) as process:  # fmt: skip
-        line = process.stdout.readline()
-        try:
-            yield int(line.rpartition(":")[2])
-        finally:
-            process.terminate()
-            process.wait(60)
+    """The address of a broker process that speaks Gramine's protocol."""
+    with owner.broker() as found:
+        yield found.gramine
 
 
 @pytest.fixture
-def replica(owner, tmp_path, ports, launcher):
+def replica(owner, measured_program, tmp_path, ports, launcher):
     """Launch a replica on the simulated platform, from a folder that an operator holds."""
     shutil.copytree(owner.folder / "models", tmp_path / "models")
-    shutil.copy(owner.folder / "workspace" / "ca" / "ca_cert.pem", tmp_path)
+    shutil.copy(owner.ca, tmp_path)
     shutil.copy(owner.folder / "workspace" / "signing" / "owner_public.pem", tmp_path)
 
-    def manifest(port, *words, name=NAME, ssl_config="ssl.cfg"):
+    def manifest(broker, *words, name=NAME, ssl_config="ssl.cfg"):
         flags = [
             f"--port={ports[0]}", f"--rest_api_port={ports[1]}", f"--model_name={name}",
-            f"--model_base_path=models/{name}", f"--ssl_config_file=models/{ssl_config}", f"--broker=localhost:{port}",
+            f"--model_base_path=models/{name}", f"--ssl_config_file=models/{ssl_config}", f"--broker={broker}",
             "--broker_ca=ca_cert.pem", "--owner_key=owner_public.pem", "--broker_wait_seconds=10", *words,
         ]  # fmt: skip
-        argv = [sys.executable, "-I", "-B", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom", "serve", *flags]
-        trusted = ["file:ca_cert.pem", "file:owner_public.pem", f"file:{Path(strongroom.__file__).parent}/"]
-        path = tmp_path / "replica.manifest"
-        path.write_text(
-            f"libos.entrypoint = {json.dumps(sys.executable)}\nloader.argv = {json.dumps(argv)}\n"
-            f'sgx.trusted_files = {json.dumps(trusted)}\nsgx.remote_attestation = "dcap"\n'
-        )
-        return path
+        return measured_program(tmp_path / "replica.manifest", ["serve", *flags], "ca_cert.pem", "owner_public.pem")
 
-    def launch(port, *words, **named):
-        path = manifest(port, *words, **named)
+    def launch(broker, *words, **named):
+        path = manifest(broker, *words, **named)
         run = [*STRONGROOM, "sim", "run", *owner.world, str(path)]
         return launcher.run(run, ports=ports, cwd=tmp_path, files=owner.files)
 
-    def trust(port, *words, **named):
-        measurement = tmp_path / "measurement.json"
-        with measurement.open("w") as file, contextlib.redirect_stdout(file):
-            assert main(["sim", "measure", str(manifest(port, *words, **named)), "--json", *owner.world]) == 0
-        release = f"model/{named.get('name', NAME)}/1"
-        assert main(["policy", "trust", "--measurement", str(measurement), "--release", release, "--trust-domain",
-                     "simulated", *owner.workspace]) == 0  # fmt: skip
+    def trust(broker, *words, **named):
+        owner.trust(manifest(broker, *words, **named), [f"model/{named.get('name', NAME)}/1"])
 
     return SimpleNamespace(launch=launch, trust=trust, folder=tmp_path)
 
@@ -183,14 +151,14 @@ def test_kd_07_one_changed_byte_in_the_bundle_ends_with_status_3(broker, replica
 
 
 def test_a_broker_that_is_not_there_ends_with_status_4(replica):
-    status, _, log = replica.launch(1, "--broker_wait_seconds=0.5").end(0)
+    status, _, log = replica.launch("localhost:1", "--broker_wait_seconds=0.5").end(0)
     assert status == 4
     assert "SR-KEY-NO-BROKER" in log
     assert "Traceback" not in log
 
 
 def test_a_replica_that_waits_for_its_broker_stops_when_told(replica):
-    server = replica.launch(1, "--broker_wait_seconds=600")
+    server = replica.launch("localhost:1", "--broker_wait_seconds=600")
     server.wait_for("waiting for key")
     status, _, log = server.end()
     assert status == 0

@@ -4,22 +4,16 @@ The folder of the Secret is filled as a kubelet fills it, from keys.yaml, and re
 """
 
 import base64
-import contextlib
-import json
-import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
 
-import strongroom
 from strongroom.cli import main
 from strongroom.clusterserving.names import Job
 from strongroom.streaming.link.connection import SyncLink
@@ -33,35 +27,18 @@ pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="re
 
 
 @pytest.fixture(scope="module")
-def owner(tmp_path_factory):
+def owner(tmp_path_factory, simulated_owner):
     """A workspace with keys for every part, and a simulated world whose quotes the owner can check."""
-    folder = tmp_path_factory.mktemp("owner")
-    workspace = ["--workspace", str(folder / "workspace")]
-    world = ["--world", str(folder / "world"), "--beside-real-tee"]
-    for words in (
-        ["init", workspace[1]],
-        ["sim", "init", *world],
-        ["sim", "collateral", *world, "--out", str(folder / "workspace" / "trust")],
-        ["keys", "generate", "--out", str(folder / "keys"), *workspace],
-    ):
-        assert main(words) == 0, words
-    return SimpleNamespace(folder=folder, workspace=workspace, world=world)
+    found = simulated_owner(tmp_path_factory.mktemp("owner"))
+    found.do("keys", "generate", "--out", found.folder / "keys")
+    return found
 
 
 @pytest.fixture(scope="module")
 def broker(owner):
-    """A broker process that speaks KBS."""
-    words = [*STRONGROOM, "broker", "serve", "--port", "0", "--kbs-port", "0", *owner.workspace]
-    with (owner.folder / "broker.log").open("w") as log, subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=log, text=True
-    ) as process:  # fmt: skip
-        try:
-            lines = [process.stdout.readline(), process.stdout.readline()]
-            port = next(int(found[1]) for line in lines if (found := re.search(r":(\d+) \(kbs\)", line)))
-            yield f"https://localhost:{port}"
-        finally:
-            process.terminate()
-            process.wait(LIMIT_S)
+    """The address of a broker process that speaks KBS."""
+    with owner.broker() as found:
+        yield found.url
 
 
 def mount(owner, part, place):
@@ -77,25 +54,6 @@ def mount(owner, part, place):
     link = place / "..new"
     link.symlink_to(fresh.name)
     link.replace(place / "..data")
-
-
-def manifest(path, words):
-    argv = [sys.executable, "-I", "-B", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom", *words]
-    trusted = [f"file:{Path(strongroom.__file__).parent}/"]
-    path.write_text(
-        f"libos.entrypoint = {json.dumps(sys.executable)}\nloader.argv = {json.dumps(argv)}\n"
-        f"loader.env.PATH = {json.dumps(os.environ['PATH'])}\n"
-        f'sgx.trusted_files = {json.dumps(trusted)}\nsgx.remote_attestation = "dcap"\n'
-    )
-    return path
-
-
-def trust(owner, place, program):
-    measurement = place / "measurement.json"
-    with measurement.open("w") as file, contextlib.redirect_stdout(file):
-        assert main(["sim", "measure", str(program), "--json", *owner.world]) == 0
-    assert main(["policy", "trust", str(measurement), "--release", "secret/ssl-keys", "--trust-domain", "simulated",
-                 *owner.workspace]) == 0  # fmt: skip
 
 
 def free_port():
@@ -141,20 +99,19 @@ class Part:
 
 
 @pytest.fixture
-def redis(owner, broker, tmp_path):
+def redis(owner, broker, measured_program, tmp_path):
     """Redis as its pod runs it, once it accepts connections."""
     place, port = tmp_path / "pod", free_port()
     for name in ("part", "data"):
         (place / name).mkdir(parents=True)
     mount(owner, "redis", place / "ssl-keys")
     (place / "maxmemory").write_text("64mb\n")
-    program = manifest(place / "redis.manifest", [
+    program = measured_program(place / "redis.manifest", [
         "keys", "open", "--part=redis", f"--from={place}/ssl-keys", f"--to={place}/opened", f"--broker={broker}",
-        f"--ca={owner.folder}/workspace/ca/ca_cert.pem", "--", "queue", "redis", f"--job={JOB.name}",
-        f"--keys={place}/opened", f"--run={place}/part", f"--data={place}/data", f"--port={port}",
-        f"--maxmemory-file={place}/maxmemory",
-    ])  # fmt: skip
-    trust(owner, place, program)
+        f"--ca={owner.ca}", "--", "queue", "redis", f"--job={JOB.name}", f"--keys={place}/opened",
+        f"--run={place}/part", f"--data={place}/data", f"--port={port}", f"--maxmemory-file={place}/maxmemory",
+    ], environment=["PATH"])  # fmt: skip
+    owner.trust(program, ["secret/ssl-keys"])
     part = Part(owner, place, program)
     try:
         part.said("Ready to accept connections")
@@ -203,11 +160,11 @@ def test_dp_04_a_user_with_another_ones_password_is_refused(owner, redis):
         wrong.close()
 
 
-def test_a_part_that_no_rule_names_gets_no_keys(owner, broker, tmp_path):
+def test_a_part_that_no_rule_names_gets_no_keys(owner, broker, measured_program, tmp_path):
     mount(owner, "worker", tmp_path / "ssl-keys")
-    program = manifest(tmp_path / "other.manifest", [
+    program = measured_program(tmp_path / "other.manifest", [
         "keys", "open", "--part=worker", f"--from={tmp_path}/ssl-keys", f"--to={tmp_path}/opened",
-        f"--broker={broker}", f"--ca={owner.folder}/workspace/ca/ca_cert.pem",
+        f"--broker={broker}", f"--ca={owner.ca}",
     ])  # fmt: skip
     part = Part(owner, tmp_path, program)
     assert part.process.wait(LIMIT_S) == 3

@@ -65,40 +65,24 @@ def echo():
 
 
 @pytest.fixture(scope="module")
-def owner(tmp_path_factory):
+def owner(tmp_path_factory, simulated_owner):
     """A workspace, a sealed model, a queue key, and a simulated world whose quotes the owner can check."""
     folder = tmp_path_factory.mktemp("owner")
-    workspace = ["--workspace", str(folder / "workspace")]
-    world = ["--world", str(folder / "world"), "--beside-real-tee"]
+    found = simulated_owner(folder)
     plain = folder / "plain"
     plain.mkdir()
     (plain / "model.onnx").write_bytes(echo())
-    key = ["queue", "key", "--job", JOB.name, "--model", MODEL, "--version", "1", "--out", str(folder / "queue.json")]
-    for words in (
-        ["init", workspace[1]],
-        ["sim", "init", *world],
-        ["sim", "collateral", *world, "--out", str(folder / "workspace" / "trust")],
-        ["model", "publish", str(plain), "--name", MODEL, "--version", "1", "--out", str(folder / "models"),
-         *workspace],
-        [*key, *workspace],
-    ):  # fmt: skip
-        assert main(words) == 0, words
-    return SimpleNamespace(folder=folder, workspace=workspace, world=world, key=[*key, *workspace])
+    found.do("model", "publish", plain, "--name", MODEL, "--version", "1", "--out", folder / "models")
+    found.key = ["queue", "key", "--job", JOB.name, "--model", MODEL, "--version", "1", "--out", folder / "queue.json"]
+    found.do(*found.key)
+    return found
 
 
 @pytest.fixture(scope="module")
 def broker(owner):
-    """A broker process that speaks KBS; its address and its log."""
-    log = owner.folder / "broker.log"
-    words = [*STRONGROOM, "broker", "serve", "--port", "0", "--kbs-port", "0", *owner.workspace]
-    with log.open("w") as file, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=file, text=True) as process:
-        try:
-            lines = [process.stdout.readline(), process.stdout.readline()]
-            ports = {"(kbs)" in line: int(re.search(r":(\d+)", line)[1]) for line in lines}
-            yield SimpleNamespace(url=f"https://localhost:{ports[True]}", gramine=f"localhost:{ports[False]}", log=log)
-        finally:
-            process.terminate()
-            process.wait(LIMIT_S)
+    """A broker process that speaks KBS; its addresses and its log."""
+    with owner.broker() as found:
+        yield found
 
 
 @pytest.fixture
@@ -159,11 +143,10 @@ def operator(owner, broker, redis, tmp_path):
     app, place = tmp_path / "app", redis.home.place(Role.WORKER)
     shutil.copytree(owner.folder / "models", tmp_path / "models")
     app.mkdir()
-    shutil.copy(owner.folder / "workspace" / "ca" / "ca_cert.pem", app)
+    shutil.copy(owner.ca, app)
     shutil.copy(owner.folder / "workspace" / "signing" / "owner_public.pem", app)
     credentials = app / "credentials"
-    assert main(["queue", "seal", place.key_file, place.password_file, "--job", JOB.name, "--out", str(credentials),
-                 *owner.workspace]) == 0  # fmt: skip
+    owner.do("queue", "seal", place.key_file, place.password_file, "--job", JOB.name, "--out", credentials)
     shutil.copy(place.ca_file, credentials / "ca.crt")
     shutil.copy(place.cert_file, credentials / "worker.crt")
     description = Description()
@@ -186,12 +169,7 @@ def operator(owner, broker, redis, tmp_path):
         return path
 
     def trust(path, *released):
-        measurement = tmp_path / "measurement.json"
-        with measurement.open("w") as file, contextlib.redirect_stdout(file):
-            assert main(["sim", "measure", str(path), "--json", *owner.world]) == 0
-        releases = [word for name in released for word in ("--release", name)]
-        words = ["policy", "trust", "--measurement", str(measurement), *releases, "--trust-domain", "simulated"]
-        assert main([*words, "--lease-seconds", "10", "--name", tmp_path.name, *owner.workspace]) == 0
+        owner.trust(path, released, "--lease-seconds", "10", "--name", tmp_path.name)
 
     with contextlib.ExitStack() as stack:
 
@@ -443,7 +421,7 @@ def test_sv_04_a_rotated_key_arrives_without_a_restart_and_both_are_opened(owner
     operator.trust(path, *SECRETS)
     worker = operator.launch(path).wait_ready()
     shutil.copy(owner.folder / "queue.json", owner.folder / "old.json")
-    assert main([*owner.key, "--rotate"]) == 0
+    owner.do(*owner.key, "--rotate")
     with client_of(redis, owner, key="old.json") as old, client_of(redis, owner) as new:
         tickets = [each.submit({"x": VALUES}) for each in (old, new)]
         answers = [ticket.result(LIMIT_S).outputs["y"].ravel().tobytes() for ticket in tickets]
@@ -489,7 +467,7 @@ def _secrets(owner):
     found = []
     for name in SECRETS[:2]:
         out = owner.folder / "exported"
-        assert main(["key", "export", name, "--out", str(out), *owner.workspace]) == 0
+        owner.do("key", "export", name, "--out", out)
         found.append(out.read_bytes()[:32])
         out.unlink()
     return found
