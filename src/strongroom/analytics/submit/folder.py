@@ -34,9 +34,14 @@ CA: Final = "ca.crt"
 KEY_STORE: Final = "keystore.pkcs12"
 TRUST_STORE: Final = "trust.p12"
 DRIVER_PEM: Final = "driver.pem"
+TRACES_VARIABLE: Final = "STRONGROOM_SPARK_TRACES"  # where whole traces go: a file, or ALL_SHOWN
+ALL_SHOWN: Final = "-"
 _LOCK: Final = "lock"
 _locks: dict[Path, int] = {}  # descriptors that hold the locks of this process's folders
 _DAYS: Final = 90
+# Traces are for whoever asks: of an event, the first line of its message alone (%ex none), and not all of a long one.
+_SHORT: Final = r"%maxLen{%replace{%m}{\\R[\\s\\S]*}{}}{400}%n%ex{none}"
+_WHOLE: Final = "%m%n%ex"
 _LOG4J: Final = """\
 rootLogger.level = {level}
 rootLogger.appenderRef.stderr.ref = console
@@ -44,13 +49,21 @@ appender.console.type = Console
 appender.console.name = console
 appender.console.target = SYSTEM_ERR
 appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{{yy/MM/dd HH:mm:ss}} %p %c{{1}}: %m%n%ex
+appender.console.layout.pattern = %d{{yy/MM/dd HH:mm:ss}} %p %c{{1}}: {shown}
 logger.shuffle.name = org.apache.spark.util.Utils
 logger.shuffle.level = error
 logger.hadoop.name = org.apache.hadoop.util.NativeCodeLoader
 logger.hadoop.level = error
 logger.vertx.name = io.vertx.core.impl.BlockedThreadChecker
 logger.vertx.level = error
+"""
+_LOG4J_FILE: Final = f"""\
+rootLogger.appenderRef.file.ref = file
+appender.file.type = File
+appender.file.name = file
+appender.file.fileName = ${{env:{TRACES_VARIABLE}}}
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{{yy/MM/dd HH:mm:ss}} %p %c{{1}}: {_WHOLE}
 """
 
 
@@ -98,12 +111,15 @@ class SessionFolder:
         """Where Spark writes its event log, in full: it leaves this folder redacted."""
         return self.path / "events"
 
-    def write_settings(self, settings: Mapping[str, str], locked: Mapping[str, str], *, verbose: bool = False) -> None:
-        """Write what Spark reads at its start."""
+    def write_settings(
+        self, settings: Mapping[str, str], locked: Mapping[str, str], *, verbose: bool = False, traces: bool = False
+    ) -> None:
+        """Write what Spark reads at its start. `traces`: whole ones go into a file, which TRACES_VARIABLE names."""
         _write(self.conf / DEFAULTS, defaults_file.render(settings))
         _write(self.path / LOCKED, defaults_file.render(locked))
-        level = "info" if verbose else "warn"
-        _write(self.conf / "log4j2.properties", _LOG4J.format(level=level).encode())
+        level, shown = ("info", _WHOLE) if verbose else ("warn", _SHORT)
+        logging = _LOG4J.format(level=level, shown=shown) + (_LOG4J_FILE if traces else "")
+        _write(self.conf / "log4j2.properties", logging.encode())
         _write(self.path / TOKEN, secrets.token_hex(32).encode())
 
     def write_stores(self, hosts: tuple[str, ...]) -> str:

@@ -16,7 +16,14 @@ from typing import Final
 
 from strongroom.analytics.parquet.build import build, kms_jar
 from strongroom.analytics.submit import gateway
-from strongroom.analytics.submit.folder import CA, KEY_STORE, TRUST_STORE, SessionFolder
+from strongroom.analytics.submit.folder import (
+    ALL_SHOWN,
+    CA,
+    KEY_STORE,
+    TRACES_VARIABLE,
+    TRUST_STORE,
+    SessionFolder,
+)
 from strongroom.analytics.submit.pods import in_a_pod
 from strongroom.analytics.submit.storage import check_local_dir
 from strongroom.errors import Refused
@@ -62,6 +69,7 @@ class Wanted:
     application: str = ""  # on Kubernetes: what sets this application apart
     insecure: bool = False
     verbose: bool = False
+    traces: str | None = None  # a file for whole traces, where they are not shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,8 @@ def prepare(folder: SessionFolder, wanted: Wanted, environ: Mapping[str, str]) -
             settings.setdefault(_DRIVER_POD, socket.gethostname())  # executors' pods go with the driver's
     hidden = _hidden(wanted, kind, password, secret)
     locked = {} if wanted.insecure else properties.kept(session)
-    folder.write_settings({**settings, **hidden}, locked, verbose=wanted.verbose)
+    folder.write_settings({**settings, **hidden}, locked, verbose=wanted.verbose,
+                          traces=wanted.traces is not None)  # fmt: skip
     variables = gateway.environment(folder, environ, local_dirs=local_dirs)
     if kind is MasterKind.LOCAL:
         variables["SPARK_LOCAL_IP"] = properties.LOOPBACK  # the pages listen there alone
@@ -103,6 +112,9 @@ def prepare(folder: SessionFolder, wanted: Wanted, environ: Mapping[str, str]) -
         variables[properties.AGENT_ENVIRONMENT] = wanted.agent
     else:
         variables.pop(properties.AGENT_ENVIRONMENT, None)
+    variables.pop(TRACES_VARIABLE, None)
+    if wanted.verbose or wanted.traces is not None:
+        variables[TRACES_VARIABLE] = wanted.traces or ALL_SHOWN
     return Prepared(folder, variables, settings)
 
 

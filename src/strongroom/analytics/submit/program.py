@@ -2,7 +2,8 @@
 
     python -m strongroom.analytics.submit.program FOLDER app.py ARGUMENT…
 
-The program is run as it is, as __main__, and meets Spark's gateway behind TLS when it first asks for Spark.
+The program is run as it is, as __main__, and meets Spark's gateway behind TLS when it first asks for Spark. Where it
+fails, the last thing printed is why.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import sys
 from pathlib import Path
 
 from strongroom.analytics.submit import hooks
-from strongroom.analytics.submit.folder import SessionFolder
+from strongroom.analytics.submit.failing import Failing
+from strongroom.analytics.submit.folder import TRACES_VARIABLE, SessionFolder
 from strongroom.analytics.submit.notices import quiet_pandas
 from strongroom.analytics.submit.progress_line import Progress
 
@@ -23,9 +25,12 @@ PROGRESS_VARIABLE = "STRONGROOM_SPARK_PROGRESS"
 
 
 def main(words: list[str]) -> None:
-    """Run it; what it raises is Python's to print, and its exit status is the process's."""
+    """Run it; its exit status is the process's."""
     folder, program, arguments = SessionFolder(Path(words[0])), words[1], words[2:]
     hooks.no_dumps()
+    failing = Failing(program, os.environ.get(TRACES_VARIABLE, ""))
+    atexit.register(failing.say)  # first of all, so that it is the last: what ends Spark has words of its own
+    sys.excepthook = failing.hear
     started = hooks.Started(folder)
     signal.signal(signal.SIGTERM, started.interrupted)
     if hooks.has_pyspark():

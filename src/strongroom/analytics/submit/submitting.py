@@ -109,6 +109,7 @@ def _wanted(job: Submission, held: Mapping[str, str], application: str) -> Wante
         app_name=settings.pop("spark.app.name", Path(job.program).name), master=job.master, settings=settings,
         rpc=job.rpc, ui=job.ui, local_dirs=job.local_dirs, secret_file=job.secret_file,
         agent=held.get(AGENT_VARIABLE), application=application, insecure=job.insecure, verbose=job.verbose,
+        traces=os.fspath(Path(job.log_file).absolute()) if job.log_file and not job.verbose else None,
     )  # fmt: skip
 
 

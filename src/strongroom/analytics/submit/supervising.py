@@ -52,7 +52,8 @@ def run(
 
 
 def _log_file(path: Path) -> IO[bytes]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    # Appended to: the driver's traces go there as well.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, disk.SECRET_MODE)
     os.fchmod(descriptor, disk.SECRET_MODE)  # what a program prints can be data
     return os.fdopen(descriptor, "wb", buffering=0)

@@ -23,6 +23,7 @@ public final class Agent implements ClassFileTransformer {
             end("the session cannot be read: " + problem);
         }
         java.addTransformer(new Agent());
+        Thread.setDefaultUncaughtExceptionHandler(new Failing());
     }
 
     /** Adds the question to both places where a context takes its settings: the program's, and its own copy. */

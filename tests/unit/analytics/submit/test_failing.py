@@ -1,0 +1,86 @@
+"""What a program's failure looks like: its own lines, one sentence, and whole traces only where they were asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+from strongroom.analytics.submit.folder import ALL_SHOWN, TRACES_VARIABLE, SessionFolder
+
+OWN = """
+import json
+def read():
+    json.loads("no JSON")
+read()
+"""
+SPARKS = """
+import atexit, sys
+from pyspark.errors import PySparkException
+atexit.register(lambda: print("the JVM's last words", file=sys.stderr))
+def read():
+    words = ["Failed: Traceback (most recent call last):", "  File x", "a.B: no such key"]
+    words = "\\n".join([*words, "what to do: Name it. [SR-DATA-KEY-DENIED]"])
+    raise PySparkException(words)
+read()
+"""
+ENDED = "import sys; sys.exit(5)"
+
+
+@pytest.fixture
+def folder():
+    made = SessionFolder.create(insecure=True)
+    yield made
+    made.remove()
+
+
+def run(folder, tmp_path, text, traces=None):
+    pytest.importorskip("pyspark")
+    app = tmp_path / "app.py"
+    app.write_text(text)
+    words = [sys.executable, "-m", "strongroom.analytics.submit.program", str(folder.path), str(app)]
+    environ = {"PATH": "/usr/bin:/bin"} | ({TRACES_VARIABLE: str(traces)} if traces else {})
+    return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_programs_own_failure_is_python_s_without_our_lines(folder, tmp_path):
+    done = run(folder, tmp_path, OWN)
+    assert done.returncode == 1
+    assert 'app.py", line 4, in read' in done.stderr
+    assert "json/decoder.py" in done.stderr
+    assert "runpy" not in done.stderr
+    assert "program.py" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("json.decoder.JSONDecodeError: ")
+
+
+def test_what_spark_raised_ends_with_the_sentence_and_its_remedy_after_everything_else(folder, tmp_path):
+    done = run(folder, tmp_path, SPARKS)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-4:] == [
+        "    raise PySparkException(words)", "spark submit: no such key", "  what to do: Name it.",
+        "  [SR-DATA-KEY-DENIED]",
+    ]  # fmt: skip
+    assert done.stderr.startswith("the JVM's last words")
+
+
+def test_whole_traces_go_where_they_were_asked_for(folder, tmp_path):
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    done = run(folder, tmp_path, SPARKS, log)
+    assert "File x" not in done.stderr
+    assert log.read_text().startswith("before\nTraceback")
+    assert "File x" in log.read_text()
+    assert "File x" in run(folder, tmp_path, SPARKS, ALL_SHOWN).stderr
+
+
+def test_a_program_that_ends_by_itself_has_its_status_and_no_words_of_ours(folder, tmp_path):
+    done = run(folder, tmp_path, ENDED)
+    assert (done.returncode, done.stderr) == (5, "")
+
+
+@pytest.mark.parametrize(("verbose", "traces"), [(False, False), (False, True), (True, False)])
+def test_javas_log_shows_traces_to_who_asked(folder, verbose, traces):
+    folder.write_settings({}, {}, verbose=verbose, traces=traces)
+    said = (folder.conf / "log4j2.properties").read_text()
+    console = next(line for line in said.splitlines() if line.startswith("appender.console.layout.pattern"))
+    assert ("%ex{none}" in console) is not verbose
+    assert (f"${{env:{TRACES_VARIABLE}}}" in said) is traces
