@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import shutil
 import stat
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +107,25 @@ def test_addresses_that_name_no_machine_are_misuse(words, capsys):
     known = ["--job", "demo", "--broker", "https://b:1", "--broker-ca", "ca.pem"]
     assert main(["spark", "cluster", "up", *known, *words]) == 1
     assert repr(words[1]) in capsys.readouterr().err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="PySpark is not installed")
+@pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java on this machine")
+def test_what_a_cluster_is_asked_for_is_in_the_words_that_are_measured(tmp_path, capsys):
+    (tmp_path / "ca.pem").write_text("a certificate")
+    asked = ["--job", "demo", "--key", "people", "--key", "pay", "--tenant", "hospital", "--deployment", "north",
+             "--broker", "https://b:1", "--broker-ca", str(tmp_path / "ca.pem"), "--workers", "3", "--cores", "2",
+             "--memory-mib", "2048", "--port", "7177", "--ui-port", "7180"]  # fmt: skip
+    assert main(["spark", "cluster", "up", "--dir", str(tmp_path / "c"), *asked, "--prepare", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["master"], said["ui"]) == ("spark://127.0.0.1:7177", "https://127.0.0.1:7580")
+    words = {role: tomllib.loads(Path(path).read_text())["loader"]["argv"] for role, path in said["programs"].items()}
+    for each in words.values():
+        assert {"--broker=https://b:1", "--tenant=hospital", "--deployment=north"} <= set(each)
+    assert {"--key=people", "--key=pay", "--max-heap-mib=2048"} <= set(words["executor"])
+    assert " --port 7177 --webui-port 7180" in " ".join(words["master"])
+    assert " --cores 2 --memory 2048M " in " ".join(words["worker"])
+    assert Cluster.of(tmp_path / "c").record.settings.daemons == 4
 
 
 def vars_of(settings):

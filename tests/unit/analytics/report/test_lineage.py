@@ -153,7 +153,9 @@ def test_no_bytes_make_a_lineage_s_reader_fail_otherwise(data):
         return
 
 
-def test_an_12_the_verb_finds_a_changed_input(tmp_path, capsys):
+@pytest.fixture
+def jobs(tmp_path, capsys):
+    """Return what runs the verb on the folders of two jobs, raw -> clean -> model, with the owner's keys."""
     from strongroom.analytics.keys.files import FileKeyService, write_ring
     from strongroom.analytics.report import events
     from strongroom.analytics.report.finishing import finish
@@ -161,21 +163,40 @@ def test_an_12_the_verb_finds_a_changed_input(tmp_path, capsys):
 
     write_ring(tmp_path / "keys", KeyRing.fresh("people"))
     reference = f"file:{tmp_path / 'keys'}"
-    for name in ("raw", "clean"):
+    for name in ("raw", "clean", "model"):
         (tmp_path / f"{name}.csv").write_text(f"{name}\n1\n")
         assert main(["data", "seal", str(tmp_path / f"{name}.csv"), "--key", "people", "--name", name,
                      "--out", str(tmp_path / name), "--keys", reference]) == 0  # fmt: skip
-    job = tmp_path / "job"
-    job.mkdir()
-    events.record("read", events._data_set(read_manifest(tmp_path / "raw"), "raw"), to=job / "events.jsonl")
-    events.record("written", events._data_set(read_manifest(tmp_path / "clean"), "clean"), to=job / "events.jsonl")
-    finish(job, FileKeyService(tmp_path / "keys"))
-    check = ["spark", "report", str(job), "--keys", reference,
-             "--check", str(tmp_path / "raw"), "--check", str(tmp_path / "clean")]  # fmt: skip
-    assert main(check) == 0
+    for job, taken, made in (("first", "raw", "clean"), ("second", "clean", "model")):
+        (tmp_path / job).mkdir()
+        for event, name in (("read", taken), ("written", made)):
+            found = events._data_set(read_manifest(tmp_path / name), name)
+            events.record(event, found, to=tmp_path / job / "events.jsonl")
+        finish(tmp_path / job, FileKeyService(tmp_path / "keys"))
+    capsys.readouterr()
+
+    def report(job, *words):
+        given = [word if word.startswith("-") else str(tmp_path / word) for word in (job, *words)]
+        return main(["spark", "report", *given, "--keys", reference])
+
+    return report
+
+
+def test_an_12_the_verb_finds_a_changed_input(jobs, tmp_path, capsys):
+    assert jobs("first", "--check", "raw", "--check", "clean") == 0
     assert "lineage holds: 1 records, 1 inputs compared, 2 data sets whole" in capsys.readouterr().out
     (file,) = (tmp_path / "raw").glob("*.csv")
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    assert main(check) == 3
+    assert jobs("first", "--check", "raw", "--check", "clean") == 3
+
+
+def test_an_12_the_verb_holds_an_input_against_the_job_that_wrote_it(jobs, tmp_path, capsys):
+    assert jobs("second", "--check", "model") == 0
+    assert "lineage holds: 1 records, 0 inputs compared, 1 data sets whole" in capsys.readouterr().out
+    assert jobs("second", "--check", "model", "--with", "first") == 0
+    assert "lineage holds: 2 records, 1 inputs compared, 1 data sets whole" in capsys.readouterr().out
+    before = tmp_path / "first" / "lineage.json"
+    before.write_text(before.read_text().replace('"raw"', '"row"'))
+    assert jobs("second", "--check", "model", "--with", "first") == 3
