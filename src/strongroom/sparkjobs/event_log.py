@@ -26,7 +26,10 @@ _KNOWN: Final = frozenset({
         "BlockManagerRemoved", "ExecutorAdded", "ExecutorRemoved", "JobStart", "JobEnd", "StageSubmitted",
         "StageCompleted", "TaskStart", "TaskEnd", "TaskGettingResult", "ResourceProfileAdded", "StageExecutorMetrics",
     )),
-    f"{_SQL}SQLExecutionStart", f"{_SQL}SQLExecutionEnd",
+    *(f"{_SQL}{name}" for name in (
+        "SQLExecutionStart", "SQLExecutionEnd", "SQLAdaptiveExecutionUpdate", "SQLAdaptiveSQLMetricUpdates",
+        "DriverAccumUpdates",
+    )),
 })  # fmt: skip
 _WORD: Final = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
 _CLASS: Final = re.compile(r"[A-Za-z0-9_$.]{1,200}", re.ASCII)
@@ -41,7 +44,7 @@ _FORMS: Final[Mapping[str, re.Pattern[str]]] = {
 }  # fmt: skip
 # What a program, a source of data or an exception fills as it likes, or an amount under a name of the program's.
 _EMPTIED: Final = frozenset({
-    "metadata", "Accumulator Updates", "RDD Info", "Properties", "modifiedConfigs", "jobTags", "Stack Trace",
+    "metadata", "Accumulator Updates", "RDD Info", "modifiedConfigs", "jobTags", "Stack Trace",
     "Hadoop Properties", "System Properties", "Metrics Properties", "Classpath Entries", "Log Urls", "Resources",
     "Driver Attributes", "Driver Logs", "Updated Blocks",
 })  # fmt: skip
@@ -56,6 +59,7 @@ _NODE: Final = re.compile(
     re.ASCII,
 )
 _METRIC: Final = frozenset({"sum", "size", "timing", "nsTiming", "average"})  # of Spark's; others describe themselves
+_QUERY: Final = ("spark.sql.execution.id", "spark.sql.execution.root.id")
 _MAX_NAME: Final = 300
 
 
@@ -121,6 +125,12 @@ def _metrics(value: object) -> list[dict[str, Any]]:
             for each in rows]  # fmt: skip
 
 
+def _properties(value: object) -> dict[str, str]:
+    """Keep which query a job is of: without it the history server finds no amounts for a plan."""
+    found = value if isinstance(value, dict) else {}
+    return {name: found[name] for name in _QUERY if isinstance(found.get(name), str) and _AMOUNT.fullmatch(found[name])}
+
+
 def _attributes(value: object) -> dict[str, str]:
     """Keep what an executor of ours says of itself."""
     told = Registration.parse(value.get(ATTRIBUTE)) if isinstance(value, dict) else None
@@ -146,6 +156,8 @@ def _node(text: str) -> str:
 _SPECIAL: Final[Mapping[str, Callable[[Any], Any]]] = {
     "Accumulables": _accumulables,
     "metrics": _metrics,
+    "sqlPlanMetrics": _metrics,
+    "Properties": _properties,
     "Attributes": _attributes,
     "Executor Resource Requests": _resources,
     "Task Resource Requests": _resources,

@@ -1,7 +1,7 @@
 """Reports and history as people meet them: from a job in a real Spark, and in Chromium over TLS."""
 
+import contextlib
 import hashlib
-import importlib.util
 import json
 import shutil
 import signal
@@ -14,16 +14,43 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("pyspark", reason="PySpark is not installed")
+from pyspark.sql.datasource import DataSource, DataSourceReader
+
 from strongroom.analytics.report.finishing import finish
+from strongroom.analytics.report.gather import gather
+from strongroom.analytics.report.history import serving
+from strongroom.analytics.report.words import text
 
 pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="PySpark is not installed"),
     # PySpark leaves the sockets that it collects rows by to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CANARY = "CANARY-51c2"
+WORD = "canary_51c2"  # where an identifier is wanted
+
+
+def source():
+    """Return a source of data that a program gives a name; made here, so that workers need not import this module."""
+
+    class Source(DataSource):
+        @classmethod
+        def name(cls):
+            return f"{WORD}_source"
+
+        def schema(self):
+            return "number int"
+
+        def reader(self, schema):
+            class Reader(DataSourceReader):
+                def read(self, partition):
+                    yield (1,)
+
+            return Reader()
+
+    return Source
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +119,94 @@ def test_a_job_s_report_says_what_it_read_and_wrote_and_nothing_of_the_data(job)
     assert told["applications"][0]["stages"]
     for path in folder.rglob("*"):
         assert path.is_dir() or CANARY.encode() not in path.read_bytes(), path.name
+
+
+@pytest.fixture(scope="module")
+def talkative(trusted_session, tmp_path_factory):
+    """Run jobs that write a canary wherever a program can; return the log in full and a folder of it as it is kept."""
+    from strongroom.analytics.report.finishing import keep_logs
+
+    context = trusted_session.spark.sparkContext
+    try:
+        say_everywhere(trusted_session.spark)
+    finally:
+        for name in ("spark.job.description", "spark.jobGroup.id", "callSite.short", "callSite.long", "canary.own"):
+            context.setLocalProperty(name, None)
+        context.clearJobTags()
+        trusted_session.spark.catalog.uncacheTable(f"{WORD}_cached")
+    place = tmp_path_factory.mktemp("talkative")
+    context._jsc.sc().listenerBus().waitUntilEmpty()
+    keep_logs(trusted_session.folder.events, place)
+    return b"".join(path.read_bytes() for path in trusted_session.folder.events.iterdir()), place
+
+
+def say_everywhere(spark):
+    """Names of columns, views, tables, RDDs, jobs, tags, places in the code, accumulators, sources, errors, rows."""
+    context, java = spark.sparkContext, spark.sparkContext._jsc
+    rows = spark.range(10).selectExpr("id", "cast(id as string) n").toDF(f"{WORD}_column", "n")
+    rows.createOrReplaceTempView(f"{WORD}_view")
+    spark.sql(f"cache table {WORD}_cached as select * from {WORD}_view")  # noqa: S608  # our own words
+    spark.sql(f"select count(*) from {WORD}_cached where n = '{CANARY} literal'").collect()  # noqa: S608  # our own words
+    with contextlib.suppress(Exception):
+        spark.sql(f"select raise_error('{CANARY} error')").collect()
+    numbers = context.parallelize(range(4), 2).setName(f"{CANARY} rdd").cache()
+    context.setJobGroup(f"{CANARY} group", f"{CANARY} description")
+    context.addJobTag(f"{CANARY}-tag")
+    context.setLocalProperty("canary.own", f"{CANARY} property")
+    numbers.map(lambda each: each).count()
+    context.setLocalProperty("callSite.short", f"{CANARY} short")
+    context.setLocalProperty("callSite.long", f"{CANARY} long")
+    numbers.map(lambda each: (each % 2, each)).reduceByKey(lambda one, other: one + other).collect()
+    java.setCallSite(f"{CANARY} set")
+    rows.count()
+    java.clearCallSite()
+    for name in (f"{CANARY} sum", f"internal.metrics.{CANARY}"):
+        java.sc().longAccumulator(name).add(5)
+    metrics = spark._jvm.org.apache.spark.sql.execution.metric.SQLMetrics
+    metrics.createMetric(java.sc(), f"{CANARY} metric").add(5)
+    spark.dataSource.register(source())
+    spark.read.format(source().name()).load().collect()
+    spark.conf.set(f"spark.{WORD}.setting", CANARY)
+    spark.range(3).where(f"id <> {len(CANARY)}").count()
+    numbers.unpersist()
+
+
+def test_nothing_that_a_program_says_of_its_data_is_in_the_log_that_is_kept(talkative):
+    full, place = talkative
+    (kept,) = place.iterdir()
+    for said in ("literal", "error", "rdd", "group", "description", "property", "long", "set"):
+        assert f"{CANARY} {said}".encode() in full, said  # where it was written to
+    for said in ("column", "view", "cached", "source"):
+        assert f"{WORD}_{said}".encode() in full, said
+    assert CANARY.encode() not in kept.read_bytes()
+    assert WORD.encode() not in kept.read_bytes()
+
+
+def test_a_log_that_lost_every_text_of_a_program_s_is_a_report_and_a_history(talkative):
+    _, place = talkative
+    (found,) = gather(place).applications
+    assert "bring rows to the driver" in text(gather(place))
+    assert "work under a name of the program's own" in text(gather(place))
+    with serving([place], port=0) as history:
+        context = ssl.create_default_context(cafile=history.ca)
+
+        def asked(path):
+            url = f"{history.address}/api/v1/applications/{found.number}/{path}"
+            with urllib.request.urlopen(url, context=context) as answer:  # noqa: S310  # https
+                return json.load(answer)
+
+        assert {(each["stageId"], each["attemptId"]) for each in asked("stages")} >= {
+            (each.number, each.attempt) for each in found.ran if each.completed_ms
+        }
+        assert {each["status"] for each in asked("jobs?status=succeeded")} == {"SUCCEEDED"}
+        assert [each["id"] for each in asked("executors")] == ["driver"]
+        assert ["spark.network.crypto.enabled", "true"] in asked("environment")["sparkProperties"]
+        queries = asked("sql?details=true&planDescription=false&length=1000")
+        names = {metric["name"] for query in queries for node in query["nodes"] for metric in node["metrics"]}
+        assert "number of output rows" in names
+        for page in ("jobs/", "stages/", "storage/", "environment/", "executors/", "SQL/"):
+            with urllib.request.urlopen(f"{history.address}/history/{found.number}/{page}", context=context) as answer:  # noqa: S310  # https
+                assert CANARY not in answer.read().decode()
 
 
 def test_an_12_lineage_of_a_job_in_spark_holds_until_an_input_is_changed(job, primary_keys, tmp_path):

@@ -85,6 +85,26 @@ def test_a_stage_is_named_by_its_place_in_the_code_and_by_nothing_that_a_program
     assert found["Stage IDs"] == [3, 4]
 
 
+def test_of_a_job_s_properties_which_query_it_is_of_stays() -> None:
+    said = {"spark.sql.execution.id": "7", "spark.sql.execution.root.id": CANARY, "spark.job.description": CANARY,
+            CANARY: "1"}  # fmt: skip
+    for event in ("SparkListenerJobStart", "SparkListenerStageSubmitted"):
+        assert cleaned({"Event": event, "Properties": said})["Properties"] == {"spark.sql.execution.id": "7"}
+
+
+def test_a_plan_that_changed_while_it_ran_loses_the_same() -> None:
+    prefix = "org.apache.spark.sql.execution.ui.SparkListener"
+    plan = {"nodeName": f"BatchScan {CANARY}", "simpleString": CANARY, "children": [], "metadata": {}, "metrics": []}
+    event = cleaned({"Event": f"{prefix}SQLAdaptiveExecutionUpdate", "executionId": 3, "sparkPlanInfo": plan,
+                     "physicalPlanDescription": CANARY})  # fmt: skip
+    assert event["sparkPlanInfo"] == {**plan, "nodeName": "BatchScan", "simpleString": "(removed)"}
+    event = cleaned({"Event": f"{prefix}DriverAccumUpdates", "executionId": 3, "accumUpdates": [[7, 100], [8, CANARY]]})
+    assert event["accumUpdates"] == [[7, 100], [8]]
+    metric = {"name": CANARY, "accumulatorId": 4, "metricType": "v2Custom_a"}
+    event = cleaned({"Event": f"{prefix}SQLAdaptiveSQLMetricUpdates", "executionId": 3, "sqlPlanMetrics": [metric]})
+    assert event["sqlPlanMetrics"] == [{**metric, "name": "(removed)", "metricType": "(removed)"}]
+
+
 def test_a_row_that_an_exception_quotes_goes() -> None:
     reason = {"Reason": "ExceptionFailure", "Class Name": "x.Y", "Description": CANARY, "Full Stack Trace": CANARY,
               "Stack Trace": [{"Line Number": 3, "Method Name": CANARY}],
