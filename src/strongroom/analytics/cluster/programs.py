@@ -1,8 +1,9 @@
 """The programs of a cluster as what is measured of them: Master, Worker, executor; and what stands where Java is looked
 for. Pure: text.
 
-Each is launched in a folder of its own two levels below the cluster's, and names what it shares by `../../`, so that
-the cluster's folder may lie anywhere. Its words, variables and files are measured: broker, keys, job, Spark's jars.
+Each is launched in a folder of its own two levels below the cluster's, and names what it shares by `../../`; a
+Worker alone is told the cluster's folder, by JAVA_HOME. Words, variables and files are measured: broker, keys, job,
+Spark's jars.
 """
 
 from __future__ import annotations
