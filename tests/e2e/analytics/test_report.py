@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("pyspark", reason="PySpark is not installed")
 from pyspark.sql.datasource import DataSource, DataSourceReader
 
+from strongroom.analytics.report import events
 from strongroom.analytics.report.finishing import finish
 from strongroom.analytics.report.gather import gather
 from strongroom.analytics.report.history import serving
@@ -58,7 +59,6 @@ def job(trusted_session, primary_keys, tmp_path_factory):
     """Run a job that reads one encrypted data set and writes another; return its folder, and its data's."""
     from strongroom.analytics import StrongroomContext
     from strongroom.analytics.keys.files import FileKeyService
-    from strongroom.analytics.report import events
     from strongroom.analytics.report.finishing import keep_logs
 
     place = tmp_path_factory.mktemp("report")
@@ -258,4 +258,32 @@ def test_report_and_history_open_in_a_browser(history, past):
             page.emulate_media(color_scheme=scheme)
             back = page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert back == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 25, 29)")
+        browser.close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_the_page_of_a_failed_job_says_so_before_everything_else_on_any_screen(tmp_path):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    to = tmp_path / "events.jsonl"
+    measured = f"MRENCLAVE {'ab' * 32}"
+    events.record("started", {"application": "sums", "program": f"/{'x' * 200}/app.py", "digest": "ab" * 32}, to=to)
+    events.record("admitted", {"role": "driver", "platform": "simulated", "measurement": measured}, to=to)
+    events.record("refused", {"role": "executor 1", "code": "SR-AGENT-REFUSAL", "sentence": "y" * 200}, to=to)
+    events.record("ended", {"status": 3}, to=to)
+    finish(tmp_path)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-first-run"])
+        for width, scheme, red in ((360, "dark", "rgb(255, 157, 148)"), (1280, "light", "rgb(163, 21, 11)")):
+            context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            page = context.new_page()
+            page.goto((tmp_path / "report.html").as_uri())
+            outcome = page.locator("dd.bad")
+            assert outcome.inner_text() == "failed: processes were refused (exit status 3)"
+            assert outcome.evaluate("each => getComputedStyle(each).color") == red
+            minded = page.get_by_role("region", name="To be minded")
+            assert "The platform is simulated" in minded.inner_text()
+            assert minded.bounding_box()["y"] < page.locator("h2").first.bounding_box()["y"]
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+            platform = page.get_by_role("cell", name="simulated")
+            assert platform.evaluate("each => each.scrollWidth <= each.clientWidth")  # no word is cut
         browser.close()
