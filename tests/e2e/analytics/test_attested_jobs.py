@@ -18,11 +18,9 @@ import threading
 import urllib.request
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-import strongroom
 from strongroom.analytics.agent.agent import SECRET_FILE_VARIABLE
 from strongroom.analytics.cluster import programs
 from strongroom.analytics.cluster.cluster import Cluster
@@ -35,9 +33,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no folder in memory"),  # tmpfs
 ]
 STRONGROOM = [sys.executable, "-m", "strongroom"]
-PYTHON = [sys.executable, "-I", "-B", "-u", "-X", "pycache_prefix=/nonexistent", "-m", "strongroom"]
 LIMIT_S = 240
-RELEASES = ["--release", "secret/spark-demo", "--release", "secret/data-people", "--trust-domain", "simulated"]
 PROGRAM = """\
 import os
 from pyspark.sql import SparkSession
@@ -66,48 +62,29 @@ spark.stop()
 
 
 @pytest.fixture(scope="module")
-def owner(tmp_path_factory):
+def owner(tmp_path_factory, simulated_owner):
     """A workspace with a primary key and a job's secret, and a simulated world whose quotes the owner can check."""
-    folder = tmp_path_factory.mktemp("owner")
-    workspace = ["--workspace", str(folder / "workspace")]
-    world = ["--world", str(folder / "world"), "--beside-real-tee"]
-    for words in (
-        ["init", workspace[1]],
-        ["sim", "init", *world],
-        ["sim", "collateral", *world, "--out", str(folder / "workspace" / "trust")],
-        ["data", "key", "people", *workspace],
-        ["key", "create", "secret/spark-demo", *workspace],
-    ):
-        assert main(words) == 0, words
+    found = simulated_owner(tmp_path_factory.mktemp("owner"))
+    found.do("data", "key", "people")
+    found.do("key", "create", "secret/spark-demo")
+    return found
 
-    measured = {}
 
-    def trust(program, name):
-        measurement = folder / f"{name}.json"
-        with measurement.open("w") as file, contextlib.redirect_stdout(file):
-            assert main(["sim", "measure", str(program), "--json", *world]) == 0
-        measured[name] = f"MRENCLAVE {json.loads(measurement.read_text())['mr_enclave']}"
-        assert main(["policy", "trust", str(measurement), *RELEASES, "--name", name, *workspace]) == 0
+def admit(owner, program, name):
+    """Let the owner release everything to a program, and keep what it was measured as under a name."""
+    owner.trust(program, ["secret/spark-demo", "secret/data-people"], "--name", name, to=owner.folder / f"{name}.json")
 
-    ca = folder / "workspace/ca/ca_cert.pem"
-    return SimpleNamespace(folder=folder, workspace=workspace, world=world, trust=trust, ca=ca, measured=measured)
+
+def measured(owner, name):
+    """Return how a report calls a program that was admitted."""
+    return f"MRENCLAVE {json.loads((owner.folder / f'{name}.json').read_text())['mr_enclave']}"
 
 
 @pytest.fixture(scope="module")
 def broker(owner):
     """The address of a broker process that speaks KBS."""
-    words = [*STRONGROOM, "broker", "serve", "--port", "0", "--kbs-port", "0", *owner.workspace]
-    with (
-        (owner.folder / "broker.log").open("w") as log,
-        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True) as process,
-    ):
-        try:
-            lines = [process.stdout.readline(), process.stdout.readline()]
-            port = next(int(found[1]) for line in lines if (found := re.search(r":(\d+) \(kbs\)", line)))
-            yield f"https://localhost:{port}"
-        finally:
-            process.terminate()
-            process.wait(LIMIT_S)
+    with owner.broker() as found:
+        yield found.url
 
 
 @contextlib.contextmanager
@@ -119,7 +96,7 @@ def one_host(owner, broker, name, *words):
           *words, *owner.world]  # fmt: skip
     assert main([*up, "--prepare"]) == 0
     for role in programs.roles(Cluster.of(place).record.settings):
-        owner.trust(Cluster.of(place).program(role), f"{name}-{role}")
+        admit(owner, Cluster.of(place).program(role), f"{name}-{role}")
     assert main(up) == 0
     try:
         yield Cluster.of(place)
@@ -143,26 +120,20 @@ def second(owner, broker, cluster):
 
 
 @pytest.fixture
-def submit(owner, broker, cluster, tmp_path, lean_java):
+def submit(owner, broker, cluster, tmp_path, *, measured_program, lean_java):
     """Start the measured program of a driver, which the owner admits first; lend its process."""
 
     def start(program):
         app = tmp_path / "app.py"
         app.write_text(program)
-        argv = [
-            *PYTHON, "spark", "submit", "--master", cluster.record.settings.master, "--broker", broker,
+        words = [
+            "spark", "submit", "--master", cluster.record.settings.master, "--broker", broker,
             "--broker-ca", str(owner.ca), "--job", "demo", "--key", "people", "--driver-memory", "512m",
             "--driver-java-options", lean_java, "--executor-memory", "450m", "--executor-cores", "1", "--no-ui",
             "--roll-call", str(cluster.roll_call.path), "--report", str(tmp_path / "job"), str(app),
         ]  # fmt: skip
-        trusted = [f"file:{Path(strongroom.__file__).parent}/", f"file:{app}"]
-        manifest = tmp_path / "driver.toml"
-        manifest.write_text(
-            f"libos.entrypoint = {json.dumps(sys.executable)}\nloader.argv = {json.dumps(argv)}\n"
-            f"loader.env.PATH = {json.dumps(os.environ['PATH'])}\nloader.env.HOME = {json.dumps(str(Path.home()))}\n"
-            f'sgx.remote_attestation = "dcap"\nsgx.trusted_files = {json.dumps(trusted)}\n'
-        )
-        owner.trust(manifest, tmp_path.name)
+        manifest = measured_program(tmp_path / "driver.toml", words, app, environment=["PATH", "HOME"])
+        admit(owner, manifest, tmp_path.name)
         return subprocess.Popen(
             [*STRONGROOM, "sim", "run", *owner.world, str(manifest)], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -271,14 +242,14 @@ def check_report(folder, owner, *clusters):
     """The job's report lists driver and executors of both hosts, each with the measurement that its owner admitted."""
     told = json.loads((folder / "report.json").read_text())
     executors = [each for each in told["admitted"] if each["role"].startswith("executor")]
-    wanted = {each.record.settings.host: owner.measured[f"{each.folder.name}-executor"] for each in clusters}
+    wanted = {each.record.settings.host: measured(owner, f"{each.folder.name}-executor") for each in clusters}
     assert {each["host"]: each["program"] for each in executors} == wanted
     for each in executors:
         assert (each["source"], each["platform"], each["keys"]) == ("registration", "simulated", ["people"])
         assert datetime.fromisoformat(told["job"]["started"]) < datetime.fromisoformat(each["time"])
         assert each["lease_s"] > 0
     (driver,) = (each for each in told["admitted"] if each["role"] == "driver")
-    assert driver["program"] == owner.measured[folder.parent.name]
+    assert driver["program"] == measured(owner, folder.parent.name)
     assert (told["unnamed"], told["refused"], told["job"]["status"]) == ([], [], 0)
     assert [each["host"] for each in told["applications"][0]["executors"]].count("127.0.0.2") == 1
 
