@@ -52,15 +52,19 @@ class DriverNotStarted(Unreachable):
 
 def environment(folder: SessionFolder, base: Mapping[str, str], *, local_dirs: tuple[str, ...]) -> dict[str, str]:
     """Return the environment of the driver, its JVM and its Python workers: names of places, no secrets."""
-    kept = {name: value for name, value in base.items() if name not in _DROPPED}
-    return kept | {
-        "SPARK_CONF_DIR": os.fspath(folder.conf),
-        "SPARK_HOME": os.fspath(spark_home()),
-        "SPARK_LOCAL_DIRS": ",".join(local_dirs),
-        "TMPDIR": os.fspath(folder.temporary),
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
-    }
+    kept = {name: value for name, value in base.items() if not _is_dropped(name)}
+    return (
+        kept
+        | _interpreter()
+        | {
+            "SPARK_CONF_DIR": os.fspath(folder.conf),
+            "SPARK_HOME": os.fspath(spark_home()),
+            "SPARK_LOCAL_DIRS": ",".join(local_dirs),
+            "TMPDIR": os.fspath(folder.temporary),
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_DRIVER_PYTHON": sys.executable,
+        }
+    )
 
 
 # Spark's own ways to settings and secrets through the environment.
@@ -72,7 +76,32 @@ _DROPPED: Final = frozenset({
     "_JAVA_OPTIONS", "SPARK_PRINT_LAUNCH_COMMAND", "SPARK_ENV_LOADED", "STRONGROOM_QUOTE_FD",
     # What Spark prefers to SPARK_LOCAL_DIRS: it would spill there, in clear where Python does.
     "SPARK_EXECUTOR_DIRS", "CONTAINER_ID", "LOCAL_DIRS",
+    # Code and options that nobody has measured: for the shell of spark-submit, for its launcher, on the class path.
+    "BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "SPARK_LAUNCHER_OPTS", "SPARK_DIST_CLASSPATH",
+    "SPARK_PREPEND_CLASSES", "SPARK_SQL_TESTING", "HADOOP_CONF_DIR", "YARN_CONF_DIR", "PYSPARK_ARCHIVES_PATH",
+    "HADOOP_TOKEN_FILE_LOCATION",
 })  # fmt: skip
+_FUNCTION: Final = "BASH_FUNC_"  # shells take functions from variables of such names
+_PYTHONS: Final = "PYTHON"
+
+
+def _is_dropped(name: str) -> bool:
+    own = bool(sys.flags.ignore_environment) and name.startswith(_PYTHONS)
+    return own or name in _DROPPED or name.startswith(_FUNCTION)
+
+
+def _interpreter() -> dict[str, str]:
+    """Return variables by which the driver and the workers look for code where this interpreter does, and nowhere else.
+
+    A measured command line says -I: neither a module in the working folder nor one of the user's, nor compiled ones.
+    """
+    found = {
+        "PYTHONSAFEPATH": sys.flags.safe_path,
+        "PYTHONNOUSERSITE": sys.flags.no_user_site,
+        "PYTHONDONTWRITEBYTECODE": sys.flags.dont_write_bytecode,
+    }
+    prefix = {} if sys.pycache_prefix is None else {"PYTHONPYCACHEPREFIX": sys.pycache_prefix}
+    return {name: "1" for name, is_set in found.items() if is_set} | prefix
 
 
 def spark_home() -> Path:

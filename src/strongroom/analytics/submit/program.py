@@ -46,7 +46,11 @@ def main(words: list[str]) -> None:
 
 def _run(program: str, arguments: list[str]) -> None:
     sys.argv = [program, *arguments]
-    sys.path[0] = os.fspath(Path(program).resolve().parent)  # as `python app.py` has it
+    beside = os.fspath(Path(program).resolve().parent)
+    if sys.flags.safe_path:  # a measured job's: what lies beside its program stands in for nothing that is installed
+        sys.path.append(beside)
+    else:
+        sys.path[0] = beside  # as `python app.py` has it
     runpy.run_path(program, run_name="__main__")
 
 
