@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from io import RawIOBase
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.parquet.folder import LocalFolder
 from strongroom.analytics.parquet.pinned import ANYTHING, PinnedWriter, Wanted, key_ids, open_pinned
 from strongroom.analytics.parquet.refusals import ParquetNotOpened, parquet_mode
+from strongroom.analytics.sealing.read import open_pinned_file
 from strongroom.datasets.manifest import Manifest
 from strongroom.datasets.names import CryptoMode, KeyId
 from strongroom.errors import StrongroomError
@@ -107,17 +109,22 @@ def _all_columns(
 
 def read_file(path: str | os.PathLike[str], keys: KeyService, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a file's rows. Raises ParquetNotOpened for changed bytes, and what the KeyService raises."""
-    with Path(path).open("rb") as file:
-        if file.read(len(ENCRYPTED)) != ENCRYPTED:  # pyarrow would read a file in clear, which anybody can write
-            raise ParquetNotOpened(f"{os.fspath(path)} is no Parquet file with an encrypted footer")
+    with pa.OSFile(os.fspath(path)) as file:
+        return _rows(file, os.fspath(path), keys, columns)
+
+
+def _rows(file: pa.NativeFile | RawIOBase, name: str, keys: KeyService, columns: Sequence[str] | None) -> pa.Table:
+    if file.read(len(ENCRYPTED)) != ENCRYPTED:  # pyarrow would read a file in clear, which anybody can write
+        raise ParquetNotOpened(f"{name} is no Parquet file with an encrypted footer")
+    file.seek(0)
     try:
-        with pq.ParquetFile(path, decryption_properties=decryption(keys)) as opened:
+        with pq.ParquetFile(file, decryption_properties=decryption(keys)) as opened:
             names = opened.schema_arrow.names
             return opened.read(columns=None if columns is None else [each for each in columns if each in names])
     except StrongroomError:
         raise
     except (OSError, pa.ArrowException) as problem:
-        raise ParquetNotOpened(f"{os.fspath(path)} does not open: {_first_line(problem)}") from None
+        raise ParquetNotOpened(f"{name} does not open: {_first_line(problem)}") from None
 
 
 def write_dataset(
@@ -137,9 +144,14 @@ def write_dataset(
 def read_dataset(
     folder: str | os.PathLike[str], keys: KeyService, columns: Sequence[str] | None = None, wanted: Wanted = ANYTHING
 ) -> pa.Table:  # fmt: skip
-    """Return the rows of a data set that is whole. Raises what open_pinned raises, and ParquetNotOpened."""
-    found = open_pinned(LocalFolder(folder), keys, wanted)
-    tables = [_with_partition(read_file(Path(folder) / path, keys, columns), path, columns) for path in found.paths]
+    """Return the rows of a data set that is whole. Raises what open_pinned raises, and ParquetNotOpened.
+
+    Each byte that is read counts only if it is what was committed, also where somebody changes files meanwhile.
+    """
+    place, tables = LocalFolder(folder), []
+    for entry in open_pinned(place, keys, wanted).manifest.files:
+        with open_pinned_file(place, entry) as file:
+            tables.append(_with_partition(_rows(file, entry.path, keys, columns), entry.path, columns))
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
 

@@ -6,7 +6,6 @@ committed, and every further node is verified under it before a byte of it is ha
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.sealing.checked import CheckedReader
 from strongroom.analytics.sealing.folder import Folder, LocalFolder, Place, Stored, as_folder
 from strongroom.analytics.sealing.pending import read_pending
 from strongroom.datasets import manifest as manifests
@@ -144,15 +144,17 @@ def check_listing(folder: Place, manifest: Manifest) -> None:
 
 def open_entry(folder: Folder, entry: FileEntry, data_key: Secret, *, pins: Pins) -> io.RawIOBase:
     """Return one file of a manifest, as `open_sealed` does; a Parquet file is read through before its first byte."""
-    if pins is Pins.NODE0:
-        return open_sealed(folder, entry, data_key)
+    return open_sealed(folder, entry, data_key) if pins is Pins.NODE0 else open_pinned_file(folder, entry)
+
+
+def open_pinned_file(folder: Folder, entry: FileEntry) -> CheckedReader:
+    """Return one file of a manifest that pins all of its bytes. Raises DataFilesChanged, now or when it is read."""
     stored = _open(folder, entry)
     try:
-        check_digest(stored, entry)
+        return CheckedReader(stored, entry)
     except BaseException:
         stored.close()
         raise
-    return StoredReader(stored)
 
 
 def open_sealed(folder: Folder, entry: FileEntry, data_key: Secret) -> SealedReader:
@@ -181,16 +183,6 @@ def _check_clear_part(stored: Stored, entry: FileEntry) -> None:
     header = parse_header(bytes(node0[: stored.read_into(memoryview(node0), 0)]), length=stored.size)
     if header.flags or not header.padding_zero:
         raise DataFilesChanged(f"{entry.path} is not the file that was written: its first block was changed")
-
-
-def check_digest(stored: Stored, entry: FileEntry) -> None:
-    """Raise DataFilesChanged unless all bytes of a file are those that were committed."""
-    digest, room, offset = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES)), 0
-    while got := stored.read_into(room, offset):
-        digest.update(room[:got])
-        offset += got
-    if offset != entry.size or digest.digest() != entry.pin:
-        raise DataFilesChanged(f"{entry.path} is not the file that was written, or an older one")
 
 
 def copy_entry(dataset: OpenDataset, path: str, *take: Callable[[memoryview], object]) -> int:
@@ -240,47 +232,6 @@ def steps(
 def named(problem: StrongroomError, path: str) -> StrongroomError:
     """Return an error of a file with the file's path before it."""
     return type(problem)(f"{path}: {problem.sentence}", fix=problem.fix)
-
-
-class StoredReader(io.RawIOBase):
-    """A stored file as an ordinary binary stream that can seek."""
-
-    def __init__(self, stored: Stored) -> None:
-        super().__init__()
-        self._stored: Final = stored
-        self._position = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position and return it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._stored.size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to {offset} (whence {whence})")
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, room: memoryview | bytearray) -> int:  # type: ignore[override]  # typeshed wants any Buffer
-        """Fill `room` from the current position; return how many bytes there were."""
-        got = self._stored.read_into(memoryview(room).cast("B"), self._position)
-        self._position += got
-        return got
-
-    def close(self) -> None:
-        """Close what lies below."""
-        if not self.closed:
-            super().close()
-            self._stored.close()
 
 
 def _open(folder: Folder, entry: FileEntry) -> Stored:

@@ -125,3 +125,44 @@ def test_a_data_set_with_a_file_in_clear_in_it_is_refused(tmp_path, keys, table)
     pq.write_table(table, tmp_path / "people" / "arrow-0.parquet")
     with pytest.raises(DataFilesChanged, match=r"arrow-0\.parquet was added"):
         read_dataset(tmp_path / "people", keys)
+
+
+class Meddling(RingKeys):
+    """Keys whose holder does something to the folder once so many were asked for."""
+
+    def __init__(self, rings, times, do):
+        super().__init__(rings)
+        self.times, self.do = times, do
+
+    def unwrap(self, key_id, wrapped):
+        """Do it, then answer."""
+        self.times -= 1
+        if self.times == 0:
+            self.do()
+        return super().unwrap(key_id, wrapped)
+
+
+def test_kd_25_a_file_that_is_exchanged_after_the_check_is_refused_although_it_opens(tmp_path, rings, keys, table):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for _ in range(2):
+        write_dataset(table, one, keys, "people", append=True)
+    write_dataset(pa.table({"name": ["Eve"] * 3, "salary": [9, 9, 9]}), two, keys, "people")
+    last, [other] = max(one.glob("*.parquet")), two.glob("*.parquet")
+    meddling = Meddling(
+        rings.values(), 2, lambda: last.write_bytes(other.read_bytes())
+    )  # the manifest's key comes first
+    with pytest.raises(DataFilesChanged, match=last.name):
+        read_dataset(one, meddling)
+    assert meddling.times <= 0
+
+
+def test_kd_25_bytes_that_are_changed_while_a_file_is_read_are_refused(tmp_path, rings, keys):
+    """AES_GCM_CTR_V1 itself would not see it: its pages have no tags."""
+    folder = tmp_path / "people"
+    write_dataset(pa.table({"n": range(200_000)}), folder, keys, "people", mode=CryptoMode.AES_GCM_CTR_V1)
+    [path] = folder.glob("*.parquet")
+    whole = path.read_bytes()
+    changed = whole[:100_000] + bytes(each ^ 1 for each in whole[100_000:100_008]) + whole[100_008:]
+    meddling = Meddling(rings.values(), 2, lambda: path.write_bytes(changed))
+    with pytest.raises(DataFilesChanged, match=path.name):
+        read_dataset(folder, meddling)
