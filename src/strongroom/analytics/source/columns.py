@@ -12,6 +12,7 @@ from pyspark.sql.types import StructType
 from strongroom.analytics.source.faults import BadRows
 
 _ZONE: Final = "UTC"
+_WITH_OFFSET: Final = r"[T ][0-9:.,]+(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 
 def arrow_schema(schema: StructType) -> pa.Schema:
@@ -29,30 +30,70 @@ def arrange(batch: pa.RecordBatch, target: pa.Schema, *, zone: str = _ZONE) -> p
         at = batch.schema.get_all_field_indices(field.name)
         if len(at) > 1:
             raise BadRows(f"column {field.name} is there {len(at)} times")
-        array = _as_type(batch.column(at[0]), field, zone) if at else pa.nulls(batch.num_rows, field.type)
+        try:
+            array = _as_type(batch.column(at[0]), field.type, zone) if at else pa.nulls(batch.num_rows, field.type)
+        except (pa.ArrowException, ValueError):
+            raise BadRows(f"column {field.name} has values that are no {field.type}") from None
         if not field.nullable and array.null_count:
             raise BadRows(f"column {field.name} has nulls, which the schema forbids")
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=target)
 
 
-def _as_type(array: pa.Array, field: pa.Field, zone: str) -> pa.Array:
-    if array.type == field.type:
+def _as_type(array: pa.Array, kind: pa.DataType, zone: str) -> pa.Array:
+    """Return an array as another type. What is below a null is never looked at: Arrow leaves anything there."""
+    if array.type == kind:
         return array
-    try:
-        if pa.types.is_timestamp(field.type) and field.type.tz is not None:
-            return _instant(array, field.type, zone)
-        return array.cast(field.type)
-    except (pa.ArrowException, ValueError):
-        raise BadRows(f"column {field.name} has values that are no {field.type}") from None
+    if pa.types.is_struct(kind) and pa.types.is_struct(array.type) and len(kind):
+        return _struct(array, kind, zone)
+    if pa.types.is_map(kind) and pa.types.is_map(array.type):
+        entries = array.flatten()
+        keys, items = (_as_type(part, to, zone) for part, to in zip(entries.flatten(), _entry(kind), strict=True))
+        return pa.MapArray.from_arrays(_offsets(array), keys, items, type=kind, mask=array.is_null())
+    if pa.types.is_list(kind) and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
+        values = _as_type(array.flatten(), kind.value_type, zone)
+        if not kind.value_field.nullable and values.null_count:
+            raise ValueError("a list has nulls")
+        return pa.ListArray.from_arrays(_offsets(array), values, type=kind, mask=array.is_null())
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return _instants(array, kind, zone)
+    return array.cast(kind)
 
 
-def _instant(array: pa.Array, kind: pa.DataType, zone: str) -> pa.Array:
-    if pa.types.is_string(array.type):
-        try:
-            return array.cast(kind)  # with an offset, such as Z
-        except pa.ArrowException:
-            array = array.cast(pa.timestamp("us"))
-    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+def _struct(array: pa.StructArray, kind: pa.StructType, zone: str) -> pa.StructArray:
+    parts = dict(zip(array.type.names, array.flatten(), strict=True))  # null where the struct is
+    columns = []
+    for field in kind:
+        part = parts.get(field.name)
+        column = pa.nulls(len(array), field.type) if part is None else _as_type(part, field.type, zone)
+        if not field.nullable and column.null_count > array.null_count:
+            raise ValueError("a struct has nulls")
+        columns.append(column)
+    return pa.StructArray.from_arrays(columns, fields=list(kind), mask=array.is_null())
+
+
+def _entry(kind: pa.MapType) -> tuple[pa.DataType, pa.DataType]:
+    return kind.key_type, kind.item_type
+
+
+def _offsets(array: pa.ListArray) -> pa.Array:
+    """Return where each list begins in the flattened array, which leaves out what null lists hold."""
+    ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64()))
+    return pa.concat_arrays([pa.array([0], pa.int64()), ends]).cast(pa.int32())
+
+
+def _instants(array: pa.Array, kind: pa.TimestampType, zone: str) -> pa.Array:
+    if not pa.types.is_string(array.type):
+        if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+            return array.cast(kind)
+        return _in_zone(array.cast(pa.timestamp("us")), kind, zone)
+    offset = pc.fill_null(pc.match_substring_regex(array, _WITH_OFFSET), True)
+    if pc.all(offset, min_count=0).as_py():
         return array.cast(kind)
-    return pc.assume_timezone(array.cast(pa.timestamp("us")), zone).cast(kind)
+    local = pc.if_else(offset, None, array).cast(pa.timestamp("us"))
+    return pc.coalesce(pc.if_else(offset, array, None).cast(kind), _in_zone(local, kind, zone))
+
+
+def _in_zone(local: pa.Array, kind: pa.TimestampType, zone: str) -> pa.Array:
+    # Of an hour that comes twice Spark takes the first one as well; one that never was is refused.
+    return pc.assume_timezone(local, zone, ambiguous="earliest").cast(kind)

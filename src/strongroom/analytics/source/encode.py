@@ -12,9 +12,10 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import csv
 
+from strongroom.analytics.source.encode_csv import CsvRows
 from strongroom.analytics.source.faults import RowsNotWritten
+from strongroom.analytics.source.json_types import holds
 from strongroom.analytics.source.options import Options
 from strongroom.datasets.manifest import Kind
 
@@ -36,8 +37,8 @@ def row_writer(stream: RawIOBase, kind: Kind, schema: pa.Schema, options: Option
     if kind is Kind.PARQUET:
         return _ParquetRows(stream, schema, options)
     if kind is Kind.CSV:
-        return _CsvRows(stream, schema, options)
-    return _Lines(stream, _text_lines(schema) if kind is Kind.TEXT else _json_lines)
+        return CsvRows(stream, schema, options)
+    return _Lines(stream, _text_lines(schema) if kind is Kind.TEXT else _json_lines(schema))
 
 
 class _ParquetRows:
@@ -71,31 +72,6 @@ class _ParquetRows:
 GROUP_ROWS: Final = 262_144
 
 
-class _CsvRows:
-    def __init__(self, stream: RawIOBase, schema: pa.Schema, options: Options) -> None:
-        self._schema: Final = pa.schema([(field.name, _csv_type(field)) for field in schema])
-        self._null: Final = options.null_value
-        self._file: Final = csv.CSVWriter(
-            stream, self._schema,
-            write_options=csv.WriteOptions(include_header=options.header, delimiter=options.delimiter),
-        )  # fmt: skip
-
-    def write_batch(self, batch: pa.RecordBatch) -> None:
-        """Write rows; nulls as nothing at all, or as nullValue."""
-        columns = []
-        for array, field in zip(batch.columns, self._schema, strict=True):
-            column = array.cast(field.type)
-            if column.null_count and len(self._schema) == 1 and not self._null:  # an empty line, which is no row
-                raise RowsNotWritten(f"CSV cannot hold a null in its only column {field.name} without a nullValue")
-            columns.append(column.cast(pa.string()).fill_null(self._null) if self._null else column)
-        schema = pa.schema([(field.name, pa.string()) for field in self._schema]) if self._null else self._schema
-        self._file.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-
-    def close(self) -> None:
-        """End the file."""
-        self._file.close()
-
-
 class _Lines:
     def __init__(self, stream: RawIOBase, lines: Callable[[pa.RecordBatch], str]) -> None:
         self._stream: Final = stream
@@ -115,11 +91,18 @@ def _text_lines(schema: pa.Schema) -> Callable[[pa.RecordBatch], str]:
     return lambda batch: "".join(f"{line or ''}\n" for line in batch.column(0).to_pylist())
 
 
-def _json_lines(batch: pa.RecordBatch) -> str:
+def _json_lines(schema: pa.Schema) -> Callable[[pa.RecordBatch], str]:
+    for field in schema:
+        if holds(field.type, lambda kind: pa.types.is_map(kind) and not pa.types.is_string(kind.key_type)):
+            raise RowsNotWritten(f"JSON cannot hold column {field.name}: a map in JSON is from STRING")
+    return _json_rows
+
+
+def _json_rows(batch: pa.RecordBatch) -> str:
     try:
         return "".join(
             json.dumps(_without_nulls(row), default=_json_value, allow_nan=False, ensure_ascii=False) + "\n"
-            for row in batch.to_pylist()
+            for row in batch.to_pylist(maps_as_pydicts="strict")
         )
     except ValueError:
         raise RowsNotWritten("JSON has no NaN and no infinity") from None
@@ -137,10 +120,3 @@ def _json_value(value: object) -> object:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise RowsNotWritten(f"JSON cannot hold a {type(value).__name__}")
-
-
-def _csv_type(field: pa.Field) -> pa.DataType:
-    kind = field.type
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
-        raise RowsNotWritten(f"CSV cannot hold column {field.name}, which is {kind}")
-    return pa.string() if pa.types.is_decimal(kind) else kind

@@ -1,7 +1,9 @@
 """The options of format "sealed", checked. Pure.
 
-Names are Spark's where Spark has them (header, delimiter or sep, nullValue, multiLine, compression, timeZone). An
-option that nobody knows is refused: one that is ignored would read other rows than were asked for.
+Names are Spark's where Spark has them (header, delimiter or sep, quote, escape, quoteAll, nullValue, multiLine,
+compression, timeZone). CSV is Spark's too: within quotes, a backslash stands before a quote and before a backslash,
+unless escape says otherwise; a doubled quote is read as one as well. Spark's other options are taken where they say
+what happens anyway (spark_options.py); otherwise these, and those that nobody knows, are refused.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from strongroom.analytics.source.faults import BadSourceOption
+from strongroom.analytics.source.spark_options import check_known, check_of_kind
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.names import check_key_name
 
@@ -69,6 +72,9 @@ class Options:
     pushdown: bool = False
     header: bool = False
     delimiter: str = ","
+    quote: str = '"'  # none where empty
+    escape: str = "\\"  # as the quote: a quote in quotes is doubled, and nothing else is special (RFC 4180)
+    quote_all: bool = False
     null_value: str = ""
     multi_line: bool = True
     infer_schema: bool = False
@@ -76,17 +82,20 @@ class Options:
     time_zone: str = "UTC"
     compression: Compression = Compression.SNAPPY
     file_bytes: int = DEFAULT_FILE_BYTES
+    given: tuple[tuple[str, str], ...] = ()  # as they came, with names in lower case
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> Options:
         """Read Spark's options, whose names are in any case. Raises BadSourceOption, BadKeyName."""
         left = {name.lower(): value for name, value in given.items()}
+        if "sep" in left:  # Spark's other name for it, which wins
+            left["delimiter"] = left.pop("sep")
+        all_given = tuple(sorted(left.items()))
         take = left.pop
-        path, key, delimiter = take("path", ""), take("key", ""), take("delimiter", left.pop("sep", ","))
+        path, key = take("path", ""), take("key", "")
         if not path:
             raise BadSourceOption("format sealed needs a path")
-        if len(delimiter) != 1 or delimiter in '"\r\n' or not delimiter.isascii():
-            raise BadSourceOption("delimiter is one ASCII character, no quote and no line end")
+        delimiter, quote, escape = _letters(take("delimiter", ","), take("quote", '"'), take("escape", "\\"))
         kind = take("kind", "")
         found = cls(
             path=path,
@@ -103,6 +112,9 @@ class Options:
             pushdown=_flag("pushdown", take("pushdown", "false")),
             header=_flag("header", take("header", "false")),
             delimiter=delimiter,
+            quote=quote,
+            escape=escape,
+            quote_all=_flag("quoteAll", take("quoteall", "false")),
             null_value=take("nullvalue", ""),
             multi_line=_flag("multiLine", take("multiline", "true")),
             infer_schema=_flag("inferSchema", take("inferschema", "false")),
@@ -112,10 +124,14 @@ class Options:
             file_bytes=_number(
                 "file_bytes", take("file_bytes", str(DEFAULT_FILE_BYTES)), MIN_FILE_BYTES, MAX_FILE_BYTES
             ),
+            given=all_given,
         )
-        if left:
-            raise BadSourceOption(f"format sealed has no option {min(left)[:60]!r}")
+        check_known(left)
         return found
+
+    def fit(self, kind: Kind) -> None:
+        """Raise BadSourceOption where an option says something about files of another kind."""
+        check_of_kind(self.given, kind)
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -126,6 +142,16 @@ def _choice(name: str, value: str, kinds: type[Choice]) -> Choice:
         return kinds(value.lower())
     except ValueError:
         raise BadSourceOption(f"{name} is one of {', '.join(kinds)}, not {value[:40]!r}") from None
+
+
+def _letters(delimiter: str, quote: str, escape: str) -> tuple[str, str, str]:
+    delimiter = "\t" if delimiter == "\\t" else delimiter  # Spark's way to write a tab
+    for name, letter in (("delimiter", delimiter), ("quote", quote or '"'), ("escape", escape)):
+        if len(letter) != 1 or letter in "\r\n\0" or not letter.isascii():
+            raise BadSourceOption(f"{name} is one ASCII character, and no line end")
+    if delimiter in (quote, escape):
+        raise BadSourceOption("delimiter is another character than quote and escape")
+    return delimiter, quote, escape
 
 
 def _flag(name: str, value: str) -> bool:

@@ -12,13 +12,15 @@ import pyarrow as pa
 
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.sealing.read import open_entry
-from strongroom.analytics.source import decode
 from strongroom.analytics.source.columns import arrange
+from strongroom.analytics.source.decode import read_text
+from strongroom.analytics.source.decode_csv import read_csv
+from strongroom.analytics.source.decode_json import read_json
 from strongroom.analytics.source.faults import BadSourceOption, in_file
 from strongroom.analytics.source.filters import Pushed, matching
 from strongroom.analytics.source.options import OnDenied, Options
 from strongroom.analytics.source.parquet_file import ParquetRows
-from strongroom.analytics.source.partitions import with_values
+from strongroom.analytics.source.partitions import values_of, with_values
 from strongroom.analytics.source.places import folder_of
 from strongroom.datasets.manifest import FileEntry, Kind, Pins
 from strongroom.errors import StrongroomError
@@ -53,7 +55,7 @@ class Files:
             if not stream.seek(0, 2):
                 return
             stream.seek(0)
-            for batch in self._read(stream, wanted, groups):
+            for batch in self._read(stream, entry, wanted, groups):
                 whole = with_values(batch, entry.path, wanted.target) if "=" in entry.path else batch
                 found = matching(arrange(whole, wanted.target, zone=wanted.options.time_zone), wanted.filters)
                 if found.num_rows:
@@ -91,17 +93,21 @@ class Files:
         keys = self._keys if self._pins is Pins.SHA256 else None
         return ParquetRows(stream, keys, null_if_denied=self._null_if_denied)
 
-    def _read(self, stream: RawIOBase, wanted: Wanted, groups: Sequence[int] | None) -> Iterator[pa.RecordBatch]:
+    def _read(
+        self, stream: RawIOBase, entry: FileEntry, wanted: Wanted, groups: Sequence[int] | None
+    ) -> Iterator[pa.RecordBatch]:  # fmt: skip
         if wanted.kind is Kind.PARQUET:
             file = self._parquet(stream)
             yield from file.batches(wanted.target.names, file.groups(wanted.filters, groups))
         elif wanted.kind is Kind.CSV:
-            yield from decode.read_csv(stream, wanted.options, wanted.target, wanted.names)
+            folders = values_of(entry.path)
+            target = pa.schema([field for field in wanted.target if field.name not in folders])
+            yield from read_csv(stream, wanted.options, target, [each for each in wanted.names if each not in folders])
         elif wanted.kind is Kind.JSON:
-            yield from decode.read_json(stream, wanted.target)
+            yield from read_json(stream, wanted.target)
         elif wanted.kind is Kind.TEXT:
             if len(wanted.names) != 1:
                 raise BadSourceOption("lines of text are one column")
-            yield from decode.read_text(stream, wanted.names[0])
+            yield from read_text(stream, wanted.names[0])
         else:
             raise BadSourceOption("the data set is plain files; say of which kind (kind=csv, json, text or parquet)")

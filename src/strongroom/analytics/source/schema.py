@@ -14,9 +14,11 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import ArrayType, DataType, MapType, StringType, StructField, StructType
 
 from strongroom.analytics.sealing.read import OpenDataset
-from strongroom.analytics.source import decode
 from strongroom.analytics.source.ddl import choose, quoted
-from strongroom.analytics.source.faults import BadSourceOption
+from strongroom.analytics.source.decode import TEXT_COLUMN
+from strongroom.analytics.source.decode_csv import first_row, read_csv
+from strongroom.analytics.source.decode_json import read_json
+from strongroom.analytics.source.faults import BadRows, BadSourceOption
 from strongroom.analytics.source.options import Options
 from strongroom.analytics.source.partitions import fields_of
 from strongroom.analytics.source.plan import keys_of
@@ -31,7 +33,7 @@ def full_schema(found: OpenDataset, options: Options) -> str:
     if written:
         return written
     if kind is Kind.TEXT:
-        return f"{decode.TEXT_COLUMN} STRING"
+        return f"{TEXT_COLUMN} STRING"
     columns: dict[str, StructField] = {}
     with keys_of(options) as keys:
         files = Files(options, found.manifest.name, found.data_key, found.manifest.pins, keys)
@@ -54,12 +56,12 @@ def chosen_schema(full: str, options: Options) -> str:
 
 
 def kind_of(manifest: Manifest, options: Options) -> Kind:
-    """Return the kind of the files. Raises BadSourceOption where the option says another than the manifest."""
-    if options.kind is None or options.kind is manifest.kind:
-        return manifest.kind
-    if manifest.kind is not Kind.FILE:
+    """Return the kind of the files. Raises BadSourceOption where options say another than the manifest."""
+    if options.kind not in (None, manifest.kind) and manifest.kind is not Kind.FILE:
         raise BadSourceOption(f"data set {manifest.name} is {manifest.kind}, not {options.kind}")
-    return options.kind
+    kind = options.kind or manifest.kind
+    options.fit(kind)
+    return kind
 
 
 def to_ddl(schema: StructType) -> str:
@@ -97,17 +99,29 @@ def _of_rows(stream: RawIOBase, kind: Kind, options: Options) -> pa.Schema:
         return pa.schema([])
     stream.seek(0)
     if kind is Kind.JSON:
-        return pa.schema(sorted(_first(decode.read_json(stream, None)), key=lambda field: str(field.name)))  # as Spark
+        found = sorted(_first(read_json(stream, None)), key=lambda field: str(field.name))  # as Spark, which takes
+        return pa.schema([pa.field(field.name, _text_for_times(field.type)) for field in found])  # times for texts
     if kind is Kind.CSV:
         return _csv(stream, options)
     raise BadSourceOption("the data set is plain files; say of which kind (kind=csv, json, text or parquet)")
 
 
 def _csv(stream: RawIOBase, options: Options) -> pa.Schema:
-    found = _first(decode.read_csv(stream, options, None, ()))
-    if not options.header:
-        found = pa.schema([(f"_c{at}", field.type) for at, field in enumerate(found)])
-    return found if options.infer_schema else pa.schema([(field.name, pa.string()) for field in found])
+    found = _first(read_csv(stream, options, None, ())) if options.infer_schema else pa.schema([])
+    if not len(found):
+        names = first_row(stream, options)
+        found = pa.schema([(name if options.header else f"_c{at}", pa.string()) for at, name in enumerate(names)])
+    if len({name.strip().lower() for name in found.names}) < len(found):
+        raise BadRows("the header has a column more than once")
+    return pa.schema([(field.name, pa.string() if pa.types.is_time(field.type) else field.type) for field in found])
+
+
+def _text_for_times(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _text_for_times(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(_text_for_times(kind.value_type))
+    return pa.string() if pa.types.is_temporal(kind) else kind
 
 
 def _first(batches: Iterator[pa.RecordBatch]) -> pa.Schema:

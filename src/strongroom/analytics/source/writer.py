@@ -130,6 +130,7 @@ def _appended(before: Manifest, options: Options, keys: KeyService, schema: str)
         raise BadSourceOption(f"data set {before.name} is {before.kind}, not {options.kind}")
     if options.key not in ("", before.key_id.name):
         raise BadSourceOption(f"data set {before.name} is under key {before.key_id.name}, not {options.key}")
+    options.fit(before.kind)
     data_key = keys.unwrap(before.key_id, before.wrapped_data_key)
     together = appended_schema(before.schema(data_key), schema, before.kind)
     return Target(before.name, before.kind, before.key_id, before.wrapped_data_key, together)
@@ -141,6 +142,7 @@ def _fresh(before: Manifest | None, options: Options, keys: KeyService, schema: 
     kind = options.kind or Kind.PARQUET
     if kind not in SUFFIXES:
         raise BadSourceOption("rows are written as csv, json, text or parquet")
+    options.fit(kind)
     key = keys.new_data_key(options.key)
     name = options.name or (before.name if before else _name_of(options.path))
     return Target(name, kind, key.key_id, key.wrapped, schema)

@@ -1,0 +1,108 @@
+"""CSV as Spark, pandas and we write it, as the one form that Arrow reads: RFC 4180's, a quote in quotes doubled. Pure.
+
+Spark puts an escape (a backslash, if nothing else was asked for) before a quote, and before another escape, within
+quotes alone; Arrow would look for it everywhere. What readers take differently, such as text behind a closing quote, is
+refused. A file without a quote, or a piece of one, is only looked through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from io import RawIOBase
+from typing import Final
+
+from strongroom.analytics.source.blocks import BLOCK_BYTES
+from strongroom.analytics.source.faults import BadRows
+from strongroom.analytics.source.options import Options
+
+_BOM: Final = b"\xef\xbb\xbf"
+_BROKEN: Final = (
+    "Give the options the file was written with: escape ('\"' where quotes are doubled and backslashes mean nothing, "
+    "as RFC 4180 and pandas have it), quote, delimiter, and multiLine where values have several lines."
+)
+
+
+class Quoting:
+    """How values stand within quotes."""
+
+    def __init__(self, options: Options) -> None:
+        self.quote: Final = options.quote.encode()
+        self._escape: Final = options.escape.encode()
+        quote, escape = re.escape(self.quote), re.escape(self._escape)
+        between = re.escape(options.delimiter.encode()) + rb"\r\n"
+        plain = quote + (b"" if options.multi_line else rb"\r\n")
+        inside = rb"(?:[^%b]++|%b%b)*+" % (plain, quote, quote)
+        if self.escaped:
+            inside = rb"(?:[^%b%b]++|%b%b|%b[%b%b]?+)*+" % (plain, escape, quote, quote, escape, quote, escape)
+        self.between: Final = re.compile(rb"[%b]" % between)
+        whole = rb"(?:(?<=[%b])|\A)%b(%b)%b" % (between, quote, inside, quote)
+        self.values: Final = re.compile(rb"(?:[^%b]*+%b(?=[%b]))*+" % (quote, whole, between))
+        self.value: Final = re.compile(rb"%b(?=[%b]|\Z)" % (whole, between))
+        self.open: Final = re.compile(rb"%b%b%b?+\Z" % (quote, inside, quote))
+        self._pair: Final = re.compile(rb"%b([%b%b])" % (escape, quote, escape))
+        self._doubled: Final = self.quote * 2
+
+    @property
+    def escaped(self) -> bool:
+        """Whether a quote in quotes can have an escape before it."""
+        return self._escape != self.quote
+
+    def doubled(self, values: bytes) -> bytes:
+        """Return whole values with quotes doubled instead of escaped."""
+        if not self.escaped or self._escape not in values:
+            return values
+        return self.value.sub(self._value, values)
+
+    def _value(self, found: re.Match[bytes]) -> bytes:
+        text = found[1]
+        if self._escape in text:
+            text = self._pair.sub(self._single, text)
+        return self.quote + text + self.quote
+
+    def _single(self, found: re.Match[bytes]) -> bytes:
+        return self._doubled if found[1] == self.quote else self._escape
+
+
+def rfc4180(stream: RawIOBase, options: Options) -> Iterator[bytes]:
+    """Yield a file in pieces, its quotes doubled. Raises BadRows."""
+    quoting = Quoting(options) if options.quote else None
+    rest = (stream.read(BLOCK_BYTES) or b"").removeprefix(_BOM).lstrip(b"\r\n")
+    while rest:
+        read = stream.read(BLOCK_BYTES) or b""
+        end = len(rest) if quoting is None else _whole(rest, quoting, last=not read)
+        if not end and len(rest) > BLOCK_BYTES:
+            raise BadRows(f"a value has more than {BLOCK_BYTES} bytes, or a quote is never closed", fix=_BROKEN)
+        values, rest = rest[:end], rest[end:] + read
+        if values:
+            yield values if quoting is None else quoting.doubled(values)
+
+
+def _whole(data: bytes, quoting: Quoting, *, last: bool) -> int:
+    """Return where the last whole value ends that a piece has. Raises BadRows."""
+    at = 0
+    while True:
+        found = quoting.values.match(data, at)
+        at = found.end() if found else at
+        quote = data.find(quoting.quote, at)
+        if quote < 0:
+            return len(data) if last else _after_last(data, quoting, at)
+        if quote and not quoting.between.match(data, quote - 1):  # of a value without quotes: a quote as any letter
+            end = quoting.between.search(data, quote)
+            if end is None:
+                return len(data) if last else _after_last(data[:quote], quoting, at)
+            at = end.start()
+            continue
+        if quoting.open.match(data, quote) is None:
+            raise BadRows("a value within quotes is not followed by a delimiter or the row's end", fix=_BROKEN)
+        if last and quoting.value.match(data, quote) is None:
+            raise BadRows("a quote is never closed", fix=_BROKEN)
+        return len(data) if last else quote
+
+
+def _after_last(data: bytes, quoting: Quoting, least: int) -> int:
+    """Return the place behind the last delimiter or line end, `least` where there is none behind that."""
+    for at in range(len(data) - 1, least - 1, -1):
+        if quoting.between.match(data, at):
+            return at + 1
+    return least
