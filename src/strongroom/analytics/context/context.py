@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from strongroom.analytics.context.in_memory import copies_of, one_process
+from strongroom.analytics.context.in_memory import OpenedCopies, copies_of, one_process
 from strongroom.analytics.context.modes import mode_for
 from strongroom.analytics.context.reading import Reader
 from strongroom.analytics.context.writing import Writer
@@ -34,10 +34,11 @@ class StrongroomContext:
     """A Spark session with keys.
 
     `keys`: agent:SOCKET or file:FOLDER (a test's); without it the agent that this process was started by. Without that
-    either, only plain text can be read and written. Raises BadKeysReference.
+    either, only plain text can be read and written. `in_memory`: whether sealed Parquet may be opened there, whole,
+    where the driver runs the tasks; else it is decrypted as on a cluster. Raises BadKeysReference.
     """
 
-    def __init__(self, spark: SparkSession, keys: str | None = None) -> None:
+    def __init__(self, spark: SparkSession, keys: str | None = None, *, in_memory: bool = True) -> None:
         from strongroom.analytics.source import register
 
         self.spark: Final = spark
@@ -49,7 +50,7 @@ class StrongroomContext:
             self._stack.close()
             raise
         self._keys: KeyService | None = None
-        self.copies: Final = copies_of(spark)
+        self.copies: Final = copies_of(spark) if in_memory else OpenedCopies(None)
 
     def read(self, crypto_mode: CryptoMode | str = CryptoMode.SEALED, primary_key_name: str = "") -> Reader:
         """Return a reader. A key that is named has to be the data's. Raises BadCryptoMode, BadKeyName."""

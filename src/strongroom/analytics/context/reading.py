@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from strongroom.analytics.context.alike import plain_sizes
+from strongroom.analytics.context.in_jvm import address_for, scan_of
 from strongroom.analytics.context.in_memory import open_data_set
 from strongroom.analytics.context.modes import mode_for
 from strongroom.analytics.parquet.jvm import JvmFolder, reading_options
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
     from strongroom.analytics.context.context import StrongroomContext
 
-_LITERAL_PATHS: Final = {"__globPaths__": "false"}  # Spark's own: names are names, whatever is in them
+# Spark's own: names are names, whatever is in them, and no file is left out because it cannot be read.
+_EXACT: Final = {"__globPaths__": "false", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
 _OURS: Final = ("name", "min_generation")
 
 
@@ -68,13 +71,14 @@ class Reader:
         return self._read(path, Kind.TEXT)
 
     def parquet(self, path: str) -> DataFrame:
-        """Read Parquet files: their own encryption in the JVM, sealed ones in memory, or in Python's workers.
+        """Read Parquet files: their own encryption in the JVM, sealed ones by Spark's own reader or Python's workers.
 
-        In memory they are opened here and now, whole, where the driver runs the tasks, no schema and no other options
-        than name and min_generation were given, and the session's memory has room: see `in_memory`.
+        Spark reads sealed ones where their columns are plain, no schema and no other options than name and
+        min_generation were given: from copies in memory, opened here and now, whole, where the driver runs the tasks
+        and the session's memory has room (`in_memory`), else block by block in its JVMs (`in_jvm`).
 
         Raises BadCryptoMode, and for Parquet's own encryption what open_pinned raises, before anything is read; for
-        files that are opened in memory the same, and what is wrong with any of their bytes.
+        sealed files that Spark reads the same, and what is wrong with the bytes that are looked at.
         """
         return self._read(path, Kind.PARQUET)
 
@@ -90,27 +94,36 @@ class Reader:
     def _sealed(self, path: str, kind: Kind) -> DataFrame:
         from strongroom.analytics.source.numbers import with_decimals  # an extra: not before it is used
 
-        copied = self._in_memory(path) if kind is Kind.PARQUET else None
-        if copied is not None:
-            return copied
+        found = self._by_sparks_reader(path) if kind is Kind.PARQUET else None
+        if found is not None:
+            return found
         exact = self._schema is not None or any(name.lower() == "pushdown" for name in self._options)
         faster = {} if exact else {"decimals": "numbers"}
         options = faster | self._options | {"kind": str(kind)} | sealed_options(self._context, self._key)
         return with_decimals(self._spark_reader(options).format("sealed").load(path))
 
-    def _in_memory(self, path: str) -> DataFrame | None:
-        """Read sealed Parquet from a copy in memory; None where it is to be read as format sealed reads it."""
-        copies = self._context.copies
-        if copies.folder is None or self._schema is not None or self._options.keys() - set(_OURS):
+    def _by_sparks_reader(self, path: str) -> DataFrame | None:
+        """Read sealed Parquet as Spark reads any; None where it is to be read as format sealed reads it."""
+        if self._schema is not None or self._options.keys() - set(_OURS):
+            return None
+        spark, copies = self._context.spark, self._context.copies
+        address = address_for(spark, path)
+        if address is None and copies.folder is None:
             return None
         with open_data_set(path, self._context.keys, min_generation=_generation(self._options)) as found:
             check_named(found.manifest, key=self._key, name=self._options.get("name", ""))
-            copy = copies.of(found)
-            if copy is None:
+            sizes = plain_sizes(found)
+            if sizes is None:
+                return None
+            scan = copies.of(found)
+            if scan is None and address is not None:
+                scan = scan_of(address, found, sizes, socket=self._context.socket)
+            if scan is None:
                 return None
             events.data_set_read(found.manifest, str(found.folder))
-        reader = self._context.spark.read.options(**_LITERAL_PATHS, datetimeRebaseMode="CORRECTED")
-        return reader.schema(copy.schema).parquet(*copy.paths)
+            schema = found.schema
+        options = {**scan.options, **_EXACT, "datetimeRebaseMode": "CORRECTED"}
+        return spark.read.options(**options).schema(schema).parquet(*scan.paths)
 
     def _pinned(self, path: str) -> DataFrame:
         wanted = Wanted(self._key, self._options.get("name", ""), _generation(self._options))
@@ -119,7 +132,7 @@ class Reader:
         address = folder.address()
         events.data_set_read(found.manifest, address)
         options = {name: value for name, value in self._options.items() if name not in _OURS}
-        options |= reading_options(self._context.socket) | _LITERAL_PATHS | {"basePath": address}
+        options |= reading_options(self._context.socket) | _EXACT | {"basePath": address}
         if self._schema is None and found.schema:
             self._schema = found.schema
         elif self._schema is None:

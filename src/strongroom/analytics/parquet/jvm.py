@@ -46,11 +46,14 @@ class FolderNotReached(Unreachable):
 
 def reading_options(socket: str = "") -> dict[str, str]:
     """Return the options for reading encrypted Parquet. `socket`: an agent's other than the session's."""
-    found = {FACTORY: _BOUND, KMS_CLASS: _KMS}
-    if socket:
-        # Parquet keeps clients and keys by this name, so that no context gets those of another one.
-        found |= {SOCKET: socket, "parquet.encryption.key.access.token": socket}
-    return found
+    # Parquet keeps clients and keys by this name, so that no context gets those of another one.
+    named = {"parquet.encryption.key.access.token": socket} if socket else {}
+    return {FACTORY: _BOUND, KMS_CLASS: _KMS} | agent_options(socket) | named
+
+
+def agent_options(socket: str) -> dict[str, str]:
+    """Return the option that names an agent other than the session's, if any."""
+    return {SOCKET: socket} if socket else {}
 
 
 def writing_options(
