@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from strongroom.analytics.agent import places
 from strongroom.analytics.submit.storage import SHARED_MEMORY, DiskInTheClear, is_in_memory
 from strongroom.pki import disk
 from strongroom.pki.authority import Authority, Role
@@ -82,6 +83,7 @@ class SessionFolder:
             if not insecure and not is_in_memory(place):
                 raise DiskInTheClear("neither /dev/shm nor TMPDIR is in memory, and a session's files must be")
         sweep(place)
+        places.sweep(place)  # a killed job leaves its agent's folder as well, with Spark's secret
         made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))  # 0700
         descriptor = os.open(made / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, disk.SECRET_MODE)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
