@@ -47,9 +47,10 @@ def _as_type(array: pa.Array, kind: pa.DataType, zone: str) -> pa.Array:
     if pa.types.is_struct(kind) and pa.types.is_struct(array.type) and len(kind):
         return _struct(array, kind, zone)
     if pa.types.is_map(kind) and pa.types.is_map(array.type):
-        entries = array.flatten()
-        keys, items = (_as_type(part, to, zone) for part, to in zip(entries.flatten(), _entry(kind), strict=True))
-        return pa.MapArray.from_arrays(_offsets(array), keys, items, type=kind, mask=array.is_null())
+        entry = pa.struct([kind.key_field, kind.item_field])
+        lists = _as_type(_entries(array), pa.list_(entry), zone)
+        keys, items = lists.flatten().flatten()
+        return pa.MapArray.from_arrays(_offsets(lists), keys, items, type=kind, mask=lists.is_null())
     if pa.types.is_list(kind) and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
         values = _as_type(array.flatten(), kind.value_type, zone)
         if not kind.value_field.nullable and values.null_count:
@@ -72,8 +73,12 @@ def _struct(array: pa.StructArray, kind: pa.StructType, zone: str) -> pa.StructA
     return pa.StructArray.from_arrays(columns, fields=list(kind), mask=array.is_null())
 
 
-def _entry(kind: pa.MapType) -> tuple[pa.DataType, pa.DataType]:
-    return kind.key_type, kind.item_type
+def _entries(array: pa.MapArray) -> pa.ListArray:
+    """Return maps as lists of keys and items."""
+    entries = pa.StructArray.from_arrays(
+        [array.keys, array.items], fields=[array.type.key_field, array.type.item_field]
+    )
+    return pa.ListArray.from_arrays(pc.add(array.offsets, 0), entries, mask=array.is_null())
 
 
 def _offsets(array: pa.ListArray) -> pa.Array:

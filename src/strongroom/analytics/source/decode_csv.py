@@ -66,7 +66,9 @@ def read_csv(
                     yield _typed(batch, target, options)
     except (pa.ArrowException, UnicodeDecodeError) as problem:
         long = "straddling" in str(problem)
-        fault = f"a row has more than {BLOCK_BYTES} bytes" if long else "a row has more or fewer columns, or is no UTF-8"
+        fault = (
+            f"a row has more than {BLOCK_BYTES} bytes" if long else "a row has more or fewer columns, or is no UTF-8"
+        )
         raise BadRows(fault, fix=None if options.header else _NAMED) from None
 
 
