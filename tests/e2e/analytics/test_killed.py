@@ -1,4 +1,4 @@
-"""A job whose processes are killed without warning: nothing of it runs on, and nothing of it stays but until the next."""
+"""A job whose processes are killed without warning: nothing of it runs on, and what stays goes with the next one."""
 
 import os
 import select
