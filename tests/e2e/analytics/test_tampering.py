@@ -18,7 +18,7 @@ pytestmark = [
 ROWS = 6000
 # What an error of a changed folder is called, in Spark's traces too; never "a value does not fit" or an empty result.
 NAMED = ("DataFilesChanged", "DataManifestForged", "DataSetOld", "OtherDataSet", "NoDataSet", "NoManifest", "Tampered",
-         "BadDataManifest", "WrappedKeyRefused", "FolderNotReached")  # fmt: skip
+         "BadDataManifest", "WrappedKeyRefused", "FolderNotReached", "sealed.Refusal: SR-SEALED-DATA")  # fmt: skip
 
 
 IN_SPARK = ("third block", "last byte", "two exchanged")  # of tasks' own Python, tried in a real Spark, too
@@ -38,6 +38,7 @@ ROUTES = {
     "jvm-gcm": Route("AES_GCM_V1", "parquet"),
     "jvm-ctr": Route("AES_GCM_CTR_V1", "parquet"),
     "in-memory": Route("sealed", "parquet"),
+    "in-jvm": Route("sealed", "parquet", "jvms"),
     "pyarrow": Route("AES_GCM_CTR_V1", "parquet", "pyarrow"),
     "encrypted-by-tasks": Route("AES_GCM_CTR_V1", "parquet", "tasks"),
     "parquet-by-tasks": Route("sealed", "parquet", "tasks", GROUPS),
@@ -69,6 +70,8 @@ def context(trusted_session):
 @pytest.fixture(scope="module", params=ROUTES)
 def way(request, context, tmp_path_factory, primary_keys):
     """Return a route's name, how it reads a folder, and its three data sets."""
+    from strongroom.analytics import StrongroomContext
+
     route, base = ROUTES[request.param], tmp_path_factory.mktemp(request.param)
 
     def write(folder, start, mode="overwrite"):
@@ -82,11 +85,12 @@ def way(request, context, tmp_path_factory, primary_keys):
             return by_pyarrow(folder, primary_keys, min_generation)
         if route.by == "tasks":
             return by_tasks(folder, route, primary_keys, min_generation)
-        reader = context.read(route.mode, "people").options(
+        reader = reading.read(route.mode, "people").options(
             name="set", min_generation=min_generation, **dict(route.options)
         )
         return sorted(tuple(row) for row in getattr(reader, route.kind)(str(folder)).collect())
 
+    reading = StrongroomContext(context.spark, in_memory=False) if route.by == "jvms" else context
     sets = Sets(base / "now", base / "old", base / "other")
     write(sets.now, 0)
     shutil.copytree(sets.now, sets.old)
@@ -95,6 +99,8 @@ def way(request, context, tmp_path_factory, primary_keys):
     assert len(read(sets.now)) == ROWS
     yield request.param, read, sets
     context.drop_copies()
+    if reading is not context:
+        reading.close()
 
 
 def by_pyarrow(folder, primary_keys, min_generation):
