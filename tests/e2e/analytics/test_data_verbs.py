@@ -75,10 +75,27 @@ def test_a10_a_rotated_key_reads_on_and_after_the_overlap_only_what_was_rewrappe
     before = (tmp_path / "people" / "people.csv").read_bytes()
     assert json.loads(sealed("data", "rekey", "people", "--key", "people", "--json")[1])["key_id"] == "people.2"
     assert (tmp_path / "people" / "people.csv").read_bytes() == before
-    assert sealed("data", "key", "people", "--end-overlap")[0] == 0
+    status, _, err = sealed("data", "key", "people", "--end-overlap")
+    assert (status, "SR-DATA-KEY-UNSEEN" in err, "version 1 of primary key people" in err) == (2, True, True)
+    status, _, err = sealed("data", "key", "people", "--end-overlap", "--data", tmp_path)
+    assert (status, "SR-DATA-KEY-NEEDED" in err, "forgotten (version 1)" in err) == (3, True, True)
+    assert json.loads(sealed("data", "key", "people", "--json")[1])["versions"] == [1, 2]
+    status, out, _ = sealed("data", "key", "people", "--end-overlap", "--data", "people")
+    assert (status, "1 data set looked at: none needs another version" in out) == (0, True)
+    assert sealed("data", "key", "people", "--end-overlap")[0] == 0  # nothing more goes
     assert sealed("data", "inspect", "people", "--verify")[0] == 0
     status, _, err = sealed("data", "inspect", "forgotten", "--verify")
     assert (status, "SR-DATA-KEY-VERSION" in err) == (3, True)
+
+
+def test_an_owner_may_end_an_overlap_without_a_look(sealed):
+    assert sealed("data", "key", "people", "--rotate")[0] == 0
+    assert json.loads(sealed("data", "key", "people", "--end-overlap", "--anyway", "--json")[1])["versions"] == [2]
+    for words in (["--anyway"], ["--rotate", "--data", "people"], ["--end-overlap", "--anyway", "--data", "people"]):
+        status, _, err = sealed("data", "key", "people", *words)
+        assert (status, "SR-DATA-KEY-LOOK" in err) == (2, True)
+    status, _, err = sealed("data", "key", "strangers", "--end-overlap", "--anyway")
+    assert (status, "no primary key strangers" in err) == (3, True)
 
 
 def test_sealing_anew_takes_another_folder(sealed, tmp_path):

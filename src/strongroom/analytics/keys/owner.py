@@ -61,12 +61,19 @@ def next_ring(held: KeyRing | None, name: str, change: Change) -> KeyRing:
     return held.current_alone() if change is Change.END_OVERLAP else held
 
 
-def change_file(folder: Path, name: str, change: Change) -> KeyRing:
-    """Change a primary key in a folder of test keys and return it. Raises as `next_ring` and `read_ring`."""
+def check_seen(held: KeyRing | None, seen: int | None) -> None:
+    """Raise KeyChangedMeanwhile if a primary key has another current version than somebody saw, who saw one."""
+    if held is not None and seen is not None and held.current != seen:
+        raise KeyChangedMeanwhile(f"primary key {held.name} is at version {held.current} by now, it was at {seen}")
+
+
+def change_file(folder: Path, name: str, change: Change, *, seen: int | None = None) -> KeyRing:
+    """Change a primary key in a folder of test keys and return it. Raises as `OwnersKeys.change` and `read_ring`."""
     try:
         held: KeyRing | None = read_ring(folder, name)
     except KeyNotGranted:
         held = None
+    check_seen(held, seen)
     wanted = next_ring(held, name, change)
     if wanted is not held:
         write_ring(folder, wanted)
@@ -90,9 +97,13 @@ class OwnersKeys:
             )
         return held
 
-    def change(self, name: str, change: Change) -> KeyRing:
-        """Change a primary key and return it. Raises as `next_ring`, KeyChangedMeanwhile, and as `Keyring.put`."""
+    def change(self, name: str, change: Change, *, seen: int | None = None) -> KeyRing:
+        """Change a primary key and return it. `seen`: the current version that the change was decided on.
+
+        Raises as `next_ring`, KeyChangedMeanwhile, and as `Keyring.put`.
+        """
         held, version = self._held(name)
+        check_seen(held, seen)
         wanted = next_ring(held, name, change)
         if wanted is not held:
             self._put(wanted, version)

@@ -1,10 +1,11 @@
 """Primary keys in the owner's keyring: made once, rotated by name, every change in the ledger's hands."""
 
 from contextlib import closing
+from functools import partial
 
 import pytest
 
-from strongroom.analytics.keys.owner import Change, KeyChangedMeanwhile, OwnersKeys, secret_name
+from strongroom.analytics.keys.owner import Change, KeyChangedMeanwhile, OwnersKeys, change_file, secret_name
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.broker.keyring.keyring import Keyring
 from strongroom.broker.keyring.root_key import LocalRoot, new_root_key
@@ -52,6 +53,16 @@ def test_a10_rotation_keeps_the_versions_before_until_the_overlap_ends(owner, no
     assert third.keys.keys() == {2}
     assert owner.ring("people") == third
     assert [action for action, _, _ in notes] == ["create_key", "rotate_key", "rotate_key"]
+
+
+def test_a_key_that_was_rotated_since_somebody_looked_stays_as_it_is(owner, tmp_path):
+    for change in (owner.change, partial(change_file, tmp_path / "keys")):
+        change("people", Change.KEEP)
+        rotated = change("people", Change.ROTATE)
+        with pytest.raises(KeyChangedMeanwhile, match="at version 2 by now, it was at 1"):
+            change("people", Change.END_OVERLAP, seen=1)
+        assert change("people", Change.KEEP) == rotated
+        assert change("people", Change.END_OVERLAP, seen=2).keys.keys() == {2}
 
 
 def test_a_ring_has_an_end(owner):
