@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.writelines(f"{_sentence(each)}\n" for each in outcomes)
     failed = [each for each in outcomes if not each.as_expected]
     if not args.json and len(outcomes) > 1:  # of one alone they stand right above
-        sys.stderr.writelines(_last_words(each) for each in failed)
+        sys.stderr.writelines(_last_words(each) for each in failed if each.reached)
     if failed:
         raise ExampleFailed("; ".join(_sentence(each) for each in failed))
     return 0
@@ -171,6 +171,8 @@ def _listed(known: Sequence[Example], *, as_json: bool) -> str:
 
 
 def _sentence(outcome: Outcome) -> str:
+    if not outcome.reached:
+        return f"{outcome.name} was not run: the driver had ended before with status {outcome.status}"
     if outcome.status:
         return f"{outcome.name} ended with status {outcome.status}"
     source = f" (data: {outcome.source})" if outcome.source else ""
@@ -187,7 +189,7 @@ def _last_words(outcome: Outcome) -> str:
 def _as_json(outcome: Outcome) -> dict[str, object]:
     return {"name": outcome.name, "status": outcome.status, "as_expected": outcome.as_expected,
             "missing": list(outcome.missing), "source": outcome.source, "output": outcome.output,
-            "errors": outcome.errors}  # fmt: skip
+            "errors": outcome.errors, "reached": outcome.reached}  # fmt: skip
 
 
 def _passed_on(line: str) -> None:

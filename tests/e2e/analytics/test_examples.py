@@ -88,7 +88,8 @@ def run_all(tables, answers, lean_java):
 
 def told(outcome):
     """Return what is needed to see why an example failed."""
-    return f"{outcome.output[-3000:]}\n---- standard error ----\n{outcome.errors}"
+    when = "" if outcome.reached else "its turn did not come: the driver had ended before\n"
+    return f"{when}{outcome.output[-3000:]}\n---- standard error ----\n{outcome.errors}"
 
 
 @pytest.mark.parametrize("name", NAMES)

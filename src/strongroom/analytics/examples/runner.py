@@ -37,7 +37,7 @@ class Outcome:
     """What an example printed, how its process ended, and what it should have printed but did not.
 
     `source` names the real data it worked on, or their stand-in; empty where there is no choice. `errors`: the last
-    lines on standard error while it ran.
+    lines on standard error while it ran. `reached` is false where the driver of several ended before its turn.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Outcome:
     missing: tuple[str, ...]
     source: str = ""
     errors: str = ""
+    reached: bool = True
 
     @property
     def as_expected(self) -> bool:
@@ -141,12 +142,12 @@ def _together(jobs: list[Job], submit: Sequence[str], folder: Path, talk: Talk) 
              for job in jobs]  # fmt: skip
     plan.write_text(json.dumps(steps), encoding="utf-8")
     printed, errors, status = _heard([*submit, together.__file__, str(plan)], talk)
-    outputs = _split(printed)
-    ended = status or 1  # for those that were not reached
+    ended = status or 1  # for what did not come to its end, or was not reached
+    outputs = _split(printed, ended)
     last = errors[-1]  # of the driver itself, if it did not come to its end
     return [
         job.judged(*outputs[number], errors[number] if number < len(errors) else last) if number < len(outputs)
-        else Outcome(job.example.name, "", ended, (), errors=last)
+        else Outcome(job.example.name, "", ended, (), errors=last, reached=False)
         for number, job in enumerate(jobs)
     ]  # fmt: skip
 
@@ -159,19 +160,19 @@ def _heard(words: Sequence[str], talk: Talk) -> tuple[list[str], list[str], int]
     return lines, said.ended(), child.returncode
 
 
-def _split(lines: list[str]) -> list[tuple[str, int]]:
-    """Return each program's output and status, as far as they were run."""
+def _split(lines: list[str], ended: int) -> list[tuple[str, int]]:
+    """Return each program's output and status, as far as they were begun; `ended`: that of one without an end."""
     found: list[tuple[str, int]] = []
-    kept: list[str] = []
+    kept: list[str] | None = None
     for line in lines:
         if line.startswith(together.BEGIN):
             kept = []
         elif line.startswith(together.END):
-            found.append(("".join(kept), int(line.removeprefix(together.END))))
-            kept = []
-        else:
+            found.append(("".join(kept or ()), int(line.removeprefix(together.END))))
+            kept = None
+        elif kept is not None:
             kept.append(line)
-    return [*found, ("".join(kept), 1)] if kept else found  # the last one has not come to its end
+    return found if kept is None else [*found, ("".join(kept), ended)]
 
 
 @contextmanager

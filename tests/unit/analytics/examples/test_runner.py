@@ -14,7 +14,7 @@ import pytest
 from strongroom.analytics.examples import Asked, Example, run, runner
 from strongroom.analytics.examples.entry import Prepared
 from strongroom.analytics.examples.said import MAX_CHARS, MAX_LINES
-from strongroom.cli import main
+from strongroom.cli import main, spark_example
 
 PLAIN = (sys.executable,)  # runs the program as it is: these programs need no Spark
 
@@ -160,6 +160,7 @@ def test_where_the_driver_dies_the_rest_counts_as_failed(example):
     assert good.as_expected
     assert (bad.output, bad.as_expected) == ("y\n", False)
     assert (never.output, never.as_expected) == ("", False)
+    assert (good.reached, bad.reached, never.reached) == (True, True, False)
     assert (good.errors, bad.errors, never.errors) == ("", "last words\n", "last words\n")
 
 
@@ -223,6 +224,21 @@ def test_of_several_that_were_run_those_that_failed_have_their_last_words_at_the
     assert "quiet said nothing on standard error\n" in said
     assert main(["spark", "example", "bad", "quiet", "--json"]) == 2
     assert [each["errors"] for each in json.loads(capfd.readouterr().out)] == ["the disk is full\n", ""]
+
+
+def test_an_example_whose_turn_did_not_come_is_not_told_as_one_that_failed(example, capfd, monkeypatch):
+    from strongroom.analytics import examples
+
+    ends = example("ends", "import os; os.write(2, b'out of room'); os._exit(9)")[0]
+    waits = example("waits", "print('x')")[0]
+    monkeypatch.setattr(examples, "find", {"ends": ends, "waits": waits}.get)
+    monkeypatch.setattr(examples, "SUBMIT", PLAIN)
+    monkeypatch.setattr(spark_example, "SETTINGS", ())
+    assert main(["spark", "example", "ends", "waits"]) == 2
+    said = capfd.readouterr().err
+    assert "ends ended with status 9\n" in said
+    assert "waits was not run: the driver had ended before with status 9" in said
+    assert said.count("out of room") == 2  # as it came, and at the end
 
 
 def test_the_list_names_every_example(capsys):
