@@ -38,6 +38,8 @@ PROGRAM = """\
 import os
 from pyspark.sql import SparkSession
 
+from strongroom.analytics import StrongroomContext
+
 spark = SparkSession.builder.appName("attested").getOrCreate()
 
 
@@ -55,6 +57,11 @@ rows = spark.sparkContext.parallelize(range(4), 4).mapPartitions(look).collect()
 counts = spark.sparkContext.parallelize(range(1000), 4).map(lambda x: (x % 7, 1)).reduceByKey(lambda a, b: a + b)
 print("COUNTED", sum(dict(counts.collect()).values()), flush=True)
 print("KEYS", sorted({(names, opened, seen) for _, names, opened, seen in rows}), flush=True)
+place = "at_work" + "-rows"
+with StrongroomContext(spark) as context:
+    context.write(spark.range(0, 5000, 1, 3), "sealed", "people").parquet(place)
+    found = context.read("sealed", "people").parquet(place)
+    print("SEALED", found.inputFiles()[0].split("/")[0], found.selectExpr("sum(id)").first()[0], flush=True)
 with open("at_work", "w"), open("go_on"):  # the test looks at everybody meanwhile
     pass
 spark.stop()
@@ -211,6 +218,7 @@ def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(
         reader.join()
     text = "".join(said)
     assert "COUNTED 1000" in text
+    assert "SEALED sealed: 12497500" in text  # the executors' JVMs decrypted, with keys from their own agents
     assert "KEYS [(('people',), True, False)]" in text
     arrived = [(each.role, each.admitted, each.host) for each in (*cluster.arrivals(), *second.arrivals())]
     assert arrived == [("executor", True, "127.0.0.1"), ("executor", True, "127.0.0.2")]
@@ -294,3 +302,58 @@ def test_up_again_changes_nothing_and_a_clusters_processes_are_the_same(cluster,
     assert cluster.runs
     assert second.runs
     assert all(map(detached.alive, cluster.record.processes))
+
+
+SPILLING = """\
+import os, zlib
+from pathlib import Path
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.config("spark.python.worker.memory", "1m").getOrCreate()
+word = "".join(chr(int(code)) for code in (__CODES__))
+
+
+def frames(data):
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        yield zlib.decompress(data[at + 4 : at + 4 + size])
+        at += 4 + size
+
+
+def look(groups):
+    next(iter(groups))
+    print(word, flush=True)  # an executor's own log
+    os.write(2, word.encode())
+    for folder in os.environ["SPARK_LOCAL_DIRS"].split(","):
+        for path in [each for each in Path(folder, "python").rglob("*") if each.is_file()]:
+            try:
+                found = any(word.encode() in frame for frame in frames(path.read_bytes()))
+            except FileNotFoundError:
+                continue  # another task's, gone meanwhile
+            if found:
+                yield str(path)
+
+
+rows = spark.sparkContext.parallelize(range(2), 2).flatMap(
+    lambda _: ((number % 7, word + "x" * 400 + str(number)) for number in range(30_000)))
+spilled = rows.groupByKey(2).mapPartitions(look).collect()
+print("SPILLED", len(spilled), sorted({path.split("/")[1] + "/" + path.split("/")[2] for path in spilled}), flush=True)
+print("CANARY", spark.createDataFrame([(word,)], "name string").repartition(2).collect()[0][0] == word, flush=True)
+"""
+SPILLED_WORD = "canary-" + "51ac07e3d2"
+
+
+def test_an_09_what_a_job_spills_on_a_cluster_is_on_no_disk_and_in_no_packet(submit, cluster, second, loopback):
+    codes = ",".join(str(ord(letter)) for letter in SPILLED_WORD)
+    with loopback(SPILLED_WORD) as seen, submit(SPILLING.replace("__CODES__", codes)) as job:
+        text = job.stdout.read()
+        assert job.wait(LIMIT_S) == 0, text
+    assert re.search(r"SPILLED [1-9]\d* \['dev/shm'\]", text), text
+    assert "CANARY True" in text
+    assert seen["bytes"] > 1_000_000
+    assert not seen["canary"]
+    # What lies on disks: launches, roll calls, logs of Master and Workers.
+    files = [path for each in (cluster, second) for path in each.folder.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if SPILLED_WORD.encode() in path.read_bytes()]
