@@ -1,5 +1,6 @@
 package strongroom.parquet;
 
+import java.io.File;
 import java.io.IOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
@@ -8,6 +9,12 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.attribute.UserPrincipal;
+
+import jdk.net.ExtendedSocketOptions;
+import jdk.net.UnixDomainPrincipal;
 
 import shaded.parquet.com.fasterxml.jackson.core.JsonFactory;
 import shaded.parquet.com.fasterxml.jackson.core.JsonGenerator;
@@ -32,6 +39,7 @@ public final class AgentChannel {
         SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
         try {
             channel.connect(UnixDomainSocketAddress.of(socketPath));
+            checkPeer(channel, socketPath);
             channel.configureBlocking(false);
             Selector selector = Selector.open();
             try {
@@ -45,6 +53,18 @@ public final class AgentChannel {
             }
         } finally {
             channel.close();
+        }
+    }
+
+    /**
+     * Throw AgentRefused for another user's program, before it hears a word (strongroom/analytics/keys/agent.py). Who
+     * owns /proc/self is who this process runs as.
+     */
+    private static void checkPeer(SocketChannel channel, String socketPath) throws IOException {
+        UnixDomainPrincipal peer = (UnixDomainPrincipal) channel.getOption(ExtendedSocketOptions.SO_PEERCRED);
+        UserPrincipal self = (UserPrincipal) Files.getOwner(new File("/proc/self").toPath(), new LinkOption[0]);
+        if (!peer.user().equals(self)) {
+            throw new AgentRefused("SR-AGENT-OF-ANOTHER", "a program of another user answers at " + socketPath);
         }
     }
 
