@@ -62,6 +62,7 @@ _ALWAYS: Final[Mapping[str, str]] = {
     "spark.io.encryption.keySizeBits": "256",
     "spark.ssl.enabled": "true",
     "spark.ssl.protocol": TLS_PROTOCOL,
+    "spark.ui.filters": "strongroom.submit.Login",  # the pages quote rows in messages of errors
     "spark.ui.reverseProxy": "false",
     "spark.ui.killEnabled": "false",
     "spark.ui.threadDumpsEnabled": "false",

@@ -1,6 +1,8 @@
 """One trusted session for all tests of a worker process that only need some Spark: a JVM takes its time to start."""
 
 import importlib.util
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,48 @@ def trusted_session(primary_keys):
 
     with TrustedSession("shared", master="local[2]", keys=f"file:{primary_keys}", extra_conf=SMALL) as session:
         yield session
+
+
+class Capturing:
+    """Look through everything on loopback while a block runs; a word cut in two by packets is not looked for."""
+
+    def __init__(self, word):
+        self.word, self.control = word.encode(), b"control-" + word[::-1].encode()
+        self.seen = {"bytes": 0, "canary": 0, "control": 0}
+        self.thread = threading.Thread(target=self.look)
+
+    def __enter__(self):
+        try:
+            self.tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            self.tap.bind(("lo", 0))
+        except OSError:
+            pytest.skip("to capture traffic needs root")
+        self.tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
+        self.thread.start()
+        return self.seen
+
+    def look(self):
+        with self.tap:
+            while not self.seen["control"]:
+                packet = self.tap.recv(1 << 17)
+                self.seen["bytes"] += len(packet)
+                self.seen["canary"] += self.word in packet
+                self.seen["control"] += self.control in packet
+
+    def __exit__(self, *_):
+        """End with a word in clear: the tap does see those."""
+        while self.thread.is_alive():
+            with (
+                socket.create_server(("127.0.0.1", 0)) as server,
+                socket.create_connection(server.getsockname()) as peer,
+            ):
+                peer.sendall(self.control)
+                with server.accept()[0] as other:
+                    other.recv(100)
+            self.thread.join(1)
+
+
+@pytest.fixture(scope="session")
+def loopback():
+    """Return what captures loopback's traffic while a block runs, and counts packets with a word."""
+    return Capturing

@@ -1,5 +1,6 @@
 """Trusted sessions on real Spark: what other users, disks and the wire see of a job."""
 
+import base64
 import contextlib
 import json
 import os
@@ -10,7 +11,6 @@ import ssl
 import struct
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 import zlib
@@ -31,7 +31,7 @@ def secrets_of(session, primary_keys):
     settings = defaults_file.parse((session.folder.conf / "spark-defaults.conf").read_bytes())
     jvm = session.spark.sparkContext._jvm
     found = {value for name, value in settings.items() if name.endswith("Password")}
-    found.add((session.folder.path / "gateway.token").read_text())
+    found |= {(session.folder.path / name).read_text() for name in ("gateway.token", "page.token")}
     user = jvm.org.apache.hadoop.security.UserGroupInformation.getCurrentUser()
     own = user.getCredentials().getSecretKey(jvm.org.apache.hadoop.io.Text("sparkCookie"))  # what Spark made for itself
     found.add(bytes(own).decode())
@@ -41,10 +41,20 @@ def secrets_of(session, primary_keys):
 
 
 def pages(session, path):
+    return page(session, f"/api/v1/applications/{session.status().application}/{path}",
+                f"Bearer {session.page_token_file.read_text()}")[1]  # fmt: skip
+
+
+def page(session, path, authorization):
     context = ssl.create_default_context(cafile=session.ca_file)
-    url = f"{session.status().page}/api/v1/applications/{session.status().application}/{path}"
-    with urllib.request.urlopen(url, context=context, timeout=60) as reply:  # noqa: S310  # https
-        return reply.read().decode()
+    headers = {"Authorization": authorization} if authorization else {}
+    asked = urllib.request.Request(session.status().page + path, headers=headers)  # noqa: S310  # https
+    try:
+        with urllib.request.urlopen(asked, context=context, timeout=60) as reply:  # noqa: S310  # https
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode()
 
 
 def everything_shown_by_processes():
@@ -74,6 +84,31 @@ def test_an_09_the_page_answers_over_tls_alone_and_shows_no_secret(trusted_sessi
     assert not [1 for secret in secrets_of(trusted_session, primary_keys) if secret in shown]
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         urllib.request.urlopen(trusted_session.status().page, timeout=60)  # noqa: S310  # https
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/", "/stages/", "/environment/", "/executors/", "/SQL/",
+                                  "/static/webui.js", "/api/v1/applications", "/metrics/json"])  # fmt: skip
+def test_an_09_pages_are_for_who_has_the_sessions_token_alone(trusted_session, path):
+    token = trusted_session.page_token_file.read_text()
+    gateway = (trusted_session.folder.path / "gateway.token").read_text()
+    for wrong in (
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Bearer {token[:-1]}",
+        f"Bearer {gateway}",
+        "Basic ###",
+        "Basic",
+        basic(""),
+    ):
+        assert page(trusted_session, path, wrong)[0] == 401, wrong
+    assert page(trusted_session, path, f"Bearer {token}")[0] == 200
+    assert page(trusted_session, path, basic(token))[0] == 200
+    assert token not in pages(trusted_session, "environment")
+
+
+def basic(password):
+    return "Basic " + base64.b64encode(f"anyone:{password}".encode()).decode()
 
 
 def test_an_09_ports_of_the_driver_listen_on_loopback_and_answer_nobody_without_the_secret(trusted_session):
@@ -266,52 +301,19 @@ print("groups", sorted(groups.items()), shown == word, flush=True)
 """
 
 
-def test_an_09_nothing_readable_travels_between_driver_jvm_python_and_executors(tmp_path, lean_java):
-    try:
-        tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        tap.bind(("lo", 0))
-    except (PermissionError, OSError):
-        pytest.skip("to capture traffic needs root")
+def test_an_09_nothing_readable_travels_between_driver_jvm_python_and_executors(tmp_path, lean_java, loopback):
     (tmp_path / "app.py").write_text(CLUSTER)
     codes = ",".join(str(ord(letter)) for letter in CANARY)
     words = [*SUBMIT, "--master", "local-cluster[2,1,512]", "--driver-memory", "512m", "--executor-memory", "512m",
              "--driver-java-options", lean_java, "--conf", f"spark.executor.extraJavaOptions={lean_java}",
              "--no-ui", str(tmp_path / "app.py"), codes]  # fmt: skip
-    with Capturing(tap) as caught:
+    with loopback(CANARY) as caught:
         job = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=500)
-        with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as peer:
-            peer.sendall(b"control-" + CANARY[::-1].encode())  # the tap does see what is in clear
-            with server.accept()[0] as other:
-                other.recv(100)
     assert job.returncode == 0, job.stderr[-3000:]
     assert job.stdout.split("\n")[0] == "groups [(0, 80), (1, 80), (2, 80), (3, 80), (4, 80)] True"
     assert caught["control"]
     assert caught["bytes"] > 100_000
     assert not caught["canary"]
-
-
-class Capturing:
-    """Look through everything on loopback while a block runs; a word cut in two by packets is not looked for."""
-
-    def __init__(self, tap):
-        self.tap, self.seen = tap, {"bytes": 0, "canary": 0, "control": 0}
-        self.thread = threading.Thread(target=self.look)
-
-    def __enter__(self):
-        self.tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
-        self.thread.start()
-        return self.seen
-
-    def look(self):
-        with self.tap:
-            while not self.seen["control"]:
-                packet = self.tap.recv(1 << 17)
-                self.seen["bytes"] += len(packet)
-                self.seen["canary"] += CANARY.encode() in packet
-                self.seen["control"] += b"control-" + CANARY[::-1].encode() in packet
-
-    def __exit__(self, *_):
-        self.thread.join(60)
 
 
 def test_the_words_of_the_original_and_their_status(tmp_path):

@@ -31,6 +31,8 @@ DEFAULTS: Final = "spark-defaults.conf"
 LOCKED: Final = "locked.properties"
 TOKEN: Final = "gateway.token"  # noqa: S105  # a file's name
 PORT: Final = "gateway.port"
+PAGE_TOKEN: Final = "page.token"  # noqa: S105  # a file's name: who shows what is in it sees the pages
+PAGE_HEADER: Final = "page.header"  # the same as a line of HTTP, for curl
 CA: Final = "ca.crt"
 KEY_STORE: Final = "keystore.pkcs12"
 TRUST_STORE: Final = "trust.p12"
@@ -123,6 +125,9 @@ class SessionFolder:
         logging = _LOG4J.format(level=level, shown=shown) + (_LOG4J_FILE if traces else "")
         _write(self.conf / "log4j2.properties", logging.encode())
         _write(self.path / TOKEN, secrets.token_hex(32).encode())
+        page = secrets.token_hex(32)
+        _write(self.path / PAGE_TOKEN, page.encode())
+        _write(self.path / PAGE_HEADER, f"Authorization: Bearer {page}\n".encode())
 
     def write_stores(self, hosts: tuple[str, ...]) -> str:
         """Write the driver's and its JVM's certificate of a fresh authority; return the stores' password."""

@@ -24,7 +24,7 @@ from strongroom.analytics.agent.agent import serving
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, open_keys
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.submit import hooks
-from strongroom.analytics.submit.folder import SessionFolder
+from strongroom.analytics.submit.folder import PAGE_TOKEN, SessionFolder
 from strongroom.analytics.submit.notices import quiet_pandas
 from strongroom.analytics.submit.preparing import Prepared, Wanted, ca_file, prepare, warn_insecure
 from strongroom.errors import BadInput
@@ -96,6 +96,11 @@ class TrustedSession:
     def ca_file(self) -> Path:
         """The certificate by which the session's page is to be checked."""
         return ca_file(self.folder)
+
+    @property
+    def page_token_file(self) -> Path:
+        """The file with the password of the session's page; the user's name there is anyone's."""
+        return self.folder.path / PAGE_TOKEN
 
     def status(self) -> Status:
         """Return what the session is at this moment."""

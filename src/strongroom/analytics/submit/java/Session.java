@@ -28,9 +28,12 @@ final class Session {
         return kept;
     }
 
+    static byte[] read(String folder, String name) throws Exception {
+        return Files.readAllBytes(Paths.get(folder, new String[] {name}));
+    }
+
     static String token(String folder) throws Exception {
-        byte[] raw = Files.readAllBytes(Paths.get(folder, new String[] {"gateway.token"}));
-        return new String(raw, StandardCharsets.US_ASCII);
+        return new String(read(folder, "gateway.token"), StandardCharsets.US_ASCII);
     }
 
     static void publish(String folder, int port) throws Exception {
