@@ -74,6 +74,8 @@ def rfc4180(stream: RawIOBase, options: Options) -> Iterator[bytes]:
         if not end and len(rest) > BLOCK_BYTES:
             raise BadRows(f"a value has more than {BLOCK_BYTES} bytes, or a quote is never closed", fix=_BROKEN)
         values, rest = rest[:end], rest[end:] + read
+        if not read and not values.endswith((b"\r", b"\n")):
+            values += b"\n"  # without it Arrow takes nothing at the end for a text
         if values:
             yield values if quoting is None else quoting.doubled(values)
 
