@@ -2,6 +2,9 @@
 
 import csv
 import datetime as dt
+import inspect
+import io
+import itertools
 import json
 import re
 import shutil
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pyspark", reason="needs pip install 'strongroom[analytics]'")
 
+import pyarrow as pa
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -334,3 +338,75 @@ def test_csv_that_others_wrote_is_read_as_they_wrote_it(spark, places, rows, tol
     ours = rows_of(sealed.load(target))
     assert ours == Counter(repr({"b": b, "name": name}) for name, b in rows)
     assert merged(ours) == merged(clear)
+
+
+@pytest.mark.parametrize(
+    ("letters", "form"),
+    [
+        ('a"\\, ', {}),
+        ('a"\\, ', {"escape": '"'}),
+        ("a'^,\"", {"quote": "'", "escape": "^"}),
+        ('a"\\,', {"quote": ""}),
+        ('a"\t\\', {"sep": "\t", "nullValue": "a"}),
+    ],
+    ids=["as written", "rfc4180", "other letters", "no quotes", "tabs"],
+)
+def test_any_short_text_is_the_row_that_spark_finds_in_it_or_refused(spark, letters, form):
+    from pyspark.sql import functions
+
+    texts = ["".join(text) for size in range(1, 6) for text in itertools.product(letters, repeat=size)]
+    frame = spark.createDataFrame(list(enumerate(texts)), "at int, text string").coalesce(2)
+    schema, corrupt = functions.lit("a string, b string, c string"), {"columnNameOfCorruptRecord": "c"}
+    found = frame.select("at", functions.from_csv("text", schema, {**corrupt, **form}).alias("row")).select(
+        "at", "row.*"
+    )
+    of_spark = {row["at"]: None if row["c"] is not None else (row["a"], row["b"]) for row in found.collect()}
+    read = 0
+    for at, text in enumerate(texts):
+        ours = row_of(text, form)
+        doubled = form.get("quote", '"') * 4 in text and form.get("escape") != '"'  # read as RFC 4180, on purpose
+        if ours is None or (doubled and form.get("quote") != ""):
+            continue
+        read += 1
+        theirs = of_spark[at]
+        assert theirs is not None, repr(text)
+        assert [value or None for value in ours] == [value or None for value in theirs], repr(text)
+    assert read > 100
+
+
+def row_of(text, form):
+    """Return the one row of a file of CSV, None where it is refused."""
+    from strongroom.analytics.source.decode_csv import read_csv
+    from strongroom.analytics.source.faults import BadRows
+    from strongroom.analytics.source.options import Options
+
+    schema = pa.schema([("a", pa.string()), ("b", pa.string())])
+    try:
+        batches = list(read_csv(io.BytesIO(text.encode()), Options.parse({"path": "/d", **form}), schema, ("a", "b")))
+    except BadRows:
+        return None
+    [row] = [row for batch in batches for row in batch.to_pylist()]
+    return row["a"], row["b"]
+
+
+SUPPORTED = {"sep", "delimiter", "quote", "escape", "quoteAll", "header", "inferSchema", "nullValue", "multiLine",
+             "timeZone", "compression"}  # fmt: skip
+
+
+def test_every_option_that_spark_has_is_supported_or_refused_by_name(spark):
+    from strongroom.analytics.source.faults import BadSourceOption
+    from strongroom.analytics.source.options import Options
+
+    sql = spark._jvm.org.apache.spark.sql
+    known = set()
+    for each in (sql.catalyst.csv.CSVOptions, sql.catalyst.json.JSONOptions,
+                 sql.execution.datasources.text.TextOptions):  # fmt: skip
+        known |= set(each.getAllOptions().mkString(",").split(","))
+    for kind in ("csv", "json", "text"):
+        for method in (getattr(spark.read, kind), getattr(spark.range(1).write, kind)):
+            known |= set(inspect.signature(method).parameters) - {"path", "paths", "schema"}
+    assert known > SUPPORTED
+    for name in known - SUPPORTED:
+        with pytest.raises(BadSourceOption, match=name.lower()) as refused:
+            Options.parse({"path": "/d", name: "something else"})
+        assert refused.value.fix != BadSourceOption.fix
