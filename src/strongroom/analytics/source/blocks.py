@@ -10,7 +10,7 @@ BLOCK_BYTES: Final = 4 * 1024 * 1024
 
 
 class Pieces(RawIOBase):
-    """Reads pieces behind each other. What is wrong with them is raised by what makes them."""
+    """Reads pieces, none of them empty, behind each other. What is wrong with them is raised by what makes them."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         super().__init__()
@@ -22,13 +22,15 @@ class Pieces(RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # which Python always gives
-        """Read some bytes, 0 at the end. Raises what making a piece raises."""
-        while not self._left:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._left = memoryview(piece)
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count
+        """Fill a buffer, but at the end: Arrow takes less for the end of a row. Raises what making a piece raises."""
+        filled = 0
+        while filled < len(buffer):
+            if not self._left:
+                self._left = memoryview(next(self._pieces, b""))
+                if not self._left:
+                    break
+            count = min(len(buffer) - filled, len(self._left))
+            buffer[filled : filled + count] = self._left[:count]
+            self._left = self._left[count:]
+            filled += count
+        return filled

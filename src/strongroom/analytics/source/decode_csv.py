@@ -24,10 +24,6 @@ from strongroom.analytics.source.options import Options
 _NAMED: Final = (
     "Set the option header to true if the first line names the columns; if not, give the schema that fits the file."
 )
-_WHOLE: Final = b"0123456789+-"
-_NUMBER: Final = _WHOLE + b".eE"
-_FLOAT: Final = r"^[+-]?Inf(?:inity)?$|^NaN$|^[0-9eE.+-]+$"
-_BOOLEAN: Final = b"trueTRUEfalsFALS"
 
 
 def read_csv(
@@ -120,29 +116,25 @@ def _without_nulls(column: pa.StringArray, kind: pa.DataType, mark: str) -> pa.S
 
 def _of_type(column: pa.StringArray, kind: pa.DataType) -> pa.Array:
     """Return texts as values of a type. Raises ValueError or Arrow's error, which may show values."""
-    if pa.types.is_floating(kind):
-        if not _only(column, _NUMBER) and not pc.all(pc.match_substring_regex(column, _FLOAT), min_count=0).as_py():
-            raise ValueError
-    else:
-        letters = _letters(kind)
-        if letters and not _only(column, letters):
-            raise ValueError
     if pa.types.is_timestamp(kind) or pa.types.is_binary(kind):
         return column  # with an offset or without: see columns.arrange
+    letters, words = _more(kind)
+    data = column.buffers()[2]
+    if data is not None and letters:
+        text = data.to_pybytes()
+        if any(letter in text for letter in letters) and not _all(column, words):
+            raise ValueError
     return column.cast(kind)
 
 
-def _letters(kind: pa.DataType) -> bytes:
+def _more(kind: pa.DataType) -> tuple[tuple[bytes, ...], str]:
+    """Return what is in a text that Arrow would take for more than Spark does, and what Spark takes."""
     if pa.types.is_integer(kind):
-        return _WHOLE
-    if pa.types.is_decimal(kind):
-        return _NUMBER
-    return _BOOLEAN if pa.types.is_boolean(kind) else b""
+        return (b"x", b"X"), "^[0-9+-]+$"
+    if pa.types.is_floating(kind):
+        return (b"n", b"N"), "^(?:[+-]?Inf(?:inity)?|NaN|[0-9eE.+-]+)$"
+    return ((b"0", b"1"), "^[a-zA-Z]+$") if pa.types.is_boolean(kind) else ((), "")
 
 
-def _only(column: pa.StringArray, letters: bytes) -> bool:
-    """Whether no value has another letter."""
-    data = column.buffers()[2]
-    if data is None or not data.to_pybytes().translate(None, letters):
-        return True
-    return bool(column.null_count) and _only(column.drop_null(), letters)  # below a null there is whatever was there
+def _all(column: pa.StringArray, words: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(column, words), min_count=0).as_py())

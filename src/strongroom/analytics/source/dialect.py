@@ -48,10 +48,12 @@ class Quoting:
         """Whether a quote in quotes can have an escape before it."""
         return self._escape != self.quote
 
-    def doubled(self, values: bytes) -> bytes:
-        """Return whole values with quotes doubled instead of escaped."""
+    def doubled(self, values: bytes, *, odd: bool) -> bytes:
+        """Return whole values with quotes doubled instead of escaped. `odd`: values without quotes may have some."""
         if not self.escaped or self._escape not in values:
             return values
+        if not odd and self._escape * 2 not in values:
+            return values.replace(self._escape + self.quote, self._doubled)  # every quote is one of a value in quotes
         return self.value.sub(self._value, values)
 
     def _value(self, found: re.Match[bytes]) -> bytes:
@@ -70,36 +72,37 @@ def rfc4180(stream: RawIOBase, options: Options) -> Iterator[bytes]:
     rest = (stream.read(BLOCK_BYTES) or b"").removeprefix(_BOM).lstrip(b"\r\n")
     while rest:
         read = stream.read(BLOCK_BYTES) or b""
-        end = len(rest) if quoting is None else _whole(rest, quoting, last=not read)
+        end, odd = (len(rest), False) if quoting is None else _whole(rest, quoting, last=not read)
         if not end and len(rest) > BLOCK_BYTES:
             raise BadRows(f"a value has more than {BLOCK_BYTES} bytes, or a quote is never closed", fix=_BROKEN)
         values, rest = rest[:end], rest[end:] + read
         if not read and not values.endswith((b"\r", b"\n")):
             values += b"\n"  # without it Arrow takes nothing at the end for a text
         if values:
-            yield values if quoting is None else quoting.doubled(values)
+            yield values if quoting is None else quoting.doubled(values, odd=odd)
 
 
-def _whole(data: bytes, quoting: Quoting, *, last: bool) -> int:
-    """Return where the last whole value ends that a piece has. Raises BadRows."""
-    at = 0
+def _whole(data: bytes, quoting: Quoting, *, last: bool) -> tuple[int, bool]:
+    """Return where the last whole value of a piece ends, and whether one without quotes has some. Raises BadRows."""
+    at, odd = 0, False
     while True:
         found = quoting.values.match(data, at)
         at = found.end() if found else at
         quote = data.find(quoting.quote, at)
         if quote < 0:
-            return len(data) if last else _after_last(data, quoting, at)
+            return (len(data) if last else _after_last(data, quoting, at)), odd
         if quote and not quoting.between.match(data, quote - 1):  # of a value without quotes: a quote as any letter
+            odd = True
             end = quoting.between.search(data, quote)
             if end is None:
-                return len(data) if last else _after_last(data[:quote], quoting, at)
+                return (len(data) if last else _after_last(data[:quote], quoting, at)), odd
             at = end.start()
             continue
         if quoting.open.match(data, quote) is None:
             raise BadRows("a value within quotes is not followed by a delimiter or the row's end", fix=_BROKEN)
         if last and quoting.value.match(data, quote) is None:
             raise BadRows("a quote is never closed", fix=_BROKEN)
-        return len(data) if last else quote
+        return (len(data) if last else quote), odd
 
 
 def _after_last(data: bytes, quoting: Quoting, least: int) -> int:

@@ -138,13 +138,29 @@ class Cut(io.BytesIO):
         return super().read(min(self.most, size) if size >= 0 else self.most)
 
 
-def test_a_value_without_an_end_is_refused_before_it_fills_the_memory(monkeypatch):
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Make blocks of 1000 bytes."""
     for module in (blocks, dialect, decode_csv, decode_json):
         monkeypatch.setattr(module, "BLOCK_BYTES", 1000)
+
+
+def test_a_value_without_an_end_is_refused_before_it_fills_the_memory(small_blocks):
     with pytest.raises(BadRows, match="more than 1000 bytes, or a quote is never closed"):
         of_csv('1,"' + "a" * 5000)
     with pytest.raises(BadRows, match="more than 1000 bytes"):
         of_json('{"a": "' + "a" * 5000, pa.schema([("a", pa.string())]))
+
+
+@pytest.mark.parametrize("quoted", ["text", 'te""xt', r"te\"xt", "te\nxt"])
+def test_files_of_many_blocks_are_read_to_their_end(small_blocks, quoted):
+    lines = "".join(f'{at},"{quoted} {at}"\n' for at in range(2000))
+    text = quoted.replace('""', '"').replace(r"\"", '"')
+    assert of_csv(lines) == [(str(at), f"{text} {at}") for at in range(2000)]
+    lines = "".join(f'{{"a": {at}}}\n' for at in range(2000))
+    assert in_json(lines, pa.int64()) == [*range(2000)]
+    maps = "".join(f'{{"a": {{"x": {at}}}}}\n' for at in range(2000))
+    assert in_json(maps, pa.map_(pa.string(), pa.int64())) == [[("x", at)] for at in range(2000)]
 
 
 def test_what_needs_quotes_is_not_written_without_and_what_means_null_not_at_all():
