@@ -1,17 +1,20 @@
 """Write files whole or not at all: public ones, and secrets that only their owner may read.
 
 World: the file system. Secrets are 0600 in 0700 folders, made under a temporary name that nobody else can open,
-synced, and moved into place; `move_new` never replaces what is there.
+synced, and moved into place; `move_new` never replaces what is there. A folder is locked while it is filled: one that a
+killed process left is removed by the next that is made beside it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +25,7 @@ SECRET_MODE: Final = 0o600
 SECRET_FOLDER_MODE: Final = 0o700
 PUBLIC_MODE: Final = 0o644
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_FOLDER_ON_ITS_WAY: Final = re.compile(r"\..+\.[0-9a-f]{16}\.partial", re.DOTALL)
 
 
 class AlreadyThere(BadInput):
@@ -117,8 +121,8 @@ def new_folder(target: Path, *, mode: int = SECRET_FOLDER_MODE) -> Iterator[Path
     if target.is_symlink() or (target.exists() and not _is_empty_folder(target)):
         raise AlreadyThere(f"{target} is there already")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
-    temporary.mkdir(mode=SECRET_FOLDER_MODE)
+    _sweep_folders(target.parent)
+    temporary, lock = _locked_folder(target)
     try:
         yield temporary
         temporary.chmod(mode)
@@ -126,6 +130,45 @@ def new_folder(target: Path, *, mode: int = SECRET_FOLDER_MODE) -> Iterator[Path
         _rename_folder(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(target: Path) -> tuple[Path, int]:
+    """Make a folder under a temporary name; return it with the descriptor that holds its lock."""
+    while True:
+        made = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
+        made.mkdir(mode=SECRET_FOLDER_MODE)
+        with suppress(FileNotFoundError):  # taken for one that was left, in the moment before it was locked
+            descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            _lock(descriptor, fcntl.LOCK_EX)
+            if made.is_dir():
+                return made, descriptor
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:  # somebody holds it, or the file system has no locks: then nothing is taken for left
+        return False
+    return True
+
+
+def _sweep_folders(parent: Path) -> None:
+    """Remove the folders that killed processes of this user were filling here: nobody holds their locks any more."""
+    with suppress(PermissionError), os.scandir(parent) as entries:  # it may be for writing alone
+        for name in [entry.name for entry in entries if _FOLDER_ON_ITS_WAY.fullmatch(entry.name)]:
+            with suppress(OSError):  # a file or a link, somebody else's, or gone meanwhile
+                _remove_left(parent / name)
+
+
+def _remove_left(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid() and _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(path)
+    finally:
+        os.close(descriptor)
 
 
 def _is_empty_folder(path: Path) -> bool:

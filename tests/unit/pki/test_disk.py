@@ -1,7 +1,10 @@
 """Files are written whole, for their owner alone, and never over something."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +81,69 @@ def test_a_folder_filled_meanwhile_is_not_replaced(tmp_path):
         fill(target, somebody_was_faster)
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
     assert [path.name for path in target.iterdir()] == ["mine"]
+
+
+FILLING = """\
+import os, signal, sys
+from pathlib import Path
+from strongroom.pki import disk
+
+with disk.new_folder(Path(sys.argv[1])) as new:
+    (new / "rows.csv").write_text("canary")
+    print(new.name, flush=True)
+    signal.pause()
+"""
+
+
+def on_its_way(target):
+    """Start a process that fills a folder; return it with the folder's name meanwhile."""
+    process = subprocess.Popen([sys.executable, "-c", FILLING, target], stdout=subprocess.PIPE, text=True)
+    return process, target.parent / process.stdout.readline().strip()
+
+
+def killed(process):
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    return process.returncode
+
+
+def test_kd_26_what_a_killed_process_leaves_of_a_folder_goes_with_the_next_and_what_is_being_filled_stays(tmp_path):
+    dead, left = on_its_way(tmp_path / "opened")
+    alive, filled = on_its_way(tmp_path / "other")
+    try:
+        assert killed(dead) == -signal.SIGKILL
+        assert (left / "rows.csv").read_text() == "canary"
+        assert stat.S_IMODE(left.stat().st_mode) == 0o700
+        with disk.new_folder(tmp_path / "next"):
+            assert not left.exists()
+            assert (filled / "rows.csv").read_text() == "canary"
+    finally:
+        killed(alive)
+    with disk.new_folder(tmp_path / "last"):
+        assert not filled.exists()
+
+
+def test_kd_26_a_sweep_takes_no_file_no_link_and_no_folder_of_another_form_or_user(tmp_path):
+    form = ".{}.0123456789abcdef.partial"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a").write_text("a")
+    (tmp_path / form.format("link")).symlink_to(tmp_path / "mine")
+    (tmp_path / form.format("file")).write_text("of another kind, with locks of its own")
+    for name in (
+        form.format("left"),
+        form.format("x").upper(),
+        ".0123456789abcdef.partial",
+        "a.0123456789abcdef.partial",
+    ):
+        (tmp_path / name).mkdir()
+    if os.geteuid() == 0:
+        (tmp_path / form.format("theirs")).mkdir()
+        os.chown(tmp_path / form.format("theirs"), 65534, 65534)
+    before = {path.name for path in tmp_path.iterdir()}
+    fill(tmp_path / "next", lambda _: None)
+    assert before - {path.name for path in tmp_path.iterdir()} == {form.format("left")}
+    assert (tmp_path / "mine" / "a").read_text() == "a"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
