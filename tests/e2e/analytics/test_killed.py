@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.analytics.submit.folder import SessionFolder
+from strongroom.analytics.session.folder import SessionFolder
 
 PROGRAM = """
 import os, signal, sys

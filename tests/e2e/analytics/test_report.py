@@ -17,11 +17,11 @@ import pytest
 pytest.importorskip("pyspark", reason="PySpark is not installed")
 from pyspark.sql.datasource import DataSource, DataSourceReader
 
-from strongroom.analytics.report import events
 from strongroom.analytics.report.finishing import finish
 from strongroom.analytics.report.gather import gather
 from strongroom.analytics.report.history import serving
 from strongroom.analytics.report.words import text
+from strongroom.analytics.session import events
 
 pytestmark = [
     # PySpark leaves the sockets that it collects rows by to the garbage collector.

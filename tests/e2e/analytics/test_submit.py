@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.analytics.session.storage import is_in_memory
 from strongroom.analytics.submit.session import SessionRuns, TrustedSession
-from strongroom.analytics.submit.storage import is_in_memory
 from strongroom.analytics.submit.submitting import keep_event_logs
 from strongroom.sparkjobs import defaults_file
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from strongroom.analytics.agent import places
 from strongroom.analytics.agent.admission import Asked, obtain_job_secret, obtain_keys, platform_of
 from strongroom.analytics.agent.events import Events
 from strongroom.analytics.agent.server import listening
@@ -21,6 +20,7 @@ from strongroom.analytics.agent.tokens import TOKENS_VARIABLE, token_file
 from strongroom.analytics.keys.broker import BrokerKeys
 from strongroom.analytics.keys.opening import AGENT_VARIABLE
 from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.session import places
 from strongroom.datasets.wrapping import application_secret
 from strongroom.pki import disk
 from strongroom.secret import Secret

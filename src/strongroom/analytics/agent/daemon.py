@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from strongroom.analytics.submit import folder as session
+from strongroom.analytics.session import folder as session
 from strongroom.pki import disk
 from strongroom.sparkjobs import defaults_file
 from strongroom.sparkjobs.properties import LOOPBACK, TLS_PROTOCOL

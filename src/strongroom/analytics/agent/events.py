@@ -8,8 +8,8 @@ from pathlib import Path
 
 from strongroom.analytics.agent.admission import Asked
 from strongroom.analytics.agent.server import Use
-from strongroom.analytics.report.events import EVENTS_VARIABLE, EventKind, record
-from strongroom.analytics.report.measured import measurement_of
+from strongroom.analytics.session.events import EVENTS_VARIABLE, EventKind, record
+from strongroom.analytics.session.measured import measurement_of
 from strongroom.errors import StrongroomError
 from strongroom.platforms import Platform
 from strongroom.sparkjobs.registration import Registration

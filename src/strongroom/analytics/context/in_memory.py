@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from strongroom.analytics.context.alike import Scan
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.sealing.read import OpenDataset, copy_entry
-from strongroom.analytics.submit.storage import is_in_memory
+from strongroom.analytics.session.storage import is_in_memory
 from strongroom.pki import disk
 
 if TYPE_CHECKING:

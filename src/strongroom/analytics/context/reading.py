@@ -10,8 +10,8 @@ from strongroom.analytics.context.in_memory import open_data_set
 from strongroom.analytics.context.modes import mode_for
 from strongroom.analytics.parquet.jvm import JvmFolder, reading_options
 from strongroom.analytics.parquet.pinned import Wanted, open_pinned
-from strongroom.analytics.report import events
 from strongroom.analytics.sealing.read import check_named
+from strongroom.analytics.session import events
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.names import CryptoMode
 from strongroom.errors import BadInput

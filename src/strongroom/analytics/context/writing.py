@@ -10,7 +10,7 @@ from strongroom.analytics.context.reading import BadContextOption, option_text, 
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.jvm import JvmFolder, writing_options
 from strongroom.analytics.parquet.pinned import PinnedWriter
-from strongroom.analytics.report import events
+from strongroom.analytics.session import events
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.names import CryptoMode, check_key_name
 from strongroom.errors import BadInput

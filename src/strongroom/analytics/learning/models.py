@@ -16,7 +16,7 @@ from typing import Final
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.sealing.read import NoDataSet, OpenDataset, copy_entry, read_manifest
 from strongroom.analytics.sealing.write import DatasetWriter, Mode
-from strongroom.analytics.submit.storage import SHARED_MEMORY, is_in_memory
+from strongroom.analytics.session.storage import SHARED_MEMORY, is_in_memory
 from strongroom.datasets.manifest import FILE_NAME, Kind, Manifest, total_bytes
 from strongroom.errors import BadInput, Refused
 

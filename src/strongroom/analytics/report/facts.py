@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
-from strongroom.analytics.report.events import EventKind
 from strongroom.analytics.report.reading import Line, number, seconds, text, texts
 from strongroom.analytics.report.spark_log import Application, Executor
+from strongroom.analytics.session.events import EventKind
 
 MAX_ROWS: Final = 10_000  # of each table: what is more is counted
 MAX_PROGRAMS: Final = 8

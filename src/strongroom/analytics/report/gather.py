@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from strongroom.analytics.report import events, spark_log
+from strongroom.analytics.report import spark_log
 from strongroom.analytics.report.facts import Facts
 from strongroom.analytics.report.reading import BadReportInput, Lines
 from strongroom.analytics.report.spark_log import Application, Executor
+from strongroom.analytics.session import events
 
 MAX_FILES: Final = 10_000
 MAX_LEVELS: Final = 2

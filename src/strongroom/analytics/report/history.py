@@ -23,8 +23,8 @@ from typing import IO, Final
 
 from strongroom.analytics.report.finishing import keep_logs
 from strongroom.analytics.report.reading import BadReportInput
+from strongroom.analytics.session.folder import CA, KEY_STORE, TRUST_STORE, SessionFolder
 from strongroom.analytics.submit import gateway
-from strongroom.analytics.submit.folder import CA, KEY_STORE, TRUST_STORE, SessionFolder
 from strongroom.errors import BadInput, Unreachable
 from strongroom.sparkjobs.properties import LOOPBACK, TLS_PROTOCOL
 

@@ -13,8 +13,8 @@ from functools import cache
 
 from strongroom.analytics.keys.opening import default_keys, open_keys
 from strongroom.analytics.keys.service import KeyService
-from strongroom.analytics.report import events
 from strongroom.analytics.sealing.read import OpenDataset, check_named
+from strongroom.analytics.session import events
 from strongroom.analytics.source.faults import with_remedy
 from strongroom.analytics.source.options import Options
 from strongroom.analytics.source.places import folder_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceWriter
 from pyspark.sql.types import StructType
 
+from strongroom.analytics.session.notices import quiet_planner
 from strongroom.analytics.source import FORMAT
 from strongroom.analytics.source.options import Options
 from strongroom.analytics.source.reader import FilteringReader, SealedRowReader, data_schema
 from strongroom.analytics.source.writer import SealedRowWriter
-from strongroom.analytics.submit.notices import quiet_planner
 
 
 class Sealed(DataSource):

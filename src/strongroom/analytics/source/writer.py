@@ -20,9 +20,9 @@ from pyspark.sql.datasource import DataSourceArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
 from strongroom.analytics.keys.service import KeyService
-from strongroom.analytics.report import events
 from strongroom.analytics.sealing.commit import CommittedMeanwhile, commit, following, present
 from strongroom.analytics.sealing.pending import staging_name
+from strongroom.analytics.session import events
 from strongroom.analytics.source.encode import SUFFIXES
 from strongroom.analytics.source.evolve import appended_schema
 from strongroom.analytics.source.faults import BadSourceOption

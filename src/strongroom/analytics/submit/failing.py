@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final
 
 import strongroom
-from strongroom.analytics.submit.folder import ALL_SHOWN
+from strongroom.analytics.session.folder import ALL_SHOWN
 from strongroom.sparkjobs.failures import Failure, failure
 
 _OURS: Final = os.fspath(Path(strongroom.__file__).parent) + os.sep

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from strongroom.analytics.submit.folder import CA, DRIVER_PEM, PORT, TOKEN, SessionFolder
+from strongroom.analytics.session.folder import CA, DRIVER_PEM, PORT, TOKEN, SessionFolder
 from strongroom.errors import Unreachable
 from strongroom.sparkjobs.properties import LOOPBACK
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from strongroom.analytics import source
 from strongroom.analytics.learning import collective
+from strongroom.analytics.session.folder import SessionFolder
 from strongroom.analytics.submit import gateway
-from strongroom.analytics.submit.folder import SessionFolder
 
 if TYPE_CHECKING:
     from py4j.clientserver import ClientServer  # type: ignore[import-untyped]  # py4j has no types

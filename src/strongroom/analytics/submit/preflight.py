@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from strongroom.analytics.submit.storage import SHARED_MEMORY, is_in_memory, swap_in_the_clear
+from strongroom.analytics.session.storage import SHARED_MEMORY, is_in_memory, swap_in_the_clear
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30

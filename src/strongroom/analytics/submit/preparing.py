@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from strongroom.analytics.parquet.build import build, kms_jar
-from strongroom.analytics.submit import gateway
-from strongroom.analytics.submit.folder import (
+from strongroom.analytics.session.folder import (
     ALL_SHOWN,
     CA,
     KEY_STORE,
@@ -24,8 +23,9 @@ from strongroom.analytics.submit.folder import (
     TRUST_STORE,
     SessionFolder,
 )
+from strongroom.analytics.session.storage import check_local_dir
+from strongroom.analytics.submit import gateway
 from strongroom.analytics.submit.pods import in_a_pod
-from strongroom.analytics.submit.storage import check_local_dir
 from strongroom.errors import Refused
 from strongroom.pki import disk
 from strongroom.sparkjobs import properties

@@ -15,10 +15,10 @@ import signal
 import sys
 from pathlib import Path
 
+from strongroom.analytics.session.folder import TRACES_VARIABLE, SessionFolder
+from strongroom.analytics.session.notices import quiet_pandas
 from strongroom.analytics.submit import hooks
 from strongroom.analytics.submit.failing import Failing
-from strongroom.analytics.submit.folder import TRACES_VARIABLE, SessionFolder
-from strongroom.analytics.submit.notices import quiet_pandas
 from strongroom.analytics.submit.progress_line import Progress
 
 PROGRESS_VARIABLE = "STRONGROOM_SPARK_PROGRESS"

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Final, Self
 from strongroom.analytics.agent.agent import serving
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, open_keys
 from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.session.folder import PAGE_TOKEN, SessionFolder
+from strongroom.analytics.session.notices import quiet_pandas
 from strongroom.analytics.submit import hooks
-from strongroom.analytics.submit.folder import PAGE_TOKEN, SessionFolder
-from strongroom.analytics.submit.notices import quiet_pandas
 from strongroom.analytics.submit.preparing import Prepared, Wanted, ca_file, prepare, warn_insecure
 from strongroom.errors import BadInput
 from strongroom.sparkjobs.properties import Rpc

@@ -22,11 +22,11 @@ from strongroom.analytics.agent.roll_call import ExecutorsRefused
 from strongroom.analytics.keys.agent import AgentKeys
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, open_keys
 from strongroom.analytics.keys.service import KeyNotGranted, KeyService
-from strongroom.analytics.report import events as told
 from strongroom.analytics.report.finishing import finish
 from strongroom.analytics.report.words import summary
+from strongroom.analytics.session import events as told
+from strongroom.analytics.session.folder import SessionFolder
 from strongroom.analytics.submit import gateway, hooks, supervising
-from strongroom.analytics.submit.folder import SessionFolder
 from strongroom.analytics.submit.named_keys import NamedKeys
 from strongroom.analytics.submit.pods import PodWatch, pods_noted
 from strongroom.analytics.submit.preparing import (

@@ -9,7 +9,7 @@ as it is in the driver. World: PySpark's process for its workers.
 
 from __future__ import annotations
 
-from strongroom.analytics.submit.notices import quiet_daemon, quiet_pandas
+from strongroom.analytics.session.notices import quiet_daemon, quiet_pandas
 
 
 def main() -> None:

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.analytics.agent import child, places
+from strongroom.analytics.agent import child
 from strongroom.analytics.agent.admission import Asked, NotAdmitted, admitted
 from strongroom.analytics.agent.agent import SECRET_FILE_VARIABLE, attested, serving
 from strongroom.analytics.agent.daemon import write_page_settings
-from strongroom.analytics.agent.places import NoMemoryFolder
 from strongroom.analytics.agent.tokens import TOKENS_VARIABLE, token_file
 from strongroom.analytics.keys.agent import AgentKeys
 from strongroom.analytics.keys.service import KeyNotGranted
-from strongroom.analytics.submit.storage import is_in_memory
+from strongroom.analytics.session import places
+from strongroom.analytics.session.places import NoMemoryFolder
+from strongroom.analytics.session.storage import is_in_memory
 from strongroom.broker import BrokerRefused, BrokerUnreachable
 from strongroom.datasets.wrapping import application_secret
 from strongroom.platforms import PlatformAbsent
@@ -93,13 +94,6 @@ def test_a_job_without_a_secret_gets_none(keys, memory):
     with serving(keys, memory=memory) as held:
         assert held.secret_file is None
         assert set(held.variables) == {"STRONGROOM_AGENT"}
-
-
-def test_a_folder_on_a_disk_is_no_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(places, "is_in_memory", lambda _: False)
-    with pytest.raises(NoMemoryFolder) as refusal, places.private_folder(tmp_path):
-        pass
-    assert refusal.value.code == "SR-AGENT-MEMORY"
 
 
 def test_an_08_nothing_is_asked_without_a_platform(tmp_path, monkeypatch):

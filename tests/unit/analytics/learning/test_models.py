@@ -6,7 +6,7 @@ from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.learning import models
 from strongroom.analytics.learning.models import ModelNotInMemory, NotAModel
 from strongroom.analytics.sealing.write import DatasetWriter
-from strongroom.analytics.submit.storage import SHARED_MEMORY, is_in_memory
+from strongroom.analytics.session.storage import SHARED_MEMORY, is_in_memory
 from strongroom.datasets.manifest import DataSetOld, Kind
 from strongroom.errors import StrongroomError
 

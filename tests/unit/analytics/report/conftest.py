@@ -1,41 +1,11 @@
-"""Primary keys, manifests under them, and the log of a small job of Spark's."""
+"""The log of a small job of Spark's."""
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 
-from strongroom.analytics.keys.rings import RingKeys
-from strongroom.datasets.key_ring import KeyRing
-from strongroom.datasets.manifest import FileEntry, Kind, Manifest
-
 CANARY = "CANARY-7f3a"
 APPLICATION = "local-1700000000000"
-
-
-@pytest.fixture(scope="session")
-def ring():
-    return KeyRing.fresh("people")
-
-
-@pytest.fixture(scope="session")
-def keys(ring):
-    return RingKeys([ring])
-
-
-@pytest.fixture
-def manifest(keys):
-    """Return what makes the manifest of a data set under a data key of its own."""
-
-    def make(name="people", generation=1, files=1):
-        key = keys.new_data_key("people")
-        entries = tuple(FileEntry(f"part-{each}.csv", 100, bytes([each]) * 32) for each in range(files))
-        return Manifest(
-            name=name, kind=Kind.CSV, generation=generation, key_id=key.key_id, wrapped_data_key=key.wrapped,
-            files=entries, created=datetime(2026, 1, 2, tzinfo=UTC),
-        ).authenticated(key.plain)  # fmt: skip
-
-    return make
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from strongroom.analytics.report import events, page, reading, words
+from strongroom.analytics.report import page, reading, words
 from strongroom.analytics.report.facts import MAX_ROWS, DataSet, Facts
 from strongroom.analytics.report.finishing import JSON, LINEAGE, PAGE, TEXT, finish, keep_logs
 from strongroom.analytics.report.gather import gather, spark_logs
 from strongroom.analytics.report.reading import BadReportInput
+from strongroom.analytics.session import events
 from strongroom.cli import main
 from strongroom.sparkjobs.registration import Registration
 

@@ -8,7 +8,7 @@ import pytest
 from strongroom.analytics.report import history
 from strongroom.analytics.report.history import HistoryNotStarted, SameApplication, serving
 from strongroom.analytics.report.reading import BadReportInput
-from strongroom.analytics.submit.folder import SessionFolder
+from strongroom.analytics.session.folder import SessionFolder
 
 
 @pytest.fixture

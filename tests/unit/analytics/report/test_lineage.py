@@ -157,9 +157,9 @@ def test_no_bytes_make_a_lineage_s_reader_fail_otherwise(data):
 def jobs(tmp_path, capsys):
     """Return what runs the verb on the folders of two jobs, raw -> clean -> model, with the owner's keys."""
     from strongroom.analytics.keys.files import FileKeyService, write_ring
-    from strongroom.analytics.report import events
     from strongroom.analytics.report.finishing import finish
     from strongroom.analytics.sealing.read import read_manifest
+    from strongroom.analytics.session import events
 
     write_ring(tmp_path / "keys", KeyRing.fresh("people"))
     reference = f"file:{tmp_path / 'keys'}"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from strongroom.analytics.submit.folder import ALL_SHOWN, TRACES_VARIABLE, SessionFolder
+from strongroom.analytics.session.folder import ALL_SHOWN, TRACES_VARIABLE, SessionFolder
 
 OWN = """
 import json

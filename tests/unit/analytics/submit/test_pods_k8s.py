@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.analytics.agent.roll_call import RollCall
+from strongroom.analytics.session.folder import CA, DRIVER_PEM, SessionFolder
 from strongroom.analytics.submit import pods
-from strongroom.analytics.submit.folder import CA, DRIVER_PEM, SessionFolder
 from strongroom.analytics.submit.pods import Ended, PodWatch, ended, pods_noted
 
 SAID = "executor: nothing was released to this process\n  what to do: ask\n  [SR-AGENT-REFUSAL]\n"

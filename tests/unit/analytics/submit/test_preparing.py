@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from strongroom.analytics.session.folder import SessionFolder
 from strongroom.analytics.submit import gateway, preparing
-from strongroom.analytics.submit.folder import SessionFolder
 from strongroom.analytics.submit.preparing import InsecureWithKeys, NoApplicationSecret, Wanted, prepare
 from strongroom.pki.disk import LoosePermissions
 from strongroom.sparkjobs import defaults_file

@@ -2,8 +2,8 @@
 
 import pytest
 
+from strongroom.analytics.session.folder import SessionFolder
 from strongroom.analytics.submit import pods, preparing, submitting
-from strongroom.analytics.submit.folder import SessionFolder
 from strongroom.analytics.submit.preparing import Wanted, prepare
 from strongroom.sparkjobs import defaults_file
 from strongroom.sparkjobs.cluster_file import ClusterFileRefused

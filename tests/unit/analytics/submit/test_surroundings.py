@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from strongroom.analytics.session.folder import SessionFolder
 from strongroom.analytics.submit import gateway
-from strongroom.analytics.submit.folder import SessionFolder
 
 LIMIT_S = 120
 

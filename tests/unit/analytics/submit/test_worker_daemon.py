@@ -12,7 +12,7 @@ import types
 
 import pytest
 
-from strongroom.analytics.submit.notices import quiet_planner, quieted
+from strongroom.analytics.session.notices import quiet_planner, quieted
 from strongroom.sparkjobs.properties import WORKER_DAEMON
 
 OTHER_PYTHON = struct.pack(">ii", 0, 3) + b"2.7"  # which a worker complains of to the JVM

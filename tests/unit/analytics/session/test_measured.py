@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from strongroom.analytics.report.measured import measurement_of
+from strongroom.analytics.session.measured import measurement_of
 from strongroom.attestation import Tee
 from strongroom.platforms import QuoteUnavailable
 from strongroom.platforms.simulated import EnclaveIdentity, QuoteFormat, TdIdentity, World

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from strongroom.analytics.submit import folder as folders
-from strongroom.analytics.submit.folder import SessionFolder, sweep
-from strongroom.analytics.submit.storage import is_in_memory
+from strongroom.analytics.session import folder as folders
+from strongroom.analytics.session.folder import SessionFolder, sweep
+from strongroom.analytics.session.storage import is_in_memory
 from strongroom.sparkjobs import defaults_file
 
 HOLDER = """
 import sys
-from strongroom.analytics.submit.folder import SessionFolder
+from strongroom.analytics.session.folder import SessionFolder
 print(SessionFolder.create(insecure=True).path, flush=True)
 sys.stdin.read()
 """

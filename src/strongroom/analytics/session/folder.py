@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from strongroom.analytics.agent import places
-from strongroom.analytics.submit.storage import SHARED_MEMORY, DiskInTheClear, is_in_memory
+from strongroom.analytics.session import places
+from strongroom.analytics.session.storage import SHARED_MEMORY, DiskInTheClear, is_in_memory
 from strongroom.pki import disk
 from strongroom.pki.authority import Authority, Role
 from strongroom.pki.keystores.issuing import issue, trust_stores

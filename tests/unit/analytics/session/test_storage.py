@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.analytics.submit.storage import (
+from strongroom.analytics.session.storage import (
     DiskInTheClear,
     Mount,
     check_local_dir,

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from strongroom.analytics.submit.storage import is_in_memory
+from strongroom.analytics.session.storage import is_in_memory
 from strongroom.errors import Refused
 
 PREFIX: Final = "strongroom-agent-"

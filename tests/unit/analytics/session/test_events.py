@@ -4,8 +4,8 @@ import json
 import stat
 import threading
 
-from strongroom.analytics.report import events
-from strongroom.analytics.report.events import EVENTS_VARIABLE, MAX_LINE_BYTES, EventKind, record
+from strongroom.analytics.session import events
+from strongroom.analytics.session.events import EVENTS_VARIABLE, MAX_LINE_BYTES, EventKind, record
 
 
 def lines(path):

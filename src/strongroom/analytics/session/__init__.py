@@ -1,0 +1,1 @@
+"""What the processes of one session share: folders in memory and what is in them, the file of events, quietness."""
