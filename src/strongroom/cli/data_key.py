@@ -22,8 +22,8 @@ from strongroom.cli.workspace_option import workspace_argument
 from strongroom.errors import BadInput
 
 if TYPE_CHECKING:
-    from strongroom.analytics.keys.needed import Found
     from strongroom.analytics.keys.owner import Change
+    from strongroom.analytics.parquet.needed import Found
     from strongroom.datasets.key_ring import KeyRing
 
 
@@ -99,7 +99,7 @@ def _changed(args: argparse.Namespace, change: Change, *, seen: int | None = Non
 
 def _looked(args: argparse.Namespace, ring: KeyRing) -> Found | None:
     """Look at the data sets that might need what goes. Raises DataNotLookedAt, VersionsNeeded, and as `look`."""
-    from strongroom.analytics.keys.needed import look
+    from strongroom.analytics.parquet.needed import look
 
     going = ", ".join(str(version) for version in sorted(ring.keys) if version != ring.current)
     if not going or args.anyway:

@@ -14,9 +14,9 @@ if shutil.which("java") is None:
     pytest.skip("there is no Java", allow_module_level=True)
 
 from strongroom.analytics.learning import keras_onnx, models, needed, pictures
-from strongroom.analytics.learning.collective import OpenCollective
 from strongroom.analytics.learning.keras_training import CannotTrain, evaluate, train
 from strongroom.analytics.sealing.write import DatasetWriter
+from strongroom.analytics.submit.collective import OpenCollective
 from strongroom.cli import main
 from strongroom.datasets.manifest import Kind
 from strongroom.serving import engines

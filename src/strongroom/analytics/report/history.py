@@ -23,8 +23,8 @@ from typing import IO, Final
 
 from strongroom.analytics.report.finishing import keep_logs
 from strongroom.analytics.report.reading import BadReportInput
+from strongroom.analytics.session import surroundings
 from strongroom.analytics.session.folder import CA, KEY_STORE, TRUST_STORE, SessionFolder
-from strongroom.analytics.submit import gateway
 from strongroom.errors import BadInput, Unreachable
 from strongroom.sparkjobs.properties import LOOPBACK, TLS_PROTOCOL
 
@@ -130,9 +130,9 @@ def _wait_until_shown(address: str, ca: Path, logs: int) -> None:
 def _started(session: SessionFolder, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
     password = session.write_stores(("localhost", LOOPBACK))
     session.write_settings(settings(session, port, password), {}, verbose=True)
-    environ = gateway.environment(session, os.environ, local_dirs=(os.fspath(session.local),))
+    environ = surroundings.environment(session, os.environ, local_dirs=(os.fspath(session.local),))
     environ |= {"SPARK_LOCAL_IP": LOOPBACK, "SPARK_DAEMON_MEMORY": HEAP}
-    command = [os.fspath(gateway.spark_home() / "bin" / "spark-class"), MAIN_CLASS]
+    command = [os.fspath(surroundings.spark_home() / "bin" / "spark-class"), MAIN_CLASS]
     process = subprocess.Popen(
         command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         encoding="utf-8", errors="replace", start_new_session=True,

@@ -15,9 +15,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from strongroom.analytics import source
-from strongroom.analytics.learning import collective
 from strongroom.analytics.session.folder import SessionFolder
-from strongroom.analytics.submit import gateway
+from strongroom.analytics.submit import collective, gateway
 
 if TYPE_CHECKING:
     from py4j.clientserver import ClientServer  # type: ignore[import-untyped]  # py4j has no types

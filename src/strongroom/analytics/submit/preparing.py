@@ -24,7 +24,7 @@ from strongroom.analytics.session.folder import (
     SessionFolder,
 )
 from strongroom.analytics.session.storage import check_local_dir
-from strongroom.analytics.submit import gateway
+from strongroom.analytics.session.surroundings import environment
 from strongroom.analytics.submit.pods import in_a_pod
 from strongroom.errors import Refused
 from strongroom.pki import disk
@@ -105,7 +105,7 @@ def prepare(folder: SessionFolder, wanted: Wanted, environ: Mapping[str, str]) -
     locked = {} if wanted.insecure else properties.kept(session)
     folder.write_settings({**settings, **hidden}, locked, verbose=wanted.verbose,
                           traces=wanted.traces is not None)  # fmt: skip
-    variables = gateway.environment(folder, environ, local_dirs=local_dirs)
+    variables = environment(folder, environ, local_dirs=local_dirs)
     if kind is MasterKind.LOCAL:
         variables["SPARK_LOCAL_IP"] = properties.LOOPBACK  # the pages listen there alone
     if wanted.agent is not None:

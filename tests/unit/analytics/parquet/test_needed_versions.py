@@ -2,8 +2,8 @@
 
 import pytest
 
-from strongroom.analytics.keys.needed import VersionsNeeded, look
 from strongroom.analytics.keys.rings import RingKeys
+from strongroom.analytics.parquet.needed import VersionsNeeded, look
 from strongroom.analytics.sealing.read import NoDataSet
 from strongroom.analytics.sealing.rekey import rewrap
 from strongroom.analytics.sealing.write import DatasetWriter

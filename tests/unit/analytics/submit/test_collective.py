@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from strongroom.analytics.learning import collective
-from strongroom.analytics.learning.collective import OpenCollective
+from strongroom.analytics.submit import collective
+from strongroom.analytics.submit.collective import OpenCollective
 
 TRUSTED = {"spark.authenticate": "true"}
 
@@ -32,7 +32,7 @@ def test_spelling_does_not_get_around_it():
 
 def test_the_guard_is_there_once_xgboost_is_imported_and_once_alone():
     lines = (
-        "from strongroom.analytics.learning.collective import guard",
+        "from strongroom.analytics.submit.collective import guard",
         "guard()",
         "import xgboost.spark.core as core",
         "held = core._SparkXGBEstimator._get_tracker_args",

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from strongroom.analytics.session.folder import SessionFolder
-from strongroom.analytics.submit import gateway
+from strongroom.analytics.session.surroundings import environment, spark_home
 
 LIMIT_S = 120
 
@@ -29,21 +29,21 @@ def test_no_variable_brings_code_or_options_into_spark_submits_shell_launcher_or
         "SPARK_LAUNCHER_OPTS": f"-Xlog:gc:file={seen}/launcher", "JDK_JAVA_OPTIONS": f"-Xlog:gc:file={seen}/jdk",
         "JAVA_TOOL_OPTIONS": f"-Xlog:gc:file={seen}/tool", "SPARK_SUBMIT_OPTS": f"-Xlog:gc:file={seen}/submit",
     }  # fmt: skip
-    words = [*gateway.java_command("none", "none")[:1], "--version"]
+    words = [str(spark_home() / "bin" / "spark-submit"), "--version"]
 
     def run(environ):
         done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         assert done.returncode == 0, done.stderr
         return {each.name for each in seen.iterdir()}
 
-    cleaned = gateway.environment(folder, {**os.environ, **hostile}, local_dirs=())
+    cleaned = environment(folder, {**os.environ, **hostile}, local_dirs=())
     assert run(cleaned) == set()
     assert run({**cleaned, **hostile}) >= {"shell", "function", "launcher", "tool"}  # so much for what they would do
 
 
 def test_classes_and_settings_of_hadoop_are_not_taken_from_the_environment(folder):
     hostile = dict.fromkeys(("SPARK_DIST_CLASSPATH", "SPARK_PREPEND_CLASSES", "HADOOP_CONF_DIR", "YARN_CONF_DIR"), "/x")
-    assert not hostile.keys() & gateway.environment(folder, hostile, local_dirs=()).keys()
+    assert not hostile.keys() & environment(folder, hostile, local_dirs=()).keys()
 
 
 @pytest.mark.parametrize("flags", [["-I", "-B"], []], ids=["measured", "plain"])
