@@ -111,11 +111,6 @@ class Submission:
         """What starts the executors."""
         return MasterKind.of(self.master)
 
-    @property
-    def is_python(self) -> bool:
-        """Whether the program is a Python file."""
-        return self.main_class is None
-
 
 def parse(words: Sequence[str]) -> Submission:
     """Read the words behind `spark submit`. Raises BadSubmission, NotInTrustedMode, BadMaster."""

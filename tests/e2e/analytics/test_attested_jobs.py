@@ -21,9 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.analytics.agent.agent import SECRET_FILE_VARIABLE
 from strongroom.analytics.cluster import programs
 from strongroom.analytics.cluster.cluster import Cluster
+from strongroom.analytics.session.surroundings import SECRET_FILE_VARIABLE
 from strongroom.cli import main
 from strongroom.serving.operations import detached
 

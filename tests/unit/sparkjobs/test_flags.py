@@ -10,7 +10,7 @@ from strongroom.sparkjobs.properties import Rpc
 def test_the_first_word_that_is_no_option_is_the_program_and_the_rest_is_its_own() -> None:
     job = parse(["--master", "local[4]", "app.py", "--master", "spark://x:1", "-v"])
     assert (job.program, job.arguments, job.master) == ("app.py", ("--master", "spark://x:1", "-v"), "local[4]")
-    assert job.is_python
+    assert job.main_class is None
 
 
 def test_switches_of_spark_submit_do_not_swallow_the_next_word() -> None:

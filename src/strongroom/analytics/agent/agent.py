@@ -21,11 +21,11 @@ from strongroom.analytics.keys.broker import BrokerKeys
 from strongroom.analytics.keys.opening import AGENT_VARIABLE
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.session import places
+from strongroom.analytics.session.surroundings import SECRET_FILE_VARIABLE
 from strongroom.datasets.wrapping import application_secret
 from strongroom.pki import disk
 from strongroom.secret import Secret
 
-SECRET_FILE_VARIABLE: Final = "STRONGROOM_SPARK_SECRET_FILE"  # noqa: S105  # a path
 SOCKET: Final = "agent.sock"
 TOKENS: Final = "tokens"
 SPARK_SECRET: Final = "spark"  # noqa: S105  # a file's name

@@ -69,22 +69,20 @@ def data_set_written(manifest: Manifest, path: str) -> bool:
     return record(EventKind.WRITTEN, _data_set(manifest, path))
 
 
-def refused(*, code: str, sentence: str, executor: str = "") -> bool:
-    """Say that something was refused, in words that every reader of the report may see."""
-    return record(EventKind.REFUSED, {"code": code, "sentence": sentence, "executor": executor})
-
-
-def job_started(*, application: str, program: str, digest: str, master: str, keys: Sequence[str] = ()) -> bool:
+def job_started(
+    *, application: str, program: str, digest: str, master: str, keys: Sequence[str] = (), to: Path | None = None
+) -> bool:  # fmt: skip
     """Say that a job began: the program's name, the SHA-256 of its file, and the keys that it may ask for."""
     return record(
         EventKind.STARTED,
         {"application": application, "program": program, "digest": digest, "master": master, "keys": list(keys)},
+        to=to,
     )
 
 
-def job_ended(*, status: int) -> bool:
+def job_ended(*, status: int, to: Path | None = None) -> bool:
     """Say that a job ended, with its exit status."""
-    return record(EventKind.ENDED, {"status": status})
+    return record(EventKind.ENDED, {"status": status}, to=to)
 
 
 def _data_set(manifest: Manifest, path: str) -> Mapping[str, object]:

@@ -14,6 +14,8 @@ from typing import Final
 from strongroom.analytics.parquet.build import spark_jars
 from strongroom.analytics.session.folder import SessionFolder
 
+# Where a file has what driver and executors of one application share: an agent says so to those below it.
+SECRET_FILE_VARIABLE: Final = "STRONGROOM_SPARK_SECRET_FILE"  # noqa: S105  # a path
 # Spark's own ways to settings and secrets through the environment.
 _DROPPED: Final = frozenset({
     "_SPARK_AUTH_SECRET", "_SPARK_SSL_RPC_KEY_PASSWORD", "_SPARK_SSL_RPC_KEY_STORE_PASSWORD", "SPARK_TESTING",

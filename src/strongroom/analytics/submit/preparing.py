@@ -24,7 +24,7 @@ from strongroom.analytics.session.folder import (
     SessionFolder,
 )
 from strongroom.analytics.session.storage import check_local_dir
-from strongroom.analytics.session.surroundings import environment
+from strongroom.analytics.session.surroundings import SECRET_FILE_VARIABLE, environment
 from strongroom.analytics.submit.pods import in_a_pod
 from strongroom.errors import Refused
 from strongroom.pki import disk
@@ -34,7 +34,6 @@ from strongroom.sparkjobs.properties import Places, Rpc
 from strongroom.sparkjobs.redaction import check_settings
 
 JAVA_SOURCES: Final = Path(__file__).parent / "java"
-SECRET_FILE_VARIABLE: Final = "STRONGROOM_SPARK_SECRET_FILE"  # noqa: S105  # a path: the agent's
 _DRIVER_POD: Final = "spark.kubernetes.driver.pod.name"
 _LOCAL_CLUSTER: Final = "local-cluster["  # Spark's own test of a cluster on one host; makes no secret for itself
 _MAX_SECRET_BYTES: Final = 4096

@@ -26,11 +26,11 @@ from strongroom.analytics.report.finishing import finish
 from strongroom.analytics.report.words import summary
 from strongroom.analytics.session import events as told
 from strongroom.analytics.session.folder import SessionFolder
+from strongroom.analytics.session.surroundings import SECRET_FILE_VARIABLE
 from strongroom.analytics.submit import gateway, hooks, supervising
 from strongroom.analytics.submit.named_keys import NamedKeys
 from strongroom.analytics.submit.pods import PodWatch, pods_noted
 from strongroom.analytics.submit.preparing import (
-    SECRET_FILE_VARIABLE,
     InsecureWithKeys,
     Prepared,
     Wanted,
@@ -81,7 +81,7 @@ def submit(job: Submission, environ: Mapping[str, str]) -> int:
             try:
                 status = _run(job, prepared, events)
             except ExecutorsRefused as problem:  # whom, the report says
-                told.record(told.EventKind.ENDED, {"status": problem.exit_status}, to=events)
+                told.job_ended(status=problem.exit_status, to=events)
                 _leave(job, folder, events, held.get(AGENT_VARIABLE))
                 raise
             _leave(job, folder, events, held.get(AGENT_VARIABLE))
@@ -174,7 +174,7 @@ def _run(job: Submission, prepared: Prepared, events: Path) -> int:
             status = supervising.run(_command(job, prepared), environ, log=log, started=driver.started)
     if status and pods is not None:
         _say_ended(pods)
-    told.record(told.EventKind.ENDED, {"status": status}, to=events)
+    told.job_ended(status=status, to=events)
     return status
 
 
@@ -193,9 +193,10 @@ def _command(job: Submission, prepared: Prepared) -> list[str]:
 def _started(job: Submission, events: Path) -> None:
     with Path(job.program).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    fields = {"application": job.settings.get("spark.app.name", Path(job.program).name), "program": job.program,
-              "digest": digest, "master": job.master, "keys": list(job.keys)}  # fmt: skip
-    told.record(told.EventKind.STARTED, fields, to=events)
+    told.job_started(
+        application=job.settings.get("spark.app.name", Path(job.program).name), program=job.program, digest=digest,
+        master=job.master, keys=job.keys, to=events,
+    )  # fmt: skip
 
 
 def _leave(job: Submission, folder: SessionFolder, events: Path, agent: str | None) -> None:

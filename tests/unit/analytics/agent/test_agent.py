@@ -15,7 +15,7 @@ import pytest
 
 from strongroom.analytics.agent import child
 from strongroom.analytics.agent.admission import Asked, NotAdmitted, admitted
-from strongroom.analytics.agent.agent import SECRET_FILE_VARIABLE, attested, serving
+from strongroom.analytics.agent.agent import attested, serving
 from strongroom.analytics.agent.daemon import write_page_settings
 from strongroom.analytics.agent.tokens import TOKENS_VARIABLE, token_file
 from strongroom.analytics.keys.agent import AgentKeys
@@ -23,6 +23,7 @@ from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.session import places
 from strongroom.analytics.session.places import NoMemoryFolder
 from strongroom.analytics.session.storage import is_in_memory
+from strongroom.analytics.session.surroundings import SECRET_FILE_VARIABLE
 from strongroom.broker import BrokerRefused, BrokerUnreachable
 from strongroom.datasets.wrapping import application_secret
 from strongroom.platforms import PlatformAbsent

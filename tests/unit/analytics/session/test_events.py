@@ -23,12 +23,20 @@ def test_a_job_s_events_are_lines_that_only_its_user_reads(tmp_path, monkeypatch
     assert events.job_started(application="sums", program="a.py", digest="00" * 32, master="local[2]", keys=["people"])
     assert events.data_set_read(manifest(files=3), "/data/people")
     assert events.data_set_written(manifest("old", 4), "/data/old")
-    assert events.refused(code="SR-DATA-FILES", sentence="part-0.csv is missing", executor="1")
     assert events.job_ended(status=3)
-    assert [each["event"] for each in lines(path)] == ["started", "read", "written", "refused", "ended"]
+    assert [each["event"] for each in lines(path)] == ["started", "read", "written", "ended"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     read = lines(path)[1]
     assert (read["name"], read["files"], read["bytes"], read["path"]) == ("people", 3, 300, "/data/people")
+
+
+def test_a_named_file_comes_before_the_environment_s(tmp_path, monkeypatch):
+    monkeypatch.setenv(EVENTS_VARIABLE, str(tmp_path / "others.jsonl"))
+    path = tmp_path / "events.jsonl"
+    assert events.job_started(application="sums", program="a.py", digest="", master="local[2]", to=path)
+    assert events.job_ended(status=0, to=path)
+    assert [each["event"] for each in lines(path)] == ["started", "ended"]
+    assert not (tmp_path / "others.jsonl").exists()
 
 
 def test_an_event_tells_of_a_data_set_what_its_folder_tells_everybody(tmp_path, manifest, keys):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from strongroom.analytics.session.folder import SessionFolder
+from strongroom.analytics.session.surroundings import SECRET_FILE_VARIABLE
 from strongroom.analytics.submit import gateway, preparing
 from strongroom.analytics.submit.preparing import InsecureWithKeys, NoApplicationSecret, Wanted, prepare
 from strongroom.pki.disk import LoosePermissions
@@ -46,7 +47,7 @@ def test_an_09_secrets_stand_in_the_private_file_and_nowhere_else(folder, secret
 
 
 def test_the_agents_file_is_found_by_its_variable(folder, secret_file):
-    environ = {preparing.SECRET_FILE_VARIABLE: str(secret_file)}
+    environ = {SECRET_FILE_VARIABLE: str(secret_file)}
     prepare(folder, Wanted(master="spark://h:7077"), environ)
     assert written(folder)["spark.authenticate.secret"] == SECRET
 
