@@ -15,6 +15,7 @@ from typing import Final
 
 import strongroom
 from strongroom.analytics.session.folder import ALL_SHOWN
+from strongroom.errors import StrongroomError
 from strongroom.sparkjobs.failures import Failure, failure
 
 _OURS: Final = os.fspath(Path(strongroom.__file__).parent) + os.sep
@@ -52,13 +53,14 @@ class Failing:
 
     def _told(self, problem: Exception) -> str:
         found = traceback.TracebackException.from_exception(problem)
-        is_sparks = type(problem).__module__.startswith(_SPARKS_TYPES)
-        _leave_programs(found, self._program, library=not is_sparks)
-        if not is_sparks:
+        told = _of_ours(problem) if isinstance(problem, StrongroomError) else None
+        is_told = told is not None or type(problem).__module__.startswith(_SPARKS_TYPES)
+        _leave_programs(found, self._program, library=not is_told)
+        if not is_told:
             return "".join(found.format())
         frames = found.stack.format()
         places = "".join(["Traceback (most recent call last):\n", *frames]) if frames else ""
-        return places + self._sentence(failure(str(problem)))
+        return places + self._sentence(told or failure(str(problem)))
 
     def _sentence(self, found: Failure) -> str:
         where = (
@@ -67,6 +69,10 @@ class Failing:
         fix = found.fix or f"Mend the program; whole traces {where}."
         code = f"  [{found.code}]\n" if found.code else ""
         return f"spark submit: {found.sentence}\n  what to do: {fix}\n{code}"
+
+
+def _of_ours(problem: StrongroomError) -> Failure:
+    return Failure(problem.sentence, problem.fix, problem.code)
 
 
 def _leave_programs(found: traceback.TracebackException, program: str, *, library: bool) -> None:

@@ -23,6 +23,10 @@ def read():
     raise PySparkException(words)
 read()
 """
+OURS = """
+from strongroom.analytics.keys.opening import open_keys
+open_keys("a-key")
+"""
 ENDED = "import sys; sys.exit(5)"
 
 
@@ -50,6 +54,20 @@ def test_a_programs_own_failure_is_python_s_without_our_lines(folder, tmp_path):
     assert "runpy" not in done.stderr
     assert "program.py" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("json.decoder.JSONDecodeError: ")
+
+
+def test_an_error_of_ours_ends_with_its_remedy_and_code(folder, tmp_path):
+    done = run(folder, tmp_path, OURS)
+    assert done.returncode == 1
+    first, place, line, *told = done.stderr.splitlines()
+    assert first.startswith("Traceback")
+    assert 'app.py", line 3' in place
+    assert line.strip() == 'open_keys("a-key")'
+    assert told[-3:] == [
+        "spark submit: keys are given as agent:SOCKET or file:FOLDER",
+        "  what to do: Write agent:SOCKET, or file:FOLDER for a test; never a key itself.", "  [SR-DATA-KEYS]",
+    ]  # fmt: skip
+    assert "opening.py" not in done.stderr
 
 
 def test_what_spark_raised_ends_with_the_sentence_and_its_remedy_after_everything_else(folder, tmp_path):
