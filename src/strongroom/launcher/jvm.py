@@ -23,7 +23,7 @@ _SWITCHES: Final = frozenset(
     {
         "-server", "-XX:+IgnoreUnrecognizedVMOptions", "-XX:+UseG1GC", "-XX:+UseParallelGC", "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError", "-XX:+CrashOnOutOfMemoryError", "-XX:+DisableAttachMechanism",
-        "-XX:-HeapDumpOnOutOfMemoryError",
+        "-XX:-HeapDumpOnOutOfMemoryError", "-XX:-CreateCoredumpOnCrash",
         "-XX:-UsePerfData", "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED",
         "--sun-misc-unsafe-memory-access=allow",
     }
@@ -45,7 +45,7 @@ _SIZED: Final[Mapping[str, int | None]] = {  # MiB; None: as much as the heap ma
 }
 _MIN_BYTES: Final = 64 << 10
 # After the host's words, so that these win: nobody attaches, nothing is written where others read.
-_FIXED: Final = ("-XX:+DisableAttachMechanism", "-XX:-UsePerfData")
+_FIXED: Final = ("-XX:+DisableAttachMechanism", "-XX:-UsePerfData", "-XX:-CreateCoredumpOnCrash")
 _SPARK_FIXED: Final = (
     "-Dspark.authenticate=true",
     "-Dspark.network.crypto.enabled=true",
@@ -89,6 +89,8 @@ def check_options(words: Sequence[str], settings: Settings) -> Options:
 
 def _fixed(settings: Settings) -> Iterator[str]:
     yield from (*_FIXED, f"-Djava.io.tmpdir={settings.temporary}")
+    yield f"-XX:ErrorFile={settings.temporary}/java_error.log"  # what a crash writes has bits of memory
+    yield f"-XX:ReplayDataFile={settings.temporary}/java_replay.log"
     if settings.role.is_spark:
         yield from (*_SPARK_FIXED, f"-Dspark.authenticate.secret.file={settings.secret}")
 

@@ -52,6 +52,8 @@ JVM: Final[Mapping[str, str]] = {
     "-XX:+HeapDumpOnOutOfMemoryError": _LOOK,
     "-XX:HeapDumpPath": _LOOK,
     "-XX:ErrorFile": _LOOK,
+    "-XX:ReplayDataFile": _LOOK,
+    "-XX:+CreateCoredumpOnCrash": _LOOK,
     "-XX:+StartAttachListener": _LOOK,
     "-XX:-DisableAttachMechanism": _LOOK,
     "-XX:StartFlightRecording": _LOOK,

@@ -19,6 +19,7 @@ LOOPBACK: Final = "127.0.0.1"
 TLS_PROTOCOL: Final = "TLSv1.3"
 WORKER_DAEMON: Final = "strongroom.analytics.submit.worker_daemon"
 FOLDER: Final = "spark.strongroom.folder"  # where the JVM finds the session's files
+LOGIN: Final = "strongroom.submit.Login"  # shows pages to who has the token alone
 AGENT_SOCKET: Final = "spark.hadoop.strongroom.agent"  # what the Parquet key client reads
 AGENT_ENVIRONMENT: Final = "STRONGROOM_AGENT"
 EXECUTOR_SECRET_FILE: Final = "/run/strongroom/spark/secret"  # noqa: S105  # in a pod: its agent's file, in memory
@@ -27,7 +28,9 @@ BLOCK_PORT: Final = 7079  # of the driver's and each executor's block manager
 APPLICATION: Final = "spark.authenticate.application"  # ours: from which words an application's secret is derived
 SESSION_LABEL: Final = "strongroom-session"  # by which a submit knows its executors' pods
 CLASS_PATH_SEPARATOR: Final = ":"
-NO_DUMPS: Final = "-XX:-HeapDumpOnOutOfMemoryError -XX:-UsePerfData -XX:+DisableAttachMechanism"
+NO_DUMPS: Final = (
+    "-XX:-HeapDumpOnOutOfMemoryError -XX:-CreateCoredumpOnCrash -XX:-UsePerfData -XX:+DisableAttachMechanism"
+)
 
 
 class Rpc(StrEnum):
@@ -62,7 +65,7 @@ _ALWAYS: Final[Mapping[str, str]] = {
     "spark.io.encryption.keySizeBits": "256",
     "spark.ssl.enabled": "true",
     "spark.ssl.protocol": TLS_PROTOCOL,
-    "spark.ui.filters": "strongroom.submit.Login",  # the pages quote rows in messages of errors
+    "spark.ui.filters": LOGIN,  # the pages quote rows in messages of errors
     "spark.ui.reverseProxy": "false",
     "spark.ui.killEnabled": "false",
     "spark.ui.threadDumpsEnabled": "false",
@@ -180,7 +183,10 @@ def _files(places: Places) -> dict[str, str]:
 
 def _driver_words(places: Places) -> list[str]:
     guard = [f"-javaagent:{places.guard}={places.folder}"] if places.guard else []
-    crash = ["-XX:-CreateCoredumpOnCrash", f"-XX:ErrorFile={places.temporary}/java_error.log"]  # it has bits of memory
+    crash = [  # both have bits of memory
+        f"-XX:ErrorFile={places.temporary}/java_error.log",
+        f"-XX:ReplayDataFile={places.temporary}/java_replay.log",
+    ]
     return [f"-Djava.io.tmpdir={places.temporary}", *crash, *guard]
 
 

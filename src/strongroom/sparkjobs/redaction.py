@@ -29,7 +29,7 @@ _JAVA_OPTIONS: Final = frozenset({"spark.driver.extraJavaOptions", "spark.execut
 _READS_MEMORY: Final = re.compile(
     r"-agent(lib|path):|-javaagent:|-Xrun|-X?debug|-Dcom\.sun\.management|-Djavax\.net\.debug|@"
     r"|-XX:(\+|)(HeapDump|CreateCoredump|ShowMessageBox|StartAttachListener|FlightRecorder|StartFlightRecording|UsePerfData)"
-    r"|-XX:(-DisableAttachMechanism|Flags=|VMOptionsFile=|OnError=|OnOutOfMemoryError=|HeapDump|ErrorFile)|-Dspark\.|-Djava\.io\.tmpdir",
+    r"|-XX:(-DisableAttachMechanism|Flags=|VMOptionsFile=|OnError=|OnOutOfMemoryError=|HeapDump|ErrorFile|ReplayDataFile)|-Dspark\.|-Djava\.io\.tmpdir",
     re.IGNORECASE,
 )
 _SERVER: Final = "sparkconnect"  # Spark Connect's plugin lets whoever reaches its port run what they like, in clear

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -219,6 +223,9 @@ REFUSED = {
     "-Xdebug": "look into",
     "-XX:+HeapDumpOnOutOfMemoryError": "look into",
     "-XX:-DisableAttachMechanism": "look into",
+    "-XX:ErrorFile=/host/x": "look into",
+    "-XX:ReplayDataFile=/host/x": "look into",
+    "-XX:+CreateCoredumpOnCrash": "look into",
     "-XX:SharedArchiveFile=/tmp/cds": "code",
     "-Djava.system.class.loader=evil.Loader": "code",
     "-Djava.library.path=/tmp": "code",
@@ -256,6 +263,37 @@ def test_what_chooses_code_or_turns_protection_off_is_refused_with_its_reason(wo
         check(["-cp", CLASS_PATH, word, *EXECUTOR], settings(Role.SPARK_EXECUTOR))
     assert caught.value.code == "SR-LAUNCH-ARGUMENT"
     assert "hunter2" not in str(caught.value)
+
+
+def py4j_jar():
+    spec = importlib.util.find_spec("pyspark")
+    return None if spec is None else next(Path(spec.origin).parent.glob("jars/py4j-*.jar"))
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java on this machine")
+@pytest.mark.skipif(py4j_jar() is None, reason="PySpark is not installed")
+def test_kd_22_a_jvm_that_crashes_writes_what_it_had_in_memory_where_its_secrets_are_and_nowhere_else(tmp_path):
+    memory, here = tmp_path / "memory", tmp_path / "here"
+    memory.mkdir()
+    here.mkdir()
+    told = replace(settings(Role.SPARK_EXECUTOR), java=shutil.which("java"), temporary=str(memory))
+    words = check(["-cp", CLASS_PATH, *EXECUTOR], told).argv
+    options = list(words[: words.index(EXECUTOR[0])])
+    options[options.index("-cp") + 1] = str(py4j_jar())
+    waiting = [*options, "py4j.GatewayServer", "--die-on-broken-pipe", "0"]  # says its port, and waits
+    with subprocess.Popen(
+        waiting, cwd=here, env={"CANARY": "in-memory"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as java:  # fmt: skip
+        try:
+            assert int(java.stdout.readline()) > 0
+            java.send_signal(signal.SIGSEGV)
+            java.wait(LIMIT_S)
+        finally:
+            java.kill()
+    assert java.returncode not in {0, -signal.SIGKILL}
+    assert b"SIGSEGV" in (memory / "java_error.log").read_bytes()
+    assert not list(here.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,11 @@ def test_an_09_authentication_encryption_and_tls_are_on_for_every_master(kind: M
 
 def test_a_driver_that_crashes_writes_no_memory_to_a_disk() -> None:
     words = properties.secured(MasterKind.LOCAL, PLACES)["spark.driver.defaultJavaOptions"].split()
-    assert {"-XX:-CreateCoredumpOnCrash", "-XX:ErrorFile=/dev/shm/s/t/java_error.log"} <= set(words)
-    with pytest.raises(SettingLocked):
-        check_settings({"spark.driver.extraJavaOptions": "-XX:ErrorFile=/disk/x"}, {})
+    assert {"-XX:-CreateCoredumpOnCrash", "-XX:ErrorFile=/dev/shm/s/t/java_error.log",
+            "-XX:ReplayDataFile=/dev/shm/s/t/java_replay.log"} <= set(words)  # fmt: skip
+    for option in ("-XX:ErrorFile=/disk/x", "-XX:ReplayDataFile=/disk/x"):
+        with pytest.raises(SettingLocked):
+            check_settings({"spark.driver.extraJavaOptions": option}, {})
 
 
 def test_the_drivers_java_has_the_guard_and_words_with_spaces_stay_whole() -> None:

@@ -5,6 +5,8 @@ World: a folder in memory, the broker, threads. What the processes below see in 
 
 from __future__ import annotations
 
+import ctypes
+import resource
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,7 @@ from strongroom.secret import Secret
 SOCKET: Final = "agent.sock"
 TOKENS: Final = "tokens"
 SPARK_SECRET: Final = "spark"  # noqa: S105  # a file's name
+_PR_SET_DUMPABLE: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,15 @@ class Held:
             found[SECRET_FILE_VARIABLE] = str(self.secret_file)
             found[TOKENS_VARIABLE] = str(self.folder / TOKENS)
         object.__setattr__(self, "variables", found)
+
+
+def keep_memory_private() -> None:
+    """Let no crash of this process write its keys to a disk, nor another process of this user look into it.
+
+    A program that is started from it can be looked into again: Java is told by its own words.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # also where the kernel pipes core dumps to a program
 
 
 @contextmanager

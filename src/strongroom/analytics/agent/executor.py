@@ -20,7 +20,7 @@ from typing import Final
 
 from strongroom.analytics.agent import child
 from strongroom.analytics.agent.admission import WAIT_S, Asked
-from strongroom.analytics.agent.agent import SPARK_SECRET, Held, attested
+from strongroom.analytics.agent.agent import SPARK_SECRET, Held, attested, keep_memory_private
 from strongroom.analytics.agent.events import EVENTS_VARIABLE, Events
 from strongroom.analytics.agent.roll_call import RollCall
 from strongroom.errors import BadInput, StrongroomError
@@ -40,6 +40,7 @@ _DIRS: Final = ("local", "tmp")
 def main(argv: Sequence[str]) -> int:
     """Check, attest, run; return the exit status."""
     args = _parser().parse_args(argv)
+    keep_memory_private()
     words: tuple[str, ...] = ()
     try:
         words = own_words(read_words(read_source(args.words_from)), args.home)
