@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from strongroom.analytics.keys.rings import RingKeys
-from strongroom.analytics.keys.service import KeyNotGranted
+from strongroom.analytics.keys.service import KeyNotGranted, there_are
 from strongroom.datasets import key_ring
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.names import check_key_name
@@ -45,6 +46,11 @@ class FileKeyService(RingKeys):
         super().__init__(_rings(self.folder))
         _tell(os.path.abspath(self.folder))  # noqa: PTH100  # links are as good a name
 
+    def _ring(self, name: str) -> KeyRing:
+        if name not in self._rings:
+            raise _no_key(self.folder, name, self.names())
+        return super()._ring(name)
+
     def __reduce__(self) -> tuple[type[FileKeyService], tuple[str]]:
         """Travel as the folder's name: keys do not travel."""
         return FileKeyService, (os.fspath(self.folder),)
@@ -64,9 +70,14 @@ def read_ring(folder: Path, name: str) -> KeyRing:
     try:
         ring = disk.read_secret(path, limit=key_ring.MAX_BYTES)
     except FileNotFoundError:
-        raise KeyNotGranted(f"there is no primary key {name!r} in {folder}") from None
+        raise _no_key(folder, name, ()) from None
     with ring.reveal() as raw:
         return KeyRing.parse(name, raw)
+
+
+def _no_key(folder: Path, name: str, others: Sequence[str]) -> KeyNotGranted:
+    fix = f"Make it with strongroom data key {name[:60]} --file {folder}, or name another{there_are(others)}."
+    return KeyNotGranted(f"there is no primary key {name[:60]!r} in {folder}", fix=fix)
 
 
 def write_ring(folder: Path, ring: KeyRing) -> None:

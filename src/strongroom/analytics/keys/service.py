@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from strongroom.datasets.names import KeyId
 from strongroom.errors import Refused
 from strongroom.secret import Secret
+
+MAX_TOLD: Final = 8  # names of keys that a remedy lists
 
 
 class KeyNotGranted(Refused):
@@ -15,6 +18,12 @@ class KeyNotGranted(Refused):
 
     code = "SR-DATA-KEY-DENIED"
     fix = "Name the key when the job is submitted (--key), and release secret/data-NAME to the job's programs."
+
+
+def there_are(names: Sequence[str]) -> str:
+    """Return the end of a remedy that says which keys there are: the one that was meant is often among them."""
+    more = ", …" if len(names) > MAX_TOLD else ""
+    return f" (there are: {', '.join(names[:MAX_TOLD])}{more})" if names else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from strongroom.analytics.keys.service import DataKey, KeyNotGranted, KeyService
+from strongroom.analytics.keys.service import DataKey, KeyNotGranted, KeyService, there_are
 from strongroom.datasets.names import KeyId, check_key_name
 from strongroom.secret import Secret
 
@@ -18,7 +18,8 @@ class NamedKeys:
         self._names: Final = tuple(sorted(map(check_key_name, names)))
         missing = sorted(set(self._names) - set(keys.names()))
         if missing:
-            raise KeyNotGranted(f"there is no primary key {', '.join(missing)[:200]}")
+            fix = f"Make it with strongroom data key, or name another with --key{there_are(keys.names())}."
+            raise KeyNotGranted(f"there is no primary key {', '.join(missing)[:200]}", fix=fix)
 
     def names(self) -> tuple[str, ...]:
         """Return the names that the job may use."""

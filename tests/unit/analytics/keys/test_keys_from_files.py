@@ -11,7 +11,7 @@ from strongroom.analytics.keys.agent import AgentKeys
 from strongroom.analytics.keys.files import TOLD_VARIABLE, FileKeyService, NoKeyFiles, read_ring, write_ring
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, BadKeysReference, default_keys, open_keys
 from strongroom.analytics.keys.owner import Change, change_file
-from strongroom.analytics.keys.service import KeyNotGranted
+from strongroom.analytics.keys.service import KeyNotGranted, there_are
 from strongroom.datasets.key_ring import BadKeyRing, KeyRing
 from strongroom.datasets.names import BadKeyName
 from strongroom.pki.disk import LoosePermissions
@@ -75,6 +75,24 @@ def test_a_file_with_a_strange_name_is_refused(folder):
     (folder / "a b.key").write_bytes(b"")
     with pytest.raises(BadKeyName):
         FileKeyService(folder)
+
+
+def test_a_key_that_is_not_there_is_said_with_those_that_are(folder):
+    with pytest.raises(KeyNotGranted, match=r"there is no primary key 'peple' in .*/keys$") as refused:
+        FileKeyService(folder).current("peple")
+    assert (
+        refused.value.fix
+        == f"Make it with strongroom data key peple --file {folder}, or name another (there are: people)."
+    )
+    with pytest.raises(KeyNotGranted) as refused:
+        read_ring(folder, "peple")
+    assert refused.value.fix == f"Make it with strongroom data key peple --file {folder}, or name another."
+
+
+def test_a_remedy_names_a_few_keys_of_many():
+    assert there_are(()) == ""
+    assert there_are(tuple("abcdefgh")) == " (there are: a, b, c, d, e, f, g, h)"
+    assert there_are(tuple("abcdefghi")) == " (there are: a, b, c, d, e, f, g, h, …)"
 
 
 def test_it_travels_as_a_folder(folder):

@@ -68,8 +68,9 @@ def test_an_10_a_job_has_the_keys_that_it_was_submitted_with_and_no_others():
 
 
 def test_a_key_that_is_not_there_is_said_before_the_job_starts():
-    with pytest.raises(KeyNotGranted, match="nobody"):
+    with pytest.raises(KeyNotGranted, match="nobody") as refused:
         NamedKeys(RingKeys([KeyRing.fresh("people")]), ["nobody"])
+    assert refused.value.fix == "Make it with strongroom data key, or name another with --key (there are: people)."
 
 
 def test_a_program_that_is_not_there_is_said(tmp_path):
