@@ -16,8 +16,7 @@ from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.arrow import read_dataset, write_dataset
 from strongroom.analytics.parquet.build import kms_jar
 from strongroom.analytics.parquet.jvm import FolderNotReached, JvmFolder, KmsJarMissing
-from strongroom.analytics.parquet.pinned import NoDataSet
-from strongroom.analytics.sealing.read import OtherDataSet
+from strongroom.analytics.sealing.read import NoDataSet, OtherDataSet
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.manifest import FILE_NAME, DataFilesChanged, DataSetOld
 from strongroom.datasets.names import BadCryptoMode
@@ -103,7 +102,7 @@ def test_modes_of_writing_keep_count_of_generations(context, people, tmp_path):
     context.write(people, "AES_GCM_V1", "people").parquet(place)
     with pytest.raises(Exception, match="there is data") as caught:
         context.write(people, "AES_GCM_V1", "people").parquet(place)
-    assert caught.value.code == "SR-DATA-THERE"
+    assert caught.value.code == "SR-DATA-SET-THERE"
     context.write(people, "AES_GCM_V1", "people").mode("ignore").parquet(place)
     context.write(people.limit(1), "AES_GCM_V1", "people").mode("append").parquet(place)
     assert context.read("AES_GCM_V1").parquet(place).count() == 4

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 ROWS = 6000
 # What an error of a changed folder is called, in Spark's traces too; never "a value does not fit" or an empty result.
-NAMED = ("DataFilesChanged", "DataManifestForged", "DataSetOld", "OtherDataSet", "NoDataSet", "NoManifest", "Tampered",
+NAMED = ("DataFilesChanged", "DataManifestForged", "DataSetOld", "OtherDataSet", "NoDataSet", "Tampered",
          "BadDataManifest", "WrappedKeyRefused", "FolderNotReached", "sealed.Refusal: SR-SEALED-DATA")  # fmt: skip
 
 

@@ -10,10 +10,10 @@ from strongroom.analytics.context.reading import BadContextOption, option_text, 
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.jvm import JvmFolder, writing_options
 from strongroom.analytics.parquet.pinned import PinnedWriter
+from strongroom.analytics.sealing.commit import DataSetThere
 from strongroom.analytics.session import events
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.names import CryptoMode, check_key_name
-from strongroom.errors import BadInput
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameWriter
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from strongroom.analytics.context.context import StrongroomContext
 
 _MODES: Final = ("overwrite", "append", "ignore", "error", "errorifexists")
-
-
-class DataSetThere(BadInput):
-    """A folder is not empty, and it was not said what is to become of that."""
-
-    code = "SR-DATA-THERE"
-    fix = "Say mode('overwrite'), mode('append') or mode('ignore'), or choose another folder."
 
 
 class Sized(Protocol):

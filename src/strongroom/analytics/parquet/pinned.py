@@ -17,23 +17,13 @@ from typing import Final, Self
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.parquet.folder import ParquetFolder
 from strongroom.analytics.sealing.commit import commit, following, fresh_staging, unlisted
-from strongroom.analytics.sealing.read import NoDataSet as NoManifest
-from strongroom.analytics.sealing.read import OtherDataSet, check_named, check_whole
-from strongroom.datasets import manifest as manifests
+from strongroom.analytics.sealing.read import NoDataSet, OtherDataSet, check_named, check_whole
 from strongroom.datasets.manifest import DataFilesChanged, FileEntry, Kind, Manifest, Pins
 from strongroom.datasets.names import KeyId
 from strongroom.datasets.paths import check_data_path
-from strongroom.errors import BadInput
 from strongroom.secret import Secret
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-class NoDataSet(BadInput):
-    """A folder has no manifest, so nobody can tell whether its files are those that were written."""
-
-    code = "SR-DATA-NO-MANIFEST"
-    fix = "Write it with StrongroomContext or strongroom data seal; read plain files with plain_text."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +67,7 @@ def open_pinned(folder: ParquetFolder, keys: KeyService, wanted: Wanted = ANYTHI
     Raises NoDataSet, OtherDataSet, BadDataManifest, DataManifestForged, DataSetOld, DataFilesChanged, KeyNotGranted.
     """
     # 1. It is the data set that was asked for, and not an old copy, and the folder has its files and no others.
-    try:
-        found = Pinned(*check_whole(folder, keys, lambda manifest: _check_wanted(manifest, wanted)))
-    except NoManifest:
-        raise NoDataSet(f"{folder.address()} has no {manifests.FILE_NAME}") from None
+    found = Pinned(*check_whole(folder, keys, lambda manifest: _check_wanted(manifest, wanted)))
     # 2. Each file has the bytes that were committed.
     paths = found.paths
     for path, digest in zip(paths, folder.digests(paths), strict=True):
@@ -150,7 +137,7 @@ def _present(folder: ParquetFolder, keys: KeyService, wanted: Wanted | None) -> 
 
     try:
         return Pinned(*check_whole(folder, keys, check))
-    except NoManifest:
+    except NoDataSet:
         return None
 
 

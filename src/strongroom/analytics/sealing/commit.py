@@ -27,7 +27,7 @@ class DataSetThere(BadInput):
     """There is data where a new data set was to be written, or a file of that name is in it already."""
 
     code = "SR-DATA-SET-THERE"
-    fix = "Choose another folder or name, or append to the data set or overwrite it, by name."
+    fix = "Choose another folder or name, or append (--append; in a program mode('append'), 'overwrite' or 'ignore')."
 
 
 class CommittedMeanwhile(Refused):

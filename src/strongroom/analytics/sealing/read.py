@@ -37,10 +37,10 @@ Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 
 class NoDataSet(BadInput):
-    """A folder holds no sealed data set: it has no manifest."""
+    """A folder holds no data set: without a manifest, nobody can tell whether its files are those that were written."""
 
     code = "SR-DATA-SET"
-    fix = "Name the folder that has _strongroom.json; strongroom data seal makes one."
+    fix = "Name the folder that has _strongroom.json (strongroom data seal makes one); plain files: mode plain_text."
 
 
 class OtherDataSet(Refused):

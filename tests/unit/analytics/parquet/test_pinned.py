@@ -9,14 +9,13 @@ from strongroom.analytics.keys.rings import RingKeys
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.folder import LocalFolder
 from strongroom.analytics.parquet.pinned import (
-    NoDataSet,
     PinnedWriter,
     Wanted,
     dataset_name,
     open_pinned,
 )
 from strongroom.analytics.sealing.commit import CommittedMeanwhile, DataSetThere
-from strongroom.analytics.sealing.read import OtherDataSet
+from strongroom.analytics.sealing.read import NoDataSet, OtherDataSet
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.manifest import FILE_NAME, DataFilesChanged, DataManifestForged, DataSetOld, Pins
 from strongroom.datasets.paths import BadDataPath
@@ -113,7 +112,7 @@ def test_a_forged_manifest_is_refused(folder, put, keys):
 def test_a_folder_without_manifest_is_no_data_set(folder, keys):
     with pytest.raises(NoDataSet, match=FILE_NAME) as caught:
         open_pinned(folder, keys)
-    assert caught.value.code == "SR-DATA-NO-MANIFEST"
+    assert caught.value.code == "SR-DATA-SET"
 
 
 def test_another_data_set_under_the_same_key_is_refused_where_its_name_is_asked_for(folder, put, keys):
