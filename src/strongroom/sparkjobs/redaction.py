@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from strongroom.errors import Refused
+from strongroom.sparkjobs.foreign_code import why_foreign
 
 # Spark hides a setting in its pages and event logs where this fits its name (or its value).
 REDACTION: Final = (
@@ -74,6 +75,9 @@ def _check_others(name: str, value: str) -> None:
         raise SettingLocked(f"{name[:100]} would change TLS, which a trusted session sets up for all of Spark")
     if name in _JAVA_OPTIONS and any(_READS_MEMORY.match(word) for word in re.split(r"[\s\"']+", value)):
         raise SettingLocked(f"{name[:100]} has an option that shows a JVM's memory to others or changes its settings")
+    foreign = why_foreign(name, value)
+    if foreign:
+        raise SettingLocked(f"{name[:100]} is refused: {foreign}")
     if name == "spark.plugins" and _SERVER in value.lower():
         raise SettingLocked("spark.plugins would open a server of Spark Connect, in clear and for everybody")
 
