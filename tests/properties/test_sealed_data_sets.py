@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.analytics.keys.rings import RingKeys
+from strongroom.analytics.parquet.folder import LocalFolder
+from strongroom.analytics.parquet.pinned import PinnedWriter
 from strongroom.analytics.sealing.read import OpenDataset
-from strongroom.analytics.sealing.write import DatasetWriter, digest_entry
+from strongroom.analytics.sealing.write import DatasetWriter
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.manifest import Kind, Pins
 from strongroom.errors import StrongroomError
@@ -27,24 +30,20 @@ def content(size):
 def dataset(request, tmp_path_factory):
     """A data set of files of several lengths, pinned either way."""
     folder = tmp_path_factory.mktemp("data") / "set"
-    with DatasetWriter(folder, KEYS, name="set", key="people", kind=Kind.FILE, pins=request.param) as writer:
+    if request.param is Pins.SHA256:  # files that somebody else encrypted
+        with PinnedWriter(LocalFolder(folder), KEYS, key="people", name="set") as writer:
+            (folder / writer.staging).mkdir(parents=True)
+            for size in SIZES:
+                (folder / writer.staging / f"{size}.bin").write_bytes(content(size))
+            writer.commit(now=datetime(2026, 1, 2, tzinfo=UTC))
+        return folder
+    with DatasetWriter(folder, KEYS, name="set", key="people", kind=Kind.FILE) as writer:
         for size in SIZES:
-            if request.param is Pins.NODE0:
-                with writer.create(f"{size}.bin") as sealed:
-                    sealed.write(content(size))
-                    writer.adopt(sealed.finish(), at=writer.staged(f"{size}.bin"))
-            else:
-                _as_it_is(writer, f"{size}.bin", content(size))
+            with writer.create(f"{size}.bin") as sealed:
+                sealed.write(content(size))
+                writer.adopt(sealed.finish(), at=writer.staged(f"{size}.bin"))
         writer.commit()
     return folder
-
-
-def _as_it_is(writer, path, data):
-    at = writer.staged(path)
-    draft = writer.folder.create(at)
-    draft.write_at(data, 0)
-    draft.commit()
-    writer.adopt(digest_entry(writer.folder, path, at=at), at=at)
 
 
 def read_all(folder):

@@ -7,10 +7,8 @@ by themselves, to be adopted from there.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -54,7 +52,7 @@ class DatasetWriter:
 
     def __init__(
         self, place: str | os.PathLike[str] | Folder, keys: KeyService, *, name: str, key: str, kind: Kind,
-        mode: Mode = Mode.NEW, pins: Pins = Pins.NODE0, now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        mode: Mode = Mode.NEW, now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:  # fmt: skip
         self.folder: Final = as_folder(place)
         self.staging: Final = fresh_staging()
@@ -64,14 +62,14 @@ class DatasetWriter:
         self._taken: Final = {entry.path for entry in self._before.files} if self._before is not None else set()
         self._kept: Final = self._before.files if self._before is not None and mode is Mode.APPEND else ()
         if mode is Mode.APPEND and self._before is not None:
-            _check_same(self._before, name=name, key=key, kind=kind, pins=pins)
+            _check_same(self._before, name=name, key=key, kind=kind)
             self.data_key = keys.unwrap(self._before.key_id, self._before.wrapped_data_key)
             self._draft = self._before
         else:
             fresh = keys.new_data_key(check_key_name(key))
             self.data_key = fresh.plain
             self._draft = Manifest(
-                name=name, kind=kind, pins=pins, generation=1, key_id=fresh.key_id,
+                name=name, kind=kind, generation=1, key_id=fresh.key_id,
                 wrapped_data_key=fresh.wrapped, files=(), created=now().replace(microsecond=0),
             )  # fmt: skip
 
@@ -169,16 +167,6 @@ def stage(folder: Folder, at: str, data_key: Secret, *, stored_path: str) -> Sea
         raise
 
 
-def digest_entry(folder: Folder, path: str, *, at: str | None = None) -> FileEntry:
-    """Return the entry that pins all bytes of a file (Pins.SHA256): of a Parquet file that was just written, `at`."""
-    digest, room, offset = hashlib.sha256(), memoryview(bytearray(PIECE_BYTES)), 0
-    with closing(folder.open(path if at is None else at)) as stored:
-        while got := stored.read_into(room, offset):
-            digest.update(room[:got])
-            offset += got
-    return FileEntry(path, offset, digest.digest())
-
-
 def _present(folder: Folder, keys: KeyService, mode: Mode) -> Manifest | None:
     """Return the manifest that a commit follows, once it was checked. Raises DataSetThere, and as OpenDataset."""
     if mode is Mode.NEW and there(folder) is not None:
@@ -186,8 +174,8 @@ def _present(folder: Folder, keys: KeyService, mode: Mode) -> Manifest | None:
     return present(folder, keys)
 
 
-def _check_same(there: Manifest, *, name: str, key: str, kind: Kind, pins: Pins) -> None:
-    seen, wanted = (there.name, there.key_id.name, there.kind, there.pins), (name, key, kind, pins)
+def _check_same(there: Manifest, *, name: str, key: str, kind: Kind) -> None:
+    seen, wanted = (there.name, there.key_id.name, there.kind, there.pins), (name, key, kind, Pins.NODE0)
     if seen != wanted:
         raise DataSetDiffers(
             f"data set {there.name} is {there.kind} under key {there.key_id.name}, not {name}, {kind} under {key}"

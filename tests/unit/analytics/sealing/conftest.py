@@ -1,8 +1,12 @@
 """A primary key, and data sets under it."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from strongroom.analytics.keys.rings import RingKeys
+from strongroom.analytics.parquet.folder import LocalFolder
+from strongroom.analytics.parquet.pinned import PinnedWriter
 from strongroom.analytics.sealing.read import OpenDataset, copy_entry
 from strongroom.analytics.sealing.write import DatasetWriter, Mode
 from strongroom.datasets.key_ring import KeyRing
@@ -32,6 +36,22 @@ def seal(keys, place):
                     sealed.write(data)
                     writer.adopt(sealed.finish(), at=writer.staged(path))
             return writer.commit(schema=schema)
+
+    return commit
+
+
+@pytest.fixture
+def pin(keys, place):
+    """Commit files that Parquet's own encryption is to have written (path -> bytes), and return their folder."""
+
+    def commit(files, keys=keys):
+        with PinnedWriter(LocalFolder(place), keys, key="people", name="p") as writer:
+            for path, data in files.items():
+                target = place / writer.staging / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            writer.commit(now=datetime(2026, 1, 2, tzinfo=UTC))
+        return place
 
     return commit
 

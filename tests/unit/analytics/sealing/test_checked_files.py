@@ -7,33 +7,15 @@ import pytest
 
 from strongroom.analytics.sealing.checked import PIECE_BYTES
 from strongroom.analytics.sealing.read import OpenDataset
-from strongroom.analytics.sealing.write import DatasetWriter, digest_entry
-from strongroom.datasets.manifest import DataFilesChanged, Kind, Pins
+from strongroom.datasets.manifest import DataFilesChanged
 
 BIG = os.urandom(6 * PIECE_BYTES + 1000)
 
 
 @pytest.fixture
-def pinned(keys, place):
-    """Commit files that somebody else encrypted, and return where they are."""
-
-    def commit(files):
-        with DatasetWriter(place, keys, name="p", key="people", kind=Kind.PARQUET, pins=Pins.SHA256) as writer:
-            for path, data in files.items():
-                target = place / writer.staged(path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
-                writer.adopt(digest_entry(writer.folder, path, at=writer.staged(path)), at=writer.staged(path))
-            writer.commit()
-        return place
-
-    return commit
-
-
-@pytest.fixture
-def stream(pinned, keys):
+def stream(pin, keys):
     """Return an open file, checked, and its path."""
-    folder = pinned({"a.parquet": BIG})
+    folder = pin({"a.parquet": BIG})
     with OpenDataset(folder, keys) as dataset, dataset.open("a.parquet") as opened:
         opened.path = folder / "a.parquet"
         yield opened
@@ -47,8 +29,8 @@ def change(path, at, data=b"changed"):
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, len(BIG)])
-def test_a_checked_file_reads_as_any_other(pinned, keys, size):
-    folder, plain = pinned({"a.parquet": BIG[:size]}), io.BytesIO(BIG[:size])
+def test_a_checked_file_reads_as_any_other(pin, keys, size):
+    folder, plain = pin({"a.parquet": BIG[:size]}), io.BytesIO(BIG[:size])
     with OpenDataset(folder, keys) as dataset, dataset.open("a.parquet") as opened:
         for offset, whence, count in [(0, 0, -1), (0, 0, 10), (5, 1, 300_000), (0, 2, 5), (size // 2, 0, 1), (9, 2, 9)]:
             assert opened.seek(offset, whence) == plain.seek(offset, whence)

@@ -8,7 +8,7 @@ from strongroom.analytics.sealing.read import OpenDataset, read_manifest
 from strongroom.analytics.sealing.rekey import KeysInFiles, reseal, rewrap
 from strongroom.analytics.sealing.write import DatasetWriter, Mode
 from strongroom.datasets.key_ring import KeyRing, UnknownKeyVersion
-from strongroom.datasets.manifest import DataFilesChanged, Kind, Pins
+from strongroom.datasets.manifest import DataFilesChanged, Kind
 from strongroom.datasets.names import KeyId
 
 OLD = KeyRing.fresh("people")
@@ -91,9 +91,9 @@ def test_resealing_makes_another_data_key_and_other_bytes(sealed, rings, tmp_pat
     assert (tmp_path / "anew" / "a.csv").read_bytes() != (sealed / "a.csv").read_bytes()
 
 
-def test_parquets_own_encryption_keeps_its_keys(rings, place, tmp_path):
-    with DatasetWriter(place, rings["old"], name="p", key="people", kind=Kind.PARQUET, pins=Pins.SHA256) as writer:
-        writer.commit()
+def test_parquets_own_encryption_keeps_its_keys(rings, place, pin, tmp_path):
+    place.mkdir()
+    pin({}, rings["old"])
     with pytest.raises(KeysInFiles) as refused:
         rewrap(place, rings["both"], "people")
     assert refused.value.code == "SR-DATA-REKEY"

@@ -140,6 +140,12 @@ def test_what_differs_is_not_appended(seal, other):
     assert refused.value.code == "SR-DATA-DIFFERS"
 
 
+def test_sealed_files_are_not_appended_to_parquets_own_encryption(seal, pin):
+    pin({"a.parquet": b"PARE"})
+    with pytest.raises(DataSetDiffers):
+        seal(NEW, mode=Mode.APPEND, kind=Kind.PARQUET, name="p")
+
+
 def test_nobody_appends_to_what_was_tampered_with(seal, place):
     seal(OLD)
     (place / "added.csv").write_bytes(b"x")
