@@ -12,6 +12,11 @@ from strongroom.errors import BadInput
 
 AGENT_VARIABLE: Final = "STRONGROOM_AGENT"  # the path of a socket: names who has keys, and holds none
 
+NO_AGENT_FIX: Final = (
+    "Submit the job with --key NAME, and --broker URL --broker-ca FILE or, to try things out, --keys file:FOLDER; "
+    "for other programs see strongroom spark agent --help."
+)
+
 
 class BadKeysReference(BadInput):
     """A reference to keys is neither agent:SOCKET nor file:FOLDER."""
@@ -34,5 +39,5 @@ def default_keys(environ: Mapping[str, str]) -> KeyService:
     """Return the keys of the agent that started this process. Raises KeyNotGranted where there is none."""
     path = environ.get(AGENT_VARIABLE, "")
     if not path:
-        raise KeyNotGranted("this process has no keys: it runs under no agent")
+        raise KeyNotGranted("this process has no keys: it runs under no agent", fix=NO_AGENT_FIX)
     return AgentKeys(path)

@@ -19,7 +19,10 @@ class LearningNotInstalled(BadInput):
     """A library that the learning needs is not installed where it runs."""
 
     code = "SR-LEARN-EXTRA"
-    fix = "Run pip install 'strongroom[analytics,tensorflow]' for the driver and on every executor."
+    fix = (
+        "For the driver and on every executor, in a clone of Strongroom: make setup-all. "
+        "Elsewhere: pip install 'strongroom[analytics,tensorflow]'"
+    )
 
 
 def keras() -> Any:  # noqa: ANN401  # the package has no types

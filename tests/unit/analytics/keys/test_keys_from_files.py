@@ -119,8 +119,10 @@ def test_other_references_are_refused_and_not_shown(reference):
 
 
 def test_a_process_without_an_agent_has_no_keys(tmp_path):
-    with pytest.raises(KeyNotGranted):
+    with pytest.raises(KeyNotGranted) as refused:
         default_keys({})
+    for word in ("--key NAME", "--broker URL --broker-ca FILE", "--keys file:FOLDER", "spark agent"):
+        assert word in refused.value.fix
     assert default_keys({AGENT_VARIABLE: str(tmp_path / "s")}).path == str(tmp_path / "s")
 
 

@@ -43,4 +43,4 @@ def test_a_library_that_is_missing_is_named_with_the_extra():
     with pytest.raises(LearningNotInstalled) as refused:
         needed._found("strongroom_has_no_such_module")
     assert refused.value.code == "SR-LEARN-EXTRA"
-    assert "strongroom[analytics,tensorflow]" in refused.value.fix
+    assert "make setup-all. Elsewhere: pip install 'strongroom[analytics,tensorflow]'" in refused.value.fix

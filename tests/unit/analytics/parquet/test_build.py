@@ -78,4 +78,6 @@ def test_a_missing_pyspark_is_said_with_the_extra(monkeypatch):
     with pytest.raises(NoSpark, match="not installed") as caught:
         spark_jars()
     assert caught.value.code == "SR-SPARK-MISSING"
-    assert "strongroom[analytics]" in caught.value.fix
+    assert (
+        caught.value.fix == "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'"
+    )

@@ -105,6 +105,14 @@ def test_preflight_judges_java(said, level):
     assert preflight.java_version(said, "remedy").level is level
 
 
+def test_preflight_says_how_a_clone_and_others_get_the_packages(monkeypatch):
+    assert [each.level for each in preflight.pyspark()] == [Level.OK]
+    monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda _name: None)
+    (found,) = preflight.pyspark()
+    assert found.level is Level.FAIL
+    assert found.remedy == "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'"
+
+
 def test_preflight_says_what_is_missing(tmp_path, monkeypatch):
     assert preflight.java({"PATH": str(tmp_path)}).level is Level.FAIL
     assert preflight.memory({"MemAvailable": 1 << 20}).level is Level.WARN
