@@ -35,6 +35,7 @@ from strongroom.sealing.node0 import (
 )
 from strongroom.sealing.nodes import NodeRun, open_table
 from strongroom.sealing.paths import check_path, to_text
+from strongroom.sealing.seeking import Seeking
 from strongroom.sealing.source import MemorySource, Source, read_exactly
 from strongroom.secret import Secret
 
@@ -121,7 +122,7 @@ class Summary:
                    pending_write=header.pending_write)  # fmt: skip
 
 
-class SealedReader(io.RawIOBase):
+class SealedReader(Seeking):
     """A sealed file, opened: `read`, `readinto`, `seek`, `tell`, `size`; a context manager. For one thread at a time.
 
     `read(n)` is never short before the end, so wrapping it in a BufferedReader is useful only for many tiny reads.
@@ -130,34 +131,12 @@ class SealedReader(io.RawIOBase):
     def __init__(
         self, tree: SealedTree, metadata: Metadata, summary: Summary, close: Callable[[], None] | None
     ) -> None:
-        super().__init__()
+        super().__init__(metadata.size)
         self.summary: Final = summary
         self.metadata: Final = metadata
-        self.size: Final = metadata.size
         self.stored_path: Final = summary.stored_path
         self.tree: Final = tree
-        self._position = 0
         self._close = close
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position in plaintext bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a plaintext position, which may lie beyond the end; return it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}.get(whence)
-        if base is None or base + offset < 0:
-            raise ValueError(f"cannot seek to {offset} (whence {whence})")
-        self._position = base + offset
-        return self._position
 
     def pieces(self, count: int) -> Iterator[memoryview]:
         """Yield the next `count` bytes (fewer at the end) as verified views, each valid until the next, and move on."""

@@ -8,46 +8,25 @@ digest is kept (32 bytes for 256 KiB), and compared each time a piece is read.
 from __future__ import annotations
 
 import hashlib
-import io
 from typing import Final
 
 from strongroom.analytics.sealing.folder import Stored
 from strongroom.datasets.manifest import DataFilesChanged, FileEntry
+from strongroom.sealing.seeking import Seeking
 
 PIECE_BYTES: Final = 256 * 1024
 
 
-class CheckedReader(io.RawIOBase):
+class CheckedReader(Seeking):
     """A binary stream that can seek; it owns what it reads from. Raises DataFilesChanged when made, or read."""
 
     def __init__(self, stored: Stored, entry: FileEntry) -> None:
-        super().__init__()
+        super().__init__(entry.size)
         self._stored: Final = stored
         self._entry: Final = entry
-        self._position = 0
         self._piece: Final = bytearray(PIECE_BYTES)
         self._held = -1  # the number of the piece that is in there
         self._digests: Final = self._checked()
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position and return it."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to {offset} (whence {whence})")
-        self._position = base + offset
-        return self._position
 
     def readinto(self, room: memoryview | bytearray) -> int:  # type: ignore[override]  # typeshed wants any Buffer
         """Fill `room` from the current position; return how many bytes there were."""
