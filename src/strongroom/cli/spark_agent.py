@@ -14,7 +14,8 @@ With --keys file:FOLDER in place of a broker nothing is proved, and the keys are
   strongroom spark agent --keys file:keys --key people -- python program.py
 
 In a word of the program, {SPARK_SECRET_FILE} stands for that file's path and {MEMORY} for a private folder in memory;
-with --ui-ca FILE, {SPARK_CONF_FILE} for settings that give the page of a Master or Worker TLS under the CA in FILE.
+with --ui-ca FILE, {SPARK_CONF_FILE} for settings that give the page of a Master or Worker TLS under the CA in FILE, and
+with --ui-token FILE, {MEMORY}/page.token for what strongroom.submit.Login, as a filter of that page, wants to be shown.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", type=Path, metavar="FILE", help="append what was done with keys, as JSON lines")
     parser.add_argument("--ui-ca", type=Path, metavar="FILE",
                         help="give a page of Spark's daemons TLS, and write its CA certificate here")  # fmt: skip
+    parser.add_argument("--ui-token", metavar="FILE", type=Path,
+                        help="link the token of that page here, and beside it a .header for curl")  # fmt: skip
     parser.add_argument("--ui-host", metavar="NAME", action="append", default=[],
                         help="another name or address of that page; may be given again")  # fmt: skip
     parser.add_argument("words", metavar="COMMAND", nargs="*", help="after --: the program to run")
@@ -111,17 +114,23 @@ def _held(args: argparse.Namespace) -> Iterator[Held]:
 def run(args: argparse.Namespace) -> int:
     """Attest, obtain, serve, run."""
     from strongroom.analytics.agent import child
+    from strongroom.analytics.agent.agent import keep_memory_private
     from strongroom.analytics.agent.events import EVENTS_VARIABLE
 
     if not args.words:
         raise Misuse("there is no program to run", fix="Write it after --.")
+    if args.ui_token is not None and args.ui_ca is None:
+        raise Misuse("--ui-token is for a page with TLS", fix="Name --ui-ca FILE as well, or leave it out.")
+    keep_memory_private()
     told = {} if args.events is None else {EVENTS_VARIABLE: str(args.events.absolute())}
     with _held(args) as held:
         places = {"{SPARK_SECRET_FILE}": str(held.secret_file or ""), "{MEMORY}": str(held.folder)}
         if args.ui_ca is not None:
-            from strongroom.analytics.agent.daemon import write_page_settings
+            from strongroom.analytics.agent.daemon import write_page_settings, write_page_token
 
             places["{SPARK_CONF_FILE}"] = str(write_page_settings(held.folder, args.ui_ca, args.ui_host))
+            if args.ui_token is not None:
+                write_page_token(held.folder, args.ui_token, held.secret_file)
         return child.run(
             [_placed(word, places) for word in args.words],
             child.variables(os.environ, DROPPED, {**held.variables, **told}),

@@ -84,13 +84,16 @@ def folder_argument(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, start, say."""
+    from strongroom.analytics.cluster import programs
     from strongroom.analytics.cluster.cluster import prepare
     from strongroom.analytics.cluster.running import up
-    from strongroom.analytics.parquet.build import kms_jar
+    from strongroom.analytics.parquet.build import build, kms_jar
+    from strongroom.analytics.submit.preparing import JAVA_SOURCES
     from strongroom.pki import disk, keys
 
     ca_pem = disk.read_bounded(args.broker_ca, limit=keys.MAX_PEM_BYTES)
-    cluster = prepare(args.dir, _settings(args), ca_pem, kms_jar().read_bytes())
+    jars = {programs.JAR: kms_jar().read_bytes(), programs.PAGES_JAR: build(JAVA_SOURCES).read_bytes()}
+    cluster = prepare(args.dir, _settings(args), ca_pem, jars)
     if not args.prepare:
         cluster = up(cluster, said=lambda line: sys.stderr.write(f"{line}\n"))
     _say(args, cluster)
@@ -130,14 +133,18 @@ def _say(args: argparse.Namespace, cluster: Cluster) -> None:
             "folder": str(cluster.folder),
         }  # fmt: skip
         if not settings.join:
-            facts["ui"] = f"https://{settings.host}:{settings.page_port}"
-            facts["ui_ca"] = str(cluster.folder / "launches" / programs.MASTER / programs.UI_CA)
+            facts["ui"] = _page(settings)
+            facts["ui_ca"], facts["ui_token"] = map(str, _shown(cluster))
         sys.stdout.write(json.dumps(facts) + "\n")
         return
     if not args.prepare:
         ready = f"joined {settings.master}" if settings.join else f"The cluster is ready: {settings.master}"
         sys.stdout.write(f"{ready}, {settings.workers} Workers\n")
         sys.stdout.write(f"Run a job:\n  strongroom spark submit --master {settings.master} app.py\n")
+        if not settings.join:
+            ca, token = _shown(cluster)
+            sys.stdout.write("Look at its page:\n")
+            sys.stdout.write(f"  curl --cacert {ca} -H @{token.with_suffix('.header')} {_page(settings)}/\n")
         sys.stdout.write(f"End it:\n  strongroom spark cluster down --dir {cluster.folder}\n")
         return
     sys.stdout.write("The owner admits each of these programs:\n")
@@ -146,3 +153,15 @@ def _say(args: argparse.Namespace, cluster: Cluster) -> None:
     releases = [f"secret/spark-{settings.job}", *(f"secret/data-{name}" for name in settings.keys)]
     sys.stdout.write("with their measurements (strongroom sim measure, or the trust domain's) and:\n")
     sys.stdout.write(f"  strongroom policy trust FILE --release {' --release '.join(releases)}\n")
+
+
+def _page(settings: Settings) -> str:
+    return f"https://{settings.host}:{settings.page_port}"
+
+
+def _shown(cluster: Cluster) -> tuple[Path, Path]:
+    """Return where the certificate of the Master's page is, and the link to the token that it wants."""
+    from strongroom.analytics.cluster import programs
+
+    folder = cluster.folder / "launches" / programs.MASTER
+    return folder / programs.UI_CA, folder / programs.UI_TOKEN

@@ -10,18 +10,22 @@ import importlib.util
 import json
 import os
 import re
+import select
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.parse
 import urllib.request
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from strongroom.analytics.cluster import programs
+from strongroom.analytics.cluster import programs, running
 from strongroom.analytics.cluster.cluster import Cluster
 from strongroom.analytics.session.surroundings import SECRET_FILE_VARIABLE
 from strongroom.cli import main
@@ -50,6 +54,7 @@ def look(_):
     keys = default_keys(os.environ)
     data_key = keys.new_data_key("people")
     opened = keys.unwrap(data_key.key_id, data_key.wrapped) == data_key.plain
+    print("printed by" + "-a-task", flush=True)
     yield (os.getppid(), keys.names(), opened, "_SPARK_AUTH_SECRET" in os.environ)
 
 
@@ -210,7 +215,7 @@ def test_two_executors_prove_themselves_and_no_secret_is_where_others_see_it(
             assert plain.returncode != 0
             assert re.search(r"authenticat|secret key|SASL|Exception", plain.stderr), plain.stderr[-2000:]
             assert "Successfully registered with driver" not in plain.stderr
-            check_page(cluster)
+            check_pages(cluster, second)
             (tmp_path / "go_on").open("w").close()
             ready.read()
         assert driver.wait(LIMIT_S) == 0
@@ -262,13 +267,48 @@ def check_report(folder, owner, *clusters):
     assert [each["host"] for each in told["applications"][0]["executors"]].count("127.0.0.2") == 1
 
 
-def check_page(cluster):
-    """The Master's page is there over TLS alone, under the certificate that the cluster shows."""
-    settings = cluster.record.settings
-    context = ssl.create_default_context(cafile=str(cluster.folder / "launches/master/ui_ca.pem"))
-    url = f"https://127.0.0.1:{settings.page_port}/"
-    with urllib.request.urlopen(url, context=context, timeout=LIMIT_S) as page:  # our own
-        assert b"Spark Master" in page.read()
+def page(ca, url, header=""):
+    """Return status and text of a page over TLS, under the certificate that the cluster shows."""
+    name, _, value = header.partition(": ")
+    asked = urllib.request.Request(url, headers={name: value} if header else {})  # noqa: S310  # https
+    try:
+        context = ssl.create_default_context(cafile=str(ca))
+        with urllib.request.urlopen(asked, context=context, timeout=LIMIT_S) as found:  # noqa: S310  # https
+            return found.status, found.read().decode()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode()
+
+
+PAGES = ("/", "/json/", "/metrics/json/", "/metrics/master/json/", "/app/", "/environment/", "/static/webui.js",
+         "/logPage/", "/log/")  # fmt: skip
+
+
+def check_pages(cluster, second):
+    """Master's and Workers' pages are for who has the token alone: a Worker's has all that executors print."""
+    launches, base = cluster.folder / "launches", f"https://127.0.0.1:{cluster.record.settings.page_port}"
+    header = (launches / "master/page.header").read_text().strip()
+    assert (launches / "master/page.token").resolve().is_relative_to("/dev/shm")
+    assert header == (second.folder / "launches/worker-1/page.header").read_text().strip()
+    workers = json.loads(page(launches / "master/ui_ca.pem", f"{base}/json/", header)[1])["workers"]
+    found = {base: launches / "master/ui_ca.pem"}
+    for each in workers:
+        folder = cluster.folder if each["host"] == "127.0.0.1" else second.folder
+        found[each["webuiaddress"].rstrip("/")] = folder / "launches/worker-1/ui_ca.pem"
+    assert len(found) == 3
+    printed = []
+    for address, ca in found.items():
+        for path in PAGES:
+            for wrong in ("", header[:-1], "Authorization: Basic Og=="):
+                assert page(ca, address + path, wrong)[0] == 401, (address, path, wrong)
+        status, text = page(ca, address, header)
+        assert (status, "Spark " in text) == (200, True)
+        for link in re.findall(r'href="([^"]*logPage[^"]*)"', text):
+            log = urllib.parse.urljoin(address + "/", link.replace("&amp;", "&"))
+            assert page(ca, log)[0] == 401
+            printed.append(page(ca, log, header)[1])
+    assert len(printed) >= 4
+    assert sum("printed by-a-task" in each for each in printed) >= 1  # this is what was to be kept from others
 
 
 def test_an_07_executors_whose_program_was_changed_get_nothing_and_the_job_ends_saying_which(
@@ -357,3 +397,101 @@ def test_an_09_what_a_job_spills_on_a_cluster_is_on_no_disk_and_in_no_packet(sub
     files = [path for each in (cluster, second) for path in each.folder.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if SPILLED_WORD.encode() in path.read_bytes()]
+
+
+KILLED = (
+    SPILLING[: SPILLING.index("def frames")]
+    + """
+def wait(groups):
+    next(iter(groups))
+    if not os.path.exists("__KILLED__"):
+        with open("__MEETING__", "w") as meeting:
+            meeting.write(f"{os.getpid()} {os.environ['STRONGROOM_AGENT']}\\n")
+        signal.pause()
+    yield word in os.environ.values()
+
+
+rows = spark.sparkContext.parallelize(range(2), 2).flatMap(
+    lambda _: ((number % 7, word + "x" * 400 + str(number)) for number in range(30_000)))
+print("SURVIVED", rows.groupByKey(2).mapPartitions(wait).collect(), flush=True)
+"""
+)
+KILLED_WORD = "canary-" + "9d20f4b7aa"
+
+
+def parent(pid):
+    return int(re.search(r"PPid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def above(pid, word):
+    """Return the nearest process above another whose command line has a word."""
+    while pid > 1:
+        pid = parent(pid)
+        if word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            return pid
+    raise AssertionError(word)
+
+
+def agent_folder(pid):
+    pairs = dict(each.partition(b"=")[::2] for each in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    return Path(pairs[b"STRONGROOM_AGENT"].decode()).parent
+
+
+def ended(handles):
+    """Wait until each of these processes has ended; return whether they did."""
+    waiting = set(handles)
+    while waiting:
+        found = select.select(waiting, [], [], LIMIT_S)[0]
+        if not found:
+            return False
+        waiting -= set(found)
+    return True
+
+
+def test_an_09_an_executor_and_a_worker_that_are_killed_leave_nothing_and_the_job_goes_on(
+    submit, cluster, second, tmp_path
+):  # fmt: skip
+    os.mkfifo(tmp_path / "meeting")
+    codes = ",".join(str(ord(letter)) for letter in KILLED_WORD)
+    program = KILLED.replace("__CODES__", codes).replace("__KILLED__", str(tmp_path / "killed"))
+    program = program.replace("__MEETING__", str(tmp_path / "meeting")).replace("import os", "import os, signal", 1)
+    with submit(program) as driver, ended_in_any_case(driver):
+        said = []
+        reader = threading.Thread(target=lambda: said.extend(driver.stdout))
+        reader.start()
+        threading.Thread(target=unblock_at_end, args=(driver, tmp_path / "meeting")).start()
+        met = []
+        while len(met) < 2:
+            met += (tmp_path / "meeting").read_text().splitlines()
+            assert driver.poll() is None, "".join(said)
+        tasks = {Path(agent).parent: int(pid) for pid, agent in map(str.split, met)}
+        assert len(tasks) == 2
+        for folder in tasks:  # spilled, and in memory
+            assert [each for each in folder.glob("local/**/python/**/*") if each.is_file() and each.stat().st_size]
+        for _, words, environ in processes_now():
+            assert KILLED_WORD.encode() not in words + environ
+        java = {above(pid, b"--executor-id"): folder for folder, pid in tasks.items()}
+        hosts = {pid: b"127.0.0.2" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in java}
+        (first,) = (pid for pid, there in hosts.items() if not there)
+        (other,) = (pid for pid, there in hosts.items() if there)
+        worker = above(other, b"org.apache.spark.deploy.worker.Worker")
+        left = [*tasks, agent_folder(worker)]
+        handles = [os.pidfd_open(each) for each in (first, other, worker, *tasks.values())]
+        (tmp_path / "killed").touch()
+        try:
+            for each in (parent(first), parent(worker), worker):  # the executor's agent; the Worker with its own
+                os.kill(each, signal.SIGKILL)
+            assert ended(handles)
+        finally:
+            for each in handles:
+                os.close(each)
+        assert driver.wait(LIMIT_S) == 0, "".join(said)
+        reader.join()
+    text = "".join(said)
+    assert "SURVIVED [False, False]" in text
+    assert "Lost executor" in text, text
+    assert main(["spark", "cluster", "status", "--dir", str(second.folder)]) == 4
+    running.up(Cluster.of(second.folder))
+    assert not [each for each in left if each.exists()]
+    files = [path for each in (cluster, second) for path in each.folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if KILLED_WORD.encode() in path.read_bytes()]

@@ -49,3 +49,19 @@ def test_a_program_does_not_start_without_its_key(keys, tmp_path, capfd):
 def test_files_are_not_asked_beside_a_broker_or_for_a_jobs_secret(keys, capfd, other):
     assert agent("--keys", keys, *other, "--", "true") == 1
     assert "from a broker, or from files" in capfd.readouterr().err
+
+
+def test_a_token_of_a_page_needs_the_page(keys, capfd):
+    assert agent("--keys", keys, "--ui-token", "page.token", "--", "true") == 1
+    assert "--ui-ca" in capfd.readouterr().err
+
+
+def test_an_09_a_program_finds_its_pages_token_in_memory_and_people_by_links(keys, tmp_path, capfd):
+    look = "import pathlib, sys; print('HAS', pathlib.Path(sys.argv[1]).read_text())"
+    ui = ("--ui-ca", str(tmp_path / "ca.pem"), "--ui-token", str(tmp_path / "page.token"))
+    assert agent("--keys", keys, *ui, "--", sys.executable, "-c", look, "{MEMORY}/page.token") == 0
+    (line,) = (each for each in capfd.readouterr().out.splitlines() if each.startswith("HAS "))
+    assert len(bytes.fromhex(line.split()[1])) == 32
+    for name in ("page.token", "page.header"):
+        assert (tmp_path / name).is_symlink()
+        assert not (tmp_path / name).exists()  # it went with the agent

@@ -6,6 +6,7 @@ World: that folder, and an address to listen on, 127.0.0.1 by default.
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -89,10 +90,10 @@ class Cluster:
         return self.folder / "programs" / role / programs.PROGRAM
 
 
-def prepare(folder: Path, settings: Settings, ca_pem: bytes, jar: bytes) -> Cluster:
+def prepare(folder: Path, settings: Settings, ca_pem: bytes, jars: Mapping[str, bytes]) -> Cluster:
     """Write a cluster's programs, so that their measurements are known before anything runs.
 
-    `ca_pem`: what the broker's certificate comes from; `jar`: our classes for the executors' JVMs.
+    `ca_pem`: what the broker's certificate comes from; `jars`: our classes for the JVMs, by name.
     A port of 0 becomes a free one, and stays that. Raises NotACluster, OtherSettings, NoSuchAddress.
     """
     folder = folder.absolute()
@@ -110,7 +111,8 @@ def prepare(folder: Path, settings: Settings, ca_pem: bytes, jar: bytes) -> Clus
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
     disk.replace_private(folder / RECORD, cluster.record.to_json())
     disk.replace_public(folder / programs.CA, ca_pem)
-    disk.replace_public(folder / programs.JAR, jar)
+    for name, jar in jars.items():
+        disk.replace_public(folder / name, jar)
     for role in programs.roles(settings):
         cluster.program(role).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         disk.replace_private(cluster.program(role), programs.manifest(settings, role, str(java_home)).encode())

@@ -14,6 +14,7 @@ from typing import Final
 
 from strongroom.analytics.cluster.settings import Settings
 from strongroom.gramine.manifests import array, text
+from strongroom.sparkjobs.properties import FOLDER, LOGIN
 
 MASTER: Final = "master"
 WORKER: Final = "worker"
@@ -23,9 +24,11 @@ PROGRAM: Final = "program.toml"
 WORDS: Final = "words"
 CA: Final = "ca.pem"
 JAR: Final = "spark.jar"
+PAGES_JAR: Final = "pages.jar"  # who may see the daemons' pages
 ROLL_CALL: Final = "roll_call.jsonl"
 EVENTS: Final = "events.jsonl"
 UI_CA: Final = "ui_ca.pem"
+UI_TOKEN: Final = "page.token"  # noqa: S105  # a link to a file in memory
 SCALA: Final = "2.13"  # of Spark 4; a Worker that is not told looks for a build folder
 DAEMON_HEAP: Final = "256m"
 _ABOVE: Final = "../../"
@@ -41,7 +44,12 @@ _SECURED: Final = (
     "-Dspark.network.crypto.saslFallback=false",
     "-Dspark.master.rest.enabled=false",
     "-Dspark.ui.killEnabled=false",
+    f"-Dspark.ui.filters={LOGIN}",  # a Worker's page shows what programs print on its executors
+    f"-D{FOLDER}={{MEMORY}}",  # where the pages' token is
     "-Djava.io.tmpdir={MEMORY}",
+    "-XX:ErrorFile={MEMORY}/java_error.log",  # a crash writes bits of memory
+    "-XX:ReplayDataFile={MEMORY}/java_replay.log",
+    "-XX:-CreateCoredumpOnCrash",
     "-XX:+DisableAttachMechanism",
     "-XX:-UsePerfData",
     "-XX:-HeapDumpOnOutOfMemoryError",
@@ -68,7 +76,8 @@ def words(settings: Settings, role: str) -> tuple[str, ...]:
             f"--java={settings.java}", f"--home={settings.home}", f"--jar={_ABOVE}{JAR}",
             f"--max-heap-mib={settings.memory_mib}", f"--roll-call={_ABOVE}{ROLL_CALL}", f"--words-from={WORDS}",
         )  # fmt: skip
-    agent = ("strongroom", "spark", "agent", *asked, f"--ui-ca={UI_CA}", f"--ui-host={settings.host}", "--")
+    agent = ("strongroom", "spark", "agent", *asked, f"--ui-ca={UI_CA}", f"--ui-token={UI_TOKEN}",
+             f"--ui-host={settings.host}", "--")  # fmt: skip
     return (settings.python, *_PYTHON, *agent, *_daemon(settings, role))
 
 
@@ -78,6 +87,8 @@ def manifest(settings: Settings, role: str, java_home: str) -> str:
     trusted = [f"file:{settings.package}/", f"file:{settings.home}/jars/", f"file:{_ABOVE}{CA}"]
     if role == EXECUTOR:
         trusted += [f"file:{settings.home}/python/", f"file:{_ABOVE}{JAR}"]
+    else:
+        trusted.append(f"file:{_ABOVE}{PAGES_JAR}")
     lines = [
         f"# What is measured of each {role} of this cluster: every word, variable and file below.",
         f"libos.entrypoint = {text(settings.python)}",
@@ -134,7 +145,7 @@ exec env -i {kept} {command}
 
 def _daemon(settings: Settings, role: str) -> tuple[str, ...]:
     java = (
-        settings.java, "-cp", f"{settings.home}/jars/*", f"-Xmx{DAEMON_HEAP}", "-XX:+UseSerialGC",
+        settings.java, "-cp", f"{settings.home}/jars/*:{_ABOVE}{PAGES_JAR}", f"-Xmx{DAEMON_HEAP}", "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1", *_SECURED,
         _MAINS[role], "--host", settings.host, "--properties-file", "{SPARK_CONF_FILE}",
     )  # fmt: skip

@@ -65,7 +65,7 @@ def down(folder: Path) -> int:
     cluster = Cluster.of(folder)
     workers = [each for each in cluster.record.processes if each.role != programs.MASTER]
     ran = detached.stop(workers + [each for each in cluster.record.processes if each.role == programs.MASTER])
-    for name in (programs.CA, programs.JAR, programs.ROLL_CALL, programs.EVENTS):
+    for name in (programs.CA, programs.JAR, programs.PAGES_JAR, programs.ROLL_CALL, programs.EVENTS):
         (cluster.folder / name).unlink(missing_ok=True)
     for name in ("programs", "launches", "java"):
         shutil.rmtree(cluster.folder / name, ignore_errors=True)

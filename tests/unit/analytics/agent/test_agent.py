@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from strongroom.analytics.agent import child
 from strongroom.analytics.agent.admission import Asked, NotAdmitted, admitted
 from strongroom.analytics.agent.agent import attested, serving
-from strongroom.analytics.agent.daemon import write_page_settings
+from strongroom.analytics.agent.daemon import write_page_settings, write_page_token
 from strongroom.analytics.agent.tokens import TOKENS_VARIABLE, token_file
 from strongroom.analytics.keys.agent import AgentKeys
 from strongroom.analytics.keys.service import KeyNotGranted
@@ -26,6 +27,7 @@ from strongroom.analytics.session.storage import is_in_memory
 from strongroom.analytics.session.surroundings import SECRET_FILE_VARIABLE
 from strongroom.broker import BrokerRefused, BrokerUnreachable
 from strongroom.datasets.wrapping import application_secret
+from strongroom.pki import disk
 from strongroom.platforms import PlatformAbsent
 from strongroom.secret import Secret
 
@@ -143,6 +145,42 @@ def test_a_daemons_page_has_a_certificate_of_the_authority_that_is_shown(memory,
     assert stat.S_IMODE(conf.stat().st_mode) == 0o600
     assert b"BEGIN CERTIFICATE" in (tmp_path / "ui_ca.pem").read_bytes()
     assert b"PRIVATE" not in (tmp_path / "ui_ca.pem").read_bytes()
+
+
+def test_an_09_the_token_of_daemons_pages_stays_in_memory_and_is_one_for_those_of_one_secret(memory, tmp_path):
+    tokens = []
+    for number, secret in enumerate((b"a" * 64, b"a" * 64, b"b" * 64, None, None)):
+        folder, link = memory / str(number), tmp_path / f"page{number}.token"
+        folder.mkdir()
+        if secret is not None:
+            disk.replace_private(folder / "spark", secret)
+        for _ in range(2):  # a restart
+            write_page_token(folder, link, None if secret is None else folder / "spark")
+        assert link.readlink() == folder / "page.token"
+        assert link.with_suffix(".header").read_text() == f"Authorization: Bearer {link.read_text()}\n"
+        assert {stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()} == {0o600}
+        tokens.append(link.read_text())
+    assert tokens[0] == tokens[1]
+    assert len(set(tokens)) == 4
+    assert {len(bytes.fromhex(each)) for each in tokens} == {32}
+
+
+CRASHING = """\
+import os
+from strongroom.analytics.agent.agent import keep_memory_private
+keep_memory_private()
+print(open("/proc/self/limits").read())
+print(flush=True)
+os.abort()
+"""
+
+
+def test_kd_22_an_agent_that_crashes_leaves_no_memory(tmp_path):
+    words = [sys.executable, "-c", CRASHING]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGABRT
+    assert re.search(r"Max core file size +0 +0 ", done.stdout)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_childs_exit_status_is_the_agents():

@@ -8,6 +8,7 @@ import shutil
 import stat
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def dying(settings, role, folder):
 
 
 def prepared(folder, settings=SETTINGS):
-    return prepare(folder, settings, b"a certificate", b"a jar")
+    return prepare(folder, settings, b"a certificate", {programs.JAR: b"a jar", programs.PAGES_JAR: b"another"})
 
 
 def test_what_is_prepared_is_private_and_keeps_its_ports(tmp_path):
@@ -119,6 +120,9 @@ def test_what_a_cluster_is_asked_for_is_in_the_words_that_are_measured(tmp_path,
     assert main(["spark", "cluster", "up", "--dir", str(tmp_path / "c"), *asked, "--prepare", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["master"], said["ui"]) == ("spark://127.0.0.1:7177", "https://127.0.0.1:7580")
+    assert said["ui_token"] == str(tmp_path / "c/launches/master/page.token")
+    with zipfile.ZipFile(tmp_path / "c" / programs.PAGES_JAR) as jar:
+        assert "strongroom/submit/Login.class" in jar.namelist()
     words = {role: tomllib.loads(Path(path).read_text())["loader"]["argv"] for role, path in said["programs"].items()}
     for each in words.values():
         assert {"--broker=https://b:1", "--tenant=hospital", "--deployment=north"} <= set(each)

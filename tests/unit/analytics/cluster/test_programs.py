@@ -45,6 +45,24 @@ def test_an_09_daemons_speak_to_those_alone_who_know_the_secret_which_is_in_no_w
     assert not [word for word in words if "authenticate.secret" in word]
 
 
+@pytest.mark.parametrize("role", [programs.MASTER, programs.WORKER])
+def test_an_09_a_daemons_pages_want_a_token_by_code_that_is_measured(role):
+    words = programs.words(SETTINGS, role)
+    assert "-Dspark.ui.filters=strongroom.submit.Login" in words
+    assert "-Dspark.strongroom.folder={MEMORY}" in words  # where the agent keeps the token
+    assert words[words.index("-cp") + 1] == "/py/pyspark/jars/*:../../pages.jar"
+    found = manifest.parse(programs.manifest(SETTINGS, role, "/cluster/java"))
+    assert "../../pages.jar" in {each.path for each in found.trusted_files}
+
+
+@pytest.mark.parametrize("role", [programs.MASTER, programs.WORKER])
+def test_a_daemon_that_crashes_writes_no_memory_to_a_disk(role):
+    assert {
+        "-XX:ErrorFile={MEMORY}/java_error.log", "-XX:ReplayDataFile={MEMORY}/java_replay.log",
+        "-XX:-CreateCoredumpOnCrash", "-XX:-HeapDumpOnOutOfMemoryError",
+    } <= set(programs.words(SETTINGS, role))  # fmt: skip
+
+
 def test_a_second_host_joins_the_masters_with_programs_of_its_own_address():
     second = replace(SETTINGS, host="10.0.0.2", join="spark://10.0.0.1:7077")
     assert programs.roles(second) == ("worker", "executor")
