@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from strongroom.analytics.context.access import Access
 from strongroom.analytics.context.alike import plain_sizes
 from strongroom.analytics.context.in_jvm import address_for, scan_of
 from strongroom.analytics.context.in_memory import open_data_set
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameReader
     from pyspark.sql.types import StructType
 
-    from strongroom.analytics.context.context import StrongroomContext
-
 # Spark's own: names are names, whatever is in them, and no file is left out because it cannot be read.
 _EXACT: Final = {"__globPaths__": "false", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
 _OURS: Final = ("name", "min_generation")
@@ -37,8 +36,8 @@ class BadContextOption(BadInput):
 class Reader:
     """What StrongroomContext.read returns: schema and options as Spark's reader has them, then a kind of file."""
 
-    def __init__(self, context: StrongroomContext, mode: CryptoMode, key: str) -> None:
-        self._context, self._mode, self._key = context, mode, key
+    def __init__(self, access: Access, mode: CryptoMode, key: str) -> None:
+        self._access, self._mode, self._key = access, mode, key
         self._schema: StructType | str | None = None
         self._options: dict[str, str] = {}
 
@@ -99,25 +98,25 @@ class Reader:
             return found
         exact = self._schema is not None or any(name.lower() == "pushdown" for name in self._options)
         faster = {} if exact else {"decimals": "numbers"}
-        options = faster | self._options | {"kind": str(kind)} | sealed_options(self._context, self._key)
+        options = faster | self._options | {"kind": str(kind)} | self._access.sealed_options(self._key)
         return with_decimals(self._spark_reader(options).format("sealed").load(path))
 
     def _by_sparks_reader(self, path: str) -> DataFrame | None:
         """Read sealed Parquet as Spark reads any; None where it is to be read as format sealed reads it."""
         if self._schema is not None or self._options.keys() - set(_OURS):
             return None
-        spark, copies = self._context.spark, self._context.copies
+        spark, copies = self._access.spark, self._access.copies
         address = address_for(spark, path)
         if address is None and copies.folder is None:
             return None
-        with open_data_set(path, self._context.keys, min_generation=_generation(self._options)) as found:
+        with open_data_set(path, self._access.keys, min_generation=_generation(self._options)) as found:
             check_named(found.manifest, key=self._key, name=self._options.get("name", ""))
             sizes = plain_sizes(found)
             if sizes is None:
                 return None
             scan = copies.of(found)
             if scan is None and address is not None:
-                scan = scan_of(address, found, sizes, socket=self._context.socket)
+                scan = scan_of(address, found, sizes, socket=self._access.socket)
             if scan is None:
                 return None
             events.data_set_read(found.manifest, str(found.folder))
@@ -127,12 +126,12 @@ class Reader:
 
     def _pinned(self, path: str) -> DataFrame:
         wanted = Wanted(self._key, self._options.get("name", ""), _generation(self._options))
-        folder = JvmFolder(self._context.spark, path)
-        found = open_pinned(folder, self._context.keys, wanted)
+        folder = JvmFolder(self._access.spark, path)
+        found = open_pinned(folder, self._access.keys, wanted)
         address = folder.address()
         events.data_set_read(found.manifest, address)
         options = {name: value for name, value in self._options.items() if name not in _OURS}
-        options |= reading_options(self._context.socket) | _EXACT | {"basePath": address}
+        options |= reading_options(self._access.socket) | _EXACT | {"basePath": address}
         if self._schema is None and found.schema:
             self._schema = found.schema
         elif self._schema is None:
@@ -140,19 +139,13 @@ class Reader:
         return self._spark_reader(options).parquet(*(f"{address}/{each}" for each in found.paths))
 
     def _spark_reader(self, options: dict[str, str]) -> DataFrameReader:
-        reader = self._context.spark.read.options(**options)
+        reader = self._access.spark.read.options(**options)
         return reader if self._schema is None else reader.schema(self._schema)
 
 
 def option_text(value: object) -> str:
     """Return an option's value as Spark has it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def sealed_options(context: StrongroomContext, key: str) -> dict[str, str]:
-    """Return the options of format sealed that a context knows: references, never keys."""
-    found = {"keys": f"agent:{context.socket}"} if context.socket else {}
-    return found | ({"key": key} if key else {})
 
 
 def _generation(options: dict[str, str]) -> int:

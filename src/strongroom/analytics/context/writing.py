@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
+from strongroom.analytics.context.access import Access
 from strongroom.analytics.context.modes import mode_for
-from strongroom.analytics.context.reading import BadContextOption, option_text, sealed_options
+from strongroom.analytics.context.reading import BadContextOption, option_text
 from strongroom.analytics.keys.service import KeyNotGranted
 from strongroom.analytics.parquet.jvm import JvmFolder, writing_options
 from strongroom.analytics.parquet.pinned import PinnedWriter
@@ -17,8 +18,6 @@ from strongroom.datasets.names import CryptoMode, check_key_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameWriter
-
-    from strongroom.analytics.context.context import StrongroomContext
 
 _MODES: Final = ("overwrite", "append", "ignore", "error", "errorifexists")
 
@@ -33,8 +32,8 @@ class Sized(Protocol):
 class Writer:
     """What StrongroomContext.write returns: mode and options as Spark's writer has them, then a kind of file."""
 
-    def __init__(self, context: StrongroomContext, df: DataFrame, mode: CryptoMode, key: str) -> None:
-        self._context, self._df, self._crypto, self._key = context, df, mode, key
+    def __init__(self, access: Access, df: DataFrame, mode: CryptoMode, key: str) -> None:
+        self._access, self._df, self._crypto, self._key = access, df, mode, key
         self._mode = "error"
         self._options: dict[str, str] = {}
         self._partitions: tuple[str, ...] = ()
@@ -106,17 +105,17 @@ class Writer:
 
         if self._left_alone(folder_of(path), path):
             return
-        options = self._options | {"kind": str(kind)} | sealed_options(self._context, self._key)
+        options = self._options | {"kind": str(kind)} | self._access.sealed_options(self._key)
         mode = "overwrite" if self._mode == "overwrite" else "append"  # Spark lets formats in Python have no other
         self._spark_writer(options).format("sealed").mode(mode).save(path)
 
     def _pinned(self, path: str, mode: CryptoMode) -> None:
-        folder = JvmFolder(self._context.spark, path)
+        folder = JvmFolder(self._access.spark, path)
         if self._left_alone(folder, path):
             return
-        keys = self._context.keys
+        keys = self._access.keys
         options = {key: value for key, value in self._options.items() if key != "name"}
-        options |= writing_options(keys, self._key, mode, self._columns, self._context.socket)
+        options |= writing_options(keys, self._key, mode, self._columns, self._access.socket)
         name, append = self._options.get("name", ""), self._mode == "append"
         with PinnedWriter(folder, keys, key=self._key, append=append, name=name) as writer:
             self._spark_writer(options).mode("error").parquet(f"{folder.address()}/{writer.staging}")
