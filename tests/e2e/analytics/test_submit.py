@@ -267,26 +267,29 @@ spark.sparkContext.parallelize([0], 1).map(wait).count()
 """
 
 
-def test_an_09_a_program_cannot_unlock_its_session_and_sigterm_leaves_no_file(tmp_path, lean_java):
+@pytest.mark.parametrize(("number", "words"), [(signal.SIGTERM, ""), (signal.SIGINT, "spark submit: interrupted")],
+                         ids=["SIGTERM", "Ctrl-C"])  # fmt: skip
+def test_an_09_a_program_cannot_unlock_its_session_and_a_signal_leaves_no_file(tmp_path, lean_java, number, words):
     (tmp_path / "app.py").write_text(PROGRAM)
     meeting = tmp_path / "meeting"
     os.mkfifo(meeting)
-    words = [*SUBMIT, "--master", "local[1]", "--driver-memory", "512m", "--driver-java-options", lean_java,
-             "--no-ui", str(tmp_path / "app.py"), "wait", str(meeting)]  # fmt: skip
+    command = [*SUBMIT, "--master", "local[1]", "--driver-memory", "512m", "--driver-java-options", lean_java,
+               "--no-ui", str(tmp_path / "app.py"), "wait", str(meeting)]  # fmt: skip
     with subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as job:
         assert job.stdout is not None
         said = [job.stdout.readline().split() for _ in range(3)]
         meeting.read_bytes()  # the driver waits for a task, which waits for ever
-        job.send_signal(signal.SIGTERM)
+        job.send_signal(number)
         _, complaint = job.communicate(timeout=300)
     assert said[:2] == [["locked", "True"], ["sum", "10", "['wait',", f"'{meeting}']"]], complaint
     folder = Path(said[2][1])
     assert folder.parent == Path("/dev/shm")
     assert not folder.exists()
-    assert job.returncode == 143
+    assert job.returncode == 128 + number, complaint
     assert not [each for each in ("Traceback", "BrokenPipe", "replaced a previously") if each in complaint], complaint
+    assert words in complaint.splitlines()[-1:] or not words, complaint
 
 
 CLUSTER = """

@@ -5,6 +5,7 @@ World: this process's warnings and PySpark's daemon, if that is what runs here; 
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 import warnings
@@ -13,11 +14,26 @@ from typing import Any, Final
 
 HUNG_UP: Final = (BrokenPipeError, ConnectionResetError)
 _PANDAS_NOTICE: Final = r".*(pandas|Pandas).*"
+_RAISED_AS_WELL: Final = ("DataFrameQueryContextLogger", "SQLQueryContextLogger")
+_INTERRUPTED: Final = "KeyboardInterrupt while sending command."  # py4j's
 
 
 def quiet_pandas() -> None:
     """Hide what PySpark says about pandas 3; it is about PySpark's own code."""
     warnings.filterwarnings("ignore", message=_PANDAS_NOTICE, category=FutureWarning, module=r"pyspark\..*")
+
+
+def quiet_raised() -> None:
+    """Hide traces that PySpark and py4j log of what they raise as well: it is told where it is caught, or last."""
+    from pyspark.logger import PySparkLogger
+
+    for name in _RAISED_AS_WELL:
+        PySparkLogger.getLogger(name).disabled = True
+    logging.getLogger().addFilter(_is_no_interrupt)
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    return record.msg != _INTERRUPTED
 
 
 def quieted(told: Any) -> Any:  # noqa: ANN401  # print, or what prints a traceback

@@ -7,6 +7,7 @@ its one useful sentence is printed when everything else has been.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -35,6 +36,10 @@ class Failing:
 
     def hear(self, kind: type[BaseException], problem: BaseException, trace: TracebackType | None) -> None:
         """Take what the program raised, while the JVM is there to say what it means."""
+        if isinstance(problem, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is to end
+            self._words = "spark submit: interrupted\n"
+            return
         if not isinstance(problem, Exception):
             sys.__excepthook__(kind, problem, trace)
             return

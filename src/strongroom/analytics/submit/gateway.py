@@ -75,7 +75,11 @@ def launch(folder: SessionFolder, environ: Mapping[str, str]) -> ClientServer:
 
 def let_go(gateway: ClientServer) -> None:
     """Let this thread's next call take another connection: the last one may wait for an answer that never comes."""
-    gateway._gateway_client.thread_connection.connection = None  # noqa: SLF001  # py4j has no word for it
+    client = gateway._gateway_client  # noqa: SLF001  # py4j has no word for it
+    waiting = client.get_thread_connection()
+    if waiting is not None:
+        waiting.socket = None  # else py4j shuts down all other connections too, where Ctrl-C interrupts this one
+    client.thread_connection.connection = None
 
 
 def end(gateway: ClientServer) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import resource
+import signal
 import sys
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from strongroom.analytics import source
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from py4j.clientserver import ClientServer  # type: ignore[import-untyped]  # py4j has no types
 
 _PLAIN_INIT: Final = "_strongroom_plain_init"
+_SIGNAL: Final = "signal"  # the module, as a name of PySpark's
 
 
 class Started:
@@ -30,6 +32,7 @@ class Started:
     def __init__(self, folder: SessionFolder) -> None:
         self.folder: Final = folder
         self.gateway: ClientServer | None = None
+        self._stopping = False
 
     def launch(self, conf: object = None, popen_kwargs: object = None) -> ClientServer:
         """Stand for pyspark.java_gateway.launch_gateway; `conf` is Python's and reaches the JVM later, by TLS."""
@@ -44,6 +47,20 @@ class Started:
         if self.gateway is not None:
             gateway.let_go(self.gateway)
         sys.exit(128 + number)
+
+    def stopped(self, number: int, frame: FrameType | None) -> None:
+        """Cancel what runs and interrupt the program: Ctrl-C, for which PySpark asks over the connection that waits."""
+        del number, frame
+        if self._stopping:  # a second one, while the first is told
+            return
+        self._stopping = True
+        try:
+            if self.gateway is not None:
+                gateway.let_go(self.gateway)
+                _cancel_jobs()
+        finally:
+            self._stopping = False
+        raise KeyboardInterrupt
 
     def end(self) -> None:
         """Stop Spark where the program has not, and end the JVM."""
@@ -64,6 +81,10 @@ def install(started: Started) -> None:
     import pyspark.core.context
 
     pyspark.core.context.launch_gateway = started.launch  # type: ignore[attr-defined]  # see the module
+    handlers: Any = SimpleNamespace(
+        SIGINT=signal.SIGINT, signal=lambda number, _: signal.signal(number, started.stopped)
+    )
+    setattr(pyspark.core.context, _SIGNAL, handlers)  # each context sets one
     collective.guard()
     _know_sealed_data()
 
@@ -78,6 +99,15 @@ def uninstall() -> None:
         SparkSession.__init__ = getattr(SparkSession, _PLAIN_INIT)  # type: ignore[method-assign]  # as it was
         delattr(SparkSession, _PLAIN_INIT)
     pyspark.core.context.launch_gateway = pyspark.java_gateway.launch_gateway  # type: ignore[attr-defined]  # as above
+    setattr(pyspark.core.context, _SIGNAL, signal)
+
+
+def _cancel_jobs() -> None:
+    from pyspark import SparkContext
+
+    active: Any = SparkContext._active_spark_context  # noqa: SLF001  # what PySpark's own tests look at
+    if active is not None:
+        active.cancelAllJobs()
 
 
 def _know_sealed_data() -> None:

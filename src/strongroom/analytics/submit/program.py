@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from strongroom.analytics.session.folder import TRACES_VARIABLE, SessionFolder
-from strongroom.analytics.session.notices import quiet_pandas
+from strongroom.analytics.session.notices import quiet_pandas, quiet_raised
 from strongroom.analytics.submit import hooks
 from strongroom.analytics.submit.failing import Failing
 from strongroom.analytics.submit.progress_line import Progress
@@ -37,6 +37,7 @@ def main(words: list[str]) -> None:
         hooks.install(started)
         atexit.register(started.end)  # not earlier: to print what Java raised, Python asks Java for its words
         quiet_pandas()
+        quiet_raised()
         if os.environ.pop(PROGRESS_VARIABLE, ""):
             progress = Progress()
             atexit.register(progress.stop)

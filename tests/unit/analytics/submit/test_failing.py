@@ -1,5 +1,6 @@
 """What a program's failure looks like: its own lines, one sentence, and whole traces only where they were asked for."""
 
+import signal
 import subprocess
 import sys
 
@@ -26,6 +27,20 @@ read()
 OURS = """
 from strongroom.analytics.keys.opening import open_keys
 open_keys("a-key")
+"""
+QUERY = """
+from pyspark.errors import AnalysisException
+from pyspark.logger import PySparkLogger
+try:
+    raise AnalysisException("no such column")
+except AnalysisException:
+    PySparkLogger.getLogger("DataFrameQueryContextLogger").exception("as PySpark does", fragment="col")
+    print("caught")
+"""
+STOPPED = """
+def read():
+    raise KeyboardInterrupt
+read()
 """
 ENDED = "import sys; sys.exit(5)"
 
@@ -78,6 +93,16 @@ def test_what_spark_raised_ends_with_the_sentence_and_its_remedy_after_everythin
         "  [SR-DATA-KEY-DENIED]",
     ]  # fmt: skip
     assert done.stderr.startswith("the JVM's last words")
+
+
+def test_what_pyspark_logs_of_an_error_that_it_raises_is_not_printed_twice(folder, tmp_path):
+    done = run(folder, tmp_path, QUERY)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "caught\n", "")
+
+
+def test_a_program_that_is_stopped_by_ctrl_c_says_so_in_one_line(folder, tmp_path):
+    done = run(folder, tmp_path, STOPPED)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "spark submit: interrupted\n")
 
 
 def test_whole_traces_go_where_they_were_asked_for(folder, tmp_path):
