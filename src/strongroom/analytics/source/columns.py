@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -15,23 +17,43 @@ _ZONE: Final = "UTC"
 _WITH_OFFSET: Final = r"[T ][0-9:.,]+(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    zone: str
+    any_case: bool
+
+    def places(self, names: Sequence[str], wanted: str) -> list[int]:
+        """Return where a name stands: the very name before those that differ from it in case."""
+        found = [at for at, name in enumerate(names) if name == wanted]
+        if found or not self.any_case:
+            return found
+        return [at for at, name in enumerate(names) if name.lower() == wanted.lower()]
+
+
 def arrow_schema(schema: StructType) -> pa.Schema:
     """Return what Spark checks batches against."""
     return to_arrow_schema(schema, timezone=_ZONE)
 
 
-def arrange(batch: pa.RecordBatch, target: pa.Schema, *, zone: str = _ZONE) -> pa.RecordBatch:
+def same_names(names: Sequence[str], wanted: Iterable[str]) -> list[str]:
+    """Return those names that differ from a wanted one in case at most, which is one column for Spark in Parquet."""
+    folded = {name.lower() for name in wanted}
+    return [name for name in names if name.lower() in folded]
+
+
+def arrange(batch: pa.RecordBatch, target: pa.Schema, *, zone: str = _ZONE, any_case: bool = False) -> pa.RecordBatch:
     """Return a batch with the columns of `target`. Raises BadRows, naming the column and never a value.
 
-    `zone`: where timestamps without one are.
+    `zone`: where timestamps without one are. `any_case`: a name stands for one that differs from it in case.
     """
+    way = _Way(zone, any_case)
     arrays = []
     for field in target:
-        at = batch.schema.get_all_field_indices(field.name)
+        at = way.places(batch.schema.names, field.name)
         if len(at) > 1:
             raise BadRows(f"column {field.name} is there {len(at)} times")
         try:
-            array = _as_type(batch.column(at[0]), field.type, zone) if at else pa.nulls(batch.num_rows, field.type)
+            array = _as_type(batch.column(at[0]), field.type, way) if at else pa.nulls(batch.num_rows, field.type)
         except (pa.ArrowException, ValueError):
             raise BadRows(f"column {field.name} has values that are no {field.type}") from None
         if not field.nullable and array.null_count:
@@ -40,33 +62,35 @@ def arrange(batch: pa.RecordBatch, target: pa.Schema, *, zone: str = _ZONE) -> p
     return pa.RecordBatch.from_arrays(arrays, schema=target)
 
 
-def _as_type(array: pa.Array, kind: pa.DataType, zone: str) -> pa.Array:
+def _as_type(array: pa.Array, kind: pa.DataType, way: _Way) -> pa.Array:
     """Return an array as another type. What is below a null is never looked at: Arrow leaves anything there."""
     if array.type == kind:
         return array
     if pa.types.is_struct(kind) and pa.types.is_struct(array.type) and len(kind):
-        return _struct(array, kind, zone)
+        return _struct(array, kind, way)
     if pa.types.is_map(kind) and pa.types.is_map(array.type):
         entry = pa.struct([kind.key_field, kind.item_field])
-        lists = _as_type(_entries(array), pa.list_(entry), zone)
+        lists = _as_type(_entries(array), pa.list_(entry), way)
         keys, items = lists.flatten().flatten()
         return pa.MapArray.from_arrays(_offsets(lists), keys, items, type=kind, mask=lists.is_null())
     if pa.types.is_list(kind) and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
-        values = _as_type(array.flatten(), kind.value_type, zone)
+        values = _as_type(array.flatten(), kind.value_type, way)
         if not kind.value_field.nullable and values.null_count:
             raise ValueError("a list has nulls")
         return pa.ListArray.from_arrays(_offsets(array), values, type=kind, mask=array.is_null())
     if pa.types.is_timestamp(kind) and kind.tz is not None:
-        return _instants(array, kind, zone)
+        return _instants(array, kind, way.zone)
     return array.cast(kind)
 
 
-def _struct(array: pa.StructArray, kind: pa.StructType, zone: str) -> pa.StructArray:
-    parts = dict(zip(array.type.names, array.flatten(), strict=True))  # null where the struct is
+def _struct(array: pa.StructArray, kind: pa.StructType, way: _Way) -> pa.StructArray:
+    parts = array.flatten()  # null where the struct is
     columns = []
     for field in kind:
-        part = parts.get(field.name)
-        column = pa.nulls(len(array), field.type) if part is None else _as_type(part, field.type, zone)
+        at = way.places(array.type.names, field.name)
+        if len(at) > 1:
+            raise ValueError("a struct has a field more than once")
+        column = _as_type(parts[at[0]], field.type, way) if at else pa.nulls(len(array), field.type)
         if not field.nullable and column.null_count > array.null_count:
             raise ValueError("a struct has nulls")
         columns.append(column)

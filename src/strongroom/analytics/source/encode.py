@@ -43,8 +43,10 @@ def row_writer(stream: RawIOBase, kind: Kind, schema: pa.Schema, options: Option
 
 class _ParquetRows:
     def __init__(self, stream: RawIOBase, schema: pa.Schema, options: Options) -> None:
+        # Spark says of a field that it is never null where its struct can be, which Arrow refuses to write.
+        self._schema: Final = pa.schema([field.with_type(_loose(field.type)) for field in schema])
         self._file: Final = pq.ParquetWriter(
-            stream, schema, compression=str(options.compression),
+            stream, self._schema, compression=str(options.compression),
             store_decimal_as_integer=True,  # as Spark does: read four times as fast
         )  # fmt: skip
         self._waiting: Final[list[pa.RecordBatch]] = []
@@ -52,7 +54,7 @@ class _ParquetRows:
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         """Keep rows until they make a row group worth reading."""
-        self._waiting.append(batch)
+        self._waiting.append(batch if batch.schema.equals(self._schema) else batch.cast(self._schema))
         self._rows += batch.num_rows
         if self._rows >= GROUP_ROWS:
             self._flush()
@@ -67,6 +69,17 @@ class _ParquetRows:
             self._file.write_table(pa.Table.from_batches(self._waiting), row_group_size=GROUP_ROWS)
             self._waiting.clear()
             self._rows = 0
+
+
+def _loose(kind: pa.DataType) -> pa.DataType:
+    """Return a type whose inner fields can all be null."""
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _loose(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(_loose(kind.value_type))
+    if pa.types.is_map(kind):
+        return pa.map_(_loose(kind.key_type), _loose(kind.item_type))
+    return kind
 
 
 GROUP_ROWS: Final = 262_144

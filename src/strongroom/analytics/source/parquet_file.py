@@ -10,11 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from strongroom.analytics.keys.service import KeyService
+from strongroom.analytics.source.calendars import check_days, former_days, former_int96
+from strongroom.analytics.source.columns import same_names
 from strongroom.analytics.source.denied import DenialNoted
 from strongroom.analytics.source.faults import BadRows, ColumnDenied
 from strongroom.analytics.source.filters import Pushed
 from strongroom.errors import StrongroomError
 
+_INSTANT: Final = pa.timestamp("us", "UTC")
 BATCH_ROWS: Final = 16_384  # larger batches cost more in fresh pages than they save
 
 
@@ -30,10 +33,19 @@ class ParquetRows:
                 coerce_int96_timestamp_unit="us",  # nanoseconds end in the year 2262
             )  # fmt: skip
 
+            footer = self._file.metadata.metadata
+        leaves = [self._file.schema.column(at) for at in range(len(self._file.schema))]
+        self._int96: Final = frozenset(leaf.path for leaf in leaves if leaf.physical_type == "INT96")
+        self._former_days: Final = former_days(footer)
+        self._former_int96: Final = former_int96(footer)
+
     @property
     def schema(self) -> pa.Schema:
         """The file's columns."""
-        return self._file.schema_arrow
+        found = self._file.schema_arrow
+        for name in self._int96 & set(found.names):
+            found = found.set(found.get_field_index(name), pa.field(name, _INSTANT))
+        return found
 
     def groups(self, filters: Sequence[Pushed], chosen: Sequence[int] | None) -> list[int]:
         """Return the row groups, among the chosen ones, whose statistics do not exclude the filters."""
@@ -44,8 +56,11 @@ class ParquetRows:
         return [group for group in wanted if all(self._may(group, places.get(each.column), each) for each in filters)]
 
     def batches(self, columns: Sequence[str], groups: Sequence[int]) -> Iterator[pa.RecordBatch]:
-        """Yield rows of the columns that the file has. Raises BadRows, ColumnDenied, KeyNotGranted, Tampered."""
-        there = [name for name in columns if name in self.schema.names]
+        """Yield rows of the columns that the file has, under its names for them, which can differ in case.
+
+        Raises BadRows, ColumnDenied, KeyNotGranted, Tampered.
+        """
+        there = same_names(self.schema.names, columns)
         if self._noted is not None and groups:
             there = self._granted(there, groups[0])
         for group in groups:
@@ -53,16 +68,19 @@ class ParquetRows:
                 for batch in self._file.iter_batches(
                     batch_size=BATCH_ROWS, row_groups=[group], columns=there, use_threads=False
                 ):
-                    yield self._with_instants(batch)
+                    yield self._in_our_calendar(self._with_instants(batch))
 
     def _with_instants(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return a batch whose INT96 columns, which Spark writes, are instants whatever the session's zone."""
-        leaves = [self._file.schema.column(at) for at in range(len(self._file.schema))]
-        for name in (leaf.path for leaf in leaves if leaf.physical_type == "INT96"):
+        for name in self._int96 & set(batch.schema.names):
             at = batch.schema.get_field_index(name)
-            if at >= 0:
-                kind = pa.timestamp("us", "UTC")
-                batch = batch.set_column(at, pa.field(name, kind), batch.column(at).cast(kind))
+            batch = batch.set_column(at, pa.field(name, _INSTANT), batch.column(at).cast(_INSTANT))
+        return batch
+
+    def _in_our_calendar(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if self._former_int96 if name in self._int96 else self._former_days:
+                check_days(name, column)
         return batch
 
     def _granted(self, columns: Sequence[str], group: int) -> list[str]:

@@ -57,7 +57,9 @@ class Files:
             stream.seek(0)
             for batch in self._read(stream, entry, wanted, groups):
                 whole = with_values(batch, entry.path, wanted.target) if "=" in entry.path else batch
-                found = matching(arrange(whole, wanted.target, zone=wanted.options.time_zone), wanted.filters)
+                arranged = arrange(whole, wanted.target, zone=wanted.options.time_zone,
+                                   any_case=wanted.kind is Kind.PARQUET)  # fmt: skip
+                found = matching(arranged, wanted.filters)
                 if found.num_rows:
                     yield found
 

@@ -65,18 +65,16 @@ def kind_of(manifest: Manifest, options: Options) -> Kind:
 
 
 def to_ddl(schema: StructType) -> str:
-    """Return a schema as DDL, without asking a JVM."""
-    return ", ".join(_column(field, " ") for field in schema.fields)
-
-
-def _column(field: StructField, between: str) -> str:
-    required = "" if field.nullable else " NOT NULL"
-    return f"{quoted(field.name)}{between}{_type(field.dataType)}{required}"
+    """Return a schema as DDL, without asking a JVM. What is in a struct can be null, as Spark has it in files."""
+    return ", ".join(
+        f"{quoted(field.name)} {_type(field.dataType)}{'' if field.nullable else ' NOT NULL'}"
+        for field in schema.fields
+    )
 
 
 def _type(kind: DataType) -> str:
     if isinstance(kind, StructType):
-        return f"STRUCT<{', '.join(_column(field, ': ') for field in kind.fields)}>"
+        return f"STRUCT<{', '.join(f'{quoted(field.name)}: {_type(field.dataType)}' for field in kind.fields)}>"
     if isinstance(kind, ArrayType):
         return f"ARRAY<{_type(kind.elementType)}>"
     if isinstance(kind, MapType):
@@ -90,7 +88,8 @@ def _fields(files: Files, entry: FileEntry, kind: Kind, options: Options) -> lis
     else:
         with files.open(entry) as stream:
             found = _of_rows(stream, kind, options)
-    fields = from_arrow_schema(found.remove_metadata(), prefer_timestamp_ntz=False).fields
+    # Parquet says whether a time is an instant; other kinds' times without an offset are where `timeZone` says.
+    fields = from_arrow_schema(found.remove_metadata(), prefer_timestamp_ntz=kind is Kind.PARQUET).fields
     return [StructField(field.name, _known(field.dataType)) for field in fields]
 
 

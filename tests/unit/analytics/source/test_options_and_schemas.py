@@ -87,7 +87,7 @@ def test_what_is_written_as_ddl_has_the_same_columns(names):
 def test_nested_types_are_written_as_spark_reads_them():
     inner = StructType([StructField("x y", DecimalType(5, 1), nullable=False)])
     schema = StructType([StructField("a", ArrayType(inner)), StructField("m", MapType(StringType(), IntegerType()))])
-    assert to_ddl(schema) == "`a` ARRAY<STRUCT<`x y`: DECIMAL(5,1) NOT NULL>>, `m` MAP<STRING, INT>"
+    assert to_ddl(schema) == "`a` ARRAY<STRUCT<`x y`: DECIMAL(5,1)>>, `m` MAP<STRING, INT>"
 
 
 def test_columns_that_are_new_or_gone_are_nullable_where_files_name_their_columns():
