@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from strongroom.cli.data_common import MAX_GENERATION, facts, headline, keys_arguments, keys_of, progress_bar
 from strongroom.cli.frame import Misuse
-from strongroom.cli.option_types import whole_number
+from strongroom.cli.option_types import local_path, whole_number
 
 if TYPE_CHECKING:
     from strongroom.datasets.manifest import Manifest
@@ -24,7 +23,7 @@ SHOWN: Final = 20
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("folder", metavar="DIR", type=Path, help="the data set's folder")
+    parser.add_argument("folder", metavar="DIR", type=local_path, help="the data set's folder")
     parser.add_argument("--verify", action="store_true", help="check everything, with the keys")
     parser.add_argument("--min-generation", type=whole_number(0, MAX_GENERATION), metavar="N",
                         help="with --verify: refuse a copy older than that")  # fmt: skip

@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strongroom.cli.data_common import owners_keys
 from strongroom.cli.key_common import opened
+from strongroom.cli.option_types import local_path
 from strongroom.cli.passphrase import passphrase_argument
 from strongroom.cli.workspace_option import workspace_argument
 from strongroom.errors import BadInput
@@ -47,10 +47,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--rotate", action="store_true", help="add a version; those before open still")
     change.add_argument("--end-overlap", action="store_true", help="keep the newest version alone")
-    parser.add_argument("--data", type=Path, action="append", default=[], metavar="DIR",
+    parser.add_argument("--data", type=local_path, action="append", default=[], metavar="DIR",
                         help="with --end-overlap: a folder with data sets in or below it; may be repeated")  # fmt: skip
     parser.add_argument("--anyway", action="store_true", help="with --end-overlap: look at no data set")
-    parser.add_argument("--file", type=Path, metavar="FOLDER", help="keep the key as FOLDER/NAME.key; for tests only")
+    parser.add_argument(
+        "--file", type=local_path, metavar="FOLDER", help="keep the key as FOLDER/NAME.key; for tests only"
+    )
     parser.add_argument("--tenant", metavar="NAME", default="default", help="the tenant (default: default)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     workspace_argument(parser)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strongroom.cli.data_common import MAX_GENERATION, headline, key_of_dataset, keys_arguments, keys_of, progress_bar
-from strongroom.cli.option_types import whole_number
+from strongroom.cli.option_types import local_path, whole_number
 
 if TYPE_CHECKING:
     from strongroom.analytics.sealing.read import OpenDataset, Progress
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("folder", metavar="DIR", type=Path, help="the data set's folder")
-    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="a new folder for the plain files")
+    parser.add_argument("folder", metavar="DIR", type=local_path, help="the data set's folder")
+    parser.add_argument(
+        "--out", required=True, type=local_path, metavar="FOLDER", help="a new folder for the plain files"
+    )
     parser.add_argument("--min-generation", type=whole_number(0, MAX_GENERATION), default=0, metavar="N",
                         help="refuse a copy older than that")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")

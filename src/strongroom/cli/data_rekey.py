@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strongroom.cli.data_common import facts, headline, key_of_dataset, keys_arguments, keys_of, progress_bar
+from strongroom.cli.option_types import local_path
 from strongroom.errors import BadInput
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ class OutWithData(BadInput):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("folder", metavar="DIR", type=Path, help="the data set's folder")
+    parser.add_argument("folder", metavar="DIR", type=local_path, help="the data set's folder")
     parser.add_argument("--key", required=True, metavar="NAME", help="the primary key that it is to be under")
     parser.add_argument("--data", action="store_true", help="seal all data anew under a fresh data key")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="with --data: the folder of the new data set")
+    parser.add_argument("--out", type=local_path, metavar="DIR", help="with --data: the folder of the new data set")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     keys_arguments(parser)
 

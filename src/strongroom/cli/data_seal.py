@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from strongroom.cli.data_common import facts, headline, keys_arguments, keys_of, progress_bar
+from strongroom.cli.option_types import local_path
 
 if TYPE_CHECKING:
     from strongroom.datasets.manifest import Kind
@@ -27,9 +28,9 @@ KINDS: Final = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("sources", metavar="SRC", type=Path, nargs="+", help="files, or folders of files")
+    parser.add_argument("sources", metavar="SRC", type=local_path, nargs="+", help="files, or folders of files")
     parser.add_argument("--key", required=True, metavar="NAME", help="the primary key (strongroom data key NAME)")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the data set's folder")
+    parser.add_argument("--out", required=True, type=local_path, metavar="DIR", help="the data set's folder")
     parser.add_argument("--name", metavar="NAME", help="the data set's name (default: that of its folder)")
     parser.add_argument("--kind", choices=("csv", "json", "text", "parquet", "file"),
                         help="what the files are (default: by their endings)")  # fmt: skip

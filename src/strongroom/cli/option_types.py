@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 AT_HELP: Final = "judge at this time, as in 2026-01-31T12:00Z or Unix seconds (default: now)"
@@ -31,6 +32,13 @@ def port(text: str) -> int:
 def u16(text: str) -> int:
     """Return a product id or a security version."""
     return whole_number(0, 65535)(text)
+
+
+def local_path(text: str) -> Path:
+    """Return a path of this machine; an address such as s3://… would become a folder of that name."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is an address: a folder or file of this machine is wanted")
+    return Path(text)
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:

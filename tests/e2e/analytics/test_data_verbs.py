@@ -160,6 +160,23 @@ def test_what_cannot_be_is_said_by_its_code(here, tmp_path, words, code):
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("seal", "people.csv", "--key", "k", "--out", "s3://lake/people"),
+        ("seal", "s3://lake/a.csv", "--key", "k", "--out", "o"),
+        ("inspect", "hdfs://store/people"), ("open", "s3a://lake/people", "--out", "o"), ("rekey", "gs://lake/people"),
+        ("key", "k", "--end-overlap", "--data", "s3://lake"),
+    ],
+    ids=["seal-to", "seal-from", "inspect", "open", "rekey", "end-overlap"],
+)  # fmt: skip
+def test_an_address_is_not_taken_for_a_folder_of_that_name(here, tmp_path, words):
+    status, _, err = here("data", *words)
+    assert status == 1
+    assert "is an address: a folder or file of this machine is wanted" in err
+    assert not [each for each in tmp_path.rglob("*") if each.name.endswith(":")]
+
+
 def test_an_15_a12_sealing_needs_no_workspace_no_network_and_no_java(tmp_path):
     """With a key file, in a process that can open no socket and finds no program: sealing happens on the client."""
     (tmp_path / "people.csv").write_text(PEOPLE * 200)
