@@ -187,7 +187,9 @@ def _driver_words(places: Places) -> list[str]:
         f"-XX:ErrorFile={places.temporary}/java_error.log",
         f"-XX:ReplayDataFile={places.temporary}/java_replay.log",
     ]
-    return [f"-Djava.io.tmpdir={places.temporary}", *crash, *guard]
+    # Hive's metastore has names of tables and columns, texts of views, and least and greatest values.
+    folders = [f"-Djava.io.tmpdir={places.temporary}", f"-Dderby.system.home={places.temporary}"]
+    return [*folders, *crash, *guard]
 
 
 def _quoted(word: str) -> str:

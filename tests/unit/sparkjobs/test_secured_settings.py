@@ -37,6 +37,11 @@ def test_a_driver_that_crashes_writes_no_memory_to_a_disk() -> None:
             check_settings({"spark.driver.extraJavaOptions": option}, {})
 
 
+def test_hives_metastore_is_in_the_sessions_memory() -> None:
+    words = properties.secured(MasterKind.LOCAL, PLACES)["spark.driver.defaultJavaOptions"].split()
+    assert "-Dderby.system.home=/dev/shm/s/t" in words
+
+
 def test_the_drivers_java_has_the_guard_and_words_with_spaces_stay_whole() -> None:
     places = replace(PLACES, guard="/my home/java/submit.jar", temporary='/t"\\')
     words = properties.secured(MasterKind.LOCAL, places)["spark.driver.defaultJavaOptions"]
