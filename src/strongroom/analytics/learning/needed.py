@@ -21,7 +21,7 @@ class LearningNotInstalled(BadInput):
     code = "SR-LEARN-EXTRA"
     fix = (
         "For the driver and on every executor, in a clone of Strongroom: make setup-all. "
-        "Elsewhere: pip install 'strongroom[analytics,tensorflow]'"
+        "Elsewhere: pip install 'strongroom[analytics,tensorflow]'."
     )
 
 

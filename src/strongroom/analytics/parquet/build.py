@@ -35,7 +35,7 @@ class NoSpark(BadInput):
     """PySpark, which has Spark and the compiler for our classes, is not installed."""
 
     code = "SR-SPARK-MISSING"
-    fix = "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'"
+    fix = "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'."
 
 
 class JavaNotBuilt(BadInput):

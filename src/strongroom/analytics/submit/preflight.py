@@ -63,7 +63,7 @@ def pyspark() -> list[Finding]:
     """Whether the extra is installed."""
     missing = [name for name in ("pyspark", "pyarrow", "pandas") if importlib.util.find_spec(name) is None]
     if missing:
-        remedy = "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'"
+        remedy = "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'."
         return [Finding(Level.FAIL, "packages", f"{', '.join(missing)} not installed", remedy)]
     return [Finding(Level.OK, "packages", "PySpark, PyArrow and pandas are installed")]
 

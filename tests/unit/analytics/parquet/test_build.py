@@ -79,5 +79,5 @@ def test_a_missing_pyspark_is_said_with_the_extra(monkeypatch):
         spark_jars()
     assert caught.value.code == "SR-SPARK-MISSING"
     assert (
-        caught.value.fix == "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'"
+        caught.value.fix == "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'."
     )

@@ -110,7 +110,7 @@ def test_preflight_says_how_a_clone_and_others_get_the_packages(monkeypatch):
     monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda _name: None)
     (found,) = preflight.pyspark()
     assert found.level is Level.FAIL
-    assert found.remedy == "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'"
+    assert found.remedy == "In a clone of Strongroom: make setup-all. Elsewhere: pip install 'strongroom[analytics]'."
 
 
 def test_preflight_says_what_is_missing(tmp_path, monkeypatch):
