@@ -35,7 +35,8 @@ AFTER = {
 ALLOWED = re.compile(
     r"-(server|cp)|/opt/home(/[\w.+-]+)*(/\*?)?(:/opt/home(/[\w.+-]+)*(/\*?)?)*|-X(mx|ms|mn|ss)[0-9]+[bkmgtBKMGT]?[bB]?"
     r"|-XX:(\+(IgnoreUnrecognizedVMOptions|Use(G1|Parallel|Serial)GC|(Exit|Crash)OnOutOfMemoryError|DisableAttachMechanism)"
-    r"|-UsePerfData|(MaxDirectMemory|MaxMetaspace|Metaspace|ReservedCodeCache|CompressedClassSpace)Size=[0-9]+[bkmgtBKMGT]?[bB]?"
+    r"|-(UsePerfData|CreateCoredumpOnCrash)|(ErrorFile|ReplayDataFile)=/tmp/java_(error|replay)\.log"
+    r"|(MaxDirectMemory|MaxMetaspace|Metaspace|ReservedCodeCache|CompressedClassSpace)Size=[0-9]+[bkmgtBKMGT]?[bB]?"
     r"|(ActiveProcessorCount|ParallelGCThreads|ConcGCThreads)=[0-9]{1,3})"
     r"|--add-(opens|exports)=(java|jdk)\.[a-z.]+/[a-z0-9.]+=ALL-UNNAMED|--add-modules=jdk\.incubator\.vector"
     r"|--enable-native-access=ALL-UNNAMED|--sun-misc-unsafe-memory-access=allow"

@@ -17,6 +17,7 @@ from strongroom.analytics.source.faults import BadRows
 from strongroom.analytics.source.options import Options
 
 _BOM: Final = b"\xef\xbb\xbf"
+_AT_ONCE: Final = 1000  # values: Python keeps a note of each until a match is done
 _BROKEN: Final = (
     "Give the options the file was written with: escape ('\"' where quotes are doubled and backslashes mean nothing, "
     "as RFC 4180 and pandas have it), quote, delimiter, and multiLine where values have several lines."
@@ -32,12 +33,16 @@ class Quoting:
         quote, escape = re.escape(self.quote), re.escape(self._escape)
         between = re.escape(options.delimiter.encode()) + rb"\r\n"
         plain = quote + (b"" if options.multi_line else rb"\r\n")
-        inside = rb"(?:[^%b]++|%b%b)*+" % (plain, quote, quote)
+        # No group is possessive: Python before 3.11.5 loses matches of such. None needs to be: a quote ends a value or
+        # is one of two, and an escape goes with what is behind it, so that there is one way to read a text.
+        letters, pair = rb"[^%b]*+" % plain, quote * 2
         if self.escaped:
-            inside = rb"(?:[^%b%b]++|%b%b|%b[%b%b]?+)*+" % (plain, escape, quote, quote, escape, quote, escape)
+            letters = rb"[^%b%b]*+" % (plain, escape)
+            pair = rb"(?:%b|%b(?:[%b%b]|(?![%b%b])))" % (pair, escape, quote, escape, quote, escape)
+        inside = rb"%b(?:%b%b)*" % (letters, pair, letters)
         self.between: Final = re.compile(rb"[%b]" % between)
         whole = rb"(?:(?<=[%b])|\A)%b(%b)%b" % (between, quote, inside, quote)
-        self.values: Final = re.compile(rb"(?:[^%b]*+%b(?=[%b]))*+" % (quote, whole, between))
+        self.values: Final = re.compile(rb"(?:[^%b]*+%b(?=[%b])){0,%d}" % (quote, whole, between, _AT_ONCE))
         self.value: Final = re.compile(rb"%b(?=[%b]|\Z)" % (whole, between))
         self.open: Final = re.compile(rb"%b%b%b?+\Z" % (quote, inside, quote))
         self._pair: Final = re.compile(rb"%b([%b%b])" % (escape, quote, escape))
@@ -86,8 +91,8 @@ def _whole(data: bytes, quoting: Quoting, *, last: bool) -> tuple[int, bool]:
     """Return where the last whole value of a piece ends, and whether one without quotes has some. Raises BadRows."""
     at, odd = 0, False
     while True:
-        found = quoting.values.match(data, at)
-        at = found.end() if found else at
+        while (found := quoting.values.match(data, at)) is not None and found.end() > at:
+            at = found.end()
         quote = data.find(quoting.quote, at)
         if quote < 0:
             return (len(data) if last else _after_last(data, quoting, at)), odd
