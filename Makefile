@@ -21,7 +21,7 @@ help:
 	@echo "make conversion  convert ResNet50 at full size from every source to every format, within rounding"
 	@echo "make kube   a real Kubernetes cluster, a deployment's whole life on it under load; builds Kubernetes once; root"
 	@echo "make flink  a Flink cluster with TLS: jobs, the queue's workers killed and cancelled, beside the plain runner"
-	@echo "make spark  every example of trusted analytics at full size, each held against what it has to print; OPTIONS='--seed N'"
+	@echo "make spark  every example of trusted analytics at full size, each held against what it has to print, and jobs killed or spilling on clusters; OPTIONS='--seed N'"
 	@echo "make docs   regenerate what docs/ takes from the code"
 	@echo "make clean  remove what the other targets made"
 
@@ -74,6 +74,7 @@ conversion: setup-all
 
 spark: setup-all
 	.venv/bin/strongroom spark example --all $(OPTIONS)
+	STRONGROOM_SPARK_FULL=1 $(PYTEST) tests/e2e/analytics -k "spills_on_a_cluster or are_killed or next_job_clears or executors_of_a_cluster"
 
 kube: setup-all
 	cd tools && ../$(PY) -m kube $(OPTIONS)
