@@ -30,6 +30,8 @@ _DROPPED: Final = frozenset({
     "SPARK_PREPEND_CLASSES", "SPARK_SQL_TESTING", "HADOOP_CONF_DIR", "YARN_CONF_DIR", "PYSPARK_ARCHIVES_PATH",
     "HADOOP_TOKEN_FILE_LOCATION",
 })  # fmt: skip
+# PySpark's planner imports what it finds under names like pyspark_…; nothing else lies here.
+LOOKED_THROUGH: Final = Path(__file__).with_name("looked_through")
 _FUNCTION: Final = "BASH_FUNC_"  # shells take functions from variables of such names
 _PYTHONS: Final = "PYTHON"
 
@@ -37,6 +39,7 @@ _PYTHONS: Final = "PYTHON"
 def environment(folder: SessionFolder, base: Mapping[str, str], *, local_dirs: tuple[str, ...]) -> dict[str, str]:
     """Return the environment of the driver, its JVM and its Python workers: names of places, no secrets."""
     kept = {name: value for name, value in base.items() if not _is_dropped(name)}
+    paths = [path for path in (kept.get("PYTHONPATH"), os.fspath(LOOKED_THROUGH)) if path]
     return (
         kept
         | _interpreter()
@@ -45,6 +48,7 @@ def environment(folder: SessionFolder, base: Mapping[str, str], *, local_dirs: t
             "SPARK_HOME": os.fspath(spark_home()),
             "SPARK_LOCAL_DIRS": ",".join(local_dirs),
             "TMPDIR": os.fspath(folder.temporary),
+            "PYTHONPATH": os.pathsep.join(paths),
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_DRIVER_PYTHON": sys.executable,
         }

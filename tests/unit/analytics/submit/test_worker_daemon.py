@@ -13,9 +13,13 @@ import types
 import pytest
 
 from strongroom.analytics.session.notices import quiet_planner, quieted
+from strongroom.analytics.session.surroundings import LOOKED_THROUGH
 from strongroom.sparkjobs.properties import WORKER_DAEMON
 
 OTHER_PYTHON = struct.pack(">ii", 0, 3) + b"2.7"  # which a worker complains of to the JVM
+VERSION = b"%d.%d" % sys.version_info[:2]
+# Its version of Python, a folder without includes, no broadcasts, no settings, and the end of the stream.
+LOOKING = struct.pack(">i4si1si?iii", 4, VERSION, 1, b"/", 0, False, 0, 0, -4)
 
 
 @pytest.mark.parametrize("problem", [BrokenPipeError, ConnectionResetError, ValueError], ids=lambda each: each.__name__)
@@ -34,10 +38,11 @@ def test_only_who_has_hung_up_is_not_spoken_of(problem):
     assert said == (["before", "failed", "after"] if problem is ValueError else ["before", "after"])
 
 
-def complaints(module, folder):
+def complaints(module, folder, worker="pyspark.worker", work=OTHER_PYTHON, **variables):
     """Return what a daemon says of a JVM that asks for a worker, gives it work, and hangs up."""
-    environ = {**os.environ, "PYTHON_UNIX_DOMAIN_ENABLED": "true", "PYTHON_WORKER_FACTORY_SOCK_DIR": str(folder)}
-    words = [sys.executable, "-m", module, "pyspark.worker"]
+    own = {"PYTHON_UNIX_DOMAIN_ENABLED": "true", "PYTHON_WORKER_FACTORY_SOCK_DIR": str(folder)}
+    environ = os.environ | own | variables
+    words = [sys.executable, "-m", module, worker]
     pipe = subprocess.PIPE
     with subprocess.Popen(words, env=environ, stdin=pipe, stdout=pipe, stderr=pipe) as daemon:
         (length,) = struct.unpack(">i", daemon.stdout.read(4))
@@ -46,7 +51,7 @@ def complaints(module, folder):
             (worker,) = struct.unpack(">i", jvm.recv(4, socket.MSG_WAITALL))
             handle = os.pidfd_open(worker)
             signal.pidfd_send_signal(handle, signal.SIGSTOP)  # so that it does not answer before nobody listens
-            jvm.sendall(OTHER_PYTHON)
+            jvm.sendall(work)
         signal.pidfd_send_signal(handle, signal.SIGCONT)
         ended(handle)
         return daemon.communicate(timeout=60)[1].decode()
@@ -65,6 +70,14 @@ def test_a_jvm_that_has_hung_up_is_no_trace_on_the_terminal():
     with tempfile.TemporaryDirectory() as folder:  # tmp_path of a parallel run is too long for a socket's name
         assert "BrokenPipeError" in complaints("pyspark.daemon", folder)
         assert "BrokenPipeError" not in complaints(WORKER_DAEMON, folder)
+
+
+def test_neither_is_one_where_spark_looks_for_data_sources():
+    pytest.importorskip("pyspark")
+    work = "pyspark.sql.worker.lookup_data_sources", LOOKING
+    with tempfile.TemporaryDirectory() as folder:
+        assert "BrokenPipeError" in complaints("pyspark.daemon", folder, *work)
+        assert complaints("pyspark.daemon", folder, *work, PYTHONPATH=str(LOOKED_THROUGH)) == ""
 
 
 @pytest.mark.parametrize("name", ["pyspark.daemon", "program"])
