@@ -11,13 +11,10 @@ from strongroom.analytics.source.options import Options
 from strongroom.analytics.source.reader import FilteringReader, SealedRowReader, data_schema
 from strongroom.analytics.source.writer import SealedRowWriter
 
+quiet_planner()  # here: PySpark has a worker of its own for each step of a plan, and only the first makes a Sealed
 
 class Sealed(DataSource):
     """Format "sealed": data sets that strongroom data seal, this format or pyarrow's helpers wrote."""
-
-    def __init__(self, options: dict[str, str]) -> None:
-        super().__init__(options)
-        quiet_planner()
 
     @classmethod
     def name(cls) -> str:
