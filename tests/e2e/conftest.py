@@ -5,9 +5,12 @@ port numbers are replaced by free ones; all else is as written. What a page leav
 """
 
 import contextlib
+import fcntl
 import json
 import os
+import pickle
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,6 +33,8 @@ PRINTED = ("4433", "8080", "8081", "8443", "8500", "8501")
 PORT = re.compile(rf"\b({'|'.join(PRINTED)})\b")
 PAGE_DEADLINE_S = 240
 END_DEADLINE_S = 20
+# What runs for seconds is not worth compiling twice: a third of a JVM's processor time until its first job is over.
+LEAN_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 class Owner:
@@ -104,6 +109,40 @@ def measured_program():
     return write_manifest
 
 
+@pytest.fixture(scope="session")
+def lean_java():
+    """Return the options of a JVM that does little: of a driver as --driver-java-options."""
+    return LEAN_JAVA
+
+
+@pytest.fixture(scope="session")
+def lean_java_home(tmp_path_factory):
+    """Return a folder for JAVA_HOME, whose java has these options; skip where there is none."""
+    java = shutil.which("java") or pytest.skip("there is no Java on this machine")
+    home = tmp_path_factory.mktemp("java")
+    (home / "bin").mkdir()
+    (home / "bin" / "java").write_text(f'#!/bin/sh\nexec {java} {LEAN_JAVA} "$@"\n')
+    (home / "bin" / "java").chmod(0o755)
+    return home
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory, worker_id):
+    """Return what runs something once for all processes of the tests, and gives each what it returned."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own if worker_id == "master" else own.parent
+
+    def run(name, make):
+        kept = folder / f"{name}.pickle"
+        with kept.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                kept.write_bytes(pickle.dumps(make()))
+        return pickle.loads(kept.read_bytes())  # noqa: S301  # our own
+
+    return run
+
+
 class Reader:
     """Somebody who follows a page."""
 
@@ -118,7 +157,7 @@ class Reader:
         free = dict(zip(PRINTED, free_ports(len(PRINTED)), strict=True))
         return PORT.sub(lambda found: free[found[0]], blocks)
 
-    def follow(self, commands, folder, programs=Path(sys.executable).parent):
+    def follow(self, commands, folder, programs=Path(sys.executable).parent, **variables):
         """Run commands in `folder`/work to their end; return the exit status and all that was said."""
         home, work, log = folder / "home", folder / "work", folder / "log"
         home.mkdir()
@@ -128,6 +167,7 @@ class Reader:
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "PYTHON": str(programs / "python"),
+            **variables,
         }
         with log.open("wb") as output:
             shell = subprocess.Popen(

@@ -11,8 +11,12 @@ DEADLINE_S = 120  # 60 s is what the product promises on two free cores; tests s
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    """Run the demo once in a temporary directory of its own, which must be empty again afterwards."""
+def report(once, tmp_path_factory):
+    return once("demo", lambda: told(tmp_path_factory))
+
+
+def told(tmp_path_factory):
+    """Run the demo in a temporary directory of its own, which must be empty again afterwards."""
     scratch = tmp_path_factory.mktemp("scratch")
     done = subprocess.run(
         [sys.executable, "-m", "strongroom", "demo", "--json"],

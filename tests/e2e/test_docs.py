@@ -28,6 +28,7 @@ SAYS = {
 WALKED = {"analytics-walk-through.md"}  # followed by analytics/test_walk_through.py, which looks at what came of it
 NEEDS = {"converting.md": "tensorflow"}  # not made for every version of Python
 MEASURES_PACKAGES = '"file:$packages/"'
+ANALYTICS = "analytics"  # how the names of pages begin that run Spark
 EXTRAS = ("demo", "streaming")  # of what such pages use
 
 
@@ -76,7 +77,8 @@ def test_sa_18_every_command_of_the_page_runs(page, tmp_path, reader, request):
     commands = reader.script(page)
     small = MEASURES_PACKAGES in commands
     programs = request.getfixturevalue("small_environment") if small else Path(sys.executable).parent
-    status, said = reader.follow(commands, tmp_path, programs)
+    java = {"JAVA_HOME": str(request.getfixturevalue("lean_java_home"))} if page.name.startswith(ANALYTICS) else {}
+    status, said = reader.follow(commands, tmp_path, programs, **java)
     assert status == 0, said[-6000:]
     assert SAYS.get(page.name, "") in said
 

@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# What runs for seconds is not worth compiling twice: a third of a JVM's processor time until its first job is over.
-LEAN_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 SMALL = {
     "spark.driver.memory": "768m",
-    "spark.driver.extraJavaOptions": LEAN_JAVA,
     "spark.sql.shuffle.partitions": "2",
     "spark.ui.port": "0",
     "spark.python.worker.memory": "1m",  # Python spills at once
@@ -27,12 +24,6 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def lean_java():
-    """Return the options of a JVM that does little: of a driver as --driver-java-options."""
-    return LEAN_JAVA
-
-
-@pytest.fixture(scope="session")
 def primary_keys(tmp_path_factory):
     """Return a folder of key files with the primary keys `people` and `other`."""
     from strongroom.analytics.keys.files import write_ring
@@ -45,13 +36,14 @@ def primary_keys(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trusted_session(primary_keys):
+def trusted_session(primary_keys, lean_java):
     """Return a TrustedSession on local[2] with the file keys of `primary_keys`."""
     if importlib.util.find_spec("pyspark") is None:
         pytest.skip("PySpark is not installed: pip install 'strongroom[analytics]'")
     from strongroom.analytics.submit.session import TrustedSession
 
-    with TrustedSession("shared", master="local[2]", keys=f"file:{primary_keys}", extra_conf=SMALL) as session:
+    small = SMALL | {"spark.driver.extraJavaOptions": lean_java}
+    with TrustedSession("shared", master="local[2]", keys=f"file:{primary_keys}", extra_conf=small) as session:
         yield session
 
 

@@ -6,10 +6,8 @@ small, and some work on encrypted data; `make spark` runs every example at full 
 
 import csv
 import dataclasses
-import fcntl
 import importlib.util
 import math
-import pickle
 import re
 import shutil
 from decimal import Decimal, InvalidOperation
@@ -42,28 +40,24 @@ def tables(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, worker_id):
-    """Return a folder that all processes of this run of the tests share."""
-    own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "examples"
-    (folder / "answers").mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def answers(shared):
-    return shared / "answers"
-
-
-@pytest.fixture(scope="module")
-def outcomes(shared, tables, answers, lean_java):
+def ran(once, tmp_path_factory, tables, lean_java):
     """Run them all once, whichever process of the tests comes first; the others wait for what came of it."""
-    kept = shared / "outcomes"
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            kept.write_bytes(pickle.dumps(run_all(tables, answers, lean_java)))
-    return pickle.loads(kept.read_bytes())  # noqa: S301  # our own
+
+    def run_them():
+        answers = tmp_path_factory.mktemp("answers")
+        return run_all(tables, answers, lean_java), answers
+
+    return once("examples", run_them)
+
+
+@pytest.fixture(scope="module")
+def outcomes(ran):
+    return ran[0]
+
+
+@pytest.fixture(scope="module")
+def answers(ran):
+    return ran[1]
 
 
 def run_all(tables, answers, lean_java):

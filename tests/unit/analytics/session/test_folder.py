@@ -9,7 +9,6 @@ import pytest
 
 from strongroom.analytics.session import folder as folders
 from strongroom.analytics.session.folder import SessionFolder, sweep
-from strongroom.analytics.session.storage import is_in_memory
 from strongroom.sparkjobs import defaults_file
 
 HOLDER = """
@@ -68,10 +67,8 @@ def test_what_a_killed_session_left_goes_and_what_a_running_one_has_stays(folder
     assert folder.path.is_dir()
 
 
-def test_without_memory_there_is_no_session(monkeypatch, tmp_path):
-    if is_in_memory(tmp_path):
-        pytest.skip("pytest's folder is in memory here")
-    monkeypatch.setattr(folders, "SHARED_MEMORY", tmp_path / "absent")
-    monkeypatch.setattr(folders.tempfile, "tempdir", str(tmp_path))
+def test_without_memory_there_is_no_session(monkeypatch, on_disk):
+    monkeypatch.setattr(folders, "SHARED_MEMORY", on_disk / "absent")
+    monkeypatch.setattr(folders.tempfile, "tempdir", str(on_disk))
     with pytest.raises(folders.DiskInTheClear, match="neither"):
         SessionFolder.create()

@@ -51,11 +51,9 @@ def test_shared_memory_is_memory():
     assert check_local_dir(Path("/dev/shm")) == Path("/dev/shm")
 
 
-def test_an_09_a_local_directory_on_a_disk_in_clear_is_refused_with_the_reason(tmp_path):
-    if is_in_memory(tmp_path):
-        pytest.skip("pytest's folder is in memory here")
+def test_an_09_a_local_directory_on_a_disk_in_clear_is_refused_with_the_reason(on_disk, tmp_path):
     with pytest.raises(DiskInTheClear, match="neither in memory nor encrypted") as refused:
-        check_local_dir(tmp_path)
+        check_local_dir(on_disk)
     assert refused.value.code == "SR-SPARK-LOCAL-DIR"
     with pytest.raises(DiskInTheClear, match="no folder"):
         check_local_dir(tmp_path / "absent")
