@@ -77,7 +77,7 @@ conversion: setup-all
 
 spark: setup-all
 	.venv/bin/strongroom spark example --all $(OPTIONS)
-	STRONGROOM_SPARK_FULL=1 $(PYTEST) tests/e2e/analytics -k "spills_on_a_cluster or are_killed or next_job_clears or executors_of_a_cluster"
+	STRONGROOM_SPARK_FULL=1 $(PYTEST) tests/e2e/analytics -m full
 
 kube: setup-all
 	cd tools && ../$(PY) -m kube $(OPTIONS)

@@ -1,6 +1,7 @@
 """One trusted session for all tests of a worker process that only need some Spark: a JVM takes its time to start."""
 
 import importlib.util
+import os
 import socket
 import threading
 from pathlib import Path
@@ -15,12 +16,18 @@ SMALL = {
 }
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: what takes long and has a shorter relative here; make spark runs it too")
+
+
 def pytest_collection_modifyitems(items):
     """PySpark leaves the sockets of collect() to the garbage collector; all else stays an error."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+            if item.get_closest_marker("full") and not os.environ.get("STRONGROOM_SPARK_FULL"):
+                item.add_marker(pytest.mark.skip(reason="make spark runs this"))
 
 
 @pytest.fixture(scope="session")

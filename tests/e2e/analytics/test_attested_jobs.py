@@ -38,7 +38,6 @@ pytestmark = [
 ]
 STRONGROOM = [sys.executable, "-m", "strongroom"]
 LIMIT_S = 240
-full = pytest.mark.skipif(not os.environ.get("STRONGROOM_SPARK_FULL"), reason="make spark runs this")
 PROGRAM = """\
 import os
 from pyspark.sql import SparkSession
@@ -385,7 +384,7 @@ print("CANARY", spark.createDataFrame([(word,)], "name string").repartition(2).c
 SPILLED_WORD = "canary-" + "51ac07e3d2"
 
 
-@full
+@pytest.mark.full
 def test_an_09_what_a_job_spills_on_a_cluster_is_on_no_disk_and_in_no_packet(submit, cluster, second, loopback):
     codes = ",".join(str(ord(letter)) for letter in SPILLED_WORD)
     with loopback(SPILLED_WORD) as seen, submit(SPILLING.replace("__CODES__", codes)) as job:
@@ -450,7 +449,7 @@ def ended(handles):
     return True
 
 
-@full
+@pytest.mark.full
 def test_an_09_an_executor_and_a_worker_that_are_killed_leave_nothing_and_the_job_goes_on(
     submit, cluster, second, tmp_path
 ):  # fmt: skip

@@ -24,7 +24,6 @@ def wait(_):
 context.parallelize([0], 1).map(wait).count()
 """
 LIMIT_S = 120
-full = pytest.mark.skipif(not os.environ.get("STRONGROOM_SPARK_FULL"), reason="make spark runs this")
 
 
 def ended(handles):
@@ -38,7 +37,10 @@ def ended(handles):
     return True
 
 
-@pytest.mark.parametrize("killed", ["supervisor", pytest.param("driver", marks=full), pytest.param("java", marks=full)])
+@pytest.mark.parametrize(
+    "killed",
+    ["supervisor", pytest.param("driver", marks=pytest.mark.full), pytest.param("java", marks=pytest.mark.full)],
+)
 def test_nothing_runs_on_and_the_next_job_clears_up(killed, primary_keys, tmp_path, lean_java):
     pytest.importorskip("pyspark")
     (tmp_path / "app.py").write_text(PROGRAM.replace("sys.argv[1]", repr(str(tmp_path / "meeting"))))

@@ -16,7 +16,6 @@ pytest.importorskip("pyspark", reason="needs pip install 'strongroom[analytics]'
 
 from pyspark.errors import PySparkException
 
-full = pytest.mark.skipif(not os.environ.get("STRONGROOM_SPARK_FULL"), reason="make spark runs this")
 COLUMNS = [
     "id", "cast(id % 3 = 0 as boolean) b", "cast(id % 100 as tinyint) t", "cast(id as float) f", "id / 7 d",
     "if(id = 4, null, concat('person ', id)) s", "cast(cast(id as string) as binary) y",
@@ -186,7 +185,7 @@ def test_an_10_a_session_without_the_key_reads_nothing(context, place, tmp_path)
         poorer.read().parquet(str(place))
 
 
-@full
+@pytest.mark.full
 def test_executors_of_a_cluster_decrypt_in_their_jvms(rows, place, primary_keys, lean_java, tmp_path):
     (tmp_path / "app.py").write_text(CLUSTER)
     words = [

@@ -267,8 +267,11 @@ spark.sparkContext.parallelize([0], 1).map(wait).count()
 """
 
 
-@pytest.mark.parametrize(("number", "words"), [(signal.SIGTERM, ""), (signal.SIGINT, "spark submit: interrupted")],
-                         ids=["SIGTERM", "Ctrl-C"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [pytest.param(signal.SIGTERM, "", marks=pytest.mark.full), (signal.SIGINT, "spark submit: interrupted")],
+    ids=["SIGTERM", "Ctrl-C"],
+)
 def test_an_09_a_program_cannot_unlock_its_session_and_a_signal_leaves_no_file(tmp_path, lean_java, number, words):
     (tmp_path / "app.py").write_text(PROGRAM)
     meeting = tmp_path / "meeting"

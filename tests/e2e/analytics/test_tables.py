@@ -16,6 +16,7 @@ print("few", spark.table("few").count(), spark.conf.get("spark.sql.catalogImplem
 """
 
 
+@pytest.mark.full
 def test_an_09_saved_tables_and_the_metastore_stay_in_memory(tmp_path, lean_java):
     (tmp_path / "app.py").write_text(PROGRAM)
     started = tmp_path / "started here"
