@@ -50,6 +50,7 @@ class Descriptor:
         self.fd: Final = fd
         self.stat: Final = os.fstat(fd)
         self.size: Final = self.stat.st_size  # when it was opened
+        self._is_closed = False
 
     def read_into(self, room: memoryview, offset: int) -> int:
         """Fill `room` with the bytes from `offset` on; return how many there were."""
@@ -66,8 +67,10 @@ class Descriptor:
             view, offset = view[written:], offset + written
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self.fd)
+        """Close the file; once, as another file may have its number by then."""
+        if not self._is_closed:
+            self._is_closed = True
+            os.close(self.fd)
 
 
 class InputFile(Descriptor):

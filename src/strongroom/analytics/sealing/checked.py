@@ -26,7 +26,11 @@ class CheckedReader(Seeking):
         self._entry: Final = entry
         self._piece: Final = bytearray(PIECE_BYTES)
         self._held = -1  # the number of the piece that is in there
-        self._digests: Final = self._checked()
+        try:
+            self._digests: Final = self._checked()
+        except BaseException:
+            self.close()  # now, and not when the garbage is collected
+            raise
 
     def readinto(self, room: memoryview | bytearray) -> int:  # type: ignore[override]  # typeshed wants any Buffer
         """Fill `room` from the current position; return how many bytes there were."""

@@ -149,12 +149,7 @@ def open_entry(folder: Folder, entry: FileEntry, data_key: Secret, *, pins: Pins
 
 def open_pinned_file(folder: Folder, entry: FileEntry) -> CheckedReader:
     """Return one file of a manifest that pins all of its bytes. Raises DataFilesChanged, now or when it is read."""
-    stored = _open(folder, entry)
-    try:
-        return CheckedReader(stored, entry)
-    except BaseException:
-        stored.close()
-        raise
+    return CheckedReader(_open(folder, entry), entry)
 
 
 def open_sealed(folder: Folder, entry: FileEntry, data_key: Secret) -> SealedReader:

@@ -1,5 +1,6 @@
 """Files that are pinned by their SHA-256 and that somebody changes after they were checked, while they are read."""
 
+import gc
 import io
 import os
 
@@ -54,6 +55,21 @@ def test_kd_25_a_file_that_is_cut_while_it_is_read_gives_no_byte_more(stream):
     stream.seek(PIECE_BYTES)
     with pytest.raises(DataFilesChanged):
         stream.read(1)
+
+
+def test_a_refused_file_is_closed_once_and_no_other_that_has_its_number_since(pin, keys, tmp_path):
+    folder = pin({"a.parquet": BIG})
+    change(folder / "a.parquet", 0)
+    (tmp_path / "other").write_bytes(b"other")
+    with OpenDataset(folder, keys) as dataset:
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(DataFilesChanged) as refused:
+            dataset.open("a.parquet")
+        assert len(os.listdir("/proc/self/fd")) == before
+        with (tmp_path / "other").open("rb") as other:  # takes the lowest number that is free
+            del refused  # and with its trace the reader that was never handed out
+            gc.collect()
+            assert other.read() == b"other"
 
 
 def test_what_was_refused_once_is_not_handed_out_the_second_time(stream):

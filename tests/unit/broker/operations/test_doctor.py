@@ -60,6 +60,7 @@ def of(findings, part, level):
 
 def test_a_complete_setup_has_nothing_that_fails(complete):
     findings = found(complete)
+    assert [finding for finding in findings if finding.level is Level.FAIL] == []
     assert worst(findings) is Level.WARN  # no broker runs, and the root key lies in a file
     assert {finding.part for finding in findings if finding.level is Level.WARN} <= {"root key", "broker", "policy"}
     assert of(findings, "secrets", Level.OK)[0].says.startswith("1 open")
