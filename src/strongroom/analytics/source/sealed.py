@@ -13,6 +13,7 @@ from strongroom.analytics.source.writer import SealedRowWriter
 
 quiet_planner()  # here: PySpark has a worker of its own for each step of a plan, and only the first makes a Sealed
 
+
 class Sealed(DataSource):
     """Format "sealed": data sets that strongroom data seal, this format or pyarrow's helpers wrote."""
 
