@@ -18,7 +18,7 @@ from typing import Final
 from strongroom.analytics.agent.admission import Asked, obtain_job_secret, obtain_keys, platform_of
 from strongroom.analytics.agent.events import Events
 from strongroom.analytics.agent.server import listening
-from strongroom.analytics.agent.tokens import TOKENS_VARIABLE, token_file
+from strongroom.analytics.agent.tokens import TOKENS, TOKENS_VARIABLE, token_file
 from strongroom.analytics.keys.broker import BrokerKeys
 from strongroom.analytics.keys.opening import AGENT_VARIABLE
 from strongroom.analytics.keys.service import KeyService
@@ -29,7 +29,6 @@ from strongroom.pki import disk
 from strongroom.secret import Secret
 
 SOCKET: Final = "agent.sock"
-TOKENS: Final = "tokens"
 SPARK_SECRET: Final = "spark"  # noqa: S105  # a file's name
 _PR_SET_DUMPABLE: Final = 4
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+TOKENS: Final = "tokens"  # the file's name, in the folder of the secret's own file
 TOKENS_VARIABLE: Final = "HADOOP_TOKEN_FILE_LOCATION"
 MAX_SECRET_BYTES: Final = 127  # lengths are written as one byte up to there
 _MAGIC: Final = b"HDTS\x00"

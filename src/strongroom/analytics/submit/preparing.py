@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from strongroom.analytics.agent.tokens import TOKENS, TOKENS_VARIABLE
 from strongroom.analytics.parquet.build import build, kms_jar
 from strongroom.analytics.session.folder import (
     ALL_SHOWN,
@@ -107,6 +108,8 @@ def prepare(folder: SessionFolder, wanted: Wanted, environ: Mapping[str, str]) -
     variables = environment(folder, environ, local_dirs=local_dirs)
     if kind is MasterKind.LOCAL:
         variables["SPARK_LOCAL_IP"] = properties.LOOPBACK  # the pages listen there alone
+    if kind is MasterKind.KUBERNETES and secret is not None:
+        variables |= _tokens(Path(secret))
     if wanted.agent is not None:
         variables[properties.AGENT_ENVIRONMENT] = wanted.agent
     else:
@@ -163,6 +166,19 @@ def _application_secret(kind: MasterKind, wanted: Wanted, environ: Mapping[str, 
         raise NoApplicationSecret(f"{wanted.master[:100]} needs a secret that driver and executors share")
     disk.check_private(Path(path))
     return path
+
+
+def _tokens(secret: Path) -> dict[str, str]:
+    """Return where an agent has Spark's secret in Hadoop's form too, where Spark looks first, as in executors.
+
+    From a file of its own, Spark would take the secret as base64 of the file. A place that the environment says is none
+    of ours, so it is the one beside the secret.
+    """
+    place = secret.with_name(TOKENS)
+    if not place.exists():
+        return {}
+    disk.check_private(place)
+    return {TOKENS_VARIABLE: os.fspath(place)}
 
 
 def _hidden(wanted: Wanted, kind: MasterKind, password: str, secret: str | None) -> dict[str, str]:

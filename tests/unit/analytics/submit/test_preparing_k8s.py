@@ -1,10 +1,19 @@
 """A driver in a pod: what it tells Spark of itself and of its executors, with the cluster's own words held apart."""
 
+import os
+from pathlib import Path
+
 import pytest
 
+from strongroom.analytics.agent.agent import serving
+from strongroom.analytics.agent.tokens import TOKENS_VARIABLE
+from strongroom.analytics.keys.rings import RingKeys
 from strongroom.analytics.session.folder import SessionFolder
+from strongroom.analytics.session.storage import SHARED_MEMORY
 from strongroom.analytics.submit import pods, preparing, submitting
 from strongroom.analytics.submit.preparing import Wanted, prepare
+from strongroom.datasets.key_ring import KeyRing
+from strongroom.secret import Secret
 from strongroom.sparkjobs import defaults_file
 from strongroom.sparkjobs.cluster_file import ClusterFileRefused
 from strongroom.sparkjobs.flags import parse
@@ -42,6 +51,18 @@ def test_a_driver_in_a_pod_says_which_pod_it_is_so_that_its_executors_go_with_it
     assert settings["spark.kubernetes.driver.pod.name"] == "job-driver-x7k2p"
     assert settings["spark.authenticate.application"] == "5e55"
     assert settings["spark.authenticate.secret.executor.file"] == "/run/strongroom/spark/secret"
+
+
+@pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="there is no folder in memory")
+def test_a_driver_has_its_agents_form_of_sparks_secret_as_its_executors_have(folder, tmp_path):
+    keys = RingKeys([KeyRing.fresh("people")])
+    with serving(keys, job_secret=Secret(b"5" * 32), application="5e55") as held:
+        wanted = Wanted(master=MASTER, secret_file=str(held.secret_file), application="5e55")
+        of_others = {TOKENS_VARIABLE: str(tmp_path / "of-others")}
+        environ = prepare(folder, wanted, {**os.environ, **of_others}).environ
+        assert environ[TOKENS_VARIABLE] == held.variables[TOKENS_VARIABLE]
+        Path(environ[TOKENS_VARIABLE]).unlink()
+        assert TOKENS_VARIABLE not in prepare(folder, wanted, {**os.environ, **of_others}).environ
 
 
 def test_a_driver_elsewhere_has_no_pod(prepared, tmp_path, monkeypatch):
