@@ -54,15 +54,17 @@ def test_a_driver_in_a_pod_says_which_pod_it_is_so_that_its_executors_go_with_it
 
 
 @pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="there is no folder in memory")
-def test_a_driver_has_its_agents_form_of_sparks_secret_as_its_executors_have(folder, tmp_path):
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_driver_has_its_agents_form_of_sparks_secret_as_its_executors_have(folder, tmp_path, is_there):
     keys = RingKeys([KeyRing.fresh("people")])
-    with serving(keys, job_secret=Secret(b"5" * 32), application="5e55") as held:
+    with serving(keys, job_secret=Secret(bytes(range(32))), application="5e55") as held:
+        own = held.variables[TOKENS_VARIABLE]
+        if not is_there:
+            Path(own).unlink()
         wanted = Wanted(master=MASTER, secret_file=str(held.secret_file), application="5e55")
-        of_others = {TOKENS_VARIABLE: str(tmp_path / "of-others")}
-        environ = prepare(folder, wanted, {**os.environ, **of_others}).environ
-        assert environ[TOKENS_VARIABLE] == held.variables[TOKENS_VARIABLE]
-        Path(environ[TOKENS_VARIABLE]).unlink()
-        assert TOKENS_VARIABLE not in prepare(folder, wanted, {**os.environ, **of_others}).environ
+        others = {TOKENS_VARIABLE: str(tmp_path / "of-others")}
+        environ = prepare(folder, wanted, {**os.environ, **others}).environ
+        assert environ.get(TOKENS_VARIABLE) == (own if is_there else None)
 
 
 def test_a_driver_elsewhere_has_no_pod(prepared, tmp_path, monkeypatch):
