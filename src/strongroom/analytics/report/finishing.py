@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,24 @@ TEXT: Final = "report.txt"
 PAGE: Final = "report.html"
 JSON: Final = "report.json"
 LINEAGE: Final = "lineage.json"
+MAX_REPORT_BYTES: Final = 64 << 20
+_APPLICATION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}", re.ASCII)
+
+
+def clear(folder: Path, logs: Path) -> None:
+    """Take away what an earlier job's report in a folder was made of: a report is of one job. `logs`: its event logs.
+
+    Those that the report names alone: other files there are somebody's. Raises OSError.
+    """
+    try:
+        told = json.loads(disk.read_bounded(folder / JSON, limit=MAX_REPORT_BYTES))
+        names = [each["id"] for each in told["applications"]]
+    except (FileNotFoundError, ValueError, LookupError, TypeError, StrongroomError):  # no report of ours
+        return
+    for name in names:
+        if isinstance(name, str) and _APPLICATION.fullmatch(name):
+            (logs / name).unlink(missing_ok=True)
+    (folder / LINEAGE).unlink(missing_ok=True)
 
 
 def finish(folder: Path, keys: KeyService | None = None) -> JobReport:

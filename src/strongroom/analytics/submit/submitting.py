@@ -22,7 +22,7 @@ from strongroom.analytics.agent.roll_call import ExecutorsRefused
 from strongroom.analytics.keys.agent import AgentKeys
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, open_keys
 from strongroom.analytics.keys.service import KeyNotGranted, KeyService
-from strongroom.analytics.report.finishing import finish
+from strongroom.analytics.report.finishing import clear, finish
 from strongroom.analytics.report.words import summary
 from strongroom.analytics.session import events as told
 from strongroom.analytics.session.folder import SessionFolder
@@ -206,6 +206,7 @@ def _leave(job: Submission, folder: SessionFolder, events: Path, agent: str | No
     if job.report is not None:
         place = Path(job.report)
         place.mkdir(mode=disk.SECRET_FOLDER_MODE, parents=True, exist_ok=True)
+        clear(place, place / SPARK_EVENTS)
         if events.is_file():
             disk.replace_private(place / EVENTS_FILE, events.read_bytes())
         keep_event_logs(folder.events, place / SPARK_EVENTS)

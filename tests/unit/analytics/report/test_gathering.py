@@ -11,7 +11,7 @@ import pytest
 
 from strongroom.analytics.report import page, reading, words
 from strongroom.analytics.report.facts import MAX_ROWS, DataSet, Facts
-from strongroom.analytics.report.finishing import JSON, LINEAGE, PAGE, TEXT, finish, keep_logs
+from strongroom.analytics.report.finishing import JSON, LINEAGE, PAGE, TEXT, clear, finish, keep_logs
 from strongroom.analytics.report.gather import gather, spark_logs
 from strongroom.analytics.report.reading import BadReportInput
 from strongroom.analytics.session import events
@@ -286,6 +286,30 @@ def test_a_job_s_end_leaves_report_and_lineage_that_its_user_alone_reads(job_fol
     told = json.loads((job_folder / JSON).read_text())
     assert [each["name"] for each in told["written"]] == ["sums"]
     assert told["applications"][0]["stages"][0]["seconds"] == 2.5
+
+
+def test_the_next_job_takes_the_place_of_an_earlier_ones_report_and_of_nothing_else(job_folder, manifest, keys):
+    logs = job_folder / "spark"
+    (logs / "mine.txt").write_text("somebody's")
+    clear(job_folder, logs)  # there is no report yet: nothing says whose these are
+    assert len(list(logs.iterdir())) == 2
+    events.record("written", events._data_set(manifest("sums"), "out"), to=job_folder / "events.jsonl")
+    finish(job_folder, keys)
+    assert (job_folder / LINEAGE).exists()
+    told = json.loads((job_folder / JSON).read_bytes())
+    told["applications"].append({"id": "../report.txt"})
+    (job_folder / JSON).write_text(json.dumps(told))
+    clear(job_folder, logs)
+    assert [each.name for each in logs.iterdir()] == ["mine.txt"]
+    assert not (job_folder / LINEAGE).exists()
+    assert (job_folder / TEXT).exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", '{"applications": [3]}', '{"applications": [{"id": 3}]}'])
+def test_a_report_that_is_none_of_ours_names_nothing_to_take_away(job_folder, text):
+    (job_folder / JSON).write_text(text)
+    clear(job_folder, job_folder / "spark")
+    assert len(list((job_folder / "spark").iterdir())) == 1
 
 
 def test_a_report_without_the_output_s_key_says_why_it_has_no_lineage(job_folder, manifest, keys):
