@@ -17,7 +17,7 @@ SMALL = {
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "full: what takes long and has a shorter relative here; make spark runs it too")
+    config.addinivalue_line("markers", "full: what takes long; make spark runs it, and make test does not")
 
 
 def pytest_collection_modifyitems(items):
