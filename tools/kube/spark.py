@@ -150,6 +150,8 @@ class Spark:
         log = self._log()
         hosts = next((line.split()[1:] for line in log.splitlines() if line.startswith("EXECUTORS")), [])
         journey.results.check("the job succeeded", self._ended() is True, log[-600:])
+        _, trace, told = log.partition("Traceback")
+        journey.results.check("its driver printed no trace", not trace, told[:4000])
         journey.results.check("both executors worked", len(hosts) == 2, hosts)
         self._check_sums()
         self._check_report()

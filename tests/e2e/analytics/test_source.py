@@ -1,5 +1,7 @@
 """Format sealed in a real Spark: planned by the driver, read and written by its Python workers."""
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("pyspark", reason="needs pip install 'strongroom[analytics]'")
@@ -79,3 +81,14 @@ def test_a_key_that_was_not_granted_fails_the_plan(spark, people, keys, tmp_path
     with pytest.raises(Exception, match="KeyNotGranted"):
         people.write.format("sealed").options(key="nobody", **keys).mode("append").save(str(tmp_path / "data"))
     assert not (tmp_path / "data").exists()
+
+
+def test_workers_take_pyspark_with_its_bytecode(spark):
+    """Spark's archive has none, and a worker would compile for two thirds of a second."""
+
+    def look(_):
+        import pyspark
+
+        return type(pyspark.__loader__).__name__, Path(pyspark.__cached__).exists()
+
+    assert spark.sparkContext.parallelize([0], 1).map(look).collect() == [("SourceFileLoader", True)]

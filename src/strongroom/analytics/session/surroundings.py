@@ -32,6 +32,7 @@ _DROPPED: Final = frozenset({
 })  # fmt: skip
 # PySpark's planner imports what it finds under names like pyspark_…; nothing else lies here.
 LOOKED_THROUGH: Final = Path(__file__).with_name("looked_through")
+_COMPILED: Final = "compiled"
 _FUNCTION: Final = "BASH_FUNC_"  # shells take functions from variables of such names
 _PYTHONS: Final = "PYTHON"
 
@@ -42,7 +43,7 @@ def environment(folder: SessionFolder, base: Mapping[str, str], *, local_dirs: t
     paths = [path for path in (kept.get("PYTHONPATH"), os.fspath(LOOKED_THROUGH)) if path]
     return (
         kept
-        | _interpreter()
+        | _interpreter(folder)
         | {
             "SPARK_CONF_DIR": os.fspath(folder.conf),
             "SPARK_HOME": os.fspath(spark_home()),
@@ -60,18 +61,17 @@ def _is_dropped(name: str) -> bool:
     return own or name in _DROPPED or name.startswith(_FUNCTION)
 
 
-def _interpreter() -> dict[str, str]:
+def _interpreter(folder: SessionFolder) -> dict[str, str]:
     """Return variables by which the driver and the workers look for code where this interpreter does, and nowhere else.
 
-    A measured command line says -I: neither a module in the working folder nor one of the user's, nor compiled ones.
+    A measured command line says -I: neither a module in the working folder nor one of the user's, nor compiled ones but
+    those that this session's own processes compile, of which there are many: they lie where its secrets do.
     """
-    found = {
-        "PYTHONSAFEPATH": sys.flags.safe_path,
-        "PYTHONNOUSERSITE": sys.flags.no_user_site,
-        "PYTHONDONTWRITEBYTECODE": sys.flags.dont_write_bytecode,
-    }
-    prefix = {} if sys.pycache_prefix is None else {"PYTHONPYCACHEPREFIX": sys.pycache_prefix}
-    return {name: "1" for name, is_set in found.items() if is_set} | prefix
+    found = {"PYTHONSAFEPATH": sys.flags.safe_path, "PYTHONNOUSERSITE": sys.flags.no_user_site}
+    named = {name: "1" for name, is_set in found.items() if is_set}
+    if sys.pycache_prefix is not None:
+        return named | {"PYTHONPYCACHEPREFIX": os.fspath(folder.path / _COMPILED)}
+    return named | ({"PYTHONDONTWRITEBYTECODE": "1"} if sys.flags.dont_write_bytecode else {})
 
 
 def spark_home() -> Path:

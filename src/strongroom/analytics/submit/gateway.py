@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.analytics.session.folder import CA, DRIVER_PEM, PORT, TOKEN, SessionFolder
+from strongroom.analytics.session.home import home_of
 from strongroom.analytics.session.surroundings import spark_home
 from strongroom.errors import Unreachable
 from strongroom.sparkjobs.properties import LOOPBACK
@@ -58,8 +59,9 @@ def java_command(main_class: str, resource: str, arguments: tuple[str, ...] = ()
 
 def launch(folder: SessionFolder, environ: Mapping[str, str]) -> ClientServer:
     """Start the JVM and return PySpark's gateway to it. Raises DriverNotStarted, NoSpark."""
+    variables = {**environ, "SPARK_HOME": os.fspath(home_of(folder))}
     process = subprocess.Popen(
-        java_command(MAIN_CLASS, "spark-internal"), stdin=subprocess.PIPE, env=dict(environ),
+        java_command(MAIN_CLASS, "spark-internal"), stdin=subprocess.PIPE, env=variables,
         stdout=sys.stderr.fileno() if _has_descriptor() else None,
         process_group=0,  # Ctrl-C is for Python, which cancels jobs
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +75,38 @@ def test_a_measured_job_takes_no_module_from_its_folder_or_its_variables(tmp_pat
         )
         assert (done.returncode, done.stdout) == (0, "helped\n"), done.stderr
         assert {each.name for each in seen.iterdir()} == {"path", "here"}
+
+
+def test_a_measured_job_takes_bytecode_of_its_own_session_alone(tmp_path):
+    """What an operator compiled lies where Python would look, and is not taken; what the session compiles is."""
+    pytest.importorskip("pyspark")
+    (tmp_path / "helper.py").write_text("word = 'measured'\n")
+    (tmp_path / "app.py").write_text(
+        "import helper, os, sys\nprint(helper.word, sys.dont_write_bytecode, os.path.exists(helper.__cached__))\n"
+        "print(sys.pycache_prefix)\n"
+    )
+    changed = tmp_path / "changed.py"
+    changed.write_text("word = 'changed!'\n")  # as long as the other
+    source = (tmp_path / "helper.py").stat()
+    os.utime(changed, ns=(source.st_atime_ns, source.st_mtime_ns))
+    for prefix in (None, "operator"):
+        environ = {} if prefix is None else {"PYTHONPYCACHEPREFIX": str(tmp_path / prefix)}
+        words = (
+            "import importlib.util as u, py_compile as p, sys; p.compile(sys.argv[1], u.cache_from_source(sys.argv[2]))"
+        )
+        subprocess.run([sys.executable, "-c", words, changed, tmp_path / "helper.py"], env=environ, check=True)
+    words = [sys.executable, "-c", "import helper; print(helper.word)"]
+    environ = {"PYTHONPYCACHEPREFIX": str(tmp_path / "operator")}
+    assert (
+        subprocess.check_output(words, cwd=tmp_path, env=environ, text=True) == "changed!\n"
+    )  # so much for what it does
+    measured = ["-I", "-B", "-X", "pycache_prefix=/nonexistent"]
+    words = [sys.executable, *measured, "-m", "strongroom", "spark", "submit", "--master", "local[1]", "app.py"]
+    environ |= {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    done = subprocess.run(
+        words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    first, prefix = done.stdout.splitlines()
+    assert first == "measured False True", done.stderr
+    assert Path(prefix).name == "compiled"
+    assert not Path(prefix).exists()  # it went with the session
