@@ -7,6 +7,9 @@ IN_MEMORY := $(if $(SPACIOUS),PYTEST_DEBUG_TEMPROOT=/dev/shm)
 PYTEST := $(IN_MEMORY) $(PY) -m pytest -n 3 --dist worksteal -o tmp_path_retention_policy=failed
 
 .DEFAULT_GOAL := help
+# Spark's tests start some forty JVMs.
+WARM_UP := if command -v java > /dev/null; then .venv/bin/strongroom spark warm-up; fi
+
 .PHONY: chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak spark docs clean
 
 help:
@@ -39,7 +42,8 @@ demo: setup
 
 test: setup-all lint
 	$(PY) -m pytest tests/contracts/test_root_keys.py # by itself: its token does not stand TensorFlow's OpenSSL beside it
-	$(PYTEST) tests/unit tests/properties tests/contracts --ignore=tests/contracts/test_root_keys.py
+	$(WARM_UP) & warm=$$!; \
+	$(PYTEST) tests/unit tests/properties tests/contracts --ignore=tests/contracts/test_root_keys.py && wait $$warm
 	$(PYTEST) tests/e2e
 
 lint: setup-all

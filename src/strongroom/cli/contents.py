@@ -158,6 +158,7 @@ CONTENTS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("data inspect", "data_inspect", "say what a sealed data set is, or check all of it"),
             Verb("data rekey", "data_rekey", "bring a data set under another key, or seal it anew"),
             Verb("spark preflight", "spark_preflight", "say what this machine lacks for trusted Spark, with remedies"),
+            Verb("spark warm-up", "spark_warm_up", "keep Spark's classes ready: drivers on this machine start sooner"),
             Verb("spark example", "spark_example", "run the examples of trusted analytics, and check what they print"),
             Verb("spark submit", "spark_submit", "run a Spark program, all of it encrypted, keys for attested parts"),
             Verb("spark report", "spark_report", "tell what a job did, and check what its outputs came from"),

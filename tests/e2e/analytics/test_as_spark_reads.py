@@ -6,6 +6,7 @@ import inspect
 import io
 import itertools
 import json
+import os
 import re
 import shutil
 from collections import Counter
@@ -37,8 +38,9 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+EXAMPLES = 20 if os.environ.get("STRONGROOM_SPARK_FULL") else 5
 FEW = settings(
-    max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),  # an example is five jobs of
+    max_examples=EXAMPLES, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),  # an example is five jobs of
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # Spark: to shrink takes minutes
 )  # fmt: skip
 ZONE = "Asia/Kolkata"  # whose clocks have not been changed since 1945

@@ -37,10 +37,8 @@ def ended(handles):
     return True
 
 
-@pytest.mark.parametrize(
-    "killed",
-    ["supervisor", pytest.param("driver", marks=pytest.mark.full), pytest.param("java", marks=pytest.mark.full)],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("killed", ["supervisor", "driver", "java"])
 def test_nothing_runs_on_and_the_next_job_clears_up(killed, primary_keys, tmp_path, lean_java):
     pytest.importorskip("pyspark")
     (tmp_path / "app.py").write_text(PROGRAM.replace("sys.argv[1]", repr(str(tmp_path / "meeting"))))

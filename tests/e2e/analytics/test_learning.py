@@ -67,6 +67,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.full  # LeNet among the examples learns, and the walk-through's model is served, wherever this is not run
 def test_a_model_that_learned_from_sealed_data_is_published_and_says_the_same_where_it_is_served(
     trusted_session, sealed_pictures, keys, small, here
 ):

@@ -19,7 +19,6 @@ from pyspark.sql.datasource import DataSource, DataSourceReader
 
 from strongroom.analytics.report.finishing import finish
 from strongroom.analytics.report.gather import gather
-from strongroom.analytics.report.history import serving
 from strongroom.analytics.report.stage_words import described
 from strongroom.analytics.session import events
 
@@ -94,20 +93,6 @@ def past(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def history(past, tmp_path_factory):
-    """Run `strongroom spark history` on a free port; return its address and the certificate to trust."""
-    ca = tmp_path_factory.mktemp("history") / "ca.pem"
-    words = [sys.executable, "-m", "strongroom", "spark", "history", str(past), "--port", "0", "--ca-out", str(ca)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        address = process.stdout.readline().split()[0]
-        fingerprint = process.stdout.readline().split()[-1]
-        yield address, ca, fingerprint
-        process.send_signal(signal.SIGTERM)
-        process.stdout.read()
-        assert process.wait() == 0
-
-
 def test_a_job_s_report_says_what_it_read_and_wrote_and_nothing_of_the_data(job):
     folder, *_ = job
     told = json.loads((folder / "report.json").read_text())
@@ -171,6 +156,21 @@ def say_everywhere(spark):
     numbers.unpersist()
 
 
+@pytest.fixture(scope="module")
+def history(past, talkative, tmp_path_factory):
+    """Run `strongroom spark history` of two jobs on a free port; return its address and the certificate to trust."""
+    ca = tmp_path_factory.mktemp("history") / "ca.pem"
+    words = [sys.executable, "-m", "strongroom", "spark", "history", str(past), str(talkative[1]), "--port", "0",
+             "--ca-out", str(ca)]  # fmt: skip
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        address = process.stdout.readline().split()[0]
+        fingerprint = process.stdout.readline().split()[-1]
+        yield address, ca, fingerprint
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        assert process.wait() == 0
+
+
 def test_nothing_that_a_program_says_of_its_data_is_in_the_log_that_is_kept(talkative):
     full, place = talkative
     (kept,) = place.iterdir()
@@ -182,32 +182,33 @@ def test_nothing_that_a_program_says_of_its_data_is_in_the_log_that_is_kept(talk
     assert WORD.encode() not in kept.read_bytes()
 
 
-def test_a_log_that_lost_every_text_of_a_program_s_is_a_report_and_a_history(talkative):
+def test_a_log_that_lost_every_text_of_a_program_s_is_a_report_and_a_history(talkative, history):
     _, place = talkative
+    address, ca, _ = history
     (found,) = gather(place).applications
     told = [described(stage.name) for stage in found.ran]  # of every test's jobs: more than the text lists
     assert any(what.startswith("bring rows to the driver") for what in told)
     assert any(what.startswith("work under a name of the program's own") for what in told)
-    with serving([place], port=0) as history:
-        context = ssl.create_default_context(cafile=history.ca)
+    context = ssl.create_default_context(cafile=ca)
 
-        def asked(path):
-            url = f"{history.address}/api/v1/applications/{found.number}/{path}"
-            with urllib.request.urlopen(url, context=context) as answer:  # noqa: S310  # https
-                return json.load(answer)
+    def asked(path):
+        with urllib.request.urlopen(f"{address}{path}", context=context) as answer:  # noqa: S310  # https
+            return answer.read().decode()
 
-        assert {(each["stageId"], each["attemptId"]) for each in asked("stages")} >= {
-            (each.number, each.attempt) for each in found.ran if each.completed_ms
-        }
-        assert {each["status"] for each in asked("jobs?status=succeeded")} == {"SUCCEEDED"}
-        assert [each["id"] for each in asked("executors")] == ["driver"]
-        assert ["spark.network.crypto.enabled", "true"] in asked("environment")["sparkProperties"]
-        queries = asked("sql?details=true&planDescription=false&length=1000")
-        names = {metric["name"] for query in queries for node in query["nodes"] for metric in node["metrics"]}
-        assert "number of output rows" in names
-        for page in ("jobs/", "stages/", "storage/", "environment/", "executors/", "SQL/"):
-            with urllib.request.urlopen(f"{history.address}/history/{found.number}/{page}", context=context) as answer:  # noqa: S310  # https
-                assert CANARY not in answer.read().decode()
+    def listed(path):
+        return json.loads(asked(f"api/v1/applications/{found.number}/{path}"))
+
+    assert {(each["stageId"], each["attemptId"]) for each in listed("stages")} >= {
+        (each.number, each.attempt) for each in found.ran if each.completed_ms
+    }
+    assert {each["status"] for each in listed("jobs?status=succeeded")} == {"SUCCEEDED"}
+    assert [each["id"] for each in listed("executors")] == ["driver"]
+    assert ["spark.network.crypto.enabled", "true"] in listed("environment")["sparkProperties"]
+    queries = listed("sql?details=true&planDescription=false&length=1000")
+    names = {metric["name"] for query in queries for node in query["nodes"] for metric in node["metrics"]}
+    assert "number of output rows" in names
+    for page in ("jobs/", "stages/", "storage/", "environment/", "executors/", "SQL/"):
+        assert CANARY not in asked(f"history/{found.number}/{page}")
 
 
 def test_an_12_lineage_of_a_job_in_spark_holds_until_an_input_is_changed(job, primary_keys, tmp_path):
@@ -233,8 +234,9 @@ def test_the_history_server_answers_over_tls_with_the_certificate_that_was_named
     context = ssl.create_default_context(cafile=ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     with urllib.request.urlopen(f"{address}api/v1/applications", context=context) as answer:  # noqa: S310  # https
-        (found,) = json.load(answer)
-    assert (found["name"], found["attempts"][0]["duration"]) == ("sums of the past", 5000)
+        found = {each["name"]: each["attempts"][0]["duration"] for each in json.load(answer)}
+    assert len(found) == 2
+    assert found["sums of the past"] == 5000
     with pytest.raises(urllib.error.URLError):  # nobody else's certificates vouch for it
         urllib.request.urlopen(f"{address}api/v1/applications", context=ssl.create_default_context())  # noqa: S310
 

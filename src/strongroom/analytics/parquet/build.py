@@ -70,13 +70,14 @@ def build(sources: Path, environ: Mapping[str, str] | None = None) -> Path:
         return prebuilt
     environ = os.environ if environ is None else environ
     jars, files, manifest = spark_jars(), sorted(sources.rglob("*.java")), sorted(sources.glob(MANIFEST))
-    cached = _cache(environ) / f"{sources.parent.name}-{_digest(sources, [*files, *manifest], jars)[:32]}.jar"
+    cached = cache(environ) / f"{sources.parent.name}-{_digest(sources, [*files, *manifest], jars)[:32]}.jar"
     if not cached.is_file():
         disk.replace_private(cached, _jar(files, manifest, jars, environ))
     return cached
 
 
-def _cache(environ: Mapping[str, str]) -> Path:
+def cache(environ: Mapping[str, str]) -> Path:
+    """Return the folder where what is made for a JVM is kept. Raises LoosePermissions."""
     beneath = environ.get("XDG_CACHE_HOME") or os.fspath(Path.home() / ".cache")
     folder = Path(beneath) / "strongroom" / "java"
     folder.parent.mkdir(parents=True, exist_ok=True)

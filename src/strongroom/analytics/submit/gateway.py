@@ -12,11 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.analytics.session.folder import CA, DRIVER_PEM, PORT, TOKEN, SessionFolder
 from strongroom.analytics.session.home import home_of
 from strongroom.analytics.session.surroundings import spark_home
+from strongroom.analytics.submit import class_archive
+from strongroom.analytics.submit.preparing import own_jar
 from strongroom.errors import Unreachable
 from strongroom.sparkjobs.properties import LOOPBACK
 
@@ -57,11 +60,14 @@ def java_command(main_class: str, resource: str, arguments: tuple[str, ...] = ()
     return [submit, "--class", main_class, resource, *arguments]
 
 
-def launch(folder: SessionFolder, environ: Mapping[str, str]) -> ClientServer:
-    """Start the JVM and return PySpark's gateway to it. Raises DriverNotStarted, NoSpark."""
+def launch(folder: SessionFolder, environ: Mapping[str, str], *, keep_classes_in: Path | None = None) -> ClientServer:
+    """Start the JVM and return PySpark's gateway to it. Raises DriverNotStarted, NoCommand, NoSpark.
+
+    `keep_classes_in`: a file for the JVM's classes when it ends, see `class_archive`.
+    """
     variables = {**environ, "SPARK_HOME": os.fspath(home_of(folder))}
     process = subprocess.Popen(
-        java_command(MAIN_CLASS, "spark-internal"), stdin=subprocess.PIPE, env=variables,
+        _command(folder, environ, keep_classes_in), stdin=subprocess.PIPE, env=variables,
         stdout=sys.stderr.fileno() if _has_descriptor() else None,
         process_group=0,  # Ctrl-C is for Python, which cancels jobs
     )  # fmt: skip
@@ -73,6 +79,16 @@ def launch(folder: SessionFolder, environ: Mapping[str, str]) -> ClientServer:
         raise
     gateway.proc = process
     return gateway
+
+
+def _command(folder: SessionFolder, environ: Mapping[str, str], keep_classes_in: Path | None) -> list[str]:
+    words = java_command(MAIN_CLASS, "spark-internal")
+    if keep_classes_in is not None:
+        return class_archive.command(words[1:], folder, environ, class_archive.making(keep_classes_in))
+    archive = class_archive.found(environ, own_jar())
+    if archive is None:
+        return words
+    return class_archive.command(words[1:], folder, environ, class_archive.using(archive))
 
 
 def let_go(gateway: ClientServer) -> None:

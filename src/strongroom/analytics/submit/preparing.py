@@ -121,7 +121,7 @@ def prepare(folder: SessionFolder, wanted: Wanted, environ: Mapping[str, str]) -
 
 
 def _session_settings(folder: SessionFolder, wanted: Wanted, kind: MasterKind) -> dict[str, str]:
-    own = os.fspath(build(JAVA_SOURCES))
+    own = os.fspath(own_jar())
     jars = [own]
     if wanted.agent is not None:
         jars.append(os.fspath(kms_jar()))
@@ -187,6 +187,11 @@ def _hidden(wanted: Wanted, kind: MasterKind, password: str, secret: str | None)
         with disk.read_secret(Path(secret), limit=_MAX_SECRET_BYTES).reveal() as found:
             raw = found.decode("ascii").strip()
     return properties.private(password, raw)
+
+
+def own_jar() -> Path:
+    """Return the jar with the driver's gateway and guard. Raises NoSpark, JavaNotBuilt, LoosePermissions."""
+    return build(JAVA_SOURCES)
 
 
 def ca_file(folder: SessionFolder) -> Path:

@@ -142,7 +142,7 @@ class TrustedSession:
     def _start(self, prepared: Prepared) -> SparkSession:
         from pyspark.sql import SparkSession
 
-        self._stack.enter_context(_environment(prepared.environ))
+        self._stack.enter_context(surrounded_by(prepared.environ))
         hooks.no_dumps()
         quiet_pandas()
         started = hooks.Started(self.folder)
@@ -154,7 +154,7 @@ class TrustedSession:
         return SparkSession.builder.getOrCreate()
 
 
-class _environment:  # noqa: N801  # a context manager
+class surrounded_by:  # noqa: N801  # a context manager
     """Has PySpark see a session's environment, and puts back what was there."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -1,0 +1,100 @@
+"""Spark's classes as the JVM keeps them in memory (class data sharing): with them, a driver starts a third sooner.
+
+Spark loads some twenty thousand classes before its first row, and a JVM unpacks, reads and verifies each. A file that
+`strongroom spark warm-up` makes has them done, for the very jars and the very Java it was made with: the JVM compares,
+and takes the jars where they differ. Nobody measures that file, so a measured job does not use it.
+
+World: the cache beside our jars; Spark's own launcher, whose command is changed so that the class path is the same in
+every session: a session's settings are found by their names there, not as classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from strongroom.analytics.parquet.build import cache, spark_jars
+from strongroom.analytics.session.folder import SessionFolder
+from strongroom.errors import Unreachable
+
+_LAUNCHER: Final = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+_MAIN: Final = ("org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit")
+_SCALA: Final = "2.13"  # of Spark 4
+_BEGIN: Final = b"\0\n"  # Spark's launcher says so to its script before the command, whose words end with NUL
+_SILENT: Final = "-Xlog:cds*=off,class+path=off"  # of a file that does not suit: a job just starts as without it
+_WRITES: Final = "-XX:ArchiveClassesAtExit="
+_AGENT: Final = "-javaagent:"
+_CLASS_PATH: Final = "-cp"
+_TIMEOUT_S: Final = 120
+
+
+class NoCommand(Unreachable):
+    """Spark's launcher did not say how it starts a driver."""
+
+    code = "SR-SPARK-LAUNCHER"
+    fix = "Run strongroom spark preflight: Java 17 is needed, and all of PySpark."
+
+
+def place(environ: Mapping[str, str], own: Path) -> Path:
+    """Return where the file is, or is to be, for Spark's jars and ours. Raises NoSpark, LoosePermissions."""
+    digest = hashlib.sha256(os.fspath(own).encode())
+    jars = spark_jars()
+    for path in sorted(jars.glob("*.jar")):
+        digest.update(f"\0{path}\0{path.stat().st_size}".encode())
+    return cache(environ) / f"classes-{digest.hexdigest()[:32]}.jsa"
+
+
+def found(environ: Mapping[str, str], own: Path) -> Path | None:
+    """Return the file, if there is one that this process may use. Raises NoSpark, LoosePermissions."""
+    if sys.flags.safe_path or sys.pycache_prefix is not None:  # measured, or started by what is
+        return None
+    wanted = place(environ, own)
+    return wanted if wanted.is_file() else None
+
+
+def using(archive: Path) -> tuple[str, ...]:
+    """Return the options of a JVM that takes its classes from the file."""
+    return (f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", _SILENT)
+
+
+def making(archive: Path) -> tuple[str, ...]:
+    """Return the options of a JVM that writes the file at its end."""
+    return (f"{_WRITES}{archive}", _SILENT)
+
+
+def command(
+    words: Sequence[str], folder: SessionFolder, environ: Mapping[str, str], options: Sequence[str]
+) -> list[str]:
+    """Return what spark-submit would run for its words, with options, and without the session's folder as classes.
+
+    A JVM that is to write its classes has no agent, which changes some: it runs nobody's program, and with no keys.
+    Raises NoCommand, NoSpark.
+    """
+    home = environ.get("JAVA_HOME")
+    java = os.fspath(Path(home) / "bin" / "java") if home else "java"
+    asked = [java, *_LAUNCHER, _CLASS_PATH, f"{spark_jars()}{os.sep}*", *_MAIN, *words]
+    told = {**environ, "SPARK_SCALA_VERSION": _SCALA}
+    try:
+        done = subprocess.run(asked, env=told, capture_output=True, check=False, timeout=_TIMEOUT_S)
+    except (FileNotFoundError, subprocess.TimeoutExpired) as problem:
+        raise NoCommand(f"Spark's launcher did not run: {problem}") from None
+    _, begun, line = done.stdout.partition(_BEGIN)
+    said = [os.fsdecode(word) for word in line.split(b"\0")[:-1]]
+    if done.returncode or not begun or _CLASS_PATH not in said:
+        raise NoCommand(f"Spark's launcher ended with {done.returncode}: {done.stderr[-500:].decode(errors='replace')}")
+    return _stable(said, folder, options)
+
+
+def _stable(said: list[str], folder: SessionFolder, options: Sequence[str]) -> list[str]:
+    after = said.index(_CLASS_PATH) + 2
+    classes = [each for each in said[after - 1].split(os.pathsep) if Path(each) != folder.conf]
+    logging = f"-Dlog4j2.configurationFile={folder.conf / 'log4j2.properties'}"
+    rest = said[after:]
+    if any(each.startswith(_WRITES) for each in options):
+        rest = [each for each in rest if not each.startswith(_AGENT)]
+    return [*said[: after - 1], os.pathsep.join(classes), logging, *options, *rest]

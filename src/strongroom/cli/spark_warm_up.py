@@ -1,0 +1,30 @@
+"""Keep Spark's classes ready for the JVM: once a machine, and later drivers start a third sooner.
+
+It takes half a minute and 170 MB in ~/.cache/strongroom/java, and is made anew when Spark, Java or Strongroom change:
+run it again then. A measured job does not use it, for nobody has measured it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the file, unless it is there."""
+    from strongroom.analytics.submit.warming import warm_up
+
+    archive, made = warm_up(os.environ, say=lambda words: sys.stderr.write(f"spark warm-up: {words} ...\n"))
+    size = archive.stat().st_size
+    if args.json:
+        sys.stdout.write(json.dumps({"file": os.fspath(archive), "bytes": size, "made": made}) + "\n")
+    else:
+        sys.stdout.write(f"{'kept' if made else 'is there already'}: {archive} ({size >> 20} MiB)\n")
+    return 0

@@ -1,0 +1,100 @@
+"""How a driver is started from a file of Spark's classes, and when it is not."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from strongroom.analytics.session.folder import SessionFolder
+from strongroom.analytics.session.surroundings import environment, spark_home
+from strongroom.analytics.submit import class_archive, gateway
+from strongroom.analytics.submit.class_archive import NoCommand
+
+pytest.importorskip("pyspark")
+OWN = Path("/own/submit-1.jar")
+WORDS = ("--class", "Main", "spark-internal")
+
+
+@pytest.fixture
+def folder():
+    made = SessionFolder.create(insecure=True)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def cached(tmp_path):
+    """Return an environment with a cache of its own, and the file in it."""
+    environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    place = class_archive.place(environ, OWN)
+    place.write_bytes(b"classes")
+    return environ, place
+
+
+def test_it_is_found_for_the_jars_it_was_made_with_alone(cached):
+    environ, place = cached
+    assert class_archive.found(environ, OWN) == place
+    assert class_archive.found(environ, Path("/own/submit-2.jar")) is None
+    place.unlink()
+    assert class_archive.found(environ, OWN) is None
+
+
+@pytest.mark.parametrize("flags", [["-I"], ["-P"], ["-X", "pycache_prefix=/nonexistent"], []], ids=str)
+def test_what_is_measured_takes_no_classes_that_nobody_measured(cached, flags):
+    environ, place = cached
+    words = (
+        "import os, pathlib; from strongroom.analytics.submit import class_archive as archive; "
+        f"print(archive.found(os.environ, pathlib.Path({str(OWN)!r})))"
+    )
+    said = subprocess.check_output([sys.executable, *flags, "-c", words], env=environ, text=True).strip()
+    assert said == ("None" if flags else str(place))
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java")
+def test_the_class_path_is_the_same_in_every_session_and_a_writing_jvm_has_no_agent(folder):
+    folder.write_settings({"spark.driver.extraJavaOptions": "-javaagent:/own/submit-1.jar=x -Da=b"}, {})
+    environ = environment(folder, os.environ, local_dirs=())
+    using = class_archive.command(WORDS, folder, environ, class_archive.using(Path("/cache/classes.jsa")))
+    classes = using[using.index("-cp") + 1].split(os.pathsep)
+    assert classes[-1] == f"{spark_home()}/jars/*"
+    assert not [each for each in (*classes, *using) if each.startswith(str(folder.path / "home"))]
+    assert not [each for each in classes if Path(each) == folder.conf]
+    assert f"-Dlog4j2.configurationFile={folder.conf}/log4j2.properties" in using
+    assert {"-XX:SharedArchiveFile=/cache/classes.jsa", "-javaagent:/own/submit-1.jar=x", "-Da=b"} <= set(using)
+    assert using[-3:] == list(WORDS)
+    making = class_archive.command(WORDS, folder, environ, class_archive.making(Path("/cache/classes.jsa")))
+    assert {"-XX:ArchiveClassesAtExit=/cache/classes.jsa", "-Da=b"} <= set(making)
+    assert not [each for each in making if each.startswith("-javaagent")]
+
+
+@pytest.mark.parametrize("home", ["/nonexistent", None])
+def test_a_launcher_that_says_no_command_is_told(folder, tmp_path, home):
+    if home is None:
+        (tmp_path / "bin").mkdir()
+        java = tmp_path / "bin" / "java"
+        java.write_text("#!/bin/sh\necho nothing\n")
+        java.chmod(0o755)
+    environ = {**os.environ, "JAVA_HOME": home or str(tmp_path)}
+    with pytest.raises(NoCommand):
+        class_archive.command(WORDS, folder, environ, ())
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java")
+@pytest.mark.parametrize("content", [b"", b"no classes", bytes(1 << 16)], ids=["empty", "words", "zeros"])
+def test_a_file_that_suits_no_jvm_is_passed_over_in_silence(tmp_path, content):
+    archive = tmp_path / "classes.jsa"
+    archive.write_bytes(content)
+    words = ["java", *class_archive.using(archive), "-version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    plain = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True)
+    assert (done.returncode, done.stdout) == (0, plain.stdout)
+    assert done.stderr.splitlines()[0] == plain.stderr.splitlines()[0]
+
+
+def test_without_the_file_spark_s_own_script_starts_the_driver(folder, tmp_path):
+    environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    command = gateway._command(folder, environ, None)
+    assert command == gateway.java_command(gateway.MAIN_CLASS, "spark-internal")
