@@ -40,8 +40,9 @@ from pyspark.sql.types import (
 
 EXAMPLES = 20 if os.environ.get("STRONGROOM_SPARK_FULL") else 5
 FEW = settings(
-    max_examples=EXAMPLES, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),  # an example is five jobs of
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # Spark: to shrink takes minutes
+    max_examples=EXAMPLES, deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # an example is five jobs of Spark: to shrink takes minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 ZONE = "Asia/Kolkata"  # whose clocks have not been changed since 1945
 NAMES = ("a", "B", "c d", "ü", "x.y", "null", "e`f")

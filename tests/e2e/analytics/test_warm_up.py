@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,19 @@ def test_classes_are_kept_once_and_the_next_job_has_them(tmp_path, lean_java):
     assert done.stdout.startswith("9 ")
     assert first["file"] in done.stdout
     assert "cds" not in done.stderr
+
+
+@pytest.mark.full
+def test_a_jvm_that_keeps_nothing_is_told_and_leaves_nothing(tmp_path):
+    java = tmp_path / "jvm" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(
+        '#!/bin/bash\nfor each; do [[ $each == -XX:ArchiveClassesAtExit=* ]] || words+=("$each"); done\n'
+        f'exec {shutil.which("java")} "${{words[@]}}"\n'
+    )
+    java.chmod(0o755)
+    environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "JAVA_HOME": str(tmp_path / "jvm")}
+    done = subprocess.run([*STRONGROOM, "spark", "warm-up"], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "SR-SPARK-WARM-UP" in done.stderr, done.stderr
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".jsa" or "warm-up" in path.name]

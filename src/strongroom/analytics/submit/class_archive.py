@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from strongroom.analytics.parquet.build import cache, spark_jars
+from strongroom.analytics.parquet.build import cache, kms_jar, spark_jars
 from strongroom.analytics.session.folder import SessionFolder
 from strongroom.errors import Unreachable
 
 _LAUNCHER: Final = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _MAIN: Final = ("org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit")
-_SCALA: Final = "2.13"  # of Spark 4
+SCALA: Final = "2.13"  # of Spark 4
 _BEGIN: Final = b"\0\n"  # Spark's launcher says so to its script before the command, whose words end with NUL
 _SILENT: Final = "-Xlog:cds*=off,class+path=off"  # of a file that does not suit: a job just starts as without it
 _WRITES: Final = "-XX:ArchiveClassesAtExit="
@@ -78,7 +78,7 @@ def command(
     home = environ.get("JAVA_HOME")
     java = os.fspath(Path(home) / "bin" / "java") if home else "java"
     asked = [java, *_LAUNCHER, _CLASS_PATH, f"{spark_jars()}{os.sep}*", *_MAIN, *words]
-    told = {**environ, "SPARK_SCALA_VERSION": _SCALA}
+    told = {**environ, "SPARK_SCALA_VERSION": SCALA}
     try:
         done = subprocess.run(asked, env=told, capture_output=True, check=False, timeout=_TIMEOUT_S)
     except (FileNotFoundError, subprocess.TimeoutExpired) as problem:
@@ -93,6 +93,10 @@ def command(
 def _stable(said: list[str], folder: SessionFolder, options: Sequence[str]) -> list[str]:
     after = said.index(_CLASS_PATH) + 2
     classes = [each for each in said[after - 1].split(os.pathsep) if Path(each) != folder.conf]
+    ours = os.fspath(kms_jar())  # a job with keys has it: a class path may go on where the file's ends
+    if ours in classes:
+        classes.remove(ours)
+        classes.append(ours)
     logging = f"-Dlog4j2.configurationFile={folder.conf / 'log4j2.properties'}"
     rest = said[after:]
     if any(each.startswith(_WRITES) for each in options):

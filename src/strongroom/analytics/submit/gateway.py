@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MAIN_CLASS: Final = "strongroom.submit.Gateway"
 START_TIMEOUT_S: Final = 300.0  # a JVM on a loaded machine with a small enclave takes its time
 _POLL_S: Final = 0.02
+# What Spark's scripts say to the JVMs that they start.
+_SCRIPTS: Final = {"PYTHONHASHSEED": "0", "SPARK_SCALA_VERSION": class_archive.SCALA}
 # What PySpark's own gateway lets Python programs name without their packages (pyspark/java_gateway.py).
 _IMPORTS: Final = (
     "org.apache.spark.SparkConf",
@@ -65,7 +67,7 @@ def launch(folder: SessionFolder, environ: Mapping[str, str], *, keep_classes_in
 
     `keep_classes_in`: a file for the JVM's classes when it ends, see `class_archive`.
     """
-    variables = {**environ, "SPARK_HOME": os.fspath(home_of(folder))}
+    variables = {**environ, **_SCRIPTS, "SPARK_HOME": os.fspath(home_of(folder))}
     process = subprocess.Popen(
         _command(folder, environ, keep_classes_in), stdin=subprocess.PIPE, env=variables,
         stdout=sys.stderr.fileno() if _has_descriptor() else None,
