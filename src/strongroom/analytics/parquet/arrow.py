@@ -118,9 +118,12 @@ def _rows(file: pa.NativeFile | RawIOBase, name: str, keys: KeyService, columns:
         raise ParquetNotOpened(f"{name} is no Parquet file with an encrypted footer")
     file.seek(0)
     try:
-        with pq.ParquetFile(file, decryption_properties=decryption(keys)) as opened:
+        with pq.ParquetFile(file, decryption_properties=decryption(keys), pre_buffer=False) as opened:
             names = opened.schema_arrow.names
-            return opened.read(columns=None if columns is None else [each for each in columns if each in names])
+            wanted = None if columns is None else [each for each in columns if each in names]
+            # In this thread, and nothing read ahead: where a thread of Arrow's is the last to drop bytes that are
+            # Python's while the interpreter ends, it takes the process down.
+            return opened.read(columns=wanted, use_threads=False)
     except StrongroomError:
         raise
     except (OSError, pa.ArrowException) as problem:

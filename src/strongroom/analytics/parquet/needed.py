@@ -94,11 +94,11 @@ def _ask(opened: OpenDataset, entry: FileEntry, keys: _Noting) -> None:
 
     with (
         open_pinned_file(opened.folder, entry) as file,
-        pq.ParquetFile(file, decryption_properties=decryption(keys)) as parquet,
+        pq.ParquetFile(file, decryption_properties=decryption(keys), pre_buffer=False) as parquet,  # see arrow.py
     ):
         for name in parquet.schema_arrow.names if parquet.num_row_groups else ():
             try:
-                next(parquet.iter_batches(batch_size=1, row_groups=[0], columns=[name]), None)
+                next(parquet.iter_batches(batch_size=1, row_groups=[0], columns=[name], use_threads=False), None)
             except (KeyNotGranted, UnknownKeyVersion):
                 continue
 

@@ -1,5 +1,6 @@
 """Encrypted Parquet by pyarrow alone."""
 
+import threading
 from decimal import Decimal
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pytest
 
 from strongroom.analytics.keys.rings import RingKeys
 from strongroom.analytics.keys.service import KeyNotGranted
+from strongroom.analytics.parquet import arrow
 from strongroom.analytics.parquet.arrow import decryption, read_dataset, read_file, write_dataset, write_file
 from strongroom.analytics.parquet.pinned import Wanted
 from strongroom.analytics.parquet.refusals import ParquetNotOpened
@@ -166,3 +168,21 @@ def test_kd_25_bytes_that_are_changed_while_a_file_is_read_are_refused(tmp_path,
     meddling = Meddling(rings.values(), 2, lambda: path.write_bytes(changed))
     with pytest.raises(DataFilesChanged, match=path.name):
         read_dataset(folder, meddling)
+
+
+def test_no_thread_of_arrows_reads_or_keeps_bytes_of_ours(tmp_path, keys, monkeypatch):
+    """One that is last to drop them while the interpreter ends takes the process down: one run in a hundred did."""
+    seen = set()
+    plain = arrow.open_pinned_file
+
+    def opened(*words):
+        file = plain(*words)
+        reads = file.readinto
+        monkeypatch.setattr(type(file), "readinto", lambda self, into: seen.add(threading.get_ident()) or reads(into))
+        return file
+
+    table = pa.table({name: list(range(50_000)) for name in "abcdefgh"})
+    write_dataset(table, tmp_path / "set", keys, "people")
+    monkeypatch.setattr(arrow, "open_pinned_file", opened)
+    assert read_dataset(tmp_path / "set", keys).num_rows == len(table)
+    assert seen == {threading.get_ident()}
