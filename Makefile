@@ -10,7 +10,7 @@ PYTEST := $(IN_MEMORY) $(PY) -m pytest -n 3 --dist worksteal -o tmp_path_retenti
 # Spark's tests start some forty JVMs.
 WARM_UP := if command -v java > /dev/null; then .venv/bin/strongroom spark warm-up; fi
 
-.PHONY: chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak spark docs clean
+.PHONY: look chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak spark docs clean
 
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
@@ -40,13 +40,15 @@ setup-all:
 demo: setup
 	@.venv/bin/strongroom demo $(DEMO)
 
-test: setup-all lint
+test: setup-all
+	$(WARM_UP) & warm=$$!; $(MAKE) --no-print-directory look && wait $$warm # on the core that looking at types leaves
 	$(PY) -m pytest tests/contracts/test_root_keys.py # by itself: its token does not stand TensorFlow's OpenSSL beside it
-	$(WARM_UP) & warm=$$!; \
-	$(PYTEST) tests/unit tests/properties tests/contracts --ignore=tests/contracts/test_root_keys.py && wait $$warm
+	$(PYTEST) tests/unit tests/properties tests/contracts --ignore=tests/contracts/test_root_keys.py
 	$(PYTEST) tests/e2e
 
-lint: setup-all
+lint: setup-all look
+
+look:
 	@.venv/bin/ruff check src tests bench tools
 	@.venv/bin/ruff format --check --quiet src tests bench tools
 	@.venv/bin/lint-imports --no-cache > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
