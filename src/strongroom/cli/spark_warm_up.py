@@ -1,7 +1,7 @@
 """Keep Spark's classes ready for the JVM: once a machine, and later drivers start a third sooner.
 
-It takes half a minute and 170 MB in ~/.cache/strongroom/java, and is made anew when Spark, Java or Strongroom change:
-run it again then. A measured job does not use it, for nobody has measured it.
+It takes half a minute and 190 MB in ~/.cache/strongroom/java. Another Spark or Strongroom needs another file, and
+another Java the same one made --again. A measured job does not use it, for nobody has measured it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
+    parser.add_argument("--again", action="store_true", help="make it also where it is there: for another Java")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -21,7 +22,8 @@ def run(args: argparse.Namespace) -> int:
     """Make the file, unless it is there."""
     from strongroom.analytics.submit.warming import warm_up
 
-    archive, made = warm_up(os.environ, say=lambda words: sys.stderr.write(f"spark warm-up: {words} ...\n"))
+    say = sys.stderr.write
+    archive, made = warm_up(os.environ, again=args.again, say=lambda words: say(f"spark warm-up: {words} ...\n"))
     size = archive.stat().st_size
     if args.json:
         sys.stdout.write(json.dumps({"file": os.fspath(archive), "bytes": size, "made": made}) + "\n")

@@ -20,7 +20,7 @@ from strongroom.errors import Unreachable
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_END_S: Final = 300  # it writes some 150 MB
+_END_S: Final = 300  # it writes some 190 MB
 _SETTINGS: Final = {
     "spark.driver.memory": "1g",
     "spark.sql.shuffle.partitions": "2",
@@ -35,10 +35,13 @@ class NotWarmed(Unreachable):
     fix = "Read what Java said above; OpenJDK 17 or newer is needed. Jobs run without that file, and start slower."
 
 
-def warm_up(environ: Mapping[str, str], *, say: Callable[[str], object]) -> tuple[Path, bool]:
-    """Return the file, and whether it was made now. Raises NotWarmed, DriverNotStarted, and what `prepare` raises."""
+def warm_up(environ: Mapping[str, str], *, say: Callable[[str], object], again: bool = False) -> tuple[Path, bool]:
+    """Return the file, and whether it was made now; `again`: also where there is one.
+
+    Raises NotWarmed, DriverNotStarted, NoCommand, and what `prepare` raises.
+    """
     wanted = class_archive.place(environ, own_jar())
-    if wanted.is_file():
+    if wanted.is_file() and not again:
         return wanted, False
     folder = SessionFolder.create()
     try:

@@ -8,19 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.analytics.session.folder import SessionFolder
 from strongroom.analytics.session.home import home_of
 from strongroom.analytics.session.surroundings import spark_home
 
 LOOK = "import pyspark, py4j, os; print(*(e.__file__ for e in (pyspark, py4j)), os.path.exists(pyspark.__cached__))"
-
-
-@pytest.fixture
-def folder():
-    pytest.importorskip("pyspark")
-    made = SessionFolder.create(insecure=True)
-    yield made
-    made.remove()
 
 
 def test_it_has_all_of_spark_and_packages_in_place_of_archives(folder):

@@ -7,18 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.analytics.session.folder import SessionFolder
 from strongroom.analytics.session.surroundings import environment, spark_home
 
 LIMIT_S = 120
-
-
-@pytest.fixture
-def folder():
-    pytest.importorskip("pyspark")
-    made = SessionFolder.create(insecure=True)
-    yield made
-    made.remove()
 
 
 def test_no_variable_brings_code_or_options_into_spark_submits_shell_launcher_or_java(folder, tmp_path):
