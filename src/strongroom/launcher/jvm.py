@@ -30,8 +30,12 @@ _SWITCHES: Final = frozenset(
 )  # fmt: skip
 # Access of the program to packages of the JDK, as Spark's and Flink's scripts ask for it: no code is added by it.
 _OPENS: Final = re.compile(r"--add-(opens|exports)=(java|jdk)\.[a-z.]{1,40}/[a-z0-9.]{1,80}=ALL-UNNAMED", re.ASCII)
-_COUNTS: Final = ("-XX:ActiveProcessorCount", "-XX:ParallelGCThreads", "-XX:ConcGCThreads")
-_MAX_COUNT: Final = 256
+_COUNTS: Final[Mapping[str, int]] = {  # the most each may say
+    "-XX:ActiveProcessorCount": 256,
+    "-XX:ParallelGCThreads": 256,
+    "-XX:ConcGCThreads": 256,
+    "-XX:TieredStopAtLevel": 4,
+}
 _SIZED: Final[Mapping[str, int | None]] = {  # MiB; None: as much as the heap may have
     "-Xmx": None,
     "-Xms": None,
@@ -116,7 +120,7 @@ def _option(word: str, settings: Settings) -> str:
         if word.startswith(name):
             return _sized(word, name, min(most or settings.max_heap_mib, settings.max_heap_mib))
     name, equals, value = word.partition("=")
-    if name in _COUNTS and equals and number(value) and 1 <= int(value) <= _MAX_COUNT:
+    if equals and number(value) and 1 <= int(value) <= _COUNTS.get(name, 0):
         return word
     why = refusals.reason(refusals.JVM, word) or "it is not among those allowed"
     raise LaunchArgumentRefused(f"{name_of(word)} is refused: {why}")

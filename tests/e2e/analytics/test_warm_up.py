@@ -64,3 +64,18 @@ def test_a_jvm_that_keeps_nothing_is_told_and_leaves_nothing(tmp_path):
     assert done.returncode != 0
     assert "SR-SPARK-WARM-UP" in done.stderr, done.stderr
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".jsa" or "warm-up" in path.name]
+
+
+@pytest.mark.full
+def test_a_job_that_fails_says_why_and_leaves_nothing(tmp_path):
+    program = (
+        "import sys; from strongroom.analytics.submit import warming; from strongroom.cli import main\n"
+        "warming._queries = lambda spark, _: spark.sql('select raise_error(\"for this reason\")').collect()\n"
+        "sys.exit(main(['spark', 'warm-up']))\n"
+    )
+    environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "for this reason" in done.stderr
+    assert "SR-SPARK-WARM-UP" in done.stderr
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".jsa" or "warm-up" in path.name]

@@ -247,6 +247,8 @@ REFUSED = {
     "--module-path=/tmp": "code",
     "-XX:+UnlockDiagnosticVMOptions": "turns a protection off",
     "-XX:+SomethingNew": "not among those allowed",
+    "-XX:TieredStopAtLevel=0": "not among those allowed",
+    "-XX:TieredStopAtLevel=5": "not among those allowed",
     "-Dsomething.new=1": "not among those allowed",
     "-Dspark.driver.port": "not allowed",
     "-Dspark.driver.port=70000": "not allowed",

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from py4j.clientserver import ClientServer  # type: ignore[import-untyped]  # py4j has no types
 
 MAIN_CLASS: Final = "strongroom.submit.Gateway"
+NO_JAR: Final = "spark-internal"  # Spark's word for a main class that is on the class path already
 START_TIMEOUT_S: Final = 300.0  # a JVM on a loaded machine with a small enclave takes its time
 _POLL_S: Final = 0.02
 # What Spark's scripts say to the JVMs that they start.
-_SCRIPTS: Final = {"PYTHONHASHSEED": "0", "SPARK_SCALA_VERSION": class_archive.SCALA}
+SCRIPTS: Final = {"PYTHONHASHSEED": "0", "SPARK_SCALA_VERSION": class_archive.SCALA}
 # What PySpark's own gateway lets Python programs name without their packages (pyspark/java_gateway.py).
 _IMPORTS: Final = (
     "org.apache.spark.SparkConf",
@@ -56,10 +57,18 @@ class DriverNotStarted(Unreachable):
     fix = "Read what Java said above, and run strongroom spark preflight."
 
 
-def java_command(main_class: str, resource: str, arguments: tuple[str, ...] = ()) -> list[str]:
-    """Return the command of a driver's JVM: classes and files, nothing else."""
-    submit = os.fspath(spark_home() / "bin" / "spark-submit")
-    return [submit, "--class", main_class, resource, *arguments]
+def java_command(
+    main_class: str, resource: str, arguments: tuple[str, ...], folder: SessionFolder, environ: Mapping[str, str]
+) -> list[str]:
+    """Return the command of a driver's JVM: classes and files, and the file of Spark's classes where there is one.
+
+    Raises NoCommand, NoSpark, LoosePermissions.
+    """
+    words = ["--class", main_class, resource, *arguments]
+    archive = class_archive.found(environ, own_jar())
+    if archive is None:
+        return [os.fspath(spark_home() / "bin" / "spark-submit"), *words]
+    return class_archive.command(words, folder, environ, class_archive.using(archive))
 
 
 def launch(folder: SessionFolder, environ: Mapping[str, str], *, keep_classes_in: Path | None = None) -> ClientServer:
@@ -67,7 +76,7 @@ def launch(folder: SessionFolder, environ: Mapping[str, str], *, keep_classes_in
 
     `keep_classes_in`: a file for the JVM's classes when it ends, see `class_archive`.
     """
-    variables = {**environ, **_SCRIPTS, "SPARK_HOME": os.fspath(home_of(folder))}
+    variables = {**environ, **SCRIPTS, "SPARK_HOME": os.fspath(home_of(folder))}
     process = subprocess.Popen(
         _command(folder, environ, keep_classes_in), stdin=subprocess.PIPE, env=variables,
         stdout=sys.stderr.fileno() if _has_descriptor() else None,
@@ -84,13 +93,10 @@ def launch(folder: SessionFolder, environ: Mapping[str, str], *, keep_classes_in
 
 
 def _command(folder: SessionFolder, environ: Mapping[str, str], keep_classes_in: Path | None) -> list[str]:
-    words = java_command(MAIN_CLASS, "spark-internal")
-    if keep_classes_in is not None:
-        return class_archive.command(words[1:], folder, environ, class_archive.making(keep_classes_in))
-    archive = class_archive.found(environ, own_jar())
-    if archive is None:
-        return words
-    return class_archive.command(words[1:], folder, environ, class_archive.using(archive))
+    if keep_classes_in is None:
+        return java_command(MAIN_CLASS, NO_JAR, (), folder, environ)
+    words = ["--class", MAIN_CLASS, NO_JAR]
+    return class_archive.command(words, folder, environ, class_archive.making(keep_classes_in))
 
 
 def let_go(gateway: ClientServer) -> None:

@@ -161,7 +161,7 @@ def _asked(job: Submission) -> Asked:
 
 
 def _run(job: Submission, prepared: Prepared, events: Path) -> int:
-    environ = {**prepared.environ, told.EVENTS_VARIABLE: os.fspath(events)}
+    environ = {**prepared.environ, **gateway.SCRIPTS, told.EVENTS_VARIABLE: os.fspath(events)}
     if job.progress and sys.stderr.isatty():
         environ[PROGRESS_VARIABLE] = "1"
     _started(job, events)
@@ -185,7 +185,7 @@ def _say_ended(pods: PodWatch) -> None:
 
 def _command(job: Submission, prepared: Prepared) -> list[str]:
     if job.main_class is not None:
-        return gateway.java_command(job.main_class, job.program, job.arguments)
+        return gateway.java_command(job.main_class, job.program, job.arguments, prepared.folder, prepared.environ)
     module = "strongroom.analytics.submit.program"
     return [sys.executable, "-m", module, os.fspath(prepared.folder.path), job.program, *job.arguments]
 

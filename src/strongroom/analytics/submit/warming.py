@@ -5,6 +5,7 @@ World: one session of this process, without keys; the file appears in the cache 
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,9 +55,12 @@ def warm_up(environ: Mapping[str, str], *, say: Callable[[str], object], again: 
                 say("running a job of what most jobs use")
                 with surrounded_by(prepared.environ):
                     _work(launched, folder)
-            finally:
                 say("keeping its classes")
                 status = _end(launched)
+            except BaseException:
+                launched.proc.kill()
+                launched.proc.wait()
+                raise
             if status or not archive.is_file():
                 raise NotWarmed(f"the JVM ended with {status} and left no classes")
             archive.rename(wanted)
@@ -68,7 +72,10 @@ def warm_up(environ: Mapping[str, str], *, say: Callable[[str], object], again: 
 def _end(launched: Any) -> int:  # noqa: ANN401  # py4j has no types
     launched.shutdown()
     launched.proc.stdin.close()
-    return int(launched.proc.wait(_END_S))
+    try:
+        return int(launched.proc.wait(_END_S))
+    except subprocess.TimeoutExpired:
+        raise NotWarmed(f"the JVM did not end within {_END_S} seconds") from None
 
 
 def _work(launched: Any, folder: SessionFolder) -> None:  # noqa: ANN401  # as above
@@ -76,11 +83,15 @@ def _work(launched: Any, folder: SessionFolder) -> None:  # noqa: ANN401  # as a
     from pyspark.sql import SparkSession
 
     quiet_pandas()
-    context = SparkContext(gateway=launched)
     try:
-        _queries(SparkSession(context), folder)
+        context = SparkContext(gateway=launched)
+        try:
+            _queries(SparkSession(context), folder)
+        finally:
+            context.stop()
+    except Exception as problem:  # noqa: BLE001  # py4j raises what it likes, and asks the JVM for its text
+        raise NotWarmed(f"its job failed: {problem}") from None
     finally:
-        context.stop()
         SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001  # the next session has a JVM of its own
 
 

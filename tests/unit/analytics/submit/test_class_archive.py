@@ -97,4 +97,18 @@ def test_a_file_that_suits_no_jvm_is_passed_over_in_silence(tmp_path, content):
 def test_without_the_file_spark_s_own_script_starts_the_driver(folder, tmp_path):
     environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     command = gateway._command(folder, environ, None)
-    assert command == gateway.java_command(gateway.MAIN_CLASS, "spark-internal")
+    assert command == [f"{spark_home()}/bin/spark-submit", "--class", gateway.MAIN_CLASS, "spark-internal"]
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java")
+def test_a_program_in_a_jar_has_the_file_too(folder, cached, monkeypatch):
+    base, place = cached
+    folder.write_settings({}, {})
+    environ = environment(folder, base, local_dirs=())
+    monkeypatch.setattr(gateway, "own_jar", lambda: OWN)
+    command = gateway.java_command("Main", "/programs/app.jar", ("7",), folder, environ)
+    assert f"-XX:SharedArchiveFile={place}" in command
+    assert command[-4:] == ["--class", "Main", "/programs/app.jar", "7"]
+    place.unlink()
+    command = gateway.java_command("Main", "/programs/app.jar", ("7",), folder, environ)
+    assert command == [f"{spark_home()}/bin/spark-submit", "--class", "Main", "/programs/app.jar", "7"]
