@@ -27,11 +27,15 @@ CHANGED = "## 8. "
 
 
 @pytest.fixture(scope="module")
-def walked(reader, tmp_path_factory, lean_java):
+def walked(reader, tmp_path_factory, lean_java, once):
     """What the page's reader has in the end: a folder, and what was said before and after programs were changed."""
-    folder = tmp_path_factory.mktemp("walk")
-    commands = reader.script(PAGE).replace('"--no-ui",', f'"--no-ui", "--driver-java-options", "{lean_java}",')
-    status, said = reader.follow(commands, folder)
+
+    def walk():
+        folder = tmp_path_factory.mktemp("walk")
+        commands = reader.script(PAGE).replace('"--no-ui",', f'"--no-ui", "--driver-java-options", "{lean_java}",')
+        return folder, *reader.follow(commands, folder)
+
+    folder, status, said = once("walk", walk)
     assert status == 0, said[-6000:]
     before, _, after = said.partition('+ echo \'open("copy.csv"')
     return SimpleNamespace(work=folder / "work", before=before, after=after)
