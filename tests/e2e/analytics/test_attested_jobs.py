@@ -142,7 +142,7 @@ def submit(owner, broker, cluster, tmp_path, *, measured_program, lean_java):
             "spark", "submit", "--master", cluster.record.settings.master, "--broker", broker,
             "--broker-ca", str(owner.ca), "--job", "demo", "--key", "people", "--driver-memory", "512m",
             "--driver-java-options", lean_java, "--conf", f"spark.executor.extraJavaOptions={lean_java}",
-            "--executor-memory", "450m", "--executor-cores", "1", "--no-ui",
+            "--executor-memory", "512m", "--executor-cores", "1", "--no-ui",
             "--roll-call", str(cluster.roll_call.path), "--report", str(tmp_path / "job"), str(app),
         ]  # fmt: skip
         manifest = measured_program(tmp_path / "driver.toml", words, app, environment=["PATH", "HOME"])
