@@ -18,10 +18,12 @@ SMALL = {
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: what takes long; make spark runs it, and make test does not")
+    config.addinivalue_line("markers", "early: a long test, which the other processes would wait for at the end")
 
 
 def pytest_collection_modifyitems(items):
-    """PySpark leaves the sockets of collect() to the garbage collector; all else stays an error."""
+    """PySpark leaves the sockets of collect() to the garbage collector; all else stays an error. Long tests begin."""
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):

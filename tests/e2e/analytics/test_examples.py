@@ -21,6 +21,7 @@ if shutil.which("java") is None:
 
 from strongroom.analytics.examples import SUBMIT, Asked, data, find, fresh_keys, in_memory, run
 
+pytestmark = pytest.mark.early
 OPTIONS = ("--master", "local[2]", "--no-ui", "--no-progress", "--conf", "spark.sql.shuffle.partitions=2",
            "--driver-memory", "2g")  # fmt: skip
 SCALE = 0.01
