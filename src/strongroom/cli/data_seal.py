@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from strongroom.cli.data_common import facts, headline, keys_arguments, keys_of, progress_bar
 from strongroom.cli.option_types import local_path
+from strongroom.errors import BadInput
 
 if TYPE_CHECKING:
     from strongroom.datasets.manifest import Kind
@@ -24,6 +25,14 @@ KINDS: Final = {
     ".csv": "csv", ".tsv": "csv", ".tbl": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".txt": "text",
     ".parquet": "parquet",
 }  # fmt: skip
+COMPRESSED: Final = frozenset({".gz", ".bz2", ".xz", ".zst", ".lz4", ".snappy", ".deflate"})
+
+
+class CompressedData(BadInput):
+    """Rows were to be sealed that are compressed: nothing unpacks them when they are read."""
+
+    code = "SR-DATA-COMPRESSED"
+    fix = "Unpack it first, as with gunzip; or seal it with --kind file, as bytes that no reader takes for rows."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from strongroom.datasets.manifest import Kind
 
     files = collected(args.sources)
+    check_not_compressed((path for path, _ in files), args.kind)
     kind = Kind(args.kind) if args.kind else kind_of(path for path, _ in files)
     mode = Mode.APPEND if args.append else Mode.NEW
     name = args.name or args.out.resolve().name
@@ -87,6 +97,14 @@ def collected(sources: Sequence[Path]) -> list[tuple[Path, str]]:
     for _, stored in found:
         check_data_path(stored)
     return found
+
+
+def check_not_compressed(paths: Iterable[Path], kind: str | None) -> None:
+    """Raise CompressedData for a compressed file that, by its kind or else by its name, is to be read as rows."""
+    for path in paths:
+        rows = Path(path.stem).suffix.lower() in KINDS if kind is None else kind != "file"
+        if rows and path.suffix.lower() in COMPRESSED:
+            raise CompressedData(f"{path.name} is compressed")
 
 
 def kind_of(paths: Iterable[Path]) -> Kind:

@@ -1,5 +1,6 @@
 """The owner's side of sealed data, by its commands: sealed, looked at, rekeyed, opened; nothing needs a network."""
 
+import gzip
 import json
 import os
 import shutil
@@ -140,17 +141,26 @@ def test_files_of_several_kinds_are_files(here, tmp_path):
     assert made["kind"] == "file"
 
 
+def test_what_is_compressed_is_sealed_as_bytes_by_who_says_so(here, tmp_path):
+    here("data", "key", "k")
+    (tmp_path / "people.csv.gz").write_bytes(gzip.compress(b"a,b\n"))
+    words = ("data", "seal", "people.csv.gz", "--kind", "file", "--key", "k", "--out", "o", "--json")
+    assert json.loads(here(*words)[1])["kind"] == "file"
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
         (("seal", "people.csv", "--key", "nobody", "--out", "o"), "SR-DATA-KEY-DENIED"),
+        (("seal", "people.csv.gz", "--key", "k", "--out", "o"), "SR-DATA-COMPRESSED"),
+        (("seal", "people.gz", "--kind", "csv", "--key", "k", "--out", "o"), "SR-DATA-COMPRESSED"),
         (("seal", "people.csv", "--key", "a b", "--out", "o"), "SR-DATA-KEY-NAME"),
         (("seal", "people.csv", "--key", "k", "--out", "o", "--keys", "what"), "SR-DATA-KEYS"),
         (("seal", "people.csv", "--key", "k", "--out", "o", "--keys", "agent:nowhere"), "SR-AGENT-UNREACHABLE"),
         (("open", "nowhere", "--out", "o"), "SR-DATA-SET"),
         (("key", "k", "--rotate"), "SR-DATA-KEY-DENIED"),
     ],
-    ids=["no-key", "bad-name", "bad-keys", "no-agent", "no-set", "nothing-to-rotate"],
+    ids=["no-key", "compressed", "compressed-csv", "bad-name", "bad-keys", "no-agent", "no-set", "nothing-to-rotate"],
 )
 def test_what_cannot_be_is_said_by_its_code(here, tmp_path, words, code):
     status, out, err = here("data", *words)
