@@ -75,7 +75,7 @@ def test_a_job_that_fails_says_why_and_leaves_nothing(tmp_path):
     )
     environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 3
+    assert done.returncode == 4
     assert "for this reason" in done.stderr
     assert "SR-SPARK-WARM-UP" in done.stderr
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".jsa" or "warm-up" in path.name]
