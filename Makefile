@@ -15,7 +15,7 @@ WARM_UP := if command -v java > /dev/null; then .venv/bin/strongroom spark warm-
 help:
 	@echo "make demo   set up, then run the whole story on this machine: seal, attest, release, serve, classify, attack"
 	@echo "make test   set up, then lint and all tests"
-	@echo "make setup-all   install every engine as well: TensorFlow, OpenVINO"
+	@echo "make setup-all   install every engine as well: TensorFlow, OpenVINO, Spark, Flink"
 	@echo "make lint   layering, ruff, mypy --strict"
 	@echo "make bench  measure speed; writes bench/results/*.json"
 	@echo "make bench-serving  the model server beside its peers, about 15 minutes; OPTIONS='--quick --only tiny,json'"

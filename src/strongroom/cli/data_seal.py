@@ -32,7 +32,7 @@ class CompressedData(BadInput):
     """Rows were to be sealed that are compressed: nothing unpacks them when they are read."""
 
     code = "SR-DATA-COMPRESSED"
-    fix = "Unpack it first, as with gunzip; or seal it with --kind file, as bytes that no reader takes for rows."
+    fix = "Unpack it first, as with gunzip; with --kind file it is sealed as it is, for who opens it again."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
     files = collected(args.sources)
     check_not_compressed((path for path, _ in files), args.kind)
     kind = Kind(args.kind) if args.kind else kind_of(path for path, _ in files)
+    if kind is Kind.FILE and not args.kind and any(path.suffix.lower() in KINDS for path, _ in files):
+        sys.stderr.write("data seal: the files have several endings, so they are sealed as files of no kind; "
+                         "to be read as rows, seal those of one kind (--kind)\n")  # fmt: skip
     mode = Mode.APPEND if args.append else Mode.NEW
     name = args.name or args.out.resolve().name
     with (

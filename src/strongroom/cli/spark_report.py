@@ -1,7 +1,8 @@
 """Tell what a job did: who proved what it is, which keys were used, which data was read and written, how long it took.
 
 DIR is what spark submit kept of the job. With --check, the lineage of what it wrote is held against the data sets in
-the folders named, with the owner's keys: a record, an input or an output that was changed is found. Exit status 3 then.
+the folders named, with the owner's keys: a record, an input or an output that was changed is found, and a folder that
+now holds what the job neither read nor wrote. Exit status 3 then.
 """
 
 from __future__ import annotations
@@ -45,11 +46,16 @@ def run(args: argparse.Namespace) -> int:
         return 0
     sys.stdout.write(words.text(report))
     if checked is not None:
-        records, links, sets = checked["records"], checked["links"], checked["data_sets"]
-        sys.stdout.write(f"lineage holds: {records} records, {links} inputs compared, {sets} data sets whole\n")
+        counted = (_counted(checked["records"], "record"), _counted(checked["links"], "input") + " compared",
+                   _counted(checked["data_sets"], "data set") + " whole")  # fmt: skip
+        sys.stdout.write(f"lineage holds: {', '.join(counted)}\n")
     if args.html is not None:
         sys.stdout.write(f"the page is in {args.html}\n")
     return 0
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _checked(args: argparse.Namespace) -> dict[str, int]:
@@ -62,6 +68,7 @@ def _checked(args: argparse.Namespace) -> dict[str, int]:
     names = {each.key_id.name for each in records} | {each.key_id.name for each in manifests}
     with keys_of(args, *names) as keys:
         links = lineage.verify(records, manifests, keys)
+        lineage.check_named(records, manifests)
         for folder in args.check:
             with OpenDataset(folder, keys) as dataset:
                 dataset.verify()

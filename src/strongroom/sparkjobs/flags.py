@@ -6,6 +6,7 @@ is the program; what follows is the program's own.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +137,9 @@ def _split(words: list[str]) -> tuple[dict[str, list[str]], set[str], list[str]]
         if name in _REFUSED:
             raise NotInTrustedMode(f"{name}: {_REFUSED[name]}")
         if name not in _SETTINGS and name not in _OURS:
-            raise BadSubmission(f"{name[:60]} is no option of spark submit")
+            near = difflib.get_close_matches(name[:60], (*_SETTINGS, *_OURS, *_SWITCHES), n=1)
+            meant = f"Did you mean {near[0]}? " if near else ""
+            raise BadSubmission(f"{name[:60]} is no option of spark submit", fix=f"{meant}{BadSubmission.fix}")
         if not equals:
             if at == len(words):
                 raise BadSubmission(f"{name} needs a value")

@@ -218,7 +218,7 @@ def test_an_12_lineage_of_a_job_in_spark_holds_until_an_input_is_changed(job, pr
         [*words, "--check", str(data), "--check", str(result)], capture_output=True, check=False, text=True
     )
     assert good.returncode == 0, good.stderr
-    assert "1 inputs compared, 2 data sets whole" in good.stdout
+    assert "1 input compared, 2 data sets whole" in good.stdout
     changed = tmp_path / "people"
     shutil.copytree(data, changed)
     (file,) = changed.glob("*.parquet")

@@ -329,6 +329,16 @@ def test_the_words_of_the_original_and_their_status(tmp_path):
     assert "--deploy-mode should be specified for k8s" in done.stderr
 
 
+def test_a_job_gets_no_key_that_it_does_not_name(tmp_path, primary_keys):
+    app = tmp_path / "app.py"
+    app.write_text("raise SystemExit(0)\n")
+    words = ["--keys", f"file:{primary_keys}", str(app)]
+    done = subprocess.run([*SUBMIT, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "Add --key NAME" in done.stderr
+    assert "SR-DATA-KEY-DENIED" in done.stderr
+
+
 def test_the_original_command_name_is_the_same_command():
     from strongroom.cli.spark_submit import alias
 

@@ -124,3 +124,12 @@ def test_what_the_clusters_side_says_is_a_file() -> None:
 def test_an_09_tls_whose_password_would_stand_in_pods_is_refused() -> None:
     with pytest.raises(NotInTrustedMode, match="--rpc tls"):
         parse([*K8S, "--rpc", "tls", "app.py"])
+
+
+def test_a_slip_in_an_options_name_is_answered_with_the_nearest_one():
+    with pytest.raises(BadSubmission) as refused:
+        parse(["--executor-memry", "2g", "app.py"])
+    assert refused.value.fix.startswith("Did you mean --executor-memory? ")
+    with pytest.raises(BadSubmission) as refused:
+        parse(["--xyzzy", "2g", "app.py"])
+    assert refused.value.fix == BadSubmission.fix

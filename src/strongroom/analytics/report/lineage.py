@@ -23,7 +23,7 @@ from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.report.facts import DataSet, Job
 from strongroom.datasets.manifest import Manifest
 from strongroom.datasets.names import BadKeyName, KeyId
-from strongroom.errors import BadInput, Tampered
+from strongroom.errors import BadInput, Refused, Tampered
 from strongroom.secret import Secret
 from strongroom.wire import strict_json
 
@@ -48,6 +48,13 @@ class LineageBroken(Tampered):
 
     code = "SR-LINEAGE-BROKEN"
     fix = "Take data and report from where they were written; strongroom data inspect shows a folder's manifest."
+
+
+class NotInLineage(Refused):
+    """A data set that was to be held against a lineage is none that its records name, or of another generation."""
+
+    code = "SR-LINEAGE-OTHER"
+    fix = "Check data sets that the job read or wrote, as its report names them; --with adds the records of others."
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -112,11 +119,23 @@ def records_of(job: Job, read: Sequence[DataSet], written: Sequence[DataSet], ke
     )  # fmt: skip
 
 
+def check_named(records: Sequence[Record], manifests: Iterable[Manifest]) -> None:
+    """Raise NotInLineage for a manifest that no record calls its output or one of its inputs."""
+    named = {(each.name, each.generation) for record in records for each in (record.output, *record.inputs)}
+    for manifest in manifests:
+        if (manifest.name, manifest.generation) in named:
+            continue
+        others = sorted(generation for name, generation in named if name == manifest.name)
+        what = f"generation {', '.join(map(str, others[:8]))} of it" if others else "no data set of this name"
+        raise NotInLineage(f"{manifest.name} is of generation {manifest.generation}, and the records name {what}")
+
+
 def verify(records: Sequence[Record], manifests: Iterable[Manifest], keys: KeyService) -> int:
     """Check records against each other and against manifests that were found; return how many links were compared.
 
     `manifests` are those of folders at hand, each held against its own data key here. A manifest of another
-    generation than a record names says nothing about it. Raises LineageBroken, DataManifestForged, KeyNotGranted kin.
+    generation than a record names says nothing about it: see `check_named`. Raises LineageBroken, DataManifestForged,
+    KeyNotGranted kin.
     """
     # 1. Each record is what the holder of its output's data key wrote.
     for record in records:

@@ -70,7 +70,7 @@ def tables(report: JobReport) -> list[Table]:
                empty="No process asked a broker for keys."),
         _table("Refused", "Nothing was released to these; the owner's ledger says why (strongroom ledger show).",
                ("when", "where", "process", "code", "what"), [_refused(each) for each in told.refused],
-               empty="Nothing was refused."),
+               empty="No process was refused."),
         _table("Keys", "How often keys were used, and by which programs.",
                ("key", "for", "outcome", "times", "programs"),
                [(each.key_id, _USES.get(each.op, each.op), "done" if each.ok else "refused", f"{each.times}",

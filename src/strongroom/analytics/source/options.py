@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from strongroom.analytics.source.faults import BadSourceOption
+from strongroom.analytics.source.faults import BadSourceOption, with_remedy
 from strongroom.analytics.source.spark_options import check_known, check_of_kind
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.names import check_key_name
@@ -86,7 +86,12 @@ class Options:
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> Options:
-        """Read Spark's options, whose names are in any case. Raises BadSourceOption, BadKeyName."""
+        """Read Spark's options, whose names are in any case. Raises BadSourceOption, BadKeyName, with what to do."""
+        with with_remedy():
+            return cls._parsed(given)
+
+    @classmethod
+    def _parsed(cls, given: Mapping[str, str]) -> Options:
         left = {name.lower(): value for name, value in given.items()}
         if "sep" in left:  # Spark's other name for it, which wins
             left["delimiter"] = left.pop("sep")

@@ -125,6 +125,9 @@ def _keys(
         with attested(_asked(job), environ, application=application, events=Events(events, role="driver")) as held:
             yield dict(held.variables)
     elif job.key_source is not None:
+        if not job.keys:
+            raise KeyNotGranted("--keys says where keys are, and no --key which of them the job gets",
+                                fix="Add --key NAME for each primary key that the job may use.")  # fmt: skip
         with _opened(job, open_keys(job.key_source), events) as held:
             yield dict(held.variables)
     elif above is not None and job.keys:
@@ -147,8 +150,7 @@ def _secret(environ: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def _opened(job: Submission, keys: KeyService, events: Path) -> Iterator[Held]:
     try:
-        lent = NamedKeys(keys, job.keys) if job.keys else keys
-        with serving(lent, events=Events(events)) as held:
+        with serving(NamedKeys(keys, job.keys), events=Events(events)) as held:
             yield held
     finally:
         keys.close()

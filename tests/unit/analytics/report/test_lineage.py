@@ -184,7 +184,7 @@ def jobs(tmp_path, capsys):
 
 def test_an_12_the_verb_finds_a_changed_input(jobs, tmp_path, capsys):
     assert jobs("first", "--check", "raw", "--check", "clean") == 0
-    assert "lineage holds: 1 records, 1 inputs compared, 2 data sets whole" in capsys.readouterr().out
+    assert "lineage holds: 1 record, 1 input compared, 2 data sets whole" in capsys.readouterr().out
     (file,) = (tmp_path / "raw").glob("*.csv")
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
@@ -194,9 +194,23 @@ def test_an_12_the_verb_finds_a_changed_input(jobs, tmp_path, capsys):
 
 def test_an_12_the_verb_holds_an_input_against_the_job_that_wrote_it(jobs, tmp_path, capsys):
     assert jobs("second", "--check", "model") == 0
-    assert "lineage holds: 1 records, 0 inputs compared, 1 data sets whole" in capsys.readouterr().out
+    assert "lineage holds: 1 record, 0 inputs compared, 1 data set whole" in capsys.readouterr().out
     assert jobs("second", "--check", "model", "--with", "first") == 0
-    assert "lineage holds: 2 records, 1 inputs compared, 1 data sets whole" in capsys.readouterr().out
+    assert "lineage holds: 2 records, 1 input compared, 1 data set whole" in capsys.readouterr().out
     before = tmp_path / "first" / "lineage.json"
     before.write_text(before.read_text().replace('"raw"', '"row"'))
     assert jobs("second", "--check", "model", "--with", "first") == 3
+
+
+def test_an_12_a_folder_that_holds_what_the_job_did_not_write_is_not_said_to_hold(jobs, tmp_path, capsys):
+    assert jobs("first", "--check", "model") == 3  # whole, and no record names it
+    said = capsys.readouterr().err
+    assert "SR-LINEAGE-OTHER" in said
+    assert "model is of generation 1, and the records name no data set of this name" in said
+    more = tmp_path / "more.csv"
+    more.write_text("clean\n2\n")
+    assert main(["data", "seal", str(more), "--key", "people", "--name", "clean", "--append",
+                 "--out", str(tmp_path / "clean"), "--keys", f"file:{tmp_path / 'keys'}"]) == 0  # fmt: skip
+    capsys.readouterr()
+    assert jobs("first", "--check", "clean") == 3
+    assert "clean is of generation 2, and the records name generation 1 of it" in capsys.readouterr().err

@@ -47,6 +47,12 @@ def test_an_option_that_is_unknown_or_has_no_such_value_is_refused(options):
     assert refused.value.code == "SR-DATA-OPTION"
 
 
+def test_a_refused_option_says_what_to_do_where_spark_hands_on_a_trace_alone():
+    with pytest.raises(BadSourceOption) as refused:
+        Options.parse({"path": "/d", "hedder": "true"})
+    assert "[SR-DATA-OPTION]" in refused.value.__notes__[0]
+
+
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=4))
 def test_any_options_are_read_or_refused(options):
     with suppress(StrongroomError):
