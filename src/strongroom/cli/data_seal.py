@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -25,7 +26,12 @@ KINDS: Final = {
     ".csv": "csv", ".tsv": "csv", ".tbl": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".txt": "text",
     ".parquet": "parquet",
 }  # fmt: skip
-COMPRESSED: Final = frozenset({".gz", ".bz2", ".xz", ".zst", ".lz4", ".snappy", ".deflate"})
+COMPRESSED: Final = frozenset({
+    ".gz", ".bz2", ".xz", ".zst", ".lz4", ".snappy", ".deflate", ".zip", ".lzma", ".br", ".z",
+})  # fmt: skip
+# How gzip, zip, Zstandard, xz, LZ4 and bzip2 begin.
+MAGIC: Final = re.compile(rb"\x1f\x8b|PK\x03\x04|\x28\xb5\x2f\xfd|\xfd7zXZ|\x04\x22\x4d\x18|BZh[1-9]1AY&SY")
+MAGIC_BYTES: Final = 10
 
 
 class CompressedData(BadInput):
@@ -105,9 +111,17 @@ def collected(sources: Sequence[Path]) -> list[tuple[Path, str]]:
 def check_not_compressed(paths: Iterable[Path], kind: str | None) -> None:
     """Raise CompressedData for a compressed file that, by its kind or else by its name, is to be read as rows."""
     for path in paths:
-        rows = Path(path.stem).suffix.lower() in KINDS if kind is None else kind != "file"
-        if rows and path.suffix.lower() in COMPRESSED:
+        name = Path(path.stem) if path.suffix.lower() in COMPRESSED else path
+        rows = name.suffix.lower() in KINDS if kind is None else kind != "file"
+        if rows and (name is not path or _begins_compressed(path)):
             raise CompressedData(f"{path.name} is compressed")
+
+
+def _begins_compressed(path: Path) -> bool:
+    if not path.is_file():  # said by who opens it
+        return False
+    with path.open("rb") as file:
+        return MAGIC.match(file.read(MAGIC_BYTES)) is not None
 
 
 def kind_of(paths: Iterable[Path]) -> Kind:

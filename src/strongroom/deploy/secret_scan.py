@@ -24,8 +24,9 @@ _PUBLIC: Final = re.compile(
     r"-----BEGIN (?:CERTIFICATE|PUBLIC KEY)-----[^-]{0,100000}-----END (?:CERTIFICATE|PUBLIC KEY)-----"
 )
 _DIGEST: Final = re.compile(r"\b(?:sha256|mrenclave|mrsigner|mr_enclave|mr_signer)[:=\- \"']{1,5}[0-9a-f]{64}\b")
-_ASSIGNMENT: Final = re.compile(r"=(?=[^=\s\"'])")  # NAME=VALUE are two words; base64 has its = at the end
-_PADDED: Final = re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{43}=)(?!=)")  # 16 or 32 bytes
+_ASSIGNMENT: Final = re.compile(r"=(?=[A-Za-z0-9+/_-])")  # NAME=VALUE are two words; base64 has its = at the end
+# 16 or 32 bytes, whatever stands around them: the last character of either has bits that are not used, and are none.
+_PADDED: Final = re.compile(r"(?<![\w+/-])(?:[\w+/-]{21}[AQgw]==|[\w+/-]{42}[AEIMQUYcgkosw048]=)(?!=)", re.ASCII)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*")
 _CHANGES: Final = 0.45
 _BETWEEN: Final = re.compile(r"[\s\"']")
@@ -71,7 +72,8 @@ def _check_line(line: str, where: str) -> None:
     if any(_in_disguise(line)):
         raise SecretInTree(f"{where}: bytes as random as a key")
     words = " ".join(map(_parts, _BETWEEN.split(_ASSIGNMENT.sub(" ", line))))
-    if _PADDED.search(words) or holds_random(words.encode("ascii", "replace").replace(b"?", b" "), least=KEY_BYTES):
+    plain = words.encode("ascii", "replace").replace(b"?", b" ")
+    if _PADDED.search(line) or _PADDED.search(words) or holds_random(plain, least=KEY_BYTES):
         raise SecretInTree(f"{where}: something as random as a key")
 
 

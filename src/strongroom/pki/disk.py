@@ -204,6 +204,16 @@ def read_secret(path: Path, *, limit: int) -> Secret:
     return Secret(read_bounded(path, limit=limit))
 
 
+def check_own(path: Path) -> None:
+    """Raise `LoosePermissions` if `path` is a link, or belongs to another user than this process runs as."""
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
+        raise LoosePermissions(
+            f"{path} is a link, or belongs to another user",
+            fix=f"Remove '{path}': it is made again where it is needed.",
+        )
+
+
 def check_private(path: Path) -> None:
     """Raise `LoosePermissions` if others than the owner may enter or read `path`."""
     mode = path.stat().st_mode

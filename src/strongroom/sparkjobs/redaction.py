@@ -26,9 +26,11 @@ _REFERENCE: Final = re.compile(
 # TLS of one part of Spark (spark.ssl.ui.enabled) stands above TLS of all; ports are anybody's.
 _TLS: Final = re.compile(r"spark\.ssl\.(?!([A-Za-z]+\.)?port$)")
 _JAVA_OPTIONS: Final = frozenset({"spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"})
-# Debuggers, agents, JMX and dumps read a JVM's memory; the rest brings such words from files, or prints what TLS hides.
+# Debuggers, agents, JMX and dumps read a JVM's memory; others put classes in place of the JDK's and of ours; the rest
+# brings such words from files, or prints what TLS hides.
 _READS_MEMORY: Final = re.compile(
-    r"-agent(lib|path):|-javaagent:|-Xrun|-X?debug|-Dcom\.sun\.management|-Djavax\.net\.debug|@"
+    r"-Xbootclasspath|--(patch-module|upgrade-module-path|module-path)|-Xshare|-XX:(Shared|ArchiveClasses|DumpLoadedClass)"
+    r"|-agent(lib|path):|-javaagent:|-Xrun|-X?debug|-Dcom\.sun\.management|-Djavax\.net\.debug|@"
     r"|-XX:(\+|)(HeapDump|CreateCoredump|ShowMessageBox|StartAttachListener|FlightRecorder|StartFlightRecording|UsePerfData)"
     r"|-XX:(-DisableAttachMechanism|Flags=|VMOptionsFile=|OnError=|OnOutOfMemoryError=|HeapDump|ErrorFile|ReplayDataFile)|-Dspark\.|-Djava\.io\.tmpdir",
     re.IGNORECASE,

@@ -179,6 +179,19 @@ def test_dp_03_random_bytes_that_begin_as_a_path_does_are_refused(spelled):
 
 
 @pytest.mark.parametrize(
+    "around", ["wrap: [%s, b]", "{key: %s}", "user:%s@h", "--key=%s,--x", "(%s)", "x=%s&y=1", "<k>%s</k>", "%s."]
+)
+@pytest.mark.parametrize("size", [16, 32])
+def test_dp_03_padded_base64_is_refused_whatever_stands_around_it(around, size):
+    chance = random.Random(size)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for _ in range(50):
+            line = around % encode(chance.randbytes(size)).decode()
+            with pytest.raises(SecretInTree):
+                refuse_secrets({"values.yaml": line.encode()})
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/opt/strongroom/lib/python3.11/site-packages/strongroom/deploy",

@@ -83,6 +83,7 @@ def cache(environ: Mapping[str, str]) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=disk.SECRET_FOLDER_MODE, exist_ok=True)
     disk.check_private(folder)  # what lies here is run with keys
+    disk.check_own(folder)
     return folder
 
 

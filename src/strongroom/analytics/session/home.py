@@ -19,6 +19,7 @@ from strongroom.analytics.session.surroundings import spark_home
 
 _HOME: Final = "home"
 _PYTHON: Final = "python"
+_WORK: Final = "work"  # where executors of local-cluster print into files: the session's folder, which is in memory
 _NO_LINKS: Final = (errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP)  # Gramine's file systems make none
 
 
@@ -37,7 +38,7 @@ def home_of(folder: SessionFolder) -> Path:
 def _link(real: Path, home: Path) -> None:
     home.mkdir(exist_ok=True)
     for each in real.iterdir():
-        if each.name != _PYTHON:
+        if each.name not in (_PYTHON, _WORK):
             _to(each, home / each.name)
     for archive in (real / _PYTHON / "lib").glob("*.zip"):
         package = archive.name.partition(".")[0].partition("-")[0]  # pyspark.zip, py4j-0.10.9.9-src.zip

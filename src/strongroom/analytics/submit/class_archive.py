@@ -4,8 +4,8 @@ Spark loads some twenty thousand classes before its first row, and a JVM unpacks
 `strongroom spark warm-up` makes has them done, for the very jars and the very Java it was made with: the JVM compares,
 and takes the jars where they differ. Nobody measures that file, so a measured job does not use it.
 
-World: the cache beside our jars; Spark's own launcher, whose command is changed so that the class path is the same in
-every session: a session's settings are found by their names there, not as classes.
+World: the cache beside our jars; Spark's own launcher, whose command is changed so that the class path begins the same
+in every session: a session's own folder is its end.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from typing import Final
 from strongroom.analytics.parquet.build import cache, kms_jar, spark_jars
 from strongroom.analytics.session.folder import SessionFolder
 from strongroom.errors import Unreachable
+from strongroom.pki import disk
 
 _LAUNCHER: Final = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _MAIN: Final = ("org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit")
 SCALA: Final = "2.13"  # of Spark 4
 _BEGIN: Final = b"\0\n"  # Spark's launcher says so to its script before the command, whose words end with NUL
 _SILENT: Final = "-Xlog:cds*=off,class+path=off"  # of a file that does not suit: a job just starts as without it
+LOG4J: Final = "log4j2.properties"
 _WRITES: Final = "-XX:ArchiveClassesAtExit="
 _AGENT: Final = "-javaagent:"
 _CLASS_PATH: Final = "-cp"
@@ -50,11 +52,37 @@ def place(environ: Mapping[str, str], own: Path) -> Path:
 
 
 def found(environ: Mapping[str, str], own: Path) -> Path | None:
-    """Return the file, if there is one that this process may use. Raises NoSpark, LoosePermissions."""
+    """Return the file, if there is one that this process may use, and whole. Raises NoSpark, LoosePermissions."""
     if sys.flags.safe_path or sys.pycache_prefix is not None:  # measured, or started by what is
         return None
     wanted = place(environ, own)
-    return wanted if wanted.is_file() else None
+    return wanted if is_whole(wanted) else None
+
+
+def is_whole(archive: Path) -> bool:
+    """Whether the file is there, and as long as it was made. Raises LoosePermissions for a link, or another user's."""
+    if not os.path.lexists(archive):
+        return False
+    disk.check_own(archive)
+    try:
+        size = int(size_of(archive).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return False
+    return archive.stat().st_size == size
+
+
+def size_of(archive: Path) -> Path:
+    """Return the file that says how long the archive is: a JVM dies of one that was cut."""
+    return archive.with_suffix(".size")
+
+
+def keep(made: Path, wanted: Path) -> None:
+    """Put a whole archive where it is to be, on the disk before its length is said. Raises OSError."""
+    with made.open("rb") as file:
+        os.fsync(file.fileno())
+    size_of(wanted).unlink(missing_ok=True)
+    made.rename(wanted)
+    disk.replace_private(size_of(wanted), f"{wanted.stat().st_size}\n".encode("ascii"))
 
 
 def using(archive: Path) -> tuple[str, ...]:
@@ -70,7 +98,7 @@ def making(archive: Path) -> tuple[str, ...]:
 def command(
     words: Sequence[str], folder: SessionFolder, environ: Mapping[str, str], options: Sequence[str]
 ) -> list[str]:
-    """Return what spark-submit would run for its words, with options, and without the session's folder as classes.
+    """Return what spark-submit would run for its words, with options, and with the session's folder behind all classes.
 
     A JVM that is to write its classes has no agent, which changes some: it runs nobody's program, and with no keys.
     Raises NoCommand, NoSpark.
@@ -92,13 +120,16 @@ def command(
 
 def _stable(said: list[str], folder: SessionFolder, options: Sequence[str]) -> list[str]:
     after = said.index(_CLASS_PATH) + 2
+    writes = any(each.startswith(_WRITES) for each in options)
     classes = [each for each in said[after - 1].split(os.pathsep) if Path(each) != folder.conf]
     ours = os.fspath(kms_jar())  # a job with keys has it: a class path may go on where the file's ends
     if ours in classes:
         classes.remove(ours)
         classes.append(ours)
-    logging = f"-Dlog4j2.configurationFile={folder.conf / 'log4j2.properties'}"
     rest = said[after:]
-    if any(each.startswith(_WRITES) for each in options):
-        rest = [each for each in rest if not each.startswith(_AGENT)]
-    return [*said[: after - 1], os.pathsep.join(classes), logging, *options, *rest]
+    if writes:
+        rest = [f"-Dlog4j2.configurationFile={folder.conf / LOG4J}"]
+        rest += [each for each in said[after:] if not each.startswith(_AGENT)]
+    else:
+        classes.append(os.fspath(folder.conf))  # what says how to log: after a program's own, which comes first
+    return [*said[: after - 1], os.pathsep.join(classes), *options, *rest]

@@ -54,7 +54,10 @@ class DriverNotStarted(Unreachable):
     """The driver's JVM ended before Python could speak with it, or did not begin in time."""
 
     code = "SR-SPARK-DRIVER"
-    fix = "Read what Java said above, and run strongroom spark preflight."
+    fix = (
+        "Read what Java said above, and run strongroom spark preflight. If Java crashed at its start, make its classes "
+        "anew: strongroom spark warm-up --again."
+    )
 
 
 def java_command(

@@ -5,8 +5,10 @@ World: one session of this process, without keys; the file appears in the cache 
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +23,8 @@ from strongroom.errors import Unreachable
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_MADE: Final = ".warm-up-"
+_STALE_S: Final = 3600
 _END_S: Final = 300  # it writes some 190 MB
 _SETTINGS: Final = {
     "spark.driver.memory": "1g",
@@ -42,12 +46,13 @@ def warm_up(environ: Mapping[str, str], *, say: Callable[[str], object], again: 
     Raises NotWarmed, DriverNotStarted, NoCommand, and what `prepare` raises.
     """
     wanted = class_archive.place(environ, own_jar())
-    if wanted.is_file() and not again:
+    if class_archive.is_whole(wanted) and not again:
         return wanted, False
+    sweep(wanted.parent)
     folder = SessionFolder.create()
     try:
         prepared = prepare(folder, Wanted(app_name="warm-up", settings=_SETTINGS, master="local[2]", ui=False), environ)
-        with tempfile.TemporaryDirectory(prefix=".warm-up-", dir=wanted.parent) as made:
+        with tempfile.TemporaryDirectory(prefix=_MADE, dir=wanted.parent) as made:
             archive = Path(made) / wanted.name
             say("starting Spark")
             launched = gateway.launch(folder, prepared.environ, keep_classes_in=archive)
@@ -63,10 +68,17 @@ def warm_up(environ: Mapping[str, str], *, say: Callable[[str], object], again: 
                 raise
             if status or not archive.is_file():
                 raise NotWarmed(f"the JVM ended with {status} and left no classes")
-            archive.rename(wanted)
+            class_archive.keep(archive, wanted)
     finally:
         folder.remove()
     return wanted, True
+
+
+def sweep(cache: Path) -> None:
+    """Remove what runs that were killed left there."""
+    for left in cache.glob(f"{_MADE}*"):
+        if time.time() - left.stat().st_mtime > _STALE_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _end(launched: Any) -> int:  # noqa: ANN401  # py4j has no types

@@ -4,14 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from strongroom.analytics.session.folder import SessionFolder
 from strongroom.analytics.session.surroundings import environment, spark_home
-from strongroom.analytics.submit import class_archive, gateway
+from strongroom.analytics.submit import class_archive, gateway, warming
 from strongroom.analytics.submit.class_archive import NoCommand
+from strongroom.pki.disk import LoosePermissions
 
 pytest.importorskip("pyspark")
 OWN = Path("/own/submit-1.jar")
@@ -30,7 +32,8 @@ def cached(tmp_path):
     """Return an environment with a cache of its own, and the file in it."""
     environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     place = class_archive.place(environ, OWN)
-    place.write_bytes(b"classes")
+    (tmp_path / "made").write_bytes(b"classes")
+    class_archive.keep(tmp_path / "made", place)
     return environ, place
 
 
@@ -40,6 +43,28 @@ def test_it_is_found_for_the_jars_it_was_made_with_alone(cached):
     assert class_archive.found(environ, Path("/own/submit-2.jar")) is None
     place.unlink()
     assert class_archive.found(environ, OWN) is None
+
+
+def test_a_file_that_was_cut_is_not_used_for_a_jvm_dies_of_it(cached):
+    environ, place = cached
+    place.write_bytes(b"class")
+    assert class_archive.found(environ, OWN) is None
+    place.write_bytes(b"CLASSES")
+    assert class_archive.found(environ, OWN) == place
+    class_archive.size_of(place).unlink()
+    assert class_archive.found(environ, OWN) is None
+
+
+def test_a_link_and_another_users_file_are_refused(cached, tmp_path, monkeypatch):
+    environ, place = cached
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(LoosePermissions):
+        class_archive.found(environ, OWN)
+    monkeypatch.undo()
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LoosePermissions, match="is a link"):
+        class_archive.found(environ, OWN)
 
 
 @pytest.mark.parametrize("flags", [["-I"], ["-P"], ["-X", "pycache_prefix=/nonexistent"], []], ids=str)
@@ -59,15 +84,16 @@ def test_the_class_path_is_the_same_in_every_session_and_a_writing_jvm_has_no_ag
     environ = environment(folder, os.environ, local_dirs=())
     using = class_archive.command(WORDS, folder, environ, class_archive.using(Path("/cache/classes.jsa")))
     classes = using[using.index("-cp") + 1].split(os.pathsep)
-    assert classes[-1] == f"{spark_home()}/jars/*"
+    assert classes[-2:] == [f"{spark_home()}/jars/*", str(folder.conf)]  # behind what the file's classes are from
     assert not [each for each in (*classes, *using) if each.startswith(str(folder.path / "home"))]
-    assert not [each for each in classes if Path(each) == folder.conf]
-    assert f"-Dlog4j2.configurationFile={folder.conf}/log4j2.properties" in using
+    assert not [each for each in using if each.startswith("-Dlog4j")]  # a program may bring its own
     assert {"-XX:SharedArchiveFile=/cache/classes.jsa", "-javaagent:/own/submit-1.jar=x", "-Da=b"} <= set(using)
     assert using[-3:] == list(WORDS)
     making = class_archive.command(WORDS, folder, environ, class_archive.making(Path("/cache/classes.jsa")))
     assert {"-XX:ArchiveClassesAtExit=/cache/classes.jsa", "-Da=b"} <= set(making)
     assert not [each for each in making if each.startswith("-javaagent")]
+    assert f"-Dlog4j2.configurationFile={folder.conf}/log4j2.properties" in making
+    assert str(folder.conf) not in making[making.index("-cp") + 1].split(os.pathsep)
 
 
 @pytest.mark.parametrize("home", ["/nonexistent", None])
@@ -112,3 +138,12 @@ def test_a_program_in_a_jar_has_the_file_too(folder, cached, monkeypatch):
     place.unlink()
     command = gateway.java_command("Main", "/programs/app.jar", ("7",), folder, environ)
     assert command == [f"{spark_home()}/bin/spark-submit", "--class", "Main", "/programs/app.jar", "7"]
+
+
+def test_what_a_killed_run_left_goes_and_what_is_being_made_stays(tmp_path):
+    for name, seconds in ((".warm-up-old", 7200), (".warm-up-new", 0), ("classes-1.jsa", 7200)):
+        (tmp_path / name).mkdir()
+        at = time.time() - seconds
+        os.utime(tmp_path / name, (at, at))
+    warming.sweep(tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".warm-up-new", "classes-1.jsa"]
