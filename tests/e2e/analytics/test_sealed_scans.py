@@ -190,7 +190,7 @@ def test_executors_of_a_cluster_decrypt_in_their_jvms(rows, place, primary_keys,
     (tmp_path / "app.py").write_text(CLUSTER)
     words = [
         sys.executable, "-m", "strongroom", "spark", "submit", "--master", "local-cluster[2,1,512]", "--keys",
-        f"file:{primary_keys}", "--driver-memory", "512m", "--executor-memory", "512m", "--no-ui",
+        f"file:{primary_keys}", "--key", "people", "--driver-memory", "512m", "--executor-memory", "512m", "--no-ui",
         "--driver-java-options", lean_java, "--conf", f"spark.executor.extraJavaOptions={lean_java}",
         "--conf", f"spark.executor.extraClassPath={kms_jar()}", str(tmp_path / "app.py"), str(place), ANSWER,
     ]  # fmt: skip
