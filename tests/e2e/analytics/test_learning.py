@@ -104,6 +104,7 @@ def test_a1_pictures_that_were_changed_are_not_learned_from(trusted_session, sea
         list(train(small, rows, epochs=1, workers=2, **COLUMNS))
 
 
+@pytest.mark.full
 def test_rows_there_have_to_be(trusted_session, small):
     rows = trusted_session.spark.createDataFrame([], "image binary, digit int")
     with pytest.raises(CannotTrain) as refused:
