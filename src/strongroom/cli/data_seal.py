@@ -38,7 +38,7 @@ class CompressedData(BadInput):
     """Rows were to be sealed that are compressed: nothing unpacks them when they are read."""
 
     code = "SR-DATA-COMPRESSED"
-    fix = "Unpack it first, as with gunzip; with --kind file it is sealed as it is, for who opens it again."
+    fix = "Unpack it first, as with gunzip; or seal it with --kind file: it comes back as it is."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -28,8 +28,9 @@ _TLS: Final = re.compile(r"spark\.ssl\.(?!([A-Za-z]+\.)?port$)")
 _JAVA_OPTIONS: Final = frozenset({"spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"})
 # Debuggers, agents, JMX and dumps read a JVM's memory; others put classes in place of the JDK's and of ours; the rest
 # brings such words from files, or prints what TLS hides.
-_READS_MEMORY: Final = re.compile(
+_NOT_FOR_JAVA: Final = re.compile(
     r"-Xbootclasspath|--(patch-module|upgrade-module-path|module-path)|-Xshare|-XX:(Shared|ArchiveClasses|DumpLoadedClass)"
+    r"|-Djava\.system\.class\.loader"
     r"|-agent(lib|path):|-javaagent:|-Xrun|-X?debug|-Dcom\.sun\.management|-Djavax\.net\.debug|@"
     r"|-XX:(\+|)(HeapDump|CreateCoredump|ShowMessageBox|StartAttachListener|FlightRecorder|StartFlightRecording|UsePerfData)"
     r"|-XX:(-DisableAttachMechanism|Flags=|VMOptionsFile=|OnError=|OnOutOfMemoryError=|HeapDump|ErrorFile|ReplayDataFile)|-Dspark\.|-Djava\.io\.tmpdir",
@@ -75,8 +76,8 @@ def _check_others(name: str, value: str) -> None:
     """Hold settings that no session makes against what they would undo. Raises SettingLocked."""
     if _TLS.match(name):
         raise SettingLocked(f"{name[:100]} would change TLS, which a trusted session sets up for all of Spark")
-    if name in _JAVA_OPTIONS and any(_READS_MEMORY.match(word) for word in re.split(r"[\s\"']+", value)):
-        raise SettingLocked(f"{name[:100]} has an option that shows a JVM's memory to others or changes its settings")
+    if name in _JAVA_OPTIONS and any(_NOT_FOR_JAVA.match(word) for word in re.split(r"[\s\"']+", value)):
+        raise SettingLocked(f"{name[:100]} has an option that shows a JVM's memory, or changes its classes or settings")
     foreign = why_foreign(name, value)
     if foreign:
         raise SettingLocked(f"{name[:100]} is refused: {foreign}")

@@ -137,8 +137,16 @@ def test_a_folder_is_sealed_with_its_folders_and_without_notes(here, tmp_path):
 def test_files_of_several_kinds_are_files(here, tmp_path):
     here("data", "key", "k")
     (tmp_path / "a.json").write_text("{}\n")
-    made = json.loads(here("data", "seal", "people.csv", "a.json", "--key", "k", "--out", "o", "--json")[1])
-    assert made["kind"] == "file"
+    _, out, err = here("data", "seal", "people.csv", "a.json", "--key", "k", "--out", "o", "--json")
+    assert json.loads(out)["kind"] == "file"
+    assert "several endings" in err
+
+
+def test_what_is_compressed_is_known_by_its_first_bytes_too(here, tmp_path):
+    here("data", "key", "k")
+    (tmp_path / "zipped.csv").write_bytes(gzip.compress(b"a,b\n"))
+    status, _, err = here("data", "seal", "zipped.csv", "--key", "k", "--out", "o")
+    assert (status, "SR-DATA-COMPRESSED" in err) == (2, True)
 
 
 def test_what_is_compressed_is_sealed_as_bytes_by_who_says_so(here, tmp_path):

@@ -98,6 +98,7 @@ def test_an_09_what_protects_a_session_is_not_changed(change: dict[str, str]) ->
         ("spark.driver.extraJavaOptions", "--patch-module=java.base=/tmp/evil.jar"),
         ("spark.driver.extraJavaOptions", "-XX:SharedArchiveFile=/tmp/evil.jsa"),
         ("spark.driver.extraJavaOptions", "-Xshare:dump"),
+        ("spark.driver.extraJavaOptions", "-Djava.system.class.loader=Evil"),
         ("spark.driver.extraJavaOptions", "-XX:-DisableAttachMechanism"),
         ("spark.driver.extraJavaOptions", "'-Dcom.sun.management.jmxremote.port=9999'"),
         ("spark.driver.extraJavaOptions", "-Dspark.strongroom.folder=/other"), ("spark.driver.extraJavaOptions", "@f"),

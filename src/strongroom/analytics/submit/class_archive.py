@@ -28,7 +28,7 @@ _MAIN: Final = ("org.apache.spark.launcher.Main", "org.apache.spark.deploy.Spark
 SCALA: Final = "2.13"  # of Spark 4
 _BEGIN: Final = b"\0\n"  # Spark's launcher says so to its script before the command, whose words end with NUL
 _SILENT: Final = "-Xlog:cds*=off,class+path=off"  # of a file that does not suit: a job just starts as without it
-LOG4J: Final = "log4j2.properties"
+_LOG4J: Final = "log4j2.properties"
 _WRITES: Final = "-XX:ArchiveClassesAtExit="
 _AGENT: Final = "-javaagent:"
 _CLASS_PATH: Final = "-cp"
@@ -128,7 +128,7 @@ def _stable(said: list[str], folder: SessionFolder, options: Sequence[str]) -> l
         classes.append(ours)
     rest = said[after:]
     if writes:
-        rest = [f"-Dlog4j2.configurationFile={folder.conf / LOG4J}"]
+        rest = [f"-Dlog4j2.configurationFile={folder.conf / _LOG4J}"]
         rest += [each for each in said[after:] if not each.startswith(_AGENT)]
     else:
         classes.append(os.fspath(folder.conf))  # what says how to log: after a program's own, which comes first

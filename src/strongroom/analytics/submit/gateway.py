@@ -31,7 +31,7 @@ NO_JAR: Final = "spark-internal"  # Spark's word for a main class that is on the
 START_TIMEOUT_S: Final = 300.0  # a JVM on a loaded machine with a small enclave takes its time
 _POLL_S: Final = 0.02
 # What Spark's scripts say to the JVMs that they start.
-SCRIPTS: Final = {"PYTHONHASHSEED": "0", "SPARK_SCALA_VERSION": class_archive.SCALA}
+_SCRIPTS: Final = {"PYTHONHASHSEED": "0", "SPARK_SCALA_VERSION": class_archive.SCALA}
 # What PySpark's own gateway lets Python programs name without their packages (pyspark/java_gateway.py).
 _IMPORTS: Final = (
     "org.apache.spark.SparkConf",
@@ -74,14 +74,18 @@ def java_command(
     return class_archive.command(words, folder, environ, class_archive.using(archive))
 
 
+def variables(folder: SessionFolder, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a driver's JVM has as its environment: Spark's folder is as the session sees it. Raises NoSpark."""
+    return {**environ, **_SCRIPTS, "SPARK_HOME": os.fspath(home_of(folder))}
+
+
 def launch(folder: SessionFolder, environ: Mapping[str, str], *, keep_classes_in: Path | None = None) -> ClientServer:
     """Start the JVM and return PySpark's gateway to it. Raises DriverNotStarted, NoCommand, NoSpark.
 
     `keep_classes_in`: a file for the JVM's classes when it ends, see `class_archive`.
     """
-    variables = {**environ, **SCRIPTS, "SPARK_HOME": os.fspath(home_of(folder))}
     process = subprocess.Popen(
-        _command(folder, environ, keep_classes_in), stdin=subprocess.PIPE, env=variables,
+        _command(folder, environ, keep_classes_in), stdin=subprocess.PIPE, env=variables(folder, environ),
         stdout=sys.stderr.fileno() if _has_descriptor() else None,
         process_group=0,  # Ctrl-C is for Python, which cancels jobs
     )  # fmt: skip

@@ -163,7 +163,9 @@ def _asked(job: Submission) -> Asked:
 
 
 def _run(job: Submission, prepared: Prepared, events: Path) -> int:
-    environ = {**prepared.environ, **gateway.SCRIPTS, told.EVENTS_VARIABLE: os.fspath(events)}
+    is_java = job.main_class is not None
+    variables = gateway.variables(prepared.folder, prepared.environ) if is_java else prepared.environ
+    environ = {**variables, told.EVENTS_VARIABLE: os.fspath(events)}
     if job.progress and sys.stderr.isatty():
         environ[PROGRESS_VARIABLE] = "1"
     _started(job, events)

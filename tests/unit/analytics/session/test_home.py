@@ -29,6 +29,16 @@ def test_it_has_all_of_spark_and_packages_in_place_of_archives(folder):
     assert cached == "True"
 
 
+def test_what_executors_print_is_not_kept_in_sparks_own_folder(folder, tmp_path, monkeypatch):
+    real = tmp_path / "spark"
+    for name in ("jars", "work", "python/lib"):
+        (real / name).mkdir(parents=True)
+    monkeypatch.setattr("strongroom.analytics.session.home.spark_home", lambda: real)
+    home = home_of(folder)
+    assert (home / "jars").is_symlink()
+    assert not os.path.lexists(home / "work")
+
+
 def test_a_second_session_of_a_program_finds_it_made(folder):
     assert home_of(folder) == home_of(folder)
 

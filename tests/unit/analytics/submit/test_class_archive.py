@@ -147,3 +147,13 @@ def test_what_a_killed_run_left_goes_and_what_is_being_made_stays(tmp_path):
         os.utime(tmp_path / name, (at, at))
     warming.sweep(tmp_path)
     assert sorted(each.name for each in tmp_path.iterdir()) == [".warm-up-new", "classes-1.jsa"]
+
+
+def test_every_drivers_jvm_sees_spark_through_its_session(folder):
+    found = gateway.variables(folder, {"A": "b", "SPARK_HOME": "/elsewhere"})
+    assert found == {
+        "A": "b",
+        "SPARK_HOME": str(folder.path / "home"),
+        "PYTHONHASHSEED": "0",
+        "SPARK_SCALA_VERSION": "2.13",
+    }
