@@ -238,7 +238,7 @@ def test_an_upload_is_served_from_then_on_byte_for_byte_as_signed(office, world,
 
 def corrupt_signature(document):
     info = document["collaterals"]["tcbinfos"][0]["sgx_tcbinfo"]
-    info["signature"] = "00" + info["signature"][2:]
+    info["signature"] = f"{int(info['signature'][:2], 16) ^ 1:02x}{info['signature'][2:]}"
 
 
 def raise_level(document):
