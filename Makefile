@@ -8,6 +8,7 @@ PYTEST := $(IN_MEMORY) $(PY) -m pytest -n 3 --dist worksteal -o tmp_path_retenti
 
 .DEFAULT_GOAL := help
 # Spark's tests start some forty JVMs.
+LOOK := $(MAKE) --no-print-directory look# not said by a recipe: a line that names MAKE runs in dry runs, too
 WARM_UP := if command -v java > /dev/null; then .venv/bin/strongroom spark warm-up; fi
 
 .PHONY: look chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak spark docs clean
@@ -41,7 +42,7 @@ demo: setup
 	@.venv/bin/strongroom demo $(DEMO)
 
 test: setup-all
-	$(WARM_UP) & warm=$$!; $(MAKE) --no-print-directory look && wait $$warm # on the core that looking at types leaves
+	$(WARM_UP) & warm=$$!; $(LOOK) && wait $$warm # on the core that looking at types leaves
 	$(PY) -m pytest tests/contracts/test_root_keys.py # by itself: its token does not stand TensorFlow's OpenSSL beside it
 	$(PYTEST) tests/unit tests/properties tests/contracts --ignore=tests/contracts/test_root_keys.py
 	$(PYTEST) tests/e2e
