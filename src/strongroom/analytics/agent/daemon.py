@@ -43,6 +43,7 @@ def write_page_settings(folder: Path, ca_file: Path, hosts: Iterable[str] = ()) 
         f"{prefix}trustStoreType": "PKCS12",
         f"{prefix}trustStorePassword": password,
         "spark.redaction.regex": REDACTION,
+        "spark.port.maxRetries": "0",  # a daemon elsewhere than its cluster says is one that nobody finds
     }
     disk.replace_private(folder / CONF, defaults_file.render(settings))
     disk.replace_public(ca_file, (folder / session.CA).read_bytes())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from strongroom.serving.operations import detached
 from strongroom.serving.operations.detached import Started
 
 RECORD: Final = "cluster.json"
+_PORT_ATTEMPTS: Final = 20
 
 
 class NoSparkCluster(BadInput):
@@ -133,12 +135,22 @@ def _before(folder: Path) -> Cluster | None:
 
 def _with_ports(settings: Settings, before: Cluster | None) -> Settings:
     """Return settings whose ports are numbers: those of before, or free ones."""
-    known = before.record.settings if before is not None else None
-    address = (settings.host, 0)
     try:
-        with socket.create_server(address) as one, socket.create_server(address) as other:
-            port = known.port if known is not None else one.getsockname()[1]
-            ui_port = known.ui_port if known is not None else other.getsockname()[1]
+        with socket.create_server((settings.host, 0)) as server:
+            if before is not None:
+                known = before.record.settings
+                return replace(settings, port=settings.port or known.port, ui_port=settings.ui_port or known.ui_port)
+            found = replace(settings, port=settings.port or server.getsockname()[1])
+            return found if found.ui_port else _with_page(found)
     except OSError as problem:
         raise NoSuchAddress(f"nothing can listen on {settings.host}: {problem.strerror}") from None
-    return replace(settings, port=settings.port or port, ui_port=settings.ui_port or ui_port)
+
+
+def _with_page(settings: Settings) -> Settings:
+    """Return settings whose page, and the port that only points there, are free. Raises OSError, NoSuchAddress."""
+    for _ in range(_PORT_ATTEMPTS):
+        with socket.create_server((settings.host, 0)) as server:
+            found = replace(settings, ui_port=server.getsockname()[1])
+            with suppress(OSError), socket.create_server((found.host, found.page_port)):
+                return found
+    raise NoSuchAddress(f"no port of {settings.host} is free for the Master's page, and the port 400 below it")

@@ -145,6 +145,8 @@ def test_a_daemons_page_has_a_certificate_of_the_authority_that_is_shown(memory,
     assert stat.S_IMODE(conf.stat().st_mode) == 0o600
     assert b"BEGIN CERTIFICATE" in (tmp_path / "ui_ca.pem").read_bytes()
     assert b"PRIVATE" not in (tmp_path / "ui_ca.pem").read_bytes()
+    settings = conf.read_text().replace("=", " ").split()
+    assert settings[settings.index("spark.port.maxRetries") + 1] == "0"  # on another port nobody would find it
 
 
 def test_an_09_the_token_of_daemons_pages_stays_in_memory_and_is_one_for_those_of_one_secret(memory, tmp_path):

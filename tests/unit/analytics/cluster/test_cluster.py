@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import socket
 import stat
 import sys
 import tomllib
@@ -98,6 +99,19 @@ def test_an_address_of_another_machine_is_refused_before_anything_is_written(tmp
         prepared(tmp_path / "c", Settings(**{**vars_of(SETTINGS), "host": "192.0.2.1"}))
     assert refusal.value.code == "SR-SPARK-CLUSTER-ADDRESS"
     assert not (tmp_path / "c").exists()
+
+
+def test_the_masters_page_is_where_nobody_else_listens(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        asked = iter([taken, taken])
+        monkeypatch.setattr(Settings, "page_port", property(lambda _: next(asked, 0)))  # 0: any free one
+        assert prepared(tmp_path / "c", SETTINGS).record.settings.ui_port
+        assert next(asked, None) is None
+        monkeypatch.setattr(Settings, "page_port", property(lambda _: taken))
+        with pytest.raises(NoSuchAddress, match="free for the Master's page"):
+            prepared(tmp_path / "d", SETTINGS)
+        assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.parametrize(
