@@ -38,7 +38,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-EXAMPLES = 20 if os.environ.get("STRONGROOM_SPARK_FULL") else 5
+EXAMPLES = 20 if os.environ.get("STRONGROOM_SPARK_FULL") else 3
 FEW = settings(
     max_examples=EXAMPLES, deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # an example is five jobs of Spark: to shrink takes minutes
