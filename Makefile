@@ -7,8 +7,9 @@ IN_MEMORY := $(if $(SPACIOUS),PYTEST_DEBUG_TEMPROOT=/dev/shm)
 PYTEST := $(IN_MEMORY) $(PY) -m pytest -n 3 --dist worksteal -o tmp_path_retention_policy=failed
 
 .DEFAULT_GOAL := help
+# By a name of its own: a line of a recipe that says MAKE runs in dry runs, too.
+LOOK := $(MAKE) --no-print-directory look
 # Spark's tests start some forty JVMs.
-LOOK := $(MAKE) --no-print-directory look# not said by a recipe: a line that names MAKE runs in dry runs, too
 WARM_UP := if command -v java > /dev/null; then .venv/bin/strongroom spark warm-up; fi
 
 .PHONY: look chaos queue-chaos conformance conversion flink help kube setup setup-all demo test lint bench bench-serving fuzz soak spark docs clean

@@ -64,7 +64,8 @@ IN_JVM = "sealed, in the JVM"
 IN_WORKERS = "sealed, in the workers"
 PLAIN_IN_WORKERS = "plain, in the workers"
 MODES = ("AES_GCM_V1", "AES_GCM_CTR_V1", "sealed")
-TARGETS = {"AES_GCM_V1": "<= 1.08", "AES_GCM_CTR_V1": "<= 1.08", "sealed": "<= 1.35", IN_JVM: "<= 1.35"}
+TARGETS = {"AES_GCM_V1": "<= 1.08", "AES_GCM_CTR_V1": "<= 1.08", "sealed": "<= 1.35", IN_JVM: "<= 1.35",
+           IN_WORKERS: "<= 1.35"}  # fmt: skip
 SETTINGS = {"spark.driver.memory": "2g", "spark.sql.shuffle.partitions": "4", "spark.ui.showConsoleProgress": "false"}
 
 
@@ -243,7 +244,7 @@ def main() -> int:
         mean = geometric_mean(each.values())
         report.add(f"{name} ÷ plain, CPU of scans", mean, "x", target=TARGETS.get(name))
     of_rows = [ratios[IN_WORKERS][scan] / ratios[PLAIN_IN_WORKERS][scan] for scan in SCANS]
-    report.add(f"{IN_WORKERS} ÷ {PLAIN_IN_WORKERS}, CPU of scans", geometric_mean(of_rows), "x", target="<= 1.35")
+    report.add(f"{IN_WORKERS} ÷ {PLAIN_IN_WORKERS}, CPU of scans", geometric_mean(of_rows), "x")
     for scan in SCANS:
         for name in ("sealed", IN_JVM):
             report.add(f"{name} ÷ plain, {scan}", ratios[name][scan], "x")

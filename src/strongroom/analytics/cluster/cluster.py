@@ -153,4 +153,7 @@ def _with_page(settings: Settings) -> Settings:
             found = replace(settings, ui_port=server.getsockname()[1])
             with suppress(OSError), socket.create_server((found.host, found.page_port)):
                 return found
-    raise NoSuchAddress(f"no port of {settings.host} is free for the Master's page, and the port 400 below it")
+    raise NoSuchAddress(
+        f"found no port of {settings.host} that is free for the Master's page, with the one 400 below it",
+        fix="Name that one with --ui-port, and leave the one 400 above it free as well.",
+    )
