@@ -86,6 +86,7 @@ conversion: setup-all
 spark: setup-all
 	.venv/bin/strongroom spark example --all $(OPTIONS)
 	STRONGROOM_SPARK_FULL=1 $(PYTEST) tests/e2e/analytics -m full
+	STRONGROOM_SPARK_FULL=1 $(PY) -m pytest tests/e2e/test_docs.py -k analytics-examples
 
 kube: setup-all
 	cd tools && ../$(PY) -m kube $(OPTIONS)

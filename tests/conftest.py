@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -12,11 +13,22 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from strongroom import ports
+
 # No timed assertions: a slow machine is not a defect. Tests that want more examples than most ask for a multiple of the
-# profile's number, so that STRONGROOM_EXAMPLES=1000 makes all of them look longer.
-EXAMPLES = int(os.environ.get("STRONGROOM_EXAMPLES", "50"))
-settings.register_profile("strongroom", deadline=None, print_blob=True, max_examples=EXAMPLES)
+# profile's number, so that STRONGROOM_EXAMPLES=1000 makes all of them look longer. That looks at other examples with
+# every run; otherwise they are the same ones, so that a change is not blamed for what an earlier one missed.
+EXAMPLES = os.environ.get("STRONGROOM_EXAMPLES")
+settings.register_profile(
+    "strongroom", deadline=None, print_blob=True, max_examples=int(EXAMPLES or 50), derandomize=EXAMPLES is None
+)
 settings.load_profile("strongroom")
+
+# Ports that tests tell to servers: none that the product, run by another test, tells to its own, nor another process of
+# tests. Between its choice and the server's start a port belongs to nobody.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_SHARE, _SHARES = 400, 4
+ports._CANDIDATES = range(10_300 + _WORKER % _SHARES * _SHARE, 10_300 + (_WORKER % _SHARES + 1) * _SHARE)
 
 # What is compiled is kept, whatever the caller's environment says: to rewrite the assertions of every test module costs
 # a process half of its collecting, and each program that a test starts would compile the package once more.
@@ -33,6 +45,17 @@ def pytest_collection_finish():
     gc.freeze()
     gc.set_threshold(10_000, 10, 50)
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own():
+    """Take back what a command that ran in this process set for its log: its stream is closed after the test."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in [each for each in root.handlers if each not in before]:
+        root.removeHandler(handler)
+    root.setLevel(level)
 
 
 REPOSITORY = Path(__file__).resolve().parent.parent

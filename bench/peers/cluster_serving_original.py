@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,8 @@ from typing import Any, Final, Self
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from cluster_serving_install import HERE, LOCAL, MAIN_CLASS, PeerMissing, classpath, install, installed, java, say
+
+from strongroom.ports import free_ports
 
 CLIENT: Final = HERE / "cluster_serving_client.py"
 PYTHON: Final = HERE.parents[1] / ".venv-original" / "bin" / "python"
@@ -80,16 +81,6 @@ threadPerModel: 1
 redisUrl: 127.0.0.1:{redis}
 flinkRestUrl: 127.0.0.1:{rest}
 """
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody has."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
 
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:

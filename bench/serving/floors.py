@@ -12,9 +12,10 @@ from typing import Final
 from serving.http_load import Exchange, exchange
 from serving.measure import Contestant, Effort, Measured
 from serving.models import Model, session
-from serving.processes import free_ports, running
+from serving.processes import running
 from serving.requests import grpc_body, predict_message
 from serving.tls_files import Transport, client_context
+from strongroom.ports import free_ports
 
 _FRESH_BYTES, _MOST_FEEDS = 64 * 1024 * 1024, 128
 DISCARD: Final = Path(__file__).resolve().parent / "discard_server.py"
@@ -48,15 +49,15 @@ def engine(model: Model, effort: Effort) -> Measured:
 def receiver(model: Model, folder: Path) -> Iterator[Contestant]:
     """Run a server that receives a model's request over TLS and throws it away. Raises PeerMissing."""
     body = grpc_body(predict_message(model))
-    with free_ports(1) as ports:
-        words = [sys.executable, str(DISCARD), str(ports[0]), str(folder), str(len(body))]
-        with running(words, ports, folder=folder) as server:
-            target = Exchange(
-                port=ports[0],
-                context=client_context(folder, Transport.TLS, "discard"),
-                request=body,
-                whole=lambda data: 1 if data else None,
-                check=lambda _answer: None,
-                connections=model.connections,
-            )
-            yield Contestant(server, lambda count: exchange(target, count))
+    ports = free_ports(1)
+    words = [sys.executable, str(DISCARD), str(ports[0]), str(folder), str(len(body))]
+    with running(words, ports, folder=folder) as server:
+        target = Exchange(
+            port=ports[0],
+            context=client_context(folder, Transport.TLS, "discard"),
+            request=body,
+            whole=lambda data: 1 if data else None,
+            check=lambda _answer: None,
+            connections=model.connections,
+        )
+        yield Contestant(server, lambda count: exchange(target, count))

@@ -15,7 +15,7 @@ from typing import Final
 from serving.environments import PINS, PeerMissing, environment
 from serving.load import Target, WrongAnswer, ask
 from serving.models import Model
-from serving.processes import Server, free_ports, running
+from serving.processes import Server, running
 from serving.requests import (
     INFER_PATH,
     PREDICT_PATH,
@@ -25,6 +25,7 @@ from serving.requests import (
     predict_message,
 )
 from serving.tls_files import Transport, client_context
+from strongroom.ports import free_ports
 from strongroom.serving.http2 import implementations
 
 READY_TIMEOUT_S: Final = 90.0
@@ -68,12 +69,12 @@ class Front:
     @contextmanager
     def serving(self, model: Model, transport: Transport, folder: Path) -> Iterator[tuple[Server, Target]]:
         """Run the server with one model until the block ends, from its first right answer on. Raises PeerMissing."""
-        with free_ports(3) as ports:
-            start = self.start(model, transport, folder, ports)
-            with running(start.words, ports, environment=start.environment, folder=folder) as server:
-                target = self.target(model, transport, folder, ports[0])
-                wait_until(lambda: ask(target, 1))
-                yield server, target
+        ports = free_ports(3)
+        start = self.start(model, transport, folder, ports)
+        with running(start.words, ports, environment=start.environment, folder=folder) as server:
+            target = self.target(model, transport, folder, ports[0])
+            wait_until(lambda: ask(target, 1))
+            yield server, target
 
 
 def wait_until(attempt: Callable[[], object]) -> None:

@@ -10,8 +10,9 @@ from typing import Final
 from serving.fronts import Front
 from serving.load import ask
 from serving.models import RESNET50
-from serving.processes import free_ports, running
+from serving.processes import running
 from serving.tls_files import Transport
+from strongroom.ports import free_ports
 
 WARM_UP: Final = 5
 BARE: Final = """
@@ -51,7 +52,7 @@ def memory(front: Front, folder: Path) -> Memory:
         ask(target, 4 * target.connections * target.streams)
         after_load = server.memory()
     file = RESNET50.write(folder) / "1" / "model.onnx"
-    with free_ports(1) as ports:
-        words = [sys.executable, "-c", BARE, str(file), str(ports[0]), str(RESNET50.threads), str(WARM_UP)]
-        with running(words, ports, folder=folder) as server:
-            return Memory(replica, after_load, server.memory())
+    ports = free_ports(1)
+    words = [sys.executable, "-c", BARE, str(file), str(ports[0]), str(RESNET50.threads), str(WARM_UP)]
+    with running(words, ports, folder=folder) as server:
+        return Memory(replica, after_load, server.memory())

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,15 +68,6 @@ def memory_of(pids: Sequence[int]) -> dict[str, float]:
             if name:
                 sums[name] += int(line.split()[1]) * 1024 / 1e6
     return sums
-
-
-@contextmanager
-def free_ports(count: int) -> Iterator[tuple[int, ...]]:
-    """Give ports that were free a moment ago."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        ports = tuple(each.getsockname()[1] for each in sockets)
-    yield ports
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="needs pip install 'strongroom[analytics]'")
 
+from pyarrow.fs import FileSelector
+
 from strongroom.analytics.keys.files import FileKeyService, write_ring
 from strongroom.analytics.sealing.folder import LocalFolder
 from strongroom.analytics.sealing.read import OpenDataset
@@ -242,6 +244,46 @@ def test_a_file_has_no_name_before_it_is_committed(folder):
     stored = folder.open("x/a.csv")
     assert (stored.read_into(memoryview(room), 2), bytes(room[:4])) == (4, b"3456")
     stored.close()
+
+
+def test_what_was_removed_is_not_brought_back_by_files_that_need_their_folder(folder):
+    for _ in range(2):
+        folder.make("_t")
+    kept, late = folder.create("_t/a.csv", folders=False), folder.create("_t/b.csv", folders=False)
+    kept.write_at(b"1", 0)
+    kept.commit()
+    folder.take("_t", ["a.csv"])
+    folder.remove("_t")
+    late.write_at(b"2", 0)
+    with pytest.raises(FileNotFoundError):
+        late.commit()
+    late.discard()
+    with pytest.raises(FileNotFoundError):
+        folder.create("_t/c.csv", folders=False)
+    assert folder.sizes() == {"a.csv": 1}
+    folder.make("_t")
+    folder.create("_t/b.csv", folders=False).discard()
+
+
+@pytest.mark.parametrize("removed", ["before it is written", "after it was written"])
+@pytest.mark.parametrize("folder", ["arrow", "s3"], indirect=True)  # ours renames a file within its folder: one step
+def test_what_is_removed_while_a_file_is_written_is_not_brought_back_by_it(folder, monkeypatch, removed):
+    folder.make("_t")
+    late = folder.create("_t/b.csv", folders=False)
+    late.write_at(b"2", 0)
+    write = folder._write
+
+    def writes(place, data):
+        if removed.startswith("before"):
+            folder.remove("_t")
+        write(place, data)
+        if removed.startswith("after"):
+            folder.remove("_t")
+
+    monkeypatch.setattr(folder, "_write", writes)
+    with pytest.raises(FileNotFoundError):
+        late.commit()
+    assert [each.path for each in folder._system.get_file_info(FileSelector(folder._base, recursive=True))] == []
 
 
 def test_small_files_are_replaced_and_files_moved_and_removed(folder):

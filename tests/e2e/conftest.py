@@ -12,7 +12,6 @@ import pickle
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 
 import strongroom
 from strongroom.cli import main
+from strongroom.ports import free_ports
 
 STRONGROOM = [sys.executable, "-m", "strongroom"]
 # No flags of a user's environment, no folder but the package's, no bytecode from outside of what is measured.
@@ -154,7 +154,7 @@ class Reader:
     def script(self, page):
         """Return a page's commands with free ports; `make` is only asked whether it knows the targets."""
         blocks = re.sub(r"^make ", f"make -C {REPOSITORY} --dry-run ", self.blocks(page), flags=re.MULTILINE)
-        free = dict(zip(PRINTED, free_ports(len(PRINTED)), strict=True))
+        free = dict(zip(PRINTED, map(str, free_ports(len(PRINTED))), strict=True))
         return PORT.sub(lambda found: free[found[0]], blocks)
 
     def follow(self, commands, folder, programs=Path(sys.executable).parent, **variables):
@@ -180,14 +180,6 @@ class Reader:
             finally:
                 end_group(shell.pid)
         return status, log.read_text(encoding="utf-8", errors="replace")
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def end_group(group):

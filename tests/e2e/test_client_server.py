@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from strongroom.client.evidence import NoEvidence
 from strongroom.client.status import ModelNotServed, RequestNotAccepted
 from strongroom.demo.model import MODEL_NAME, cache_folder, servable
 from strongroom.demo.photos import sample_photos
+from strongroom.ports import free_ports
 
 READY = re.compile(r"Entering the event loop")
 
@@ -28,14 +28,6 @@ def run(*words, cwd):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture(scope="module")

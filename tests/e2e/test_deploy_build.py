@@ -21,6 +21,7 @@ from strongroom.deploy.description import Description, Role
 from strongroom.deploy.images import base, pinned, programs
 from strongroom.deploy.images.archive import configuration, members
 from strongroom.deploy.images.recipe import recipe
+from strongroom.ports import free_port
 
 TOOLS = ("buildah", "mmdebstrap", "docker-registry")
 DEADLINE_S = 30
@@ -76,8 +77,7 @@ def models():
 @pytest.fixture
 def registry(tmp_path):
     """A registry of this test's own, on a free port of this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = tmp_path / "registry.yml"
     config.write_text(
         f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/registry}}}}\n"

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from strongroom.cli import main
+from strongroom.ports import free_ports
 
 CACHE = Path(os.environ.get("STRONGROOM_KUBE_CACHE", Path.home() / ".cache/strongroom/kube"))
 SERVER = CACHE / "bin/kube-apiserver"
@@ -27,14 +27,6 @@ START_S = 60
 pytestmark = pytest.mark.skipif(
     not SERVER.exists() or not shutil.which("etcd"), reason="tools/kube/build.sh has not built a Kubernetes API server"
 )
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def certificates(place):

@@ -27,6 +27,7 @@ SAYS = {
     "queue-sealed.md": "sample/flower.jpg: predict [1000]",
 }  # what a page's commands have to find, besides ending well
 WALKED = {"analytics-walk-through.md"}  # followed by analytics/test_walk_through.py, which looks at what came of it
+LONG = {"analytics-examples.md"}  # `make spark` follows them: examples, which test_examples.py runs at other sizes
 NEEDS = {"converting.md": "tensorflow"}  # not made for every version of Python
 MEASURES_PACKAGES = '"file:$packages/"'
 ANALYTICS = "analytics"  # how the names of pages begin that run Spark
@@ -75,6 +76,8 @@ def small_environment(tmp_path_factory) -> Path:
 def test_sa_18_every_command_of_the_page_runs(page, tmp_path, reader, request):
     if importlib.util.find_spec(NEEDS.get(page.name, "strongroom")) is None:
         pytest.skip(f"{page.name} needs {NEEDS[page.name]}")
+    if page.name in LONG and not os.environ.get("STRONGROOM_SPARK_FULL"):
+        pytest.skip("make spark follows it")
     commands = reader.script(page)
     small = MEASURES_PACKAGES in commands
     programs = request.getfixturevalue("small_environment") if small else Path(sys.executable).parent

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 from strongroom.client import Client
 from strongroom.deploy.description import Description
 from strongroom.deploy.fronts import Listed, Listening, Replica, nginx_passthrough
+from strongroom.ports import free_ports
 
 HOST = Description().host
 STRONGROOM = [sys.executable, "-m", "strongroom"]
@@ -24,14 +25,6 @@ READY = "Entering the event loop"
 NAME = "sealed-model"
 LIMIT_S = 60
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def listens(port):

@@ -9,7 +9,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = REPOSITORY / "tools"
-RUNS = 400
+RUNS = 200
 
 
 def run(*arguments, cwd=REPOSITORY):
@@ -52,9 +52,39 @@ def test_no_parser_raises_anything_but_refusals(half, tmp_path):
     assert listed.returncode == 0, listed.stderr
     names = listed.stdout.split()
     targets = (names[: len(names) // 2], names[len(names) // 2 :])[half]  # neighbours share what has to be instrumented
-    done = run(TOOLS / "fuzz" / "fuzz.py", "--runs", str(RUNS), *targets, cwd=tmp_path)
+    done = run(TOOLS / "fuzz" / "fuzz.py", "--runs", str(RUNS), "--seed", "1", *targets, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-6000:]
-    assert done.stdout.count(f"Done {RUNS} runs") == len(targets)
+    assert done.stdout.count(f"Done {RUNS} runs") == len(targets), done.stdout
+
+
+SLOW = """
+import sys, time, targets
+from itertools import count
+from pathlib import Path
+runs = count(1)
+
+def parse(data):
+    if next(runs) == 20:
+        time.sleep(1.1)
+        Path("kept/quote/found-meanwhile").write_bytes(b"four")
+
+targets.TARGETS["quote"] = targets.Target(lambda: parse, lambda: [b"one", b"two", b"three"])
+import fuzz
+sys.exit(fuzz.main())
+"""
+
+
+def fuzzed(program, *arguments, cwd):
+    """Run the fuzzer with targets that `program` has changed."""
+    return run("-c", f"import sys; sys.path[:0] = [{str(TOOLS / 'fuzz')!r}]\n{program}", *arguments, cwd=cwd)
+
+
+@pytest.mark.skipif(find_spec("atheris") is None, reason="Atheris has no wheel for this Python and platform")
+def test_a_slow_target_runs_as_often_as_a_fast_one(tmp_path):
+    """libFuzzer would read its corpus again after a second, and run seeds once more that the count does not know."""
+    done = fuzzed(SLOW, "--runs", "20", "--keep", "kept", "quote", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Done 20 runs in " in done.stdout
 
 
 RAISES = """
@@ -68,8 +98,7 @@ sys.exit(fuzz.main())
 @pytest.mark.skipif(find_spec("atheris") is None, reason="Atheris has no wheel for this Python and platform")
 def test_a_parser_that_raises_anything_else_fails_the_run_and_the_input_is_kept(tmp_path):
     """The input is a seed: without its seeds, the fuzzer would hardly come past the first check of any parser."""
-    program = f"import sys; sys.path[:0] = [{str(TOOLS / 'fuzz')!r}]\n{RAISES}"
-    done = run("-c", program, "--runs", "100", "quote", "qcnl", cwd=tmp_path)
+    done = fuzzed(RAISES, "--runs", "100", "quote", "qcnl", cwd=tmp_path)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stdout
     assert "Done 100 runs" in done.stdout  # the other target

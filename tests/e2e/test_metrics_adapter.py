@@ -28,6 +28,7 @@ from strongroom.deploy.cluster.wide import wide
 from strongroom.deploy.description import Autoscaling, Description, Front
 from strongroom.deploy.kubernetes import objects
 from strongroom.pki import Authority
+from strongroom.ports import free_ports
 from strongroom.serving.fronts.health_port import health_port
 from strongroom.serving.operations.load import Load
 from strongroom.serving.operations.readiness import Readiness
@@ -39,14 +40,6 @@ DESCRIBED = Description(
     kubernetes=(1, 20), front=Front.NONE, broker="192.0.2.7:8080",
     autoscaling=Autoscaling(least=1, most=6, requests_in_flight=8),
 )  # fmt: skip
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def own_address():

@@ -61,5 +61,15 @@ def test_answers_take_it_and_still_say_what_nan_is():
         columns_text(outputs, NonFinite.ERROR)
 
 
+@pytest.mark.parametrize("bits", [0x7F800001, 0xFF800001, 0x7FC00000])
+@pytest.mark.parametrize("count", [3, 600])
+def test_nan_is_nan_whether_it_signals_or_not(bits, count):
+    array = np.linspace(0, 1, count, dtype=np.float32)
+    array.view(np.uint32)[1] = bits
+    outputs = {"y": (DataType.DT_FLOAT, array)}
+    assert json.loads(columns_text(outputs, NonFinite.NULL))["outputs"][1] is None
+    assert np.isnan(json.loads(rows_text(outputs))["predictions"][1])
+
+
 def test_what_is_mostly_unusual_is_left_to_the_other_way():
     assert nested_floats(np.full(300, 1e-9, np.float32), float_texts) is None

@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +32,7 @@ from strongroom.broker.names import SecretName
 from strongroom.broker.opening import opened_workspace
 from strongroom.errors import StrongroomError
 from strongroom.platforms.simulated import EnclaveIdentity, World
+from strongroom.ports import free_ports
 from strongroom.secret import Secret
 from strongroom.workspace import Workspace
 
@@ -172,7 +172,7 @@ class Cluster:
         self.owner = self._workspace()
         with opened_workspace(self.owner):  # makes the tables and takes keys and policy in
             pass
-        ports = _free_ports(2 * self.count)
+        ports = free_ports(2 * self.count)
         self.brokers = [
             self._broker(number, (ports[2 * number], ports[2 * number + 1])) for number in range(self.count)
         ]
@@ -356,9 +356,3 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} does not start")
         time.sleep(0.02)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in held]

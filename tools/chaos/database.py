@@ -13,13 +13,14 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from strongroom.ports import free_port
 
 OWNER = "strongroom"
 START_S = 60
@@ -81,9 +82,7 @@ class Server:
         self._log = self.folder / "server.log"
         self.user = other_user()
         self._count = 0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._make()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ from typing import IO, Any, Protocol
 import grpc
 from case_files import MESSAGES, Case, CaseFile, Group, body_of, filled, method_of, request_of
 from matchers import GrpcAnswer, RestAnswer
+
+from strongroom.ports import free_ports
 
 READY = "Entering the event loop"
 START_S = 180.0
@@ -157,9 +158,9 @@ def servers(
 
 
 def _start(file: CaseFile, group: Group, front: str, folder: Path, begin: Begin) -> CaseServer:
-    ports = _free_ports()
+    port, rest_port = free_ports(2)
     placeholders = file.placeholders(str(folder / f"{front}.socket"))
-    words = [f"--port={ports[0]}", f"--rest_api_port={ports[1]}", "--insecure", f"--rpc={front}"]
+    words = [f"--port={port}", f"--rest_api_port={rest_port}", "--insecure", f"--rpc={front}"]
     if group.config:
         config = folder / f"{front}.config"
         config.write_text(filled(group.config, placeholders), encoding="utf-8")
@@ -169,11 +170,4 @@ def _start(file: CaseFile, group: Group, front: str, folder: Path, begin: Begin)
     words += [filled(flag, placeholders) for flag in group.flags]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     process = begin([sys.executable, "-m", "strongroom", "serve", *words], env=environment)
-    return CaseServer(process, ports, placeholders)
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+    return CaseServer(process, (port, rest_port), placeholders)

@@ -2,7 +2,7 @@
 
 Instrumenting the packages takes longer than a short run: it is done once, and each target gets a fork of that.
 
-    .venv/bin/python tools/fuzz/fuzz.py [--seconds N | --runs N] [--keep FOLDER] [TARGET ...]
+    .venv/bin/python tools/fuzz/fuzz.py [--seconds N | --runs N] [--seed N] [--keep FOLDER] [TARGET ...]
 
 `--seconds` and `--runs` bound each target (default: 20 seconds). An input that makes a parser raise anything but
 Strongroom's errors, take more than five seconds or more than 2 GiB is kept and its path printed; exit status 1.
@@ -35,21 +35,22 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)} (default: all)")
     parser.add_argument("--seconds", type=int, default=20, metavar="N", help="run each target so long (default: 20)")
     parser.add_argument("--runs", type=int, metavar="N", help="run each target so often instead")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="make the same inputs again (default: others)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep and reuse inputs that reached new code")
     args = parser.parse_args()
     unknown = sorted(set(args.targets) - set(TARGETS))
     if unknown:
         parser.error(f"no such target: {', '.join(unknown)}")
-    bound = f"-runs={args.runs}" if args.runs else f"-max_total_time={args.seconds}"
+    bounds = [f"-runs={args.runs}" if args.runs else f"-max_total_time={args.seconds}", f"-seed={args.seed}"]
     names = args.targets or list(TARGETS)
     with atheris.instrument_imports(include=["strongroom"], enable_loader_override=False):
         parsers = {name: TARGETS[name].make() for name in names}
-    failed = [name for name in names if not passed(name, parsers[name], bound, args.keep)]
+    failed = [name for name in names if not passed(name, parsers[name], bounds, args.keep)]
     sys.stdout.write(f"{len(failed)} targets failed{': ' if failed else ''}{', '.join(failed)}\n")
     return 1 if failed else 0
 
 
-def passed(name: str, parse: Parser, bound: str, keep: Path | None) -> bool:
+def passed(name: str, parse: Parser, bounds: list[str], keep: Path | None) -> bool:
     """Fuzz one target in a fork of this process; say how it went."""
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryFile() as said:
         corpus = (keep or Path(scratch)) / name
@@ -59,7 +60,8 @@ def passed(name: str, parse: Parser, bound: str, keep: Path | None) -> bool:
         found = Path("fuzz-findings") / name
         found.mkdir(parents=True, exist_ok=True)
         limits = [f"-max_len={LARGEST_INPUT}", f"-timeout={SLOW_SECONDS}", f"-rss_limit_mb={MEMORY_MB}"]
-        options = [bound, *limits, f"-artifact_prefix={found}/", str(corpus)]
+        # nobody else adds to the corpus; read again after a second, seeds that showed nothing new run beyond `bounds`
+        options = [*bounds, *limits, "-reload=0", f"-artifact_prefix={found}/", str(corpus)]
         sys.stdout.flush()  # or the fork would say it again
         child = os.fork()
         if child == 0:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from kube.cluster import Cluster, wait_until
+from strongroom.ports import free_port
 
 STOP_S: Final = 20.0
 
@@ -57,13 +58,6 @@ class Registry:
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self._port)) == 0
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def configuration(folder: Path, port: int) -> str:

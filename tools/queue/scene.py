@@ -20,9 +20,10 @@ from onnx import TensorProto, helper
 
 from strongroom.clusterserving.access import Role, User, user_name
 from strongroom.clusterserving.names import Job
+from strongroom.ports import free_port
 from strongroom.streaming.client.settings import Settings
 from strongroom.streaming.link.place import Place
-from strongroom.streaming.link.server import Home, RedisServer, free_port, new_password
+from strongroom.streaming.link.server import Home, RedisServer, new_password
 
 START_S: Final = 120.0
 STOP_S: Final = 40.0

@@ -1,7 +1,7 @@
 """Keep Spark's classes ready for the JVM: once a machine, and later drivers start a third sooner.
 
-It takes half a minute and 190 MB in ~/.cache/strongroom/java. Another Spark or Strongroom needs another file, and
-another Java the same one made --again. A measured job does not use it, for nobody has measured it.
+It takes half a minute and 190 MB in ~/.cache/strongroom/java. Run it again after an upgrade of Spark, Strongroom
+or Java: it makes the file anew where they differ. A measured job does not use it, for nobody has measured it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--again", action="store_true", help="make it also where it is there: for another Java")
+    parser.add_argument("--again", action="store_true", help="make it also where it is there and suits")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -73,6 +73,8 @@ _ALWAYS: Final[Mapping[str, str]] = {
     "spark.redaction.regex": REDACTION,
     "spark.sql.redaction.options.regex": REDACTION,
     "spark.python.unix.domain.socket.enabled": "true",
+    # Between Python workers and the JVM, where rows cost more by Spark's 64 KiB; Spark tells Hadoop's streams the same.
+    "spark.buffer.size": str(1024 * 1024),
 }
 _PARQUET: Final[Mapping[str, str]] = {
     "spark.hadoop.parquet.crypto.factory.class": "org.apache.parquet.crypto.keytools.PropertiesDrivenCryptoFactory",
@@ -87,7 +89,8 @@ _OPEN: Final = frozenset({
     "spark.ui.enabled", "spark.sql.warehouse.dir", "spark.driver.host", "spark.driver.bindAddress",
     "spark.kubernetes.executor.deleteOnTermination", "spark.driver.port", "spark.driver.blockManager.port",
     "spark.blockManager.port", "spark.port.maxRetries", "spark.kubernetes.driver.requestTimeout",
-    "spark.kubernetes.driver.connectionTimeout", "spark.python.daemon.module", *_ADDED_TO,
+    "spark.kubernetes.driver.connectionTimeout", "spark.python.daemon.module", "spark.buffer.size",
+    *_ADDED_TO,
 })  # fmt: skip
 # Nothing that a pod's object would show, and nothing that the driver's account needs more rights for.
 _KUBERNETES: Final[Mapping[str, str]] = {

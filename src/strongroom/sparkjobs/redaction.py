@@ -50,7 +50,7 @@ class SettingLocked(Refused):
     """A setting would take away a part of a trusted session's protection."""
 
     code = "SR-SPARK-SETTING"
-    fix = "Take the setting out; what a trusted session sets is listed in docs/analytics-jobs.md."
+    fix = "Take the setting out: what a session protects, and how, is told in docs/analytics-jobs.md."
 
 
 def is_secret_name(name: str) -> bool:

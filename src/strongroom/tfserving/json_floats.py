@@ -54,7 +54,8 @@ _FRACTION: Final = np.concatenate([  # all digits | the last digits of a fractio
 def nested_floats(array: Array, one_by_one: Callable[[Array], list[str]]) -> str | None:
     """Return a float32 array of rank 1 or more as nested JSON lists; None where too much of it is unusual."""
     values = array.ravel()
-    size = np.abs(values.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # NaNs that signal
+        size = np.abs(values.astype(np.float64))
     zero = size == 0
     usual = ((size >= _LOWEST) & (size < _HIGHEST)) | zero
     rare = np.flatnonzero(~usual)

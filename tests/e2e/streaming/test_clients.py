@@ -13,8 +13,8 @@ import pytest
 
 from strongroom.cli import main
 from strongroom.clusterserving.faults import Internal
+from strongroom.ports import free_port
 from strongroom.streaming.client import AsyncClient, Client, InputQueue, OutputQueue, ResultTimeout
-from strongroom.streaming.link.server import free_port
 
 DOUBLE = Path(__file__).resolve().parents[2] / "original" / "server_double.py"
 JOB = "serving_stream"

@@ -1,5 +1,6 @@
 """Whole processes: curl, the front end, Redis with TLS and users, a worker with a model; or the model server."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -18,6 +19,7 @@ from onnx import TensorProto, helper
 
 from strongroom.cli import main
 from strongroom.pki import Authority, SslConfig
+from strongroom.ports import free_port, free_ports
 
 PASSWORD = "horse-Battery-9-staple"
 
@@ -145,8 +147,9 @@ def listening_ports(process):
     """Return the ports on which a process listens."""
     inodes = set()
     for each in Path(f"/proc/{process.pid}/fd").iterdir():
-        found = re.fullmatch(r"socket:\[(\d+)\]", str(each.readlink())) if each.is_symlink() else None
-        inodes |= {found[1]} if found else set()
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found = re.fullmatch(r"socket:\[(\d+)\]", str(each.readlink()))
+            inodes |= {found[1]} if found else set()
     rows = []
     for family in ("tcp", "tcp6"):
         rows += Path(f"/proc/{process.pid}/net/{family}").read_text().splitlines()[1:]
@@ -200,8 +203,7 @@ def test_d07_two_front_ends_each_get_all_and_only_their_results(front, worker, f
 
 def test_d13_one_port_with_tls_1_2_or_newer_and_nothing_else(front, files):
     ca, _, _ = files
-    with socket.create_server(("127.0.0.1", 0)) as spare:
-        plain = spare.getsockname()[1]
+    plain = free_port()
     running, port = front("--port", plain)
     assert listening_ports(running.process) == {port}
     old = ssl.create_default_context(cafile=str(ca))
@@ -273,8 +275,7 @@ def test_the_model_server_answers_one_shot_calls(  # noqa: PLR0917  # fixtures
     ssl_cfg.touch(0o600)
     with config.render().reveal() as text:
         ssl_cfg.write_bytes(bytes(text))
-    with socket.create_server(("127.0.0.1", 0)) as spare, socket.create_server(("127.0.0.1", 0)) as other:
-        rest, grpc = spare.getsockname()[1], other.getsockname()[1]
+    rest, grpc = free_ports(2)
     program("serve", f"--port={grpc}", f"--rest_api_port={rest}", "--model_name=half",
             f"--model_base_path={tmp_path / 'models'}", f"--ssl_config_file={ssl_cfg}",
             until="Entering the event loop")  # fmt: skip

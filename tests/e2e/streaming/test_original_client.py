@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from strongroom.clusterserving.names import Job
+from strongroom.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ORIGINAL = REPOSITORY / ".venv-original" / "bin" / "python"
@@ -67,11 +67,6 @@ def averaging(side):
         [value("t", TensorProto.FLOAT, ["n", 3, side, side])], [value("means", TensorProto.FLOAT, ["n", 3])],
         [(np.array([2, 3], np.int64), "axes")],
     )  # fmt: skip
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import yaml
 
 from strongroom.cli import main
 from strongroom.clusterserving.names import Job
+from strongroom.ports import free_port
 from strongroom.streaming.link.connection import SyncLink
 from strongroom.streaming.link.place import Place, RedisRefused
 
@@ -54,13 +55,6 @@ def mount(owner, part, place):
     link = place / "..new"
     link.symlink_to(fresh.name)
     link.replace(place / "..data")
-
-
-def free_port():
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 class Part:

@@ -19,6 +19,7 @@ from strongroom.broker.tls import ServerKeyUnusable, TlsFailed, TlsFloods, TlsPe
 from strongroom.gramine.provisioning import REQUEST, RESPONSE, ProvisioningAnswerMalformed
 from strongroom.pki import ratls
 from strongroom.pki.authority import Authority
+from strongroom.ports import free_port
 from strongroom.secret import Secret
 
 
@@ -164,8 +165,7 @@ def test_a_secret_up_to_64_kib_arrives(fake, ask, owner):
 
 
 def test_nobody_listening_is_unreachable(ask):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with pytest.raises(BrokerUnreachable) as refused:
         ask(port)
     assert refused.value.code == "SR-BROKER-UNREACHABLE"

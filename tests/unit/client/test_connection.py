@@ -1,6 +1,5 @@
 """One connection: who is believed, what is refused, and that nothing hangs."""
 
-import socket
 import ssl
 import threading
 
@@ -10,6 +9,7 @@ from strongroom.client.address import parse_address
 from strongroom.client.connection import ClientNotAccepted, Connection, ServerNotTrusted, ServerUnreachable
 from strongroom.client.credentials import BadCredentials, Credentials
 from strongroom.client.status import BadAnswer, ServerBusy
+from strongroom.ports import free_port
 
 
 def hello(_handler, _body):
@@ -111,8 +111,7 @@ def test_plaintext_works_when_told(serve):
 
 
 def test_nobody_listening_is_unreachable(tls):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with pytest.raises(ServerUnreachable, match="refused") as caught:
         Connection(parse_address(f"https://127.0.0.1:{port}"), Credentials(ca=tls.ca), timeout_s=2)
     assert caught.value.code == "SR-SERVER-UNREACHABLE"
@@ -145,12 +144,14 @@ def test_a_server_that_trickles_bytes_ends_at_the_deadline(serve, tls):
             handler.wfile.flush()
         return None, b""
 
-    server = serve(trickle)
+    connection = connect(serve(trickle), ca=tls.ca)
+    connection.timeout_s = 0.3  # of the exchange, not of what went before
     try:
         with pytest.raises(ServerBusy, match=r"did not answer within 0\.3 s"):
-            ask(server, ca=tls.ca, timeout_s=0.3)
+            connection.exchange("GET", "/")
     finally:
         stop.set()
+        connection.close()
 
 
 @pytest.mark.parametrize(

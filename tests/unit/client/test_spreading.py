@@ -111,9 +111,9 @@ def test_the_deadline_bounds_all_tries_together(grpc_server, tls):
     failing = Failing(10**6)
     url = grpc_server(predict=failing).url
     retries = Retries(attempts=100, unknown=True, first_pause_s=0.1, longest_pause_s=0.1, budget=1000)
-    with Client(url, ca=tls.ca, retries=retries, timeout_s=0.5) as client, pytest.raises(ServerBusy):
+    with Client(url, ca=tls.ca, retries=retries, timeout_s=2) as client, pytest.raises(ServerBusy):
         client.predict("m", {"x": X})
-    assert 1 < len(failing.peers) <= 11  # each pause is at least 0.05 s
+    assert 1 < len(failing.peers) <= 41  # each pause is at least 0.05 s
 
 
 def test_a_rest_server_that_is_unavailable_is_asked_again_where_the_caller_said_so(serve, tls):

@@ -21,11 +21,7 @@ from strongroom import sealing
 from strongroom.secret import Secret
 
 def stop(done, total):
-    children = [
-        stat.parent.name for stat in Path("/proc").glob("[0-9]*/stat")
-        if stat.exists() and stat.read_text().rpartition(")")[2].split()[1] == str(os.getpid())
-    ]
-    print(*children, flush=True)
+    print(Path(f"/proc/self/task/{{os.getpid()}}/children").read_text(), flush=True)
     sys.stdin.read()
 
 key = Secret(bytes(range(1, 17)))

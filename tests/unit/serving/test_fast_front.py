@@ -17,6 +17,7 @@ import h2.events
 import pytest
 
 from strongroom.pki.client_usage import client_check
+from strongroom.serving.fronts import connection_age
 from strongroom.serving.fronts.connection_age import Lifetime
 from strongroom.serving.fronts.fast_front import HTTP1, HTTP2, speaking
 from strongroom.serving.fronts.front import Front, Patience
@@ -546,7 +547,7 @@ def test_an_idle_connection_is_told_to_go(front_with):
 
 
 def test_a_peer_that_gives_no_sign_of_life_is_cut_off(front_with):
-    front = front_with(lifetime=Lifetime(keepalive_s=0.2, keepalive_timeout_s=0.2), headers_s=0.4)
+    front = front_with(lifetime=Lifetime(keepalive_s=0.2, keepalive_timeout_s=2), headers_s=0.4)
     with Peer(front.port) as alive, Peer(front.port) as dead:
         for peer in (alive, dead):
             peer.request(path=HOLD)
@@ -556,7 +557,36 @@ def test_a_peer_that_gives_no_sign_of_life_is_cut_off(front_with):
         assert not alive.over
 
 
-def test_sv_17_drain_finishes_what_was_accepted_and_takes_what_was_on_its_way(front_with, on_loop):
+def test_a_peer_that_answered_its_ping_is_asked_again_however_late_the_sweep():
+    """A busy server looks at its connections late: by then, a peer that answered is silent once more."""
+    said = []
+    connection = SimpleNamespace(
+        since=0.0, heard=0.0, unsent_bytes=0, abort=lambda: said.append("abort"),
+        front=SimpleNamespace(patience=Patience()),
+    )  # fmt: skip
+    session = SimpleNamespace(
+        ping=lambda: said.append("ping"),
+        greeted=True,
+        open_streams=1,
+        unsent_bytes=0,
+        pending_body_bytes=0,
+        arriving=False,
+    )
+    ageing = connection_age.Ageing(connection, session, Lifetime(keepalive_s=1, keepalive_timeout_s=5))
+    for now in (2.0, 4.0, 6.0, 8.0):  # each a second later than the peer's answer counts for
+        ageing.sweep(now)
+        connection.heard = now + 0.01
+    assert said == ["ping"] * 4
+    ageing.sweep(10.0)
+    connection.heard = 8.0  # silent from here on
+    ageing.sweep(14.9)
+    assert said == ["ping"] * 5
+    ageing.sweep(15.0)
+    assert said == [*["ping"] * 5, "abort"]
+
+
+def test_sv_17_drain_finishes_what_was_accepted_and_takes_what_was_on_its_way(front_with, on_loop, monkeypatch):
+    monkeypatch.setattr(connection_age, "ROUND_TRIP_S", 2)  # a busy host may hold this peer up for longer than 0.25 s
     front = front_with()
     with Peer(front.port) as busy, Peer(front.port) as idle:
         idle.request()

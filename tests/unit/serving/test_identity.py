@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from strongroom.bundles import BadModelName, seal_ssl_config
 from strongroom.errors import BadInput, StrongroomError
 from strongroom.pki.signing import BadSigningKey
 from strongroom.platforms import PlatformAbsent
+from strongroom.ports import free_port
 from strongroom.secret import Secret
 from strongroom.serving.flags import options_of
 from strongroom.serving.operations import identity
@@ -42,21 +42,44 @@ class SomePlatform:
 @pytest.fixture
 def options(tmp_path, tls_files):
     """Options of a sealed server whose broker's port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     return options_of({
         "model_name": "m", "model_base_path": str(tmp_path / "m"), "ssl_config_file": str(tmp_path / "ssl.cfg"),
-        "broker": f"127.0.0.1:{port}", "broker_ca": str(tls_files.ca), "owner_key": str(tmp_path / "owner.pem"),
+        "broker": f"127.0.0.1:{free_port()}", "broker_ca": str(tls_files.ca), "owner_key": str(tmp_path / "owner.pem"),
         "broker_wait_seconds": 0.4,
     })  # fmt: skip
 
 
-def test_a_broker_that_is_not_there_is_asked_again_until_the_deadline(options, caplog):
-    with pytest.raises(BrokerNotReached) as caught:
+class Clocked(asyncio.SelectorEventLoop):
+    """A loop whose clock can be put forward."""
+
+    ahead_s = 0.0
+
+    def time(self):
+        return super().time() + self.ahead_s
+
+
+def test_a_broker_that_is_not_there_is_not_waited_for_without_end(options):
+    with pytest.raises(BrokerNotReached, match="connection refused") as caught:
         asyncio.run(obtain_key(options.broker, SomePlatform()))
     assert (caught.value.code, caught.value.exit_status) == ("SR-KEY-NO-BROKER", 4)
-    assert caplog.text.count("waiting for key") >= 2
+
+
+def test_a_broker_that_is_not_there_is_asked_again_until_the_deadline(options, caplog, monkeypatch):
+    asked = []
+
+    def provision(*address, **given):
+        asked.append(address)
+        if len(asked) == 3:
+            runner.get_loop().ahead_s = 31.0
+        raise broker.BrokerUnreachable("connection refused")
+
+    monkeypatch.setattr(broker, "provision", provision)
+    monkeypatch.setattr(identity, "FIRST_PAUSE_S", 0.01)
+    waiting = replace(options.broker, wait_s=30)
+    with asyncio.Runner(loop_factory=Clocked) as runner, pytest.raises(BrokerNotReached, match="no key after 30 s"):
+        runner.run(obtain_key(waiting, SomePlatform()))
+    assert len(asked) == 3
+    assert caplog.text.count("waiting for key") == 2
 
 
 def test_a_broker_that_comes_later_is_found(options, monkeypatch):

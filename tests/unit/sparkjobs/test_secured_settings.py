@@ -144,8 +144,10 @@ def test_names_of_files_with_secrets_are_taken(name: str) -> None:
 
 def test_lists_are_added_to_and_open_settings_are_the_users() -> None:
     session = properties.secured(MasterKind.LOCAL, PLACES)
-    both = properties.merged({"spark.driver.extraClassPath": "a.jar", "spark.ui.enabled": "false"}, session)
+    asked = {"spark.driver.extraClassPath": "a.jar", "spark.ui.enabled": "false", "spark.buffer.size": "65536"}
+    both = properties.merged(asked, session)
     assert both["spark.ui.enabled"] == "false"
+    assert (session["spark.buffer.size"], both["spark.buffer.size"]) == ("1048576", "65536")
     assert both["spark.driver.extraClassPath"] == "/a.jar:/b.jar:a.jar"
 
 

@@ -17,6 +17,7 @@ from strongroom.analytics.cluster import programs
 from strongroom.analytics.cluster.settings import MAX_BYTES, Record, Settings
 from strongroom.errors import BadInput
 from strongroom.pki import disk
+from strongroom.ports import free_port
 from strongroom.serving.operations import detached
 from strongroom.serving.operations.detached import Started
 
@@ -136,12 +137,12 @@ def _before(folder: Path) -> Cluster | None:
 def _with_ports(settings: Settings, before: Cluster | None) -> Settings:
     """Return settings whose ports are numbers: those of before, or free ones."""
     try:
-        with socket.create_server((settings.host, 0)) as server:
-            if before is not None:
-                known = before.record.settings
-                return replace(settings, port=settings.port or known.port, ui_port=settings.ui_port or known.ui_port)
-            found = replace(settings, port=settings.port or server.getsockname()[1])
-            return found if found.ui_port else _with_page(found)
+        port = free_port(settings.host)
+        if before is not None:
+            known = before.record.settings
+            return replace(settings, port=settings.port or known.port, ui_port=settings.ui_port or known.ui_port)
+        found = replace(settings, port=settings.port or port)
+        return found if found.ui_port else _with_page(found)
     except OSError as problem:
         raise NoSuchAddress(f"nothing can listen on {settings.host}: {problem.strerror}") from None
 
@@ -149,11 +150,12 @@ def _with_ports(settings: Settings, before: Cluster | None) -> Settings:
 def _with_page(settings: Settings) -> Settings:
     """Return settings whose page, and the port that only points there, are free. Raises OSError, NoSuchAddress."""
     for _ in range(_PORT_ATTEMPTS):
-        with socket.create_server((settings.host, 0)) as server:
-            found = replace(settings, ui_port=server.getsockname()[1])
-            with suppress(OSError), socket.create_server((found.host, found.page_port)):
-                return found
+        found = replace(settings, ui_port=free_port(settings.host))
+        if settings.port in (found.ui_port, found.page_port):
+            continue
+        with suppress(OSError), socket.create_server((found.host, found.page_port)):
+            return found
     raise NoSuchAddress(
-        f"found no port of {settings.host} that is free for the Master's page, with the one 400 below it",
-        fix="Name that one with --ui-port, and leave the one 400 above it free as well.",
+        f"found no two ports of {settings.host} for the Master's page that are free and 400 apart",
+        fix="Name the lower of two such ports with --ui-port.",
     )

@@ -25,6 +25,7 @@ from strongroom.analytics.examples.entry import Example, Prepared
 from strongroom.analytics.examples.said import Said
 from strongroom.analytics.examples.sealed import Encryption, seal
 from strongroom.analytics.parquet.build import build
+from strongroom.analytics.session.places import held_folder
 
 SUBMIT: Final = (sys.executable, "-m", "strongroom", "spark", "submit")
 END_S: Final = 30.0  # a driver removes its session's folder in this time
@@ -218,5 +219,5 @@ def in_memory() -> Path | None:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="strongroom-example-", dir=in_memory()) as folder:
-        yield Path(folder)
+    with held_folder(in_memory() or Path(tempfile.gettempdir()), "strongroom-example-") as folder:
+        yield folder

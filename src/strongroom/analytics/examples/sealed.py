@@ -19,6 +19,7 @@ from strongroom.analytics.examples.entry import Form, Prepared, Sealing
 from strongroom.analytics.keys.files import FileKeyService, write_ring
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.sealing.write import DatasetWriter
+from strongroom.analytics.session.places import held_folder
 from strongroom.datasets.key_ring import KeyRing
 from strongroom.datasets.manifest import Kind
 from strongroom.datasets.paths import is_note
@@ -40,8 +41,8 @@ class Encryption:
 @contextmanager
 def fresh_keys(memory: Path | None) -> Iterator[Encryption]:
     """Lend a fresh primary key in a file of a private folder, which is gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="strongroom-example-keys-", dir=memory) as name:
-        folder = Path(name) / "keys"
+    with held_folder(memory or Path(tempfile.gettempdir()), "strongroom-example-keys-") as private:
+        folder = private / "keys"
         write_ring(folder, KeyRing.fresh(KEY))
         with closing(FileKeyService(folder)) as keys:
             yield Encryption(keys, KEY, ("--keys", f"file:{folder}", "--key", KEY))

@@ -14,18 +14,53 @@ from typing import Any, Final
 
 from strongroom.analytics.keys.service import KeyService
 from strongroom.analytics.report import lineage, page, spark_log, stage_words, words
-from strongroom.analytics.report.gather import JobReport, gather, opened, spark_logs
+from strongroom.analytics.report.gather import JSON, JobReport, gather, opened, spark_logs
 from strongroom.analytics.report.reading import BadReportInput, Bounded
-from strongroom.errors import StrongroomError
+from strongroom.datasets.manifest import FILE_NAME
+from strongroom.errors import BadInput, StrongroomError
 from strongroom.pki import disk
 from strongroom.sparkjobs import event_log
 
 TEXT: Final = "report.txt"
 PAGE: Final = "report.html"
-JSON: Final = "report.json"
 LINEAGE: Final = "lineage.json"
 MAX_REPORT_BYTES: Final = 64 << 20
+_OURS: Final = frozenset({TEXT, PAGE, JSON, LINEAGE})
 _APPLICATION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}", re.ASCII)
+
+
+class NoPlaceForReport(BadInput):
+    """A job's report cannot be kept where it was asked for."""
+
+    code = "SR-REPORT-PLACE"
+    fix = "Name another folder with --report: a new one, or one that holds an earlier report."
+
+
+def make_place(folder: Path) -> None:
+    """Make the folder of a report (0700) before its job runs. Raises NoPlaceForReport where it cannot be kept there.
+
+    A data set would count as changed; and what an earlier report did not write is somebody's.
+    """
+    try:
+        folder.mkdir(mode=disk.SECRET_FOLDER_MODE, parents=True, exist_ok=True)
+        there = {each.name for each in folder.iterdir()}
+    except OSError as problem:
+        raise NoPlaceForReport(f"no report can be kept in {folder}: {problem.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise NoPlaceForReport(f"no report can be kept in {folder}: it is not yours to write to")
+    if FILE_NAME in there:
+        raise NoPlaceForReport(f"{folder} is a data set, which would be a changed one with a report in it")
+    taken = sorted(there & _OURS)
+    if taken and _reported_applications(folder) is None:
+        raise NoPlaceForReport(f"{folder} holds {', '.join(taken)}, and no report of an earlier job")
+
+
+def _reported_applications(folder: Path) -> list[Any] | None:
+    """Return the applications of the report in a folder; None where there is no report of ours."""
+    try:
+        return list(json.loads(disk.read_bounded(folder / JSON, limit=MAX_REPORT_BYTES))["applications"])
+    except (FileNotFoundError, ValueError, LookupError, TypeError, StrongroomError):
+        return None
 
 
 def clear(folder: Path, logs: Path) -> None:
@@ -33,12 +68,10 @@ def clear(folder: Path, logs: Path) -> None:
 
     Those that the report names alone: other files there are somebody's. Raises OSError.
     """
-    try:
-        told = json.loads(disk.read_bounded(folder / JSON, limit=MAX_REPORT_BYTES))
-        names = [each["id"] for each in told["applications"]]
-    except (FileNotFoundError, ValueError, LookupError, TypeError, StrongroomError):  # no report of ours
+    told = _reported_applications(folder)
+    if told is None:
         return
-    for name in names:
+    for name in (each.get("id") for each in told if isinstance(each, dict)):
         if isinstance(name, str) and _APPLICATION.fullmatch(name):
             (logs / name).unlink(missing_ok=True)
     (folder / LINEAGE).unlink(missing_ok=True)
@@ -52,9 +85,10 @@ def finish(folder: Path, keys: KeyService | None = None) -> JobReport:
     report = gather(folder)
     if keys is not None:
         _write_lineage(report, folder, keys)
+    # First, for it says whose the others are (`make_place`).
+    disk.replace_private(folder / JSON, json.dumps(to_json(report), indent=1).encode() + b"\n")
     disk.replace_private(folder / TEXT, words.text(report).encode())
     disk.replace_private(folder / PAGE, page.html(report).encode())
-    disk.replace_private(folder / JSON, json.dumps(to_json(report), indent=1).encode() + b"\n")
     return report
 
 

@@ -1,6 +1,7 @@
 """A job's report from the files it left: events of every process, roll calls, and Spark's own event logs.
 
-World: one folder, looked at two levels deep; links are not followed. What a file is, its content says.
+World: one folder, looked at two levels deep; links are not followed. What a file is, its content says. A folder below
+with a report of its own is another job's.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from strongroom.analytics.session import events
 MAX_FILES: Final = 10_000
 MAX_LEVELS: Final = 2
 LINES_SUFFIX: Final = ".jsonl"
+JSON: Final = "report.json"
 _LOOK_BYTES: Final = 4096
 _COMPRESSED: Final = {".zstd": "zstd", ".lz4": "lz4"}  # Spark's names; the others of its codecs have no stream format
 _SPARK: Final = re.compile(rb'\{"Event": ?"' + spark_log.FIRST_EVENT.encode())
@@ -53,7 +55,8 @@ class JobReport:
 def gather(folder: Path) -> JobReport:
     """Read what is in a folder. Raises BadReportInput where nothing in it is of a job."""
     report = JobReport()
-    for path in spark_logs(folder):
+    files = _files(folder, of_one_job=True)
+    for path in _spark_logs(files):
         application = Application()
         with opened(path) as source:
             lines = Lines(source, max_bytes=spark_log.MAX_LINE_BYTES)
@@ -62,7 +65,7 @@ def gather(folder: Path) -> JobReport:
         report.facts.registered(application)
         report.unreadable += lines.unreadable
         report.sources += 1
-    for path in _files(folder):
+    for path in files:
         if path.suffix == LINES_SUFFIX:
             with path.open("rb") as source:
                 lines = Lines(source, max_bytes=events.MAX_LINE_BYTES)
@@ -75,8 +78,12 @@ def gather(folder: Path) -> JobReport:
 
 
 def spark_logs(folder: Path) -> list[Path]:
-    """Return the event logs of Spark's in a folder, by path. Raises BadReportInput for far too many files."""
-    return [path for path in _files(folder) if path.suffix != LINES_SUFFIX and _is_spark_log(path)]
+    """Return the event logs of Spark's in a folder, by path: of any job. Raises BadReportInput for too many files."""
+    return _spark_logs(_files(folder))
+
+
+def _spark_logs(files: Iterable[Path]) -> list[Path]:
+    return [path for path in files if path.suffix != LINES_SUFFIX and _is_spark_log(path)]
 
 
 @contextmanager
@@ -110,7 +117,7 @@ def _is_spark_log(path: Path) -> bool:
         return False  # a pipe, or another user's: none of the job's
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, *, of_one_job: bool = False) -> list[Path]:
     found: list[Path] = []
     level = [folder]
     for _ in range(MAX_LEVELS + 1):
@@ -120,6 +127,8 @@ def _files(folder: Path) -> list[Path]:
                 entries = sorted(os.scandir(each), key=lambda entry: entry.name)
             except OSError as problem:
                 raise BadReportInput(f"{each}: {problem.strerror}") from None
+            if of_one_job and each != folder and any(entry.name == JSON for entry in entries):
+                continue
             inner += [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
             found += [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False)]
             if len(found) + len(inner) > MAX_FILES:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Final
 
@@ -121,7 +122,7 @@ def _wait_until_shown(address: str, ca: Path, logs: int) -> None:
             with urllib.request.urlopen(listed, context=context, timeout=READING_S) as answer:  # noqa: S310  # https
                 if len(json.loads(answer.read(_MAX_LIST_BYTES))) >= logs:
                     return
-        except (OSError, ValueError):  # not yet, or more than is worth waiting for: whoever looks will see
+        except (OSError, ValueError, HTTPException):  # not yet, or more than is worth it: whoever looks will see
             pass
         pause.wait(_POLL_S)
 

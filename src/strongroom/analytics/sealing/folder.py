@@ -5,6 +5,7 @@ World: files below one folder. Paths are relative with / between the parts, as m
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -19,6 +20,7 @@ from strongroom.pki import disk
 from strongroom.sealing.disk import SEALED_MODE, Descriptor, InputFile, open_named
 
 BEHIND_BYTES: Final = 48 * 1024 * 1024
+_REMOVALS: Final = 1000  # each fails only where somebody made a file meanwhile
 
 
 class Stored(Protocol):
@@ -82,8 +84,15 @@ class Folder(Place, Protocol):
     def open(self, path: str) -> Stored:
         """Open a file. Raises FileNotFoundError or OSError."""
 
-    def create(self, path: str) -> Draft:
-        """Begin a file; folders on the way to it are made."""
+    def make(self, path: str) -> None:
+        """Make a folder in it, as far as the file system has folders."""
+
+    def create(self, path: str, *, folders: bool = True) -> Draft:
+        """Begin a file; folders on the way to it are made, if `folders` says so.
+
+        Otherwise its folder has to be there, now and when the draft is committed, or there is a FileNotFoundError: a
+        task that outlives its job brings back nothing of what the job has removed.
+        """
 
 
 class LocalDraft(Descriptor):
@@ -157,9 +166,13 @@ class LocalFolder:
         """Open a file. Raises FileNotFoundError, NotAFile."""
         return InputFile(self.path / path)
 
-    def create(self, path: str) -> LocalDraft:
-        """Begin a file; folders on the way to it are made."""
-        return LocalDraft(self._place(path))
+    def make(self, path: str) -> None:
+        """Make a folder in it."""
+        self._place(path).mkdir(exist_ok=True)
+
+    def create(self, path: str, *, folders: bool = True) -> LocalDraft:
+        """Begin a file; folders on the way to it are made, if `folders` says so. Raises FileNotFoundError."""
+        return LocalDraft(self._place(path) if folders else self._inside(path))
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a small file in one step, over what is there."""
@@ -190,7 +203,7 @@ class LocalFolder:
         for path in paths:
             place = self._inside(path)
             if place.is_dir() and not place.is_symlink():
-                shutil.rmtree(place)
+                _remove_folder(place)
             else:
                 place.unlink(missing_ok=True)
 
@@ -223,6 +236,19 @@ class LocalFolder:
 def as_folder(place: str | os.PathLike[str] | Folder) -> Folder:
     """Return a folder as such: a path is one of this machine."""
     return LocalFolder(place) if isinstance(place, str | os.PathLike) else place
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder with all below it, while others may still be at work in it: they end when it is gone."""
+    for _ in range(_REMOVALS):
+        try:
+            shutil.rmtree(folder)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+        if not folder.exists():
+            return
+    raise OSError(errno.ENOTEMPTY, "others go on writing", str(folder))
 
 
 def _walk(folder: Path, prefix: str, depth: int) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""Folders in memory, for what must never reach a disk: sockets of agents, Spark's secret of one application.
+"""Folders in memory, for what must not reach a disk: sockets of agents, Spark's secret of one application, examples.
 
 World: folders. Each is locked while its process lives: one that was killed leaves what the next one takes away.
 """
@@ -41,9 +41,15 @@ def memory_folder(named: Path | None = None, candidates: Sequence[str] = CANDIDA
 @contextmanager
 def private_folder(named: Path | None = None) -> Iterator[Path]:
     """Lend a fresh folder in memory, 0700, which is gone afterwards. Raises NoMemoryFolder."""
-    place = memory_folder(named)
-    sweep(place)
-    made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))
+    with held_folder(memory_folder(named), PREFIX) as folder:
+        yield folder
+
+
+@contextmanager
+def held_folder(place: Path, prefix: str) -> Iterator[Path]:
+    """Lend a fresh folder in `place`, 0700, which is gone afterwards; those of killed processes go first."""
+    sweep(place, prefix)
+    made = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=place))
     try:
         with _locked(made):
             folder = made = made.rename(place / made.name[1:])  # under this name it is locked from the beginning
@@ -52,9 +58,9 @@ def private_folder(named: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def sweep(place: Path) -> None:
-    """Remove what agents of this user left there that were killed: nobody holds their folders' locks any more."""
-    for path in place.glob(f"{PREFIX}*"):
+def sweep(place: Path, prefix: str = PREFIX) -> None:
+    """Remove what processes of this user left there that were killed: nobody holds their folders' locks any more."""
+    for path in place.glob(f"{prefix}*"):
         with contextlib.suppress(OSError), _locked(path):  # in use, somebody else's, or just being removed
             if path.stat().st_uid == os.getuid():
                 shutil.rmtree(path)

@@ -63,7 +63,9 @@ class PartFiles:
 
     def _begin(self, schema: pa.Schema) -> tuple[SealedWriter, RowWriter]:
         path = f"{self._stem}-{len(self.entries):03d}.{SUFFIXES[self._kind]}"
-        sealed = SealedWriter(self._folder.create(f"{self._staging}/{path}"), self._key, stored_path=path)
+        sealed = SealedWriter(
+            self._folder.create(f"{self._staging}/{path}", folders=False), self._key, stored_path=path
+        )
         self._size = 0
         try:
             return sealed, row_writer(sealed, self._kind, schema, self._options)

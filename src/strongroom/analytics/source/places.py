@@ -6,10 +6,11 @@ one finds the other's generation there and gives up, unless both look in the sam
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import unquote, urlsplit
@@ -100,14 +101,29 @@ class ArrowFolder:
         """Open a file. Raises FileNotFoundError."""
         return _ArrowStored(self._system.open_input_file(self._place(path)))
 
-    def create(self, path: str) -> Draft:
-        """Begin a file, which is kept in memory until it is committed: object stores take files whole."""
-        return _ArrowDraft(self, path)
+    def make(self, path: str) -> None:
+        """Make a folder in it, with a note that says so: any file that is put there later makes a folder, too."""
+        self._system.create_dir(self._place(path), recursive=True)
+        self._write(self._place(f"{path}/{_MADE}"), b"")
 
-    def replace(self, path: str, data: bytes | bytearray) -> None:
+    def create(self, path: str, *, folders: bool = True) -> Draft:
+        """Begin a file, which is kept in memory until it is committed: object stores take files whole."""
+        draft = _ArrowDraft(self, path, folders)
+        draft.check()
+        return draft
+
+    def check_made(self, path: str) -> None:
+        """Raise FileNotFoundError where no folder was made, or was removed since."""
+        from pyarrow import fs
+
+        if self._system.get_file_info(self._place(f"{path}/{_MADE}")).type == fs.FileType.NotFound:
+            raise FileNotFoundError(errno.ENOENT, "it was removed", f"{self}/{path}")
+
+    def replace(self, path: str, data: bytes | bytearray, *, folders: bool = True) -> None:
         """Write a file in one step, over what is there: in place where that is one step, by renaming elsewhere."""
         place = self._place(path)
-        self._system.create_dir(place.rpartition("/")[0], recursive=True)
+        if folders:
+            self._system.create_dir(place.rpartition("/")[0], recursive=True)
         if self._system.type_name in _WHOLE:
             self._write(place, data)
             return
@@ -131,16 +147,22 @@ class ArrowFolder:
         """Do nothing: what these file systems have closed is durable, as far as they know."""
 
     def remove(self, *paths: str) -> None:
-        """Remove files, and folders with all below them; what is not there counts as removed."""
+        """Remove files, and folders with all below them; what is not there counts as removed.
+
+        The note that a folder was made goes first: who has written a file and finds the note has written it before the
+        files to remove are listed, and who does not removes what he has written (`_ArrowDraft.commit`).
+        """
         from pyarrow import fs
 
         for path in paths:
             place = self._place(path)
             kind = self._system.get_file_info(place).type
-            if kind == fs.FileType.Directory:
-                self._system.delete_dir(place)
-            elif kind != fs.FileType.NotFound:
-                self._system.delete_file(place)
+            with suppress(FileNotFoundError):  # somebody else was faster
+                if kind == fs.FileType.Directory:
+                    self.remove(f"{path}/{_MADE}")
+                    self._system.delete_dir(place)
+                elif kind != fs.FileType.NotFound:
+                    self._system.delete_file(place)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -155,6 +177,7 @@ class ArrowFolder:
             stream.write(data)
 
 
+_MADE: Final = "_made"
 _WHOLE: Final = frozenset({"s3", "gcs", "abfs"})  # a file is there whole or not at all, and a move is a copy
 
 
@@ -179,10 +202,16 @@ class _ArrowStored:
 class _ArrowDraft:
     """A new file, in memory."""
 
-    def __init__(self, folder: ArrowFolder, path: str) -> None:
+    def __init__(self, folder: ArrowFolder, path: str, folders: bool) -> None:
         self._folder: Final = folder
         self._path: Final = path
+        self._needs: Final = "" if folders else path.rpartition("/")[0]
         self._data = bytearray()
+
+    def check(self) -> None:
+        """Raise FileNotFoundError where the folder that has to be there is not."""
+        if self._needs:
+            self._folder.check_made(self._needs)
 
     def write_at(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Keep `data` at `offset`; a gap is filled with zeros."""
@@ -191,9 +220,15 @@ class _ArrowDraft:
         self._data[offset : offset + len(data)] = data
 
     def commit(self) -> None:
-        """Write it under its name."""
-        self._folder.replace(self._path, self._data)
+        """Write it under its name. Raises FileNotFoundError."""
+        self.check()
+        self._folder.replace(self._path, self._data, folders=not self._needs)
         self.discard()
+        try:
+            self.check()
+        except FileNotFoundError:
+            self._folder.remove(self._needs)  # it went meanwhile, and the file has brought it back
+            raise
 
     def discard(self) -> None:
         """Let it vanish."""

@@ -72,6 +72,7 @@ class SealedRowWriter(DataSourceArrowWriter):
                 else _appended(before, options, keys, to_ddl(schema))
             )
             self.before: Final = _digest(before)  # all of it would travel with every task
+        folder_of(options.path).make(staging_name(self.job))  # tasks that outlive the job do not make it again
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> PartsWritten:
         """Seal the rows of one task. Raises RowsNotWritten, KeyNotGranted."""

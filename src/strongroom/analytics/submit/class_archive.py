@@ -2,7 +2,8 @@
 
 Spark loads some twenty thousand classes before its first row, and a JVM unpacks, reads and verifies each. A file that
 `strongroom spark warm-up` makes has them done, for the very jars and the very Java it was made with: the JVM compares,
-and takes the jars where they differ. Nobody measures that file, so a measured job does not use it.
+and takes the jars where they differ; we compare before it, so that warm-up knows when to make the file anew. Nobody
+measures that file, so a measured job does not use it.
 
 World: the cache beside our jars; Spark's own launcher, whose command is changed so that the class path begins the same
 in every session: a session's own folder is its end.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,47 +44,61 @@ class NoCommand(Unreachable):
     fix = "Run strongroom spark preflight: Java 17 is needed, and all of PySpark."
 
 
-def place(environ: Mapping[str, str], own: Path) -> Path:
-    """Return where the file is, or is to be, for Spark's jars and ours. Raises NoSpark, LoosePermissions."""
-    digest = hashlib.sha256(os.fspath(own).encode())
-    jars = spark_jars()
-    for path in sorted(jars.glob("*.jar")):
-        digest.update(f"\0{path}\0{path.stat().st_size}".encode())
-    return cache(environ) / f"classes-{digest.hexdigest()[:32]}.jsa"
+def place(environ: Mapping[str, str]) -> Path:
+    """Return where the file is, or is to be: one for each Spark. Raises NoSpark, LoosePermissions."""
+    return cache(environ) / f"classes-{hashlib.sha256(os.fspath(spark_jars()).encode()).hexdigest()[:32]}.jsa"
+
+
+def origin_of(environ: Mapping[str, str], own: Path) -> str:
+    """Return a digest of what a JVM compares before it takes the classes: Java, Spark's jars, ours. Raises NoSpark."""
+    java = shutil.which(_java(environ), path=environ.get("PATH"))
+    digest = hashlib.sha256()
+    for path in (Path(java).resolve() if java else own, own, *sorted(spark_jars().glob("*.jar"))):
+        digest.update(f"{path}\0".encode())
+        if path.is_file():
+            digest.update(f"{path.stat().st_size}\0{path.stat().st_mtime_ns}\0".encode())
+    return digest.hexdigest()
 
 
 def found(environ: Mapping[str, str], own: Path) -> Path | None:
     """Return the file, if there is one that this process may use, and whole. Raises NoSpark, LoosePermissions."""
     if sys.flags.safe_path or sys.pycache_prefix is not None:  # measured, or started by what is
         return None
-    wanted = place(environ, own)
-    return wanted if is_whole(wanted) else None
+    wanted = place(environ)
+    return wanted if is_whole(wanted, origin_of(environ, own)) else None
 
 
-def is_whole(archive: Path) -> bool:
-    """Whether the file is there, and as long as it was made. Raises LoosePermissions for a link, or another user's."""
+def is_whole(archive: Path, origin: str) -> bool:
+    """Whether the file is there, of that origin, and as long as it was made.
+
+    Raises LoosePermissions for a link, or another user's.
+    """
     if not os.path.lexists(archive):
         return False
     disk.check_own(archive)
     try:
-        size = int(size_of(archive).read_text(encoding="ascii"))
+        label = label_of(archive).read_text(encoding="ascii")
     except (OSError, ValueError):
         return False
-    return archive.stat().st_size == size
+    return label == _label(archive, origin)
 
 
-def size_of(archive: Path) -> Path:
-    """Return the file that says how long the archive is: a JVM dies of one that was cut."""
-    return archive.with_suffix(".size")
+def label_of(archive: Path) -> Path:
+    """Return the file that says how long the archive is, for a JVM dies of one that was cut, and its origin."""
+    return archive.with_suffix(".label")
 
 
-def keep(made: Path, wanted: Path) -> None:
-    """Put a whole archive where it is to be, on the disk before its length is said. Raises OSError."""
+def keep(made: Path, wanted: Path, origin: str) -> None:
+    """Put a whole archive where it is to be, on the disk before its label is. Raises OSError."""
     with made.open("rb") as file:
         os.fsync(file.fileno())
-    size_of(wanted).unlink(missing_ok=True)
+    label_of(wanted).unlink(missing_ok=True)
     made.rename(wanted)
-    disk.replace_private(size_of(wanted), f"{wanted.stat().st_size}\n".encode("ascii"))
+    disk.replace_private(label_of(wanted), _label(wanted, origin).encode("ascii"))
+
+
+def _label(archive: Path, origin: str) -> str:
+    return f"{archive.stat().st_size} {origin}\n"
 
 
 def using(archive: Path) -> tuple[str, ...]:
@@ -103,9 +119,7 @@ def command(
     A JVM that is to write its classes has no agent, which changes some: it runs nobody's program, and with no keys.
     Raises NoCommand, NoSpark.
     """
-    home = environ.get("JAVA_HOME")
-    java = os.fspath(Path(home) / "bin" / "java") if home else "java"
-    asked = [java, *_LAUNCHER, _CLASS_PATH, f"{spark_jars()}{os.sep}*", *_MAIN, *words]
+    asked = [_java(environ), *_LAUNCHER, _CLASS_PATH, f"{spark_jars()}{os.sep}*", *_MAIN, *words]
     told = {**environ, "SPARK_SCALA_VERSION": SCALA}
     try:
         done = subprocess.run(asked, env=told, capture_output=True, check=False, timeout=_TIMEOUT_S)
@@ -116,6 +130,11 @@ def command(
     if done.returncode or not begun or _CLASS_PATH not in said:
         raise NoCommand(f"Spark's launcher ended with {done.returncode}: {done.stderr[-500:].decode(errors='replace')}")
     return _stable(said, folder, options)
+
+
+def _java(environ: Mapping[str, str]) -> str:
+    home = environ.get("JAVA_HOME")
+    return os.fspath(Path(home) / "bin" / "java") if home else "java"
 
 
 def _stable(said: list[str], folder: SessionFolder, options: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ from strongroom.analytics.agent.roll_call import ExecutorsRefused
 from strongroom.analytics.keys.agent import AgentKeys
 from strongroom.analytics.keys.opening import AGENT_VARIABLE, open_keys
 from strongroom.analytics.keys.service import KeyNotGranted, KeyService
-from strongroom.analytics.report.finishing import clear, finish
+from strongroom.analytics.report.finishing import clear, finish, make_place
 from strongroom.analytics.report.words import summary
 from strongroom.analytics.session import events as told
 from strongroom.analytics.session.folder import SessionFolder
@@ -63,10 +63,12 @@ class NoProgram(BadInput):
 def submit(job: Submission, environ: Mapping[str, str]) -> int:
     """Run one job to its end and return its program's exit status.
 
-    Raises what preparing a session and asking for keys raise, NoProgram.
+    Raises what preparing a session and asking for keys raise, NoProgram, NoPlaceForReport.
     """
     if not Path(job.program).is_file():
         raise NoProgram(f"{job.program} is no file")
+    if job.report is not None:
+        make_place(Path(job.report))  # not after hours of work
     if job.insecure:
         warn_insecure()
     hooks.no_dumps()  # this process holds keys, and those below it data
@@ -209,7 +211,6 @@ def _leave(job: Submission, folder: SessionFolder, events: Path, agent: str | No
         keep_event_logs(folder.events, Path(job.event_log))
     if job.report is not None:
         place = Path(job.report)
-        place.mkdir(mode=disk.SECRET_FOLDER_MODE, parents=True, exist_ok=True)
         clear(place, place / SPARK_EVENTS)
         if events.is_file():
             disk.replace_private(place / EVENTS_FILE, events.read_bytes())

@@ -41,12 +41,12 @@ class NotWarmed(Unreachable):
 
 
 def warm_up(environ: Mapping[str, str], *, say: Callable[[str], object], again: bool = False) -> tuple[Path, bool]:
-    """Return the file, and whether it was made now; `again`: also where there is one.
+    """Return the file, and whether it was made now; `again`: also where there is one for this Java and these jars.
 
     Raises NotWarmed, DriverNotStarted, NoCommand, and what `prepare` raises.
     """
-    wanted = class_archive.place(environ, own_jar())
-    if class_archive.is_whole(wanted) and not again:
+    wanted, origin = class_archive.place(environ), class_archive.origin_of(environ, own_jar())
+    if class_archive.is_whole(wanted, origin) and not again:
         return wanted, False
     sweep(wanted.parent)
     folder = SessionFolder.create()
@@ -68,7 +68,7 @@ def warm_up(environ: Mapping[str, str], *, say: Callable[[str], object], again: 
                 raise
             if status or not archive.is_file():
                 raise NotWarmed(f"the JVM ended with {status} and left no classes")
-            class_archive.keep(archive, wanted)
+            class_archive.keep(archive, wanted, origin)
     finally:
         folder.remove()
     return wanted, True

@@ -102,10 +102,12 @@ class Ageing:
 
     def _check_alive(self, now: float) -> None:
         """Ask a silent peer for a sign of life; cut off one that gives none."""
-        silent = now - self._connection.heard
-        if silent < self._lifetime.keepalive_s:
-            self._pinged = None
-        elif self._pinged is None:
+        heard = self._connection.heard
+        if self._pinged is not None and heard > self._pinged:
+            self._pinged = None  # also where this sweep is so late that the peer is silent once more
+        if now - heard < self._lifetime.keepalive_s:
+            return
+        if self._pinged is None:
             self._pinged = now
             self._session.ping()
         elif now - self._pinged >= self._lifetime.keepalive_timeout_s:

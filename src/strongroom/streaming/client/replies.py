@@ -125,9 +125,11 @@ def _array(found: object) -> Array:
     shape = found.get("shape")
     try:
         data = np.asarray(found["data"])
-        if data.dtype.kind not in "fiub":
-            data = np.asarray(found["data"], dtype=np.float32) if data.dtype.kind == "O" else data
-        data = data.astype(np.float32) if data.dtype.kind in "fiu" else data
+        with np.errstate(over="ignore"):  # a number that float32 cannot hold is infinite, as in the Arrow form
+            if data.dtype.kind == "O":
+                data = np.asarray(found["data"], dtype=np.float32)
+            elif data.dtype.kind in "fiu":
+                data = data.astype(np.float32)
         return data if shape is None else data.reshape(_shape(shape))
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise BadReply("an output's data do not have its shape") from None

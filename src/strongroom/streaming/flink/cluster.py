@@ -7,9 +7,8 @@ certificate. Passwords are random, and stand in 0600 files of a 0700 folder alon
 from __future__ import annotations
 
 import shutil
-import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 
 from strongroom.errors import BadInput, Unreachable
 from strongroom.pki import disk
+from strongroom.ports import free_ports
 from strongroom.serving.operations import detached
 from strongroom.serving.operations.detached import Started
 from strongroom.streaming.flink import processes, settings
@@ -101,7 +101,8 @@ def up(path: Path, home: FlinkHome, size: Size, *, said: Callable[[str], object]
     identities = make_identities(_NAMES, now=datetime.now(UTC))
     folder.fill(identities, home)
     for attempt in range(1, _TRIES + 1):
-        rest_port, rpc_port = _free_ports(size.rest_port)
+        rpc_port, other = free_ports(2, settings.LOOPBACK)
+        rest_port = size.rest_port or other
         layout = settings.Layout(
             rpc_port=rpc_port, rest_port=rest_port, logs=str(folder.logs), scratch=str(folder.scratch),
             state=str(folder.path / "state"), python=str(home.python), slots=size.slots, options=size.options,
@@ -196,11 +197,3 @@ def last_words(folder: ClusterFolder, *, lines: int = 12) -> str:
         text = log.read_text(encoding="utf-8", errors="replace")[-65536:]
         found += [line for line in text.splitlines() if "ERROR" in line or "Exception" in line][-lines:]
     return "\n".join(line[:300] for line in found[-lines:]) or f"its logs in {folder.logs} hold no error"
-
-
-def _free_ports(rest_port: int) -> tuple[int, int]:
-    sockets: Sequence[socket.socket] = [socket.create_server((settings.LOOPBACK, 0)) for _ in range(2)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return rest_port or ports[0], ports[1]

@@ -13,7 +13,6 @@ import hashlib
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from strongroom.clusterserving.names import Job
 from strongroom.errors import BadInput, Unreachable
 from strongroom.pki import disk
 from strongroom.pki.authority import Authority, Leaf
+from strongroom.ports import free_port
 from strongroom.secret import Secret
 from strongroom.streaming.link.connection import Place, RedisAway, SyncLink
 from strongroom.streaming.link.replies import RedisUnexpected, ReplyError
@@ -173,13 +173,6 @@ def _quoted(path: Path) -> str:
     if any(each in text for each in '"\\\r\n\0'):
         raise BadRedisPath(f"{text[:200]!r} cannot stand in redis.conf")
     return f'"{text}"'
-
-
-def free_port(bind: str) -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.socket() as free:
-        free.bind((bind, 0))
-        return int(free.getsockname()[1])
 
 
 class RedisServer:

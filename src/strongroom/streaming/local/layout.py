@@ -19,8 +19,9 @@ from strongroom.clusterserving.names import Job
 from strongroom.errors import BadInput
 from strongroom.pki import disk, keys
 from strongroom.pki.authority import Authority
+from strongroom.ports import free_port
 from strongroom.streaming.link.place import Place
-from strongroom.streaming.link.server import LOOPBACK, Home, free_port
+from strongroom.streaming.link.server import LOOPBACK, Home
 
 RENEW_WITHIN: Final = timedelta(days=30)
 MAX_NOTE_BYTES: Final = 64 * 1024

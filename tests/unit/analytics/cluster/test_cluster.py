@@ -109,7 +109,7 @@ def test_the_masters_page_is_where_nobody_else_listens(tmp_path, monkeypatch):
         assert prepared(tmp_path / "c", SETTINGS).record.settings.ui_port
         assert next(asked, None) is None
         monkeypatch.setattr(Settings, "page_port", property(lambda _: taken))
-        with pytest.raises(NoSuchAddress, match="free for the Master's page") as refusal:
+        with pytest.raises(NoSuchAddress, match="for the Master's page that are free") as refusal:
             prepared(tmp_path / "d", SETTINGS)
         assert "--ui-port" in refusal.value.fix
         assert not (tmp_path / "d").exists()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import stat
 from pathlib import Path
@@ -11,7 +12,17 @@ import pytest
 
 from strongroom.analytics.report import page, reading, words
 from strongroom.analytics.report.facts import MAX_ROWS, DataSet, Facts
-from strongroom.analytics.report.finishing import JSON, LINEAGE, PAGE, TEXT, clear, finish, keep_logs
+from strongroom.analytics.report.finishing import (
+    JSON,
+    LINEAGE,
+    PAGE,
+    TEXT,
+    NoPlaceForReport,
+    clear,
+    finish,
+    keep_logs,
+    make_place,
+)
 from strongroom.analytics.report.gather import gather, spark_logs
 from strongroom.analytics.report.reading import BadReportInput
 from strongroom.analytics.session import events
@@ -310,6 +321,55 @@ def test_a_report_that_is_none_of_ours_names_nothing_to_take_away(job_folder, te
     (job_folder / JSON).write_text(text)
     clear(job_folder, job_folder / "spark")
     assert len(list((job_folder / "spark").iterdir())) == 1
+
+
+def test_a_folder_below_that_has_a_report_is_another_jobs(job_folder, tmp_path):
+    events.record("started", {"application": "monday", "program": "monday.py"}, to=job_folder / "events.jsonl")
+    finish(job_folder)
+    shutil.copytree(job_folder, tmp_path / "jobs" / "monday")
+    with pytest.raises(BadReportInput):  # nothing of its own
+        gather(tmp_path / "jobs")
+    host = tmp_path / "jobs" / "other-host"
+    host.mkdir()
+    events.record("started", {"application": "today", "program": "today.py"}, to=host / "events.jsonl")
+    report = gather(tmp_path / "jobs")
+    assert (report.facts.job.application, report.applications) == ("today", [])
+    assert len(spark_logs(tmp_path / "jobs")) == 1  # what a history shows is of any job
+
+
+def test_a_place_for_a_report_is_made_before_the_job_and_private(tmp_path, job_folder):
+    make_place(tmp_path / "a" / "b")
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+    (tmp_path / "a" / "b" / "app.py").write_text("print(1)")
+    make_place(tmp_path / "a" / "b")
+    finish(job_folder)
+    make_place(job_folder)
+
+
+@pytest.mark.parametrize("file", ["_strongroom.json", TEXT, PAGE, JSON, LINEAGE])
+def test_a_data_set_and_files_of_somebody_are_no_place_for_a_report(tmp_path, file):
+    (tmp_path / file).write_text("mine")
+    with pytest.raises(NoPlaceForReport) as refusal:
+        make_place(tmp_path)
+    assert refusal.value.code == "SR-REPORT-PLACE"
+    assert [each.name for each in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/reports"])
+def test_what_cannot_be_a_folder_is_no_place_for_a_report(tmp_path, place):
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(NoPlaceForReport, match="no report can be kept in"):
+        make_place(tmp_path / place)
+
+
+def test_a_job_whose_report_cannot_be_kept_does_not_begin(tmp_path, capfd):
+    program = tmp_path / "app.py"
+    program.write_text("print('ran')")
+    assert main(["spark", "submit", "--report", str(program), str(program)]) == 2
+    said = capfd.readouterr()
+    assert "SR-REPORT-PLACE" in said.err
+    assert "--report" in said.err
+    assert said.out == ""
 
 
 def test_a_report_without_the_output_s_key_says_why_it_has_no_lineage(job_folder, manifest, keys):

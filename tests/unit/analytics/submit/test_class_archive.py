@@ -31,9 +31,9 @@ def folder():
 def cached(tmp_path):
     """Return an environment with a cache of its own, and the file in it."""
     environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    place = class_archive.place(environ, OWN)
+    place = class_archive.place(environ)
     (tmp_path / "made").write_bytes(b"classes")
-    class_archive.keep(tmp_path / "made", place)
+    class_archive.keep(tmp_path / "made", place, class_archive.origin_of(environ, OWN))
     return environ, place
 
 
@@ -45,13 +45,48 @@ def test_it_is_found_for_the_jars_it_was_made_with_alone(cached):
     assert class_archive.found(environ, OWN) is None
 
 
+@pytest.fixture
+def jars(tmp_path, monkeypatch):
+    """Return the folder of a Spark of one jar."""
+    folder = tmp_path / "jars"
+    folder.mkdir()
+    (folder / "spark-core.jar").write_bytes(b"one")
+    monkeypatch.setattr(class_archive, "spark_jars", lambda: folder)
+    return folder
+
+
+def test_jars_that_were_installed_anew_want_a_file_made_anew_in_the_same_place(jars, cached):
+    environ, place = cached
+    jar = jars / "spark-core.jar"
+    before = jar.stat()
+    os.utime(jar, ns=(before.st_atime_ns, before.st_mtime_ns + 2 * 10**9))
+    assert class_archive.found(environ, OWN) is None  # the JVM compares times, and would take the jars in silence
+    assert class_archive.place(environ) == place
+    os.utime(jar, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert class_archive.found(environ, OWN) == place
+    (jars / "spark-sql.jar").write_bytes(b"two")
+    assert class_archive.found(environ, OWN) is None
+
+
+@pytest.mark.parametrize("by", ["JAVA_HOME", "PATH"])
+def test_another_java_wants_a_file_of_its_own(cached, tmp_path, by):
+    environ, place = cached
+    java = tmp_path / "jdk" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text("#!/bin/sh\n")
+    java.chmod(0o755)
+    other = {**environ, by: str(tmp_path / "jdk" if by == "JAVA_HOME" else java.parent)}
+    assert class_archive.found(other, OWN) is None
+    assert class_archive.found(environ, OWN) == place
+
+
 def test_a_file_that_was_cut_is_not_used_for_a_jvm_dies_of_it(cached):
     environ, place = cached
     place.write_bytes(b"class")
     assert class_archive.found(environ, OWN) is None
     place.write_bytes(b"CLASSES")
     assert class_archive.found(environ, OWN) == place
-    class_archive.size_of(place).unlink()
+    class_archive.label_of(place).unlink()
     assert class_archive.found(environ, OWN) is None
 
 

@@ -20,6 +20,7 @@ from strongroom.broker.admin.client import (
 from strongroom.broker.admin.problems import BadArgument
 from strongroom.pki.authority import Authority
 from strongroom.pki.disk import LoosePermissions
+from strongroom.ports import free_port
 from strongroom.secret import Secret
 
 
@@ -89,8 +90,7 @@ def test_a_stranger_is_told_to_present_a_certificate(site):
 
 def test_nobody_listens(site):
     folder = site.identity()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     for name in ("status", "rewrap_keys"):
         desk = RemoteAdministration.open(f"https://127.0.0.1:{port}", folder)
         with pytest.raises(AdminUnreachable) as caught:

@@ -11,6 +11,7 @@ from cryptography import x509
 from strongroom.pki.keystores import generate
 from strongroom.pki.keystores.generate import Settings
 from strongroom.pki.keystores.parts import usual_parts
+from strongroom.ports import free_port
 from strongroom.secret import Secret
 
 KEY = Secret(bytes(range(16)))
@@ -27,8 +28,7 @@ def server(folder, tmp_path):
     """The port of a Redis that listens with TLS alone and wants a certificate of everybody."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     tls = folder / "redis"
     # As the key and the certificate change together, both come from one file.
     process = subprocess.Popen(

@@ -78,6 +78,12 @@ def test_what_is_no_answer_is_called_so(body):
     assert problem.value.code == "SR-QUEUE-FRONTEND-REPLY"
 
 
+@pytest.mark.parametrize("data", [[0.0, 3.5e38, -3.5e38], [None, 3.5e38, -3.5e38]], ids=["numbers", "nulls"])
+def test_what_float32_cannot_hold_is_infinite_as_in_the_arrow_form(data):
+    found = one({"data": data}).outputs["output_0"]
+    assert (found.dtype, found[1:].tolist()) == (np.float32, [np.inf, -np.inf])
+
+
 @given(st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | st.just(ARROW),
     lambda inner: st.lists(inner, max_size=3)

@@ -11,9 +11,10 @@ from cryptography import x509
 from strongroom.cli.queue_up import NoModel, _config
 from strongroom.clusterserving.access import Role
 from strongroom.clusterserving.config import QueueConfig
+from strongroom.ports import free_port
 from strongroom.streaming.link.connection import Place
 from strongroom.streaming.link.queue import Queue
-from strongroom.streaming.link.server import BadRedisPath, Home, NoRedisServer, RedisNotStarted, RedisServer, free_port
+from strongroom.streaming.link.server import BadRedisPath, Home, NoRedisServer, RedisNotStarted, RedisServer
 from strongroom.streaming.local.layout import NotAQueueFolder, open_layout
 from strongroom.streaming.local.parts import AlreadyRuns, check_free, end, ended, is_ready, started
 
