@@ -9,6 +9,7 @@ import errno
 import random
 import re
 import socket
+from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -17,17 +18,22 @@ from typing import Final
 _CANDIDATES: Final = range(12_000, 30_000)
 _GIVEN_AWAY: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _TRIES: Final = 200
+# What this process was told last. A server that shares its port (SO_REUSEPORT) binds one that another has meanwhile
+# without a word, so that nobody would notice that two were told the same.
+_told: Final[deque[int]] = deque(maxlen=200)
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> tuple[int, ...]:
     """Return `count` different ports of `host` that nobody has bound.
 
-    None is one that the system gives to whoever asks for any (`ip_local_port_range`), where there are others: between
-    now and the moment a server binds it, nobody gets it but who names it, or is told it here by chance: one of many.
-    Raises OSError where nothing can be bound.
+    None is one that the system gives to whoever asks for any (`ip_local_port_range`), nor one of the last 200 that this
+    process was told, where there are others: between now and the moment a server binds it, nobody gets it but who names
+    it, or is told it by another process by chance: one of many. Raises OSError where nothing can be bound.
     """
     with ExitStack() as held:
-        return tuple(_bound(host, held).getsockname()[1] for _ in range(count))
+        found = tuple(_bound(host, held).getsockname()[1] for _ in range(count))
+        _told.extend(found)
+    return found
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -54,5 +60,6 @@ def _candidates() -> list[int]:
         low, high = map(int, re.findall(r"\d+", _GIVEN_AWAY.read_text("ascii")))
     except (OSError, ValueError):
         low, high = 32_768, 65_535  # not Linux: most others begin at 49152
-    kept = [port for port in _CANDIDATES if not low <= port <= high]
+    told = set(_told)
+    kept = [port for port in _CANDIDATES if not low <= port <= high and port not in told]
     return random.SystemRandom().sample(kept, min(_TRIES, len(kept)))

@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import socket
+from collections import deque
 
 import pytest
 
@@ -17,6 +18,13 @@ def test_ports_are_different_and_can_be_bound():
     assert len(set(found)) == 20
     for port in found:
         socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_one_that_was_told_is_not_told_again_for_long(monkeypatch):
+    monkeypatch.setattr(ports, "_CANDIDATES", range(12_000, 12_600))
+    monkeypatch.setattr(ports, "_told", deque(maxlen=200))
+    found = [free_port() for _ in range(1_000)]
+    assert [port for place, port in enumerate(found) if port in found[max(0, place - 200) : place]] == []
 
 
 def test_the_system_gives_none_of_them_away_by_itself():
