@@ -162,6 +162,13 @@ def applied(deploy):
     return json.loads(found.stdout)
 
 
+@pytest.fixture
+def applied_again(deploy):
+    """Leave a deployment behind a test that deletes it: another process's tests come in any order."""
+    yield
+    assert deploy("apply", "--no-wait").returncode == 0
+
+
 def fates(answer):
     return {f"{each['kind']}/{each['name']}": each["fate"] for each in json.loads(answer.stdout)["changes"]}
 
@@ -186,6 +193,7 @@ def test_a_dry_run_shows_a_change_and_makes_none(applied, deploy, kubectl):
     shown = deploy("apply", "--dry-run")
     assert "spec.replicas: 7 -> 2" in shown.stdout
     assert kubectl("get", "deployment", "strongroom-model-server", "-o", "jsonpath={.spec.replicas}") == "7"
+    assert deploy("apply", "--no-wait").returncode == 0
 
 
 def test_what_somebody_else_has_set_is_not_taken_over_unasked(applied, deploy, kubectl):
@@ -341,6 +349,7 @@ def test_a_rollout_whose_replicas_do_not_come_goes_back_and_can_be_taken_up_agai
         (workspace / "deploy-rollout.json").unlink(missing_ok=True)
 
 
+@pytest.mark.usefixtures("applied_again")
 def test_deleting_names_what_goes_and_asks_first(applied, deploy, kubectl):
     assert applied
     asked = deploy("delete")
@@ -354,6 +363,7 @@ def test_deleting_names_what_goes_and_asks_first(applied, deploy, kubectl):
     assert set(left) <= {"configmap/of-somebody-else"}
 
 
+@pytest.mark.usefixtures("applied_again")
 def test_what_a_chart_has_made_is_deleted_as_well(deploy, kubectl):
     assert deploy("delete", "--yes").returncode == 0
     installed = deploy("apply", "--helm", "--no-wait")
