@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from strongroom import ports
 
@@ -23,6 +25,10 @@ settings.register_profile(
     "strongroom", deadline=None, print_blob=True, max_examples=int(EXAMPLES or 50), derandomize=EXAMPLES is None
 )
 settings.load_profile("strongroom")
+if EXAMPLES is None:
+    # Constants of our modules are among its examples: of those that happen to be imported by then.
+    assert hasattr(providers, "_get_local_constants")
+    providers._get_local_constants = Constants
 
 # Ports that tests tell to servers: none that the product, run by another test, tells to its own, nor another process of
 # tests. Between its choice and the server's start a port belongs to nobody.

@@ -125,8 +125,15 @@ def everything_that_others_see(broker, *, store=True):
     files = [path for path in files if store or not path.name.startswith("broker.db")]
     return b"\n".join(
         [broker.log(), *pages, (proc / "cmdline").read_bytes(), (proc / "environ").read_bytes(),
-         *(path.read_bytes() for path in files)]
+         *map(content, files)]
     )  # fmt: skip
+
+
+def content(path):
+    """Return a file's bytes; none where it has another name by now, as what is written anew has once it is whole."""
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    return b""
 
 
 def shapes(raw):

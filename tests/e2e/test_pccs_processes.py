@@ -380,14 +380,14 @@ from pathlib import Path
 from strongroom.collateral import pccs
 from strongroom.collateral.pccs import server
 
-server.REQUEST_S = 0.2
+server.REQUEST_S = 0.5
 pccs.serve(pccs.make_app(pccs.Files(Path("."))), pccs.Place(), ready=lambda port: print(port, flush=True))
 """
 
 
 @pytest.fixture
 def impatient(tmp_path):
-    """The port of a server that gives a peer a fifth of a second for a request's head."""
+    """The port of a server that gives a peer half a second for a request's head."""
     process = subprocess.Popen([sys.executable, "-c", IMPATIENT], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
         yield int(process.stdout.readline())

@@ -41,7 +41,7 @@ from strongroom.tfserving.messages import (
 )
 
 LIMIT_S: Final = 60.0
-EXCUSED_S: Final = 2.0
+EXCUSED_S: Final = 6.0
 GROWTH: Final = 1.25  # of resident memory after the warm-up, and 32 MiB
 SLACK_KIB: Final = 32 * 1024
 AVAILABLE: Final = 30

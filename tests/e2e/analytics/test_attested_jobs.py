@@ -40,11 +40,14 @@ STRONGROOM = [sys.executable, "-m", "strongroom"]
 LIMIT_S = 240
 PROGRAM = """\
 import os
+import time
 from pyspark.sql import SparkSession
 
 from strongroom.analytics import StrongroomContext
 
 spark = SparkSession.builder.appName("attested").getOrCreate()
+while spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() < 3:  # the driver's own, and both executors'
+    time.sleep(0.1)
 
 
 def look(_):

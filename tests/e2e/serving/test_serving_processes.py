@@ -200,8 +200,8 @@ def test_sv_17_sigterm_under_load_answers_what_was_accepted(launcher, base, mode
     for client in clients:
         client.request("POST", "/v1/models/default:predict", body)
     answers = [clients[0].getresponse()]  # the others wait for the engine, which takes one at a time
-    assert len(json.loads(answers[0].read())["outputs"]) == 300
     server.process.send_signal(signal.SIGTERM)
+    assert len(json.loads(answers[0].read())["outputs"]) == 300
     for client in clients[1:]:
         answers.append(client.getresponse())
         assert len(json.loads(answers[-1].read())["outputs"]) == 300

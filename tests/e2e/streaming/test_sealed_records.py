@@ -220,6 +220,15 @@ def monitored(redis, file):
             process.wait(LIMIT_S)
 
 
+def written(file, *words):
+    """Wait until a file holds all words: who writes it may be late."""
+    pause = threading.Event()
+    for _ in range(LIMIT_S * 20):
+        if all(word in file.read_bytes() for word in words):
+            return
+        pause.wait(0.05)
+
+
 @contextlib.contextmanager
 def recorded(port, file):
     """Stand between a client and Redis and write down what passes; lend the port to connect to."""
@@ -438,6 +447,7 @@ def test_sv_06_a_replayed_record_is_not_answered_and_swapped_results_do_not_open
         with monitored(redis, monitor):
             first = ann.submit({"x": VALUES}, uri="first")
             assert first.result(LIMIT_S).outputs
+            written(monitor, b'"serde" "sealed"', b'"reply"')
         seen = re.search(rb'"serde" "sealed" "kid" "([0-9a-f]+)" "data" "(.*?)" "reply"', monitor.read_bytes())
         assert seen, monitor.read_bytes()[:2000]
         data = seen[2].decode("unicode_escape").encode("latin-1")

@@ -158,7 +158,10 @@ def test_d03_an_02_every_record_has_exactly_one_result_though_workers_are_killed
     """Kill workers as the seed says (STRONGROOM_KILL_SEED), while 2,000 records pass."""
     chance, waves, wave = random.Random(SEED), 10, 200
     reply = redis_job.job.reply("killer")
-    with serving(redis_job, tmp_path, "--workers", "3", claimIdleMs=300) as server, redis_job.queue("client") as queue:
+    with (
+        serving(redis_job, tmp_path, "--workers", "3", claimIdleMs=300, maxDeliveries=20) as server,
+        redis_job.queue("client") as queue,
+    ):
         ids = {}
         for at in range(waves):
             uris = [f"r{at}-{number}" for number in range(wave)]

@@ -101,7 +101,7 @@ def test_fb_16_a_peer_that_does_nothing_is_dropped_at_the_deadline(broker_with, 
 
 
 def test_fb_16_the_deadline_holds_for_handshake_and_request_together(broker_with, connect, credentials_for):
-    with broker_with(limits=ServerLimits(deadline_s=2, linger_s=0.1)) as broker:
+    with broker_with(limits=ServerLimits(deadline_s=5, linger_s=0.1)) as broker:
         peer = connect(broker, credentials_for()).handshake()
         assert peer.read_all() == (b"", False)
         assert broker.codes() == ["SR-PEER-SLOW"]

@@ -317,8 +317,8 @@ def test_a_server_that_ended_an_attested_grpc_connection_is_proved_again(replica
 
 def wait_until(holds):
     pause = threading.Event()
-    for _ in range(1000):
+    for _ in range(6000):
         if holds():
             return
         pause.wait(0.01)
-    pytest.fail("it did not come about within 10 s")
+    pytest.fail("it did not come about within a minute")

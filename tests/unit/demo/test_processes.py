@@ -21,13 +21,13 @@ PARENT = (
 
 
 def has_ended(pid):
-    """Return whether a process has ended or does within a second: its descriptors close before it does."""
+    """Return whether a process has ended or does soon: its descriptors close before it does."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([handle], [], [], 1)[0])
+        return bool(select.select([handle], [], [], 30)[0])
     finally:
         os.close(handle)
 

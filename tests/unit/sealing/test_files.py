@@ -170,10 +170,10 @@ def test_opening_checks_the_path_as_given_unless_told(tmp_path, key, seal, monke
 
 def test_a_refused_file_is_closed(tmp_path, seal, other_key):
     (tmp_path / "sealed").write_bytes(seal(b"x"))
-    before = sorted(Path("/proc/self/fd").iterdir())
+    before = set(Path("/proc/self/fd").iterdir())
     with pytest.raises(sealing.WrongKeyOrTampered):
         sealing.open(tmp_path / "sealed", other_key)
-    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 @pytest.mark.parametrize("in_place", [True, False])

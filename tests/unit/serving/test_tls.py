@@ -55,7 +55,7 @@ def test_without_either_the_server_does_not_start(monkeypatch, tls_files):
 
 
 def open_descriptors():
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return set(Path("/proc/self/fd").iterdir())
 
 
 @pytest.mark.parametrize("memory_files", [True, False])
@@ -66,7 +66,7 @@ def test_a_context_is_made_from_memory(monkeypatch, tls_files, memory_files):
     context = ServerTls(tls_files.mutual).context()
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert ServerTls(tls_files.one_way).context().verify_mode is ssl.CERT_NONE
 
 

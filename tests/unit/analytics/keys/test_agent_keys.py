@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import signal
 import socket
 import threading
 from contextlib import closing, contextmanager
@@ -118,6 +119,7 @@ def test_it_travels_as_a_path(path, ring):
 
 
 def _unwrapped(keys, wrapped, results):
+    signal.alarm(60)  # a thread of this process may have held a lock when it was forked
     results.put(keys.unwrap(KeyId("people", 1), wrapped) == Secret(b"k" * 16))
 
 

@@ -22,4 +22,4 @@ def keys(rings):
 @pytest.fixture
 def table():
     """Three rows."""
-    return pa.table({"name": ["Ada", "Bob", "Cyd"], "salary": [1, 2, 3]})
+    return pa.table({"name": ["Ada-Lovelace", "Bob-Beamon", "Cyd-Charisse"], "salary": [1, 2, 3]})

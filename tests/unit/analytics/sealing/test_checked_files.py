@@ -63,10 +63,10 @@ def test_a_refused_file_is_closed_once_and_no_other_that_has_its_number_since(pi
     change(folder / "a.parquet", 0)
     (tmp_path / "other").write_bytes(b"other")
     with OpenDataset(folder, keys) as dataset:
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = set(Path("/proc/self/fd").iterdir())
         with pytest.raises(DataFilesChanged) as refused:
             dataset.open("a.parquet")
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert set(Path("/proc/self/fd").iterdir()) <= before
         with (tmp_path / "other").open("rb") as other:  # takes the lowest number that is free
             del refused  # and with its trace the reader that was never handed out
             gc.collect()

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import signal
 import uuid
 
 import numpy as np
@@ -135,8 +136,13 @@ def test_what_a_process_forks_sends_for_the_same_dequeue(bench, queues, four):
     _, output = queues()
     child = os.fork()
     if not child:
-        InputQueue(**bench.options()).enqueue("from-a-child", t=four)
-        os._exit(0)
+        signal.alarm(60)  # another thread may have held a lock when it was forked
+        status = 1
+        try:
+            InputQueue(**bench.options()).enqueue("from-a-child", t=four)
+            status = 0
+        finally:
+            os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
     found = {}
     while not found:
@@ -154,6 +160,7 @@ def test_queues_that_were_used_before_a_fork_work_in_both_processes(bench, queue
     for at in range(3):
         child = os.fork()
         if not child:
+            signal.alarm(60)  # another thread may have held a lock when it was forked
             status = 1
             try:
                 for step in range(20):

@@ -283,7 +283,7 @@ def test_an_01_a_front_seals_what_it_puts_into_the_queue_and_follows_a_new_key(
         assert (status, body["error"]["code"]) == (403, "unauthorized")
         opener.hold([key(2)])  # the first key is gone from the worker
         while (answer := here.predict({"x": [1, 2]}, headers={"X-Request-Timeout-Ms": "500"}))[0] != 200:
-            assert answer[0] == 504  # until the file is looked at again
+            assert answer[0] in {503, 504}  # until the file is looked at again; 503: Redis was not reached in that time
         assert answer[2]["predictions"][0]["data"] == [2, 4]
 
 

@@ -123,6 +123,7 @@ def test_the_metrics_name_nobody(in_queue):
             await bench.send("secret-client/bad")
             await bench.result("secret-client/record")
             await bench.result("secret-client/bad")
+            await bench.until(lambda: worker.counts.served and worker.counts.errors)  # counted once it is answered
             text = metrics_text(worker.report())
         assert "strongroom_queue_worker_records_served_total 1" in text
         assert 'strongroom_queue_worker_errors_total{code="bad_record"} 1' in text
