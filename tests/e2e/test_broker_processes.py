@@ -48,13 +48,12 @@ with secret.reveal() as raw:
 class Serving:
     """A broker process that listens."""
 
-    def __init__(self, *words, cwd, before=None):
+    def __init__(self, *words, cwd, before=()):
         self.ready, self._log = cwd / "ready", cwd / "broker.log"
         with self._log.open("a") as log:  # not a pipe: a full one that nobody reads would stop the broker
             self.process = subprocess.Popen(
-                [*STRONGROOM, "broker", "serve", "--port", "0", "--ready-file", str(self.ready), *words],
+                [*before, *STRONGROOM, "broker", "serve", "--port", "0", "--ready-file", str(self.ready), *words],
                 cwd=cwd, stdout=subprocess.PIPE, stderr=log, text=True,
-                preexec_fn=before,  # noqa: PLW1509  # it sets a limit and takes no lock
             )  # fmt: skip
         self.line = self.process.stdout.readline()
 
@@ -72,7 +71,7 @@ class Serving:
 def serve(tmp_path):
     running = []
 
-    def start(*words, cwd=tmp_path, before=None):
+    def start(*words, cwd=tmp_path, before=()):
         running.append(Serving(*words, cwd=cwd, before=before))
         return running[-1]
 
@@ -292,7 +291,7 @@ def first_answer(port, ca, platform):
 
 def test_fb_16_a_flood_of_connections_does_not_take_the_brokers_file_descriptors(serve, tmp_path):
     ca, world, words = loose_files(tmp_path)
-    broker = serve(*words, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
+    broker = serve(*words, before=("prlimit", "--nofile=256:256"))
     with ExitStack() as idle:
         for _ in range(600):
             idle.enter_context(socket.create_connection(("127.0.0.1", broker.port), timeout=30))

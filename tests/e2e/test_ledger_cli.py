@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
-from functools import partial
 
 import pytest
 
@@ -74,8 +73,8 @@ def write_old(path, count):
 def test_show_follows_what_another_process_writes(owner):
     append(owner, {"kind": "decision", "id": "first"})
     words = [*PROGRAM, "ledger", "show", "--follow", "--json", "--kind", "decision", "--workspace", str(owner.folder)]
-    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are started deaf to it
-    follower = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=heeding)  # noqa: PLW1509  # no locks
+    heeding = ["env", "--default-signal=INT"]  # a shell's background jobs are started deaf to it
+    follower = subprocess.Popen([*heeding, *words], stdout=subprocess.PIPE, text=True)
     try:
         assert json.loads(follower.stdout.readline())["id"] == "first"
         append(owner, {"kind": "decision", "id": "second"}, {"kind": "admin"}, {"kind": "decision", "id": "third"})

@@ -9,7 +9,6 @@ whatever way. Source: spec `cluster-serving.md` section 12.2; threats AN-06, KD-
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import signal
 import subprocess
@@ -17,16 +16,15 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, Final, cast
 
 from strongroom.clusterserving.config import QueueConfig
 from strongroom.errors import BadInput, Refused, Unreachable
 from strongroom.platforms import Platform
+from strongroom.streaming.leash import leashed
 
 DRAIN_S: Final = 45.0  # a worker's own limit is 30
 MAX_WORDS_BYTES: Final = 4096
-_LEASH: Final = Path(__file__).with_name("leash.py")
 _KEPT_LINES: Final = 20
 _log: Final = logging.getLogger("strongroom.flink")
 
@@ -70,11 +68,6 @@ def words_of(launch: str) -> list[str]:
     if not words or "\0" in launch:
         raise BadLaunch(f"{launch[:80]!r} is no command")
     return [sys.executable, "-m", "strongroom", *words[1:]] if words[0] == "strongroom" else words
-
-
-def leashed(words: Sequence[str]) -> list[str]:
-    """Return a command that gets SIGTERM when the thread ends that starts it."""
-    return [sys.executable, "-I", str(_LEASH), str(os.getpid()), *words]
 
 
 class LaunchedWorker:

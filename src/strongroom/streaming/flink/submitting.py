@@ -25,9 +25,9 @@ from strongroom.secret import Secret
 from strongroom.streaming.flink import processes, settings
 from strongroom.streaming.flink.folder import LOG_FILES, stores_in, write_stores
 from strongroom.streaming.flink.home import FlinkHome
-from strongroom.streaming.flink.launching import leashed
 from strongroom.streaming.flink.rest import NoFlinkCertificate, Place
 from strongroom.streaming.flink.stores import identity
+from strongroom.streaming.leash import leashed
 
 JOBS: Final = Path(__file__).with_name("jobs")
 OWN_JOBS: Final = ("wordcount",)  # by name, without a path

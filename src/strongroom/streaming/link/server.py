@@ -8,7 +8,6 @@ same files serve a Redis that somebody else runs. Source: spec section 11.7; thr
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import secrets
 import shutil
@@ -28,12 +27,12 @@ from strongroom.pki import disk
 from strongroom.pki.authority import Authority, Leaf
 from strongroom.ports import free_port
 from strongroom.secret import Secret
+from strongroom.streaming.leash import leashed
 from strongroom.streaming.link.connection import Place, RedisAway, SyncLink
 from strongroom.streaming.link.replies import RedisUnexpected, ReplyError
 
 START_S: Final = 30.0
 STOP_S: Final = 30.0
-_PR_SET_PDEATHSIG: Final = 1
 LOOPBACK: Final = ("localhost", "127.0.0.1")
 
 
@@ -196,8 +195,8 @@ class RedisServer:
             raise NoRedisServer("there is no redis-server on this machine")
         with self.home.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [program, str(self.home.folder / "redis.conf")], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, umask=0o077, preexec_fn=_end_with_parent,  # noqa: PLW1509  # it takes no lock
+                leashed([program, str(self.home.folder / "redis.conf")]), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True, umask=0o077,
             )  # fmt: skip
         if not wait:
             return
@@ -277,7 +276,3 @@ class RedisServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -24,7 +24,7 @@ from typing import Final
 from strongroom.clusterserving.access import Role, user_name
 from strongroom.errors import BadInput, Unreachable
 from strongroom.pki import disk
-from strongroom.serving.operations.processes import end_with_parent
+from strongroom.streaming.leash import leashed
 from strongroom.streaming.link.queue import Queue
 from strongroom.streaming.link.server import LOOPBACK, RedisServer
 from strongroom.streaming.local.layout import MAX_NOTE_BYTES, Layout
@@ -65,9 +65,8 @@ class Parts:
         with self.layout.log(name).open("ab") as log:
             self.begins[name] = log.tell()
             self.children[name] = subprocess.Popen(
-                [sys.executable, "-m", "strongroom", *words], cwd=self.layout.folder, stdin=subprocess.DEVNULL,
+                leashed([sys.executable, "-m", "strongroom", *words]), cwd=self.layout.folder, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True, umask=0o077,
-                preexec_fn=end_with_parent,  # noqa: PLW1509  # it takes no lock
             )  # fmt: skip
 
     def check(self) -> None:
